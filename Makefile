@@ -1,0 +1,48 @@
+# Everything runs in .venv, made from envs/lock.txt by the first target that needs it.
+#
+#   make demo CORES=8          as many jobs at once
+#   make demo PYTHON=python3.12
+#   make demo TORCH_INDEX=     no other index for torch than pip's own
+
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+# torch without CUDA, for Linux machines without a GPU.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+export PYTHON TORCH_INDEX
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench toys publish-toys clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 16
+
+setup: ## make .venv, or bring it up to date
+	@envs/setup.sh
+
+demo: setup ## run the default study, to results/demo/report.html
+	snakemake --cores $(CORES)
+	snakemake --report results/demo/report.html
+
+test: setup ## run the tests
+	pytest
+
+lint: setup ## check style and the workflow's form
+	ruff check .
+	ruff format --check .
+	snakefmt --check $(SNAKEFILES)
+	snakemake --lint
+
+bench: setup ## time the probes' solver against scikit-learn
+	python workflow/scripts/bench.py
+
+toys: setup ## train the toy models, to results/toy/
+	snakemake --cores $(CORES) train_toy_models
+
+publish-toys: setup ## copy results/toy/ to where the default study finds its models
+	python workflow/scripts/publish_toys.py
+
+clean: ## remove the environment and the caches, and no results
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build workflow/skillprobe.egg-info

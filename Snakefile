@@ -1,0 +1,32 @@
+# skillprobe: how does a language model follow instructions?
+# prompts -> responses -> labels -> activations -> probes -> generality -> figures -> report
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prompts.smk"
+include: "workflow/rules/responses.smk"
+include: "workflow/rules/labels.smk"
+include: "workflow/rules/activations.smk"
+include: "workflow/rules/probes.smk"
+include: "workflow/rules/generality.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/toy.smk"
+include: "workflow/rules/plan.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.figures.input,
+        rules.report_pages.input,
+
+
+onsuccess:
+    show(rules.summarise_compliance.output.text)

@@ -1,0 +1,88 @@
+"""Tiny random models of three real architectures, stored and loaded as ordinary Hugging Face folders."""
+
+import pytest
+
+TEXT = "write a short text about the teacher garden river in exactly 5 words . and good bad it is was blue"
+WORDS = TEXT.split()
+SPECIAL = ["<unk>", "<pad>", "<bos>", "<eos>", "<user>", "<assistant>"]
+TEMPLATE = "{{ bos_token }}{% for m in messages %}<user> {{ m['content'] }} {% endfor %}<assistant>"
+ARCHITECTURES = ("llama", "gemma2", "qwen2")
+NUM_LAYERS = 3
+HIDDEN = 32
+
+
+def make_tokenizer(bos: bool = True, pad_is_eos: bool = False):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {token: number for number, token in enumerate(SPECIAL + WORDS)}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.decoder = decoders.WordPiece("##", cleanup=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        unk_token="<unk>",
+        pad_token="<eos>" if pad_is_eos else "<pad>",
+        bos_token="<bos>" if bos else None,
+        eos_token="<eos>",
+        extra_special_tokens=["<user>", "<assistant>"],
+        chat_template=TEMPLATE if bos else TEMPLATE.replace("{{ bos_token }}", ""),
+    )
+
+
+def make_config(architecture: str):
+    from transformers import Gemma2Config, LlamaConfig, Qwen2Config
+
+    kind = {"llama": LlamaConfig, "gemma2": Gemma2Config, "qwen2": Qwen2Config}[architecture]
+    own = {"gemma2": {"sliding_window": 8, "query_pre_attn_scalar": 8}}.get(architecture, {})
+    return kind(
+        vocab_size=len(SPECIAL + WORDS),
+        hidden_size=HIDDEN,
+        intermediate_size=48,
+        num_hidden_layers=NUM_LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=256,
+        bos_token_id=2,
+        eos_token_id=3,
+        pad_token_id=1,
+        # Wide enough for the tokens' probabilities to differ and for every block to matter.
+        initializer_range=0.25,
+        **own,
+    )
+
+
+@pytest.fixture(scope="session")
+def model_folders(tmp_path_factory):
+    """architecture -> folder of a tiny random model; Qwen's tokenizer has no BOS and pads with its EOS."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    folders = {}
+    for number, architecture in enumerate(ARCHITECTURES):
+        torch.manual_seed(number)
+        folder = tmp_path_factory.mktemp(architecture)
+        model = AutoModelForCausalLM.from_config(make_config(architecture))
+        # What a model folder brings along must not leak into the sampling.
+        model.generation_config.update(do_sample=True, temperature=0.3, top_p=0.5, repetition_penalty=3.0)
+        model.save_pretrained(folder)
+        make_tokenizer(architecture != "qwen2", architecture == "qwen2").save_pretrained(folder)
+        folders[architecture] = folder
+    return folders
+
+
+@pytest.fixture(scope="session")
+def loaded_models(model_folders):
+    """architecture -> LoadedModel, float32 with its usual attention."""
+    from skillprobe.models import load
+
+    return {
+        name: load({"name": name, "source": str(folder), "dtype": "float32"})
+        for name, folder in model_folders.items()
+    }
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def loaded(request, loaded_models):
+    return loaded_models[request.param]

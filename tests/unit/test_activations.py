@@ -1,0 +1,342 @@
+import json
+import time
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from conftest import ARCHITECTURES, HIDDEN, NUM_LAYERS, TEXT
+from skillprobe import activations, shards
+from skillprobe.activations import extract, hooked, read_states
+from skillprobe.errors import UserError
+from skillprobe.models import chat_ids, load
+from skillprobe.positions import DEFAULT
+from skillprobe.shards import Shard
+
+WORDS = TEXT.split()
+SETTINGS = {"positions": list(DEFAULT), "dtype": "float32", "tokens_per_batch": 200}
+
+
+def label_row(number, variant="constrained", length=9, truncated=False, prompt_words=5):
+    return {
+        "id": f"topic/b{number:03d}/0/{variant}/0",
+        "item": f"topic/b{number:03d}/0",
+        "base": f"b{number:03d}",
+        "variant": variant,
+        "satisfied": number % 2 == 0,
+        "truncated": truncated,
+        "prompt": " ".join(WORDS[:prompt_words]),
+        "token_ids": [6 + (number + i) % 20 for i in range(length)] + [3] * (not truncated),
+        "instruction_type": "human",
+        "polarity": "positive",
+        "phrasing": "topic.human.1",
+    }
+
+
+ROWS = [
+    label_row(0),
+    label_row(1, "unconstrained", 7),
+    label_row(2, "counterfactual", 12, prompt_words=9),
+    label_row(3, length=4, truncated=True),
+    label_row(4, length=0),
+    label_row(5, length=20, prompt_words=2),
+]
+
+
+def make_shard(loaded, path, rows=ROWS, **changes):
+    extract(loaded, rows, path, SETTINGS | changes, study="test", task="topic")
+    return path
+
+
+def sequence_of(loaded, row):
+    return chat_ids(loaded.tokenizer, row["prompt"]) + row["token_ids"]
+
+
+def plain_states(loaded, ids):
+    """All hidden states [layer, token, hidden] of the plain Hugging Face forward; the last is normed."""
+    with torch.no_grad():
+        return torch.cat(loaded.model(torch.tensor([ids]), output_hidden_states=True).hidden_states)
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("architecture", "attention"),
+    [(architecture, "eager") for architecture in ARCHITECTURES] + [("llama", "sdpa"), ("qwen2", "sdpa")],
+)
+def test_every_layer_is_that_of_the_plain_forward(model_folders, architecture, attention):
+    source = str(model_folders[architecture])
+    loaded = load({"name": "m", "source": source, "dtype": "float32", "attn_implementation": attention})
+    ids = sequence_of(loaded, ROWS[2])
+    states = read_states(loaded, [ids], np.arange(len(ids))[None])[:, :, 0]
+    expected = plain_states(loaded, ids)
+    assert states.shape == (NUM_LAYERS + 1, len(ids), HIDDEN)
+    torch.testing.assert_close(states[:-1], expected[:-1])
+    assert not torch.allclose(states[-1], expected[-1], atol=1e-2)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.backbone.norm(states[-1]), expected[-1])
+
+
+def test_padding_on_either_side_or_none_gives_the_same(loaded):
+    sequences = [sequence_of(loaded, row) for row in ROWS]
+    ends = np.array([[0, len(ids) - 1] for ids in sequences])
+    padded = read_states(loaded, sequences, ends)
+    width = max(map(len, sequences))
+    ids, mask = torch.full((len(sequences), width), 1), torch.zeros(len(sequences), width, dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        ids[row, width - len(sequence) :] = torch.tensor(sequence)
+        mask[row, width - len(sequence) :] = 1
+    with torch.no_grad(), hooked(loaded, lambda hidden: hidden[:, -1]) as kept:
+        loaded.backbone(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0))
+    for row, sequence in enumerate(sequences):
+        alone = read_states(loaded, [sequence], ends[[row]])[:, :, 0]
+        torch.testing.assert_close(padded[:, :, row], alone, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(torch.stack(kept)[:, row], alone[:, 1], atol=1e-4, rtol=1e-4)
+
+
+def test_hooks_are_removed_and_change_nothing(loaded):
+    ids = sequence_of(loaded, ROWS[0])
+    before = plain_states(loaded, ids)
+    hooks = [(len(block._forward_hooks), len(block._forward_pre_hooks)) for block in loaded.blocks]
+    with hooked(loaded, lambda hidden: None):
+        assert torch.equal(plain_states(loaded, ids), before)
+    with pytest.raises(ZeroDivisionError), hooked(loaded, lambda hidden: 1 / 0):
+        loaded.model(torch.tensor([ids]))
+    assert hooks == [(len(block._forward_hooks), len(block._forward_pre_hooks)) for block in loaded.blocks]
+    assert torch.equal(plain_states(loaded, ids), before)
+
+
+def test_no_logits_are_computed(loaded, monkeypatch):
+    def head(*_):
+        raise AssertionError("the head was called")
+
+    monkeypatch.setattr(loaded.model.lm_head, "forward", head)
+    read_states(loaded, [[2, 4, 6]], np.array([[2]]))
+
+
+# Shards
+
+
+def test_shard_holds_what_the_forward_gives_at_the_positions(loaded, tmp_path):
+    with Shard(make_shard(loaded, tmp_path / "0.h5")) as shard:
+        assert shard.layers == list(range(NUM_LAYERS + 1)) and tuple(shard.positions) == DEFAULT
+        # Counterfactual rows come after the constrained ones, twins last.
+        order = [0, 3, 4, 5, 2, 1]
+        assert shard.samples["id"].tolist() == [ROWS[i]["id"] for i in order]
+        assert shard.samples["label"].tolist() == [1, 0, 1, 0, 1, 0]
+        assert shard.samples["response_length"].tolist() == [10, 4, 1, 21, 13, 8]
+        assert shard.samples["truncated"].tolist() == [False, True, False, False, False, False]
+        valid = dict(zip(shard.positions, shard.valid, strict=True))
+        assert valid["eos"].tolist() == [True, False, True, True, True, True]
+        assert valid["last"].tolist() == [True, True, False, True, True, False]
+        assert valid["prompt_100"].tolist() == [True, True, True, True, True, False]
+        assert valid["onset"].tolist() == [True, True, False, True, True, False]
+        for sample, number in enumerate(order):
+            ids = sequence_of(loaded, ROWS[number])
+            expected = plain_states(loaded, ids)
+            prompt = len(ids) - len(ROWS[number]["token_ids"])
+            for name, token in {"eos": -1, "prompt_100": prompt - 1, "onset": prompt}.items():
+                for layer in range(NUM_LAYERS):
+                    values = shard.read(layer, name)[sample]
+                    if valid[name][sample]:
+                        np.testing.assert_allclose(values, expected[layer, token], atol=1e-4)
+                    else:
+                        assert not values.any()
+
+
+def test_layout_and_attributes_are_the_contract(loaded_models, tmp_path):
+    loaded = loaded_models["llama"]
+    with h5py.File(make_shard(loaded, tmp_path / "0.h5")) as file:
+        assert file["layers/0"].shape == (len(DEFAULT), len(ROWS), HIDDEN)
+        assert set(file["layers"]) == {str(layer) for layer in range(NUM_LAYERS + 1)}
+        assert {"id", "base", "variant", "label", "response_length"} <= set(file["samples"])
+        assert [name.decode() for name in file["positions"]] == list(DEFAULT)
+        assert file["valid"].shape == (len(DEFAULT), len(ROWS))
+        attributes = dict(file.attrs)
+    assert attributes["study"] == "test" and attributes["task"] == "topic"
+    assert attributes["model_source"] == loaded.source and attributes["hidden_size"] == HIDDEN
+    assert len(attributes["tokenizer_sha256"]) == len(attributes["chat_template_sha256"]) == 64
+    assert "torch" in json.loads(attributes["library_versions"])
+
+
+def test_chunks_hold_one_position_of_many_samples(tmp_path):
+    n, hidden = 1000, 2048
+    valid = np.ones((2, n), dtype=bool)
+    valid[0, 500:] = False
+    with shards.create(
+        tmp_path / "0.h5",
+        samples=_samples(n),
+        positions=["onset", "eos"],
+        valid=valid,
+        num_layers=0,
+        hidden_size=hidden,
+        dtype="float16",
+        attributes={},
+    ) as writer:
+        for start in range(0, n, writer.rows_per_block):
+            rows = min(writer.rows_per_block, n - start)
+            values = np.arange(start, start + rows, dtype=np.float16)
+            writer.write(0, start, np.broadcast_to(values[None, :, None], (2, rows, hidden)))
+    with h5py.File(tmp_path / "0.h5") as file:
+        chunk = file["layers/0"].chunks
+        assert chunk[0] == 1 and chunk[2] == hidden and 0.75e6 < chunk[1] * hidden * 2 <= 1.5e6
+        # Where a chunk has nothing valid it takes no space.
+        assert file["layers/0"].id.get_num_chunks() < 2 * -(-n // chunk[1])
+    with Shard(tmp_path / "0.h5") as shard:
+        assert shard.read(0, "eos")[:, 0].tolist() == list(range(n))
+    planned = 2 * hidden * (500 * 2 + 500)  # half of the rows at one position only, two bytes a number
+    assert planned <= (tmp_path / "0.h5").stat().st_size < 1.3 * planned
+
+
+def _samples(n):
+    columns = {name: ["x"] * n for name, kind in shards.SAMPLE_FIELDS.items() if kind is str}
+    return {name: columns.get(name, [0] * n) for name in shards.SAMPLE_FIELDS}
+
+
+def test_batches_do_not_matter(loaded, tmp_path):
+    with (
+        Shard(make_shard(loaded, tmp_path / "many.h5")) as many,
+        Shard(make_shard(loaded, tmp_path / "one.h5", tokens_per_batch=1)) as one,
+    ):
+        for layer in many.layers:
+            for name in many.positions:
+                np.testing.assert_allclose(many.read(layer, name), one.read(layer, name), atol=1e-4)
+
+
+def test_blocks_do_not_matter(loaded_models, tmp_path, monkeypatch):
+    loaded = loaded_models["gemma2"]
+    whole = make_shard(loaded, tmp_path / "whole.h5", tokens_per_batch=1)
+    monkeypatch.setattr(shards, "_CHUNK_BYTES", 2 * HIDDEN * 4)
+    with Shard(whole) as whole, Shard(make_shard(loaded, tmp_path / "cut.h5", tokens_per_batch=1)) as cut:
+        assert cut._file["layers/0"].chunks == (1, 2, HIDDEN)
+        for layer in whole.layers:
+            for name in whole.positions:
+                np.testing.assert_array_equal(whole.read(layer, name), cut.read(layer, name))
+
+
+def test_same_rows_same_bytes(loaded_models, tmp_path):
+    first = make_shard(loaded_models["qwen2"], tmp_path / "a.h5").read_bytes()
+    time.sleep(1.1)
+    assert make_shard(loaded_models["qwen2"], tmp_path / "b.h5").read_bytes() == first
+    facts = shards.manifest(tmp_path / "a.h5")
+    assert facts == shards.manifest(tmp_path / "b.h5")
+    assert (facts["bytes"], facts["n_samples"], facts["n_layers"]) == (len(first), len(ROWS), NUM_LAYERS + 1)
+
+
+def test_bfloat16_is_lossless_for_a_bfloat16_model(model_folders, tmp_path):
+    loaded = load({"name": "m", "source": str(model_folders["llama"]), "dtype": "bfloat16"})
+    make_shard(loaded, tmp_path / "half.h5", dtype="bfloat16")
+    make_shard(loaded, tmp_path / "full.h5", dtype="float32")
+    with Shard(tmp_path / "half.h5") as half, Shard(tmp_path / "full.h5") as full:
+        assert (
+            half._file["layers/1"].dtype == np.uint16 and half._file["layers/1"].attrs["dtype"] == "bfloat16"
+        )
+        for layer in half.layers:
+            values = half.read(layer, "eos")
+            np.testing.assert_array_equal(values, full.read(layer, "eos"))
+            assert values.dtype == np.float32 and half.read(layer, "eos", np.float64).dtype == np.float64
+
+
+def test_float16_overflow_and_nan_are_refused_by_layer_and_sample(loaded_models, tmp_path, monkeypatch):
+    plain = activations.read_states
+
+    def spoiled(value):
+        def read(loaded, sequences, indices):
+            states = plain(loaded, sequences, indices)
+            for row, sequence in enumerate(sequences):
+                if len(sequence) == len(sequence_of(loaded, ROWS[5])):
+                    states[2, :, row, 7] = value
+            return states
+
+        return read
+
+    loaded = loaded_models["llama"]
+    for value, dtype, message in (
+        (1e5, "float16", "layer 2, sample 'topic/b005/0/constrained/0', are too large for float16"),
+        (float("nan"), "float32", "layer 2, sample 'topic/b005/0/constrained/0', are not finite"),
+        (float("inf"), "bfloat16", "layer 2, sample 'topic/b005/0/constrained/0', are not finite"),
+    ):
+        monkeypatch.setattr(activations, "read_states", spoiled(value))
+        with pytest.raises(UserError, match=message):
+            make_shard(loaded, tmp_path / "0.h5", dtype=dtype)
+        # Whole or absent: nothing is left, not even the temporary file.
+        assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(activations, "read_states", spoiled(1e5))
+    make_shard(loaded, tmp_path / "0.h5", dtype="bfloat16")
+
+
+def test_out_of_memory_halves_the_batch(loaded_models, tmp_path, monkeypatch):
+    loaded, plain, sizes = loaded_models["llama"], activations.read_states, []
+
+    def small_gpu(loaded, sequences, indices):
+        sizes.append(len(sequences))
+        if len(sequences) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(loaded, sequences, indices)
+
+    monkeypatch.setattr(activations, "read_states", small_gpu)
+    with pytest.warns(UserWarning, match="out of memory"):
+        make_shard(loaded, tmp_path / "0.h5", tokens_per_batch=10_000)
+    assert sizes[0] == len(ROWS) and max(sizes[2:]) <= 3
+
+
+def test_wrong_settings_are_refused(loaded_models, tmp_path):
+    with pytest.raises(UserError, match="no position 'middle'"):
+        make_shard(loaded_models["llama"], tmp_path / "0.h5", positions=["middle"])
+    with pytest.raises(UserError, match="can't be stored as 'int8'"):
+        make_shard(loaded_models["llama"], tmp_path / "0.h5", dtype="int8")
+
+
+def test_empty_shard_is_a_shard(loaded_models, tmp_path):
+    with Shard(make_shard(loaded_models["llama"], tmp_path / "0.h5", rows=[])) as shard:
+        assert shard.read(1, "eos").shape == (0, HIDDEN)
+    assert "0 bases" in shards.describe(tmp_path / "0.h5")
+
+
+def test_description_says_what_is_inside(loaded_models, tmp_path):
+    text = shards.describe(make_shard(loaded_models["llama"], tmp_path / "0.h5"))
+    for part in (
+        "study test",
+        "model llama",
+        "task topic",
+        "sample 6",
+        "float32",
+        "counterfactual",
+        "prompt_100",
+    ):
+        assert part in text
+
+
+def test_damaged_foreign_and_missing_files_are_refused(loaded_models, tmp_path):
+    path = make_shard(loaded_models["llama"], tmp_path / "0.h5")
+    content = path.read_bytes()
+    (tmp_path / "cut.h5").write_bytes(content[:-100])
+    (tmp_path / "text.h5").write_text("no HDF5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["layers/0"] = np.zeros(3)
+    with h5py.File(tmp_path / "newer.h5", "w") as file:
+        file.attrs["format_version"] = 99
+    for name, message in (
+        ("cut.h5", "no whole HDF5 file"),
+        ("text.h5", "no whole HDF5 file"),
+        ("other.h5", "no activation shard"),
+        ("newer.h5", "has shard format 99"),
+        ("absent.h5", "there is no shard"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Shard(tmp_path / name)
+        with pytest.raises(UserError, match=message):
+            shards.describe(tmp_path / name)
+    with Shard(path) as shard:
+        chunk = shard._file["layers/2"].id.get_chunk_info(0)
+        with pytest.raises(UserError, match="no layer 9; it has 0 to 3"):
+            shard.read(9, "eos")
+        with pytest.raises(UserError, match="no position 'body_20'"):
+            shard.read(0, "body_20")
+    flipped = bytearray(content)
+    flipped[chunk.byte_offset + 5] ^= 1
+    (tmp_path / "flipped.h5").write_bytes(flipped)
+    with Shard(tmp_path / "flipped.h5") as shard, pytest.raises(UserError, match="damaged at layer 2"):
+        for position in shard.positions:
+            shard.read(2, position)

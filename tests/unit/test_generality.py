@@ -1,0 +1,149 @@
+"""Planted worlds: one direction for all tasks, or one each; and what the table says of them."""
+
+import numpy as np
+import pytest
+from skillprobe import stats, tables
+from skillprobe.analyses import generality
+from skillprobe.errors import UserError
+from skillprobe.probes import Settings, general, specialist
+
+SETTINGS = Settings(penalties=(1e-3, 1e-2, 1e-1))
+TASKS = [f"task{i}" for i in range(4)]
+CATEGORIES = dict(zip(TASKS, ["structural", "structural", "lexical", "semantic"], strict=True))
+D, N_BASES, PER_BASE = 32, 44, 6
+
+
+def planted(directions, seed=0, strengths=(1.0,)):
+    """{layer: {task: x}}, {task: y}, {task: bases}; layer l carries the signal at strengths[l]."""
+    rng = np.random.default_rng(seed)
+    bases = np.repeat([f"b{i:03d}" for i in range(N_BASES)], PER_BASE)
+    y = {task: rng.integers(0, 2, len(bases)) for task in TASKS}
+    layers = {
+        layer: {
+            task: rng.normal(size=(len(bases), D)) + strength * (2 * y[task] - 1)[:, None] * direction
+            for task, direction in zip(TASKS, directions, strict=True)
+        }
+        for layer, strength in enumerate(strengths)
+    }
+    return layers, y, {task: bases for task in TASKS}
+
+
+def table(layers, y, bases, **kwargs):
+    specialists = {
+        task: {layer: specialist(x[task], y[task], bases[task], SETTINGS) for layer, x in layers.items()}
+        for task in TASKS
+    }
+    generals = {layer: general(x, y, bases, SETTINGS) for layer, x in layers.items()}
+    rows = generality.generality_table("toy", specialists, generals, CATEGORIES, n_draws=500, **kwargs)
+    return rows, specialists, generals
+
+
+def find(rows, **wanted):
+    found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    assert len(found) == 1, wanted
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def universal():
+    return table(*planted([np.eye(D)[0]] * 4, strengths=(0.0, 0.8)))
+
+
+@pytest.fixture(scope="module")
+def compositional():
+    return table(*planted(np.eye(D)[:4], strengths=(0.8,)))
+
+
+@pytest.mark.parametrize("variant", ["all", "centred"])
+def test_universal_world_general_is_as_good(universal, variant):
+    row = find(universal[0], task="mean", layer=1, probe=f"specialist_minus_general_{variant}")
+    assert row["upper99"] < 0.02
+
+
+def test_compositional_world_general_is_worse(compositional):
+    for variant in ("all", "centred", "matched"):
+        row = find(compositional[0], task="mean", layer=0, probe=f"specialist_minus_general_{variant}")
+        assert row["lower99"] > 0.02
+        assert row["lower99"] < row["lower95"] < row["estimate"] < row["upper95"] < row["upper99"]
+
+
+def test_columns_values_and_pairing(universal):
+    rows, specialists, _ = universal
+    assert all(tuple(row) == generality.COLUMNS for row in rows)
+    result = specialists["task2"][1]
+    row = find(rows, task="task2", layer=1, probe="specialist", metric="auroc")
+    by_seed = [
+        stats.auroc(s, result.labels, f).value for s, f in zip(result.scores, result.folds, strict=True)
+    ]
+    assert row["estimate"] == pytest.approx(np.mean(by_seed))
+    used = result.folds[0] >= 0
+    assert (row["n"], row["n_bases"], row["category"]) == (used.sum(), 40, "lexical")
+    assert row["base_rate"] == pytest.approx(result.labels[used].mean())
+    assert row["lower99"] <= row["lower95"] <= row["estimate"] <= row["upper95"] <= row["upper99"]
+    accuracy = find(rows, task="task2", layer=1, probe="specialist", metric="accuracy")
+    right = (result.scores[:, used] > 0) == result.labels[used]
+    assert accuracy["estimate"] == pytest.approx(right.mean())
+    loss = find(rows, task="task2", layer=1, probe="specialist", metric="log_loss")
+    assert 0 < loss["estimate"] < np.log(2)
+    # A difference is the difference of the table's own rows, for a task and for the mean.
+    for task in ("task2", "mean"):
+        both = [
+            find(rows, task=task, layer=1, probe=p, metric="auroc")["estimate"]
+            for p in ("specialist", "general_centred")
+        ]
+        row = find(rows, task=task, layer=1, probe="specialist_minus_general_centred")
+        assert row["estimate"] == pytest.approx(both[0] - both[1])
+
+
+def test_a_pair_of_equal_probes_has_no_difference_and_no_uncertainty(universal):
+    _, specialists, _ = universal
+    generals = {1: {"all": {task: specialists[task][1] for task in TASKS}}}
+    at_one = {task: {1: specialists[task][1]} for task in TASKS}
+    rows = generality.generality_table("toy", at_one, generals, CATEGORIES, n_draws=100)
+    row = find(rows, task="mean", layer=1, probe="specialist_minus_general_all")
+    assert row["estimate"] == row["lower99"] == row["upper99"] == 0
+
+
+def test_selected_layer_is_nested(universal):
+    rows, specialists, _ = universal
+    selected = find(rows, task="task0", layer="selected", probe="specialist", metric="auroc")
+    signal = find(rows, task="task0", layer=1, probe="specialist", metric="auroc")
+    assert selected["estimate"] == pytest.approx(signal["estimate"])  # layer 0 is noise
+    by_layer = specialists["task0"]
+    scored = generality.select_layer(by_layer)
+    for s, f in [(0, 0), (1, 4)]:
+        best = max(by_layer, key=lambda layer: by_layer[layer].inner_auroc[s, f])
+        test = scored.folds[s] == f
+        np.testing.assert_array_equal(scored.scores[s, test], by_layer[best].scores[s, test])
+
+
+def test_insufficiency_and_constant_scores_flow_through(tmp_path):
+    layers, y, bases = planted([np.eye(D)[0]] * 4)
+    y["task3"] = np.ones_like(y["task3"])
+    layers[0] = {task: np.ones_like(x) for task, x in layers[0].items()}
+    rows, *_ = table(layers, y, bases)
+    for probe in ("specialist", "general_all", "specialist_minus_general_all"):
+        row = find(rows, task="task3", layer=0, probe=probe, metric="auroc")
+        assert row["status"].startswith("insufficient: 0 violated") and np.isnan(row["estimate"])
+        assert find(rows, task="mean", layer="selected", probe=probe)["status"] == ""
+    flagged = find(rows, task="task0", layer=0, probe="specialist", metric="auroc")
+    assert flagged["status"] == "constant scores" and flagged["estimate"] == 0.5
+    tables.write_csv(tmp_path / "generality.csv", rows)
+    assert len(tables.read_csv(tmp_path / "generality.csv")) == len(rows)
+
+    y = {task: np.ones_like(label) for task, label in y.items()}
+    rows, *_ = table(layers, y, bases)
+    assert all(row["status"].startswith("insufficient") and np.isnan(row["estimate"]) for row in rows)
+
+
+def test_draws_are_the_studys(universal):
+    """A table of fewer tasks or layers has the same intervals, given the study's bases."""
+    rows, specialists, _ = universal
+    part = generality.generality_table(
+        "toy", {"task1": {1: specialists["task1"][1]}}, {}, CATEGORIES, n_draws=500,
+        study_bases=[f"b{i:03d}" for i in range(N_BASES)],
+    )  # fmt: skip
+    wanted = {"task": "task1", "layer": 1, "probe": "specialist", "metric": "auroc"}
+    assert find(part, **wanted) == find(rows, **wanted)
+    with pytest.raises(UserError, match="no probes"):
+        generality.generality_table("toy", {}, {}, CATEGORIES)

@@ -1,0 +1,62 @@
+"""The smoke study, run once for all tests of the workflow in a copy of the repository."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SMOKE = "workflow/studies/smoke.yaml"
+SOURCES = ("Snakefile", "config.yaml", "workflow", "envs", "pyproject.toml")
+
+
+class Workdir:
+    """A copy of the repository in which snakemake runs with the copy's own package."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def snakemake(self, *arguments: str, cores: int = 2, check: bool = True) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
+            cwd=self.path,
+            env=os.environ
+            | {"PYTHONPATH": str(self.path / "workflow"), "XDG_CACHE_HOME": str(self.path / ".cache")},
+            capture_output=True,
+            text=True,
+        )
+        if check and done.returncode:
+            raise AssertionError(done.stdout[-3000:] + done.stderr[-6000:])
+        return done
+
+    def planned(self, *arguments: str) -> set[tuple[str, str]]:
+        """(rule, wildcards) of every job that a dry-run lists, without the target."""
+        done = self.snakemake("--dry-run", "--configfile", SMOKE, *arguments)
+        jobs = set()
+        for block in re.split(r"\n(?=(?:local)?rule )", done.stdout):
+            if found := re.match(r"(?:local)?rule (\w+):", block):
+                wildcards = re.search(r"^    wildcards: (.*)$", block, re.M)
+                jobs.add((found[1], wildcards[1] if wildcards else ""))
+        return {job for job in jobs if job[0] != "all"}
+
+
+def copy_repository(target: Path) -> Workdir:
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy(source, target / name)
+    return Workdir(target)
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory) -> Workdir:
+    """The smoke study, run to its end on two cores. Tests must leave it as they found it."""
+    workdir = copy_repository(tmp_path_factory.mktemp("smoke"))
+    workdir.snakemake("--configfile", SMOKE)
+    return workdir

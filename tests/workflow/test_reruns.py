@@ -1,0 +1,206 @@
+"""Which jobs run again after which change: exactly those that depend on it."""
+
+import shutil
+from itertools import product
+
+import pytest
+import yaml
+
+from .conftest import SMOKE
+
+MODELS = ("toy-gemma2", "toy-llama", "toy-qwen2")
+TASKS = ("json_format", "term_exclusion", "word_count")
+LAYERS = (0, 4)
+COPY = "workflow/resources/models/toy-copy"
+
+FIGURES = {("plot_compliance", ""), ("plot_generality", ""), ("plot_layers", "")}
+PAGES = {("write_overview", ""), ("write_table_pages", "")}
+COMPLIANCE = {("summarise_compliance", ""), ("plot_compliance", "")} | PAGES
+# It shows the whole config.
+OVERVIEW = {("write_overview", "")}
+
+
+def per(rule, models=MODELS, tasks=None, layers=None, shard=False):
+    """The jobs of a rule for all combinations, as a dry-run spells their wildcards."""
+    axes = {"model": models, "task": tasks, "layer": layers, "shard": (0,) if shard else None}
+    axes = {name: values for name, values in axes.items() if values is not None}
+    return {
+        (rule, ", ".join(f"{name}={value}" for name, value in zip(axes, values, strict=True)))
+        for values in product(*axes.values())
+    }
+
+
+def comparisons(models=MODELS):
+    """What follows from any new probe."""
+    return per("compare_generality", models) | {
+        ("merge_generality", ""),
+        ("plot_generality", ""),
+        ("plot_layers", ""),
+        ("write_overview", ""),
+    }
+
+
+def probing(models=MODELS, tasks=TASKS, layers=LAYERS):
+    return (
+        per("fit_specialist_probe", models, tasks, layers)
+        | per("fit_general_probe", models, layers=layers)
+        | comparisons(models)
+    )
+
+
+def from_labels(models=MODELS, tasks=TASKS, layers=LAYERS):
+    """Labels and all that follows from them."""
+    return (
+        per("label_responses", models, tasks, shard=True)
+        | per("extract_activations", models, tasks, shard=True)
+        | per("fit_specialist_probe", models, tasks, layers)
+        | per("fit_general_probe", models, layers=layers)
+        | comparisons(models)
+        | COMPLIANCE
+        | {("write_examples", "")}
+    )
+
+
+def from_responses(models=MODELS, tasks=TASKS, layers=LAYERS):
+    return per("generate_responses", models, tasks, shard=True) | from_labels(models, tasks, layers)
+
+
+@pytest.fixture
+def study(smoke):
+    """The finished smoke study; what a test writes into its config or package is put back afterwards."""
+    path = smoke.path / SMOKE
+    package = smoke.path / "workflow"
+    before = {
+        file: file.read_bytes()
+        for file in package.rglob("*")
+        if file.suffix in (".py", ".yaml", ".json", ".smk")
+    }
+    extra = smoke.path / "workflow/resources/models/toy-copy"
+    yield smoke
+    shutil.rmtree(extra, ignore_errors=True)
+    for file, content in before.items():
+        if file.read_bytes() != content:
+            file.write_bytes(content)
+    assert path.is_file()
+
+
+def change(smoke, **changes):
+    """Set keys of the study's config file, such as generation__temperature=1.1."""
+    path = smoke.path / SMOKE
+    config = yaml.safe_load(path.read_text())
+    for key, value in changes.items():
+        *sections, name = key.split("__")
+        place = config
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = value
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def edit(smoke, module):
+    path = smoke.path / "workflow/skillprobe" / module
+    path.write_text(path.read_text() + "\n# edited\n")
+
+
+def test_nothing_runs_again_without_a_change(study):
+    assert study.planned() == set()
+
+
+def test_a_figure_option_redraws_the_figures(study):
+    change(study, figures__dpi=90)
+    assert study.planned() == FIGURES | OVERVIEW
+
+
+def test_penalties_rerun_the_probes_and_what_follows(study):
+    change(study, probes__penalties=[0.01, 0.1, 1.0])
+    assert study.planned() == probing()
+
+
+def test_two_swapped_values_are_a_change(study):
+    change(study, probes__min_rows=6, probes__min_bases=5)
+    assert study.planned() == probing()
+    change(study, probes__min_rows=5, probes__min_bases=6)
+    assert study.planned() == probing()
+
+
+def test_temperature_reruns_everything_from_responses_on(study):
+    change(study, generation__temperature=1.1)
+    assert study.planned() == from_responses()
+
+
+def test_a_layer_adds_its_own_probes_and_the_comparisons(study):
+    change(study, layers=[0, 2, 4])
+    assert study.planned() == probing(layers=(2,))
+
+
+def test_a_task_adds_its_own_chain_and_the_aggregates(study):
+    change(study, tasks=["word_count", "json_format", "term_exclusion", "topic"])
+    assert study.planned() == (
+        {("make_prompts", "task=topic, shard=0")}
+        | from_responses(tasks=("topic",))
+        # The general probes are probes of all tasks.
+        | per("fit_general_probe", layers=LAYERS)
+    )
+
+
+def test_a_model_adds_its_own_chain_and_the_aggregates(study):
+    shutil.copytree(study.path / "workflow/resources/models/toy-llama", study.path / COPY)
+    models = yaml.safe_load((study.path / "config.yaml").read_text())["models"]
+    change(study, models=[*models, {"name": "toy-copy", "source": COPY, "dtype": "float32"}])
+    assert study.planned() == from_responses(models=("toy-copy",))
+
+
+def test_new_weights_in_a_models_folder_rerun_that_model(study):
+    path = study.path / "workflow/resources/models/toy-llama/model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert study.planned() == from_responses(models=("toy-llama",))
+
+
+def test_order_of_keys_and_comments_change_nothing(study):
+    path = study.path / SMOKE
+    config = yaml.safe_load(path.read_text())
+    turned = {
+        key: dict(reversed(value.items())) if isinstance(value, dict) else value
+        for key, value in reversed(config.items())
+    }
+    path.write_text("# a comment\n" + yaml.safe_dump(turned, sort_keys=False))
+    assert study.planned() == set()
+
+
+def test_resources_of_a_model_change_no_numbers(study):
+    path = study.path / "config.yaml"
+    path.write_text(path.read_text().replace("- name: toy-llama", "- mem_mb: 2500\n    name: toy-llama"))
+    assert study.planned() == OVERVIEW
+
+
+def test_touching_every_file_changes_nothing(study):
+    for path in sorted(study.path.rglob("*")):
+        if path.is_file() and ".snakemake" not in path.parts:
+            path.touch()
+    assert study.planned() == set()
+
+
+def test_an_edited_solver_reruns_the_probes(study):
+    edit(study, "probes/solver.py")
+    assert study.planned() == probing()
+
+
+def test_edited_figures_are_drawn_again(study):
+    edit(study, "figures.py")
+    assert study.planned() == FIGURES
+
+
+def test_an_edited_task_is_sampled_and_labelled_again(study):
+    edit(study, "tasks/json_format.py")
+    assert study.planned() == (
+        {("make_prompts", "task=json_format, shard=0")}
+        | from_responses(tasks=("json_format",))
+        | per("fit_general_probe", layers=LAYERS)
+    )
+
+
+def test_an_edited_script_reruns_its_rule(study):
+    path = study.path / "workflow/scripts/extract_activations.py"
+    path.write_text(path.read_text() + "# edited\n")
+    assert study.planned() == per("extract_activations", tasks=TASKS, shard=True) | probing()

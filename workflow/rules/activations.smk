@@ -1,0 +1,30 @@
+# One teacher-forced pass over each prompt and answer; all layers at a few positions.
+
+
+rule extract_activations:
+    input:
+        labels=rules.label_responses.output.labels,
+        code=code("extract_activations"),
+    output:
+        shard=f"{RESULTS}/activations/{{model}}/{{task}}/{{shard}}.h5",
+        # Small, so that Snakemake compares it by content; who reads the shard depends on this.
+        manifest=f"{RESULTS}/activations/{{model}}/{{task}}/{{shard}}.json",
+    log:
+        f"{RESULTS}/logs/extract_activations/{{model}}/{{task}}/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/extract_activations/{{model}}/{{task}}/{{shard}}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    resources:
+        gpu=model_resource("gpu"),
+        mem_mb=model_resource("mem_mb"),
+        runtime=model_resource("runtime"),
+    params:
+        settings=model_settings("study", "activations"),
+    script:
+        "../scripts/extract_activations.py"
+
+
+rule activations:
+    input:
+        expand(rules.extract_activations.output, model=MODELS, task=TASKS, shard=SHARDS),

@@ -1,0 +1,78 @@
+# What every stage uses: the checked config, the paths of the study, and what makes a job run again.
+import json
+import re
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from skillprobe import config as study_config
+from skillprobe.codefiles import code_files
+from skillprobe.errors import UserError
+from skillprobe.plan import check_fits
+
+ROOT = Path(workflow.basedir)
+PACKAGE = ROOT / "workflow/skillprobe"
+try:
+    STUDY = study_config.complete(config, ROOT)
+    check_fits(STUDY, ROOT)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = f"results/{STUDY['study']}"
+MODELS = [entry["name"] for entry in STUDY["models"]]
+TASKS = STUDY["tasks"]
+SHARDS = list(range(STUDY["generation"]["shards"]))
+WORLD_FILE = study_config.world_file(STUDY, ROOT)
+
+
+wildcard_constraints:
+    model="|".join(map(re.escape, MODELS)),
+    task="|".join(map(re.escape, TASKS)),
+    shard=r"\d+",
+    layer=r"\d+",
+
+
+def settings(*keys, **more):
+    """The rule's slice of the config, as the one string that decides whether its jobs run again."""
+    return study_config.canonical(STUDY, *keys, **more)
+
+
+def model_settings(*keys):
+    """As `settings`, with what decides the model's numbers: its source and a hash of its files."""
+    return lambda w: settings(*keys, model=study_config.model_identity(STUDY, w.model, ROOT))
+
+
+def task_settings(*keys):
+    """As `settings`, with the judge of the job's task."""
+    return lambda w: settings(*keys, judge=STUDY["judges"].get(w.task))
+
+
+def layer_settings(*keys):
+    """As `settings`, with the analysed layers of the job's model and its number of blocks."""
+    return lambda w: settings(*keys, **study_config.depth(STUDY, w.model))
+
+
+def layers_of(model):
+    return study_config.layers_of(STUDY, model)
+
+
+def code(script, tasks=()):
+    """The files that a script depends on, from the import graph, with those of `tasks` (imported by name)."""
+    modules = [f"skillprobe.tasks.{task}" for task in tasks]
+    return code_files(ROOT / f"workflow/scripts/{script}.py", PACKAGE, modules)
+
+
+def task_code(script):
+    """As `code`, with the module of the job's task."""
+    return lambda w: code(script, [w.task])
+
+
+def model_resource(key):
+    """A resource of the rules that load a language model, from the model's entry in the config."""
+    return lambda w: study_config.model_entry(STUDY, w.model)[key]
+
+
+def show(path):
+    """Print a text that the study has made so far."""
+    if Path(path).is_file():
+        print(Path(path).read_text(encoding="utf-8"))

@@ -1,0 +1,92 @@
+# The figures: SVG for the report, PNG for slides, and what each shows as CSV.
+
+
+rule plot_compliance:
+    input:
+        table=rules.summarise_compliance.output.table,
+        code=code("plot_compliance"),
+    output:
+        svg=report(
+            f"{RESULTS}/figures/compliance.svg",
+            category="Responses",
+            labels={"content": "How often does each model obey?", "form": "figure"},
+            caption="../report/compliance.rst",
+        ),
+        png=f"{RESULTS}/figures/compliance.png",
+        data=f"{RESULTS}/figures/compliance.csv",
+    log:
+        f"{RESULTS}/logs/plot_compliance.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_compliance.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures", models=MODELS),
+    script:
+        "../scripts/plot_compliance.py"
+
+
+rule plot_generality:
+    input:
+        table=rules.merge_generality.output.table,
+        code=code("plot_generality"),
+    output:
+        svg=report(
+            f"{RESULTS}/figures/generality.svg",
+            category="Probes",
+            labels={"content": "Is one general probe as good as a specialist?", "form": "figure"},
+            caption="../report/generality.rst",
+        ),
+        png=f"{RESULTS}/figures/generality.png",
+        data=f"{RESULTS}/figures/generality.csv",
+    log:
+        f"{RESULTS}/logs/plot_generality.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_generality.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures", models=MODELS),
+    script:
+        "../scripts/plot_generality.py"
+
+
+rule plot_layers:
+    input:
+        table=rules.merge_generality.output.table,
+        code=code("plot_layers"),
+    output:
+        svg=report(
+            f"{RESULTS}/figures/layers.svg",
+            category="Probes",
+            labels={"content": "Where in the network can satisfaction be read?", "form": "figure"},
+            caption="../report/layers.rst",
+        ),
+        png=f"{RESULTS}/figures/layers.png",
+        data=f"{RESULTS}/figures/layers.csv",
+    log:
+        f"{RESULTS}/logs/plot_layers.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_layers.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures", models=MODELS),
+    script:
+        "../scripts/plot_layers.py"
+
+
+rule figures:
+    input:
+        rules.plot_compliance.output,
+        rules.plot_generality.output,
+        rules.plot_layers.output,

@@ -1,0 +1,46 @@
+# What the verifiers and judges say of each answer, on-policy and in counterfactual crossings.
+
+
+rule label_responses:
+    input:
+        prompts=rules.make_prompts.output.prompts,
+        responses=rules.generate_responses.output.responses,
+        world=WORLD_FILE,
+        code=task_code("label_responses"),
+    output:
+        labels=f"{RESULTS}/labels/{{model}}/{{task}}/{{shard}}.jsonl",
+    log:
+        f"{RESULTS}/logs/label_responses/{{model}}/{{task}}/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/label_responses/{{model}}/{{task}}/{{shard}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        settings=task_settings("seed", "labels", "prompts"),
+    script:
+        "../scripts/label_responses.py"
+
+
+rule summarise_compliance:
+    input:
+        labels=expand(rules.label_responses.output, model=MODELS, task=TASKS, shard=SHARDS),
+        code=code("summarise_compliance", TASKS),
+    output:
+        table=f"{RESULTS}/tables/compliance.csv",
+        text=f"{RESULTS}/tables/compliance.txt",
+    log:
+        f"{RESULTS}/logs/summarise_compliance.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summarise_compliance.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        settings=settings("tasks", "seed", "statistics", "generation.shards", models=MODELS),
+    script:
+        "../scripts/summarise_compliance.py"

@@ -1,0 +1,65 @@
+# Linear probes of "satisfied": a specialist for each task, and general probes of all tasks together.
+
+
+rule fit_specialist_probe:
+    input:
+        shards=ancient(expand(rules.extract_activations.output.shard, shard=SHARDS, allow_missing=True)),
+        manifests=expand(rules.extract_activations.output.manifest, shard=SHARDS, allow_missing=True),
+        code=code("fit_specialist_probe"),
+    output:
+        probe=f"{RESULTS}/probes/specialist/{{model}}/{{task}}/{{layer}}.h5",
+    log:
+        f"{RESULTS}/logs/fit_specialist_probe/{{model}}/{{task}}/{{layer}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_specialist_probe/{{model}}/{{task}}/{{layer}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings("seed", "prompts", "probes"),
+    script:
+        "../scripts/fit_specialist_probe.py"
+
+
+rule fit_general_probe:
+    input:
+        shards=ancient(
+            expand(rules.extract_activations.output.shard, task=TASKS, shard=SHARDS, allow_missing=True)
+        ),
+        manifests=expand(
+            rules.extract_activations.output.manifest, task=TASKS, shard=SHARDS, allow_missing=True
+        ),
+        code=code("fit_general_probe"),
+    output:
+        probe=f"{RESULTS}/probes/general/{{model}}/{{layer}}.h5",
+    log:
+        f"{RESULTS}/logs/fit_general_probe/{{model}}/{{layer}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_general_probe/{{model}}/{{layer}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings("seed", "tasks", "prompts", "probes"),
+    script:
+        "../scripts/fit_general_probe.py"
+
+
+rule probes:
+    input:
+        specialists=[
+            path
+            for model in MODELS
+            for path in expand(
+                rules.fit_specialist_probe.output.probe, model=model, task=TASKS, layer=layers_of(model)
+            )
+        ],
+        generals=[
+            path
+            for model in MODELS
+            for path in expand(rules.fit_general_probe.output.probe, model=model, layer=layers_of(model))
+        ],

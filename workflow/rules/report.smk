@@ -1,0 +1,97 @@
+# Pages for `snakemake --report`: an abstract with the numbers filled in, the tables, and example answers.
+
+
+report: "../report/workflow.rst"
+
+
+rule write_overview:
+    input:
+        compliance=rules.summarise_compliance.output.table,
+        generality=rules.merge_generality.output.table,
+        code=code("write_overview"),
+    output:
+        page=report(
+            f"{RESULTS}/report/overview.html",
+            category="Overview",
+            labels={"content": "One signal, or many skills?", "form": "page"},
+            caption="../report/overview.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/write_overview.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_overview.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        settings=settings(*STUDY),
+    script:
+        "../scripts/write_overview.py"
+
+
+rule write_table_pages:
+    input:
+        compliance=rules.summarise_compliance.output.table,
+        generality=rules.merge_generality.output.table,
+        code=code("write_table_pages"),
+    output:
+        compliance=report(
+            f"{RESULTS}/report/compliance.html",
+            category="Responses",
+            labels={"content": "How often does each model obey?", "form": "table"},
+            caption="../report/compliance_table.rst",
+        ),
+        generality=report(
+            f"{RESULTS}/report/generality.html",
+            category="Probes",
+            labels={"content": "Is one general probe as good as a specialist?", "form": "table"},
+            caption="../report/generality_table.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/write_table_pages.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_table_pages.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        settings=settings("tasks", models=MODELS),
+    script:
+        "../scripts/write_table_pages.py"
+
+
+rule write_examples:
+    input:
+        labels=expand(rules.label_responses.output.labels, model=MODELS, task=TASKS, shard=SHARDS),
+        code=code("write_examples"),
+    output:
+        page=report(
+            f"{RESULTS}/report/examples.html",
+            category="Responses",
+            labels={"content": "What was asked, and what was answered", "form": "page"},
+            caption="../report/examples.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/write_examples.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_examples.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("seed", "tasks", "report", "generation.shards", models=MODELS),
+    script:
+        "../scripts/write_examples.py"
+
+
+rule report_pages:
+    input:
+        rules.write_overview.output,
+        rules.write_table_pages.output,
+        rules.write_examples.output,

@@ -1,0 +1,29 @@
+"""Compare one model's specialist and general probes, at every layer and at the selected one."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from itertools import product
+
+from skillprobe import probes, tables, tasks
+from skillprobe.analyses.generality import SELECTED, generality_table
+from skillprobe.prompts import base_ids
+
+names, layers = settings["tasks"], settings["layers"]
+specialists = {task: {} for task in names}
+for (task, layer), path in zip(product(names, layers), snakemake.input.specialists, strict=True):
+    specialists[task][layer] = probes.load(path)
+generals = {layer: probes.load(path) for layer, path in zip(layers, snakemake.input.generals, strict=True)}
+rows = generality_table(
+    snakemake.wildcards.model,
+    specialists,
+    generals,
+    {task: tasks.get(task).category for task in names},
+    n_draws=settings["statistics"]["bootstrap_draws"],
+    seed=settings["seed"],
+    study_bases=base_ids(settings["prompts"]),
+)
+for row in rows:
+    row["depth"] = row["layer"] / settings["num_layers"] if row["layer"] != SELECTED else ""
+tables.write_csv(snakemake.output.table, rows)

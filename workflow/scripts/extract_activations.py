@@ -1,0 +1,19 @@
+"""Store the activations of one model on the labelled responses of one task and shard."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import activations, models, shards, store
+
+rows = store.read_jsonl(snakemake.input.labels)
+loaded = models.load(settings["model"] | {"name": snakemake.wildcards.model})
+activations.extract(
+    loaded,
+    rows,
+    snakemake.output.shard,
+    settings["activations"],
+    study=settings["study"],
+    task=snakemake.wildcards.task,
+)
+store.write_json(snakemake.output.manifest, shards.manifest(snakemake.output.shard))

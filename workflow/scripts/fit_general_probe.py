@@ -1,0 +1,26 @@
+"""Fit the general probes of all tasks together at one layer of one model."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import probes
+from skillprobe.probes.rows import read_rows
+from skillprobe.prompts import base_ids
+
+layer, position = int(snakemake.wildcards.layer), settings["probes"]["position"]
+n_shards = len(snakemake.input.shards) // len(settings["tasks"])
+rows = {
+    task: read_rows(snakemake.input.shards[i * n_shards : (i + 1) * n_shards], layer, position)
+    for i, task in enumerate(settings["tasks"])
+}
+result = probes.general(
+    {task: part.x for task, part in rows.items()},
+    {task: part.y for task, part in rows.items()},
+    {task: part.bases for task, part in rows.items()},
+    probes.Settings.from_config(settings["probes"], settings["seed"]),
+    ids_by_task={task: part.ids for task, part in rows.items()},
+    study_bases=base_ids(settings["prompts"]),
+    truncated_fraction={task: part.truncated for task, part in rows.items()},
+)
+probes.save(snakemake.output.probe, result)

@@ -1,0 +1,25 @@
+"""Measure a toy model's compliance at the study's settings and write its model card."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import generation, judges, labels, models, prompts, store, tasks
+from skillprobe.analyses import compliance
+from skillprobe.tasks.world import load_world
+from skillprobe.toy import card
+
+world = load_world(snakemake.input.world)
+loaded = models.load({"name": snakemake.wildcards.toy, "source": snakemake.input.model, "dtype": "float32"})
+measured = {}
+for task in map(tasks.get, tasks.NAMES):
+    items = prompts.make_items(task, world, settings["prompts"], settings["seed"])
+    responses = generation.generate_task(loaded, items, settings["generation"], settings["seed"])
+    judge = judges.get_judge("lexicon", task.name, world) if task.judged else None
+    rows = labels.label_rows(task, world, items, responses, judge, {"crossings": 0}, settings["seed"])
+    measured[task.name] = compliance.summarise(rows, n_draws=2, seed=0)
+size = {"parameters": models.parameter_count(loaded.model), "vocabulary": len(loaded.tokenizer)}
+examples = store.read_jsonl(snakemake.input.corpus)
+text = card.write(snakemake.wildcards.toy, size | models.versions(), settings, examples, measured)
+store.write_text(snakemake.output.card, text)
+print(text)

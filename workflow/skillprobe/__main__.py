@@ -1,0 +1,7 @@
+"""`python -m skillprobe`."""
+
+import sys
+
+from skillprobe.cli import main
+
+sys.exit(main())

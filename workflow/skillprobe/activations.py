@@ -1,0 +1,196 @@
+"""Reading a model's activations at named positions, in one pass over prompt and response."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from skillprobe import shards
+from skillprobe.errors import UserError
+from skillprobe.fast_import import fast_import
+from skillprobe.generation import halved
+from skillprobe.models import LoadedModel, chat_ids, versions
+from skillprobe.positions import check_position_name, resolve
+
+with fast_import():
+    import torch
+
+_STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_VARIANTS = ("constrained", "counterfactual", "unconstrained")
+
+
+@contextmanager
+def hooked(loaded: LoadedModel, keep) -> Iterator[list]:
+    """Within the block, each forward appends `keep(hidden)` for every layer to the list it yields.
+
+    hidden: [row, token, hidden]. Layer 0 is what enters the first block (so it has Gemma's scaling of the
+    embeddings), layer k what leaves block k, the last before the final norm. Hooks go when the block ends.
+    """
+    kept: list = []
+
+    def before(_, args, kwargs):
+        kept.append(keep(args[0] if args else kwargs["hidden_states"]))
+
+    def after(_, __, output):
+        kept.append(keep(output[0] if isinstance(output, tuple) else output))
+
+    handles = [loaded.blocks[0].register_forward_pre_hook(before, with_kwargs=True)]
+    handles += [block.register_forward_hook(after) for block in loaded.blocks]
+    try:
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def read_states(loaded: LoadedModel, sequences: Sequence[Sequence[int]], indices: np.ndarray) -> torch.Tensor:
+    """Activations of token-id sequences, in one right-padded batch: [layer, position, row, hidden].
+
+    indices: [row, position], which tokens to keep of each. In the model's dtype, on the CPU.
+    """
+    width = max(map(len, sequences))
+    input_ids = torch.full((len(sequences), width), loaded.pad_id)
+    mask = torch.zeros_like(input_ids)
+    for row, ids in enumerate(sequences):
+        input_ids[row, : len(ids)] = torch.tensor(ids)
+        mask[row, : len(ids)] = 1
+    rows = torch.arange(len(sequences))
+    columns = torch.as_tensor(indices).T
+
+    def keep(hidden: torch.Tensor) -> torch.Tensor:
+        return hidden[rows.to(hidden.device), columns.to(hidden.device)].to(loaded.device)
+
+    with hooked(loaded, keep) as kept:
+        # The backbone only: logits over a large vocabulary would be most of the memory.
+        loaded.backbone(
+            input_ids=input_ids.to(loaded.device), attention_mask=mask.to(loaded.device), use_cache=False
+        )
+    return torch.stack(kept).cpu()
+
+
+def extract(
+    loaded: LoadedModel,
+    rows: Sequence[Mapping],
+    path: str | Path,
+    settings: Mapping,
+    *,
+    study: str,
+    task: str,
+) -> None:
+    """Write the shard of `rows` (of labels/<model>/<task>/<shard>.jsonl) to `path`.
+
+    settings: "positions" (names), "dtype" (of the file: float32, float16 or bfloat16), "tokens_per_batch" (padded
+    tokens a batch; halved with a warning when a GPU runs out of memory). Unconstrained twins are read at eos
+    only. Samples are ordered constrained, counterfactual, unconstrained, and as in `rows` within each.
+    Raises UserError naming layer and sample for values that are not finite, or don't fit the dtype.
+    """
+    names = list(settings["positions"])
+    for name in names:
+        check_position_name(name)
+    if settings["dtype"] not in _STORED:
+        raise UserError(f"activations can't be stored as '{settings['dtype']}'; use {', '.join(_STORED)}")
+    rows = sorted(rows, key=lambda row: _VARIANTS.index(row["variant"]))
+    prompts = {prompt: chat_ids(loaded.tokenizer, prompt) for prompt in {row["prompt"]: None for row in rows}}
+    sequences = [prompts[row["prompt"]] + row["token_ids"] for row in rows]
+    indices = np.zeros((len(rows), len(names)), dtype=np.int64)
+    valid = np.zeros((len(rows), len(names)), dtype=bool)
+    eos_only = np.array([name == "eos" for name in names])
+    for number, row in enumerate(rows):
+        lengths = len(prompts[row["prompt"]]), len(row["token_ids"])
+        indices[number], valid[number] = resolve(names, *lengths, has_eos=not row["truncated"])
+        if row["variant"] == "unconstrained":
+            valid[number] &= eos_only
+    samples = {
+        "label": [row["satisfied"] for row in rows],
+        "response_length": [len(row["token_ids"]) for row in rows],
+    }
+    for name in shards.SAMPLE_FIELDS.keys() - samples.keys():
+        samples[name] = [row[name] for row in rows]
+    with shards.create(
+        path,
+        samples=samples,
+        positions=names,
+        valid=valid.T,
+        num_layers=loaded.num_layers,
+        hidden_size=loaded.hidden_size,
+        dtype=settings["dtype"],
+        attributes=_attributes(loaded, study, task),
+    ) as writer:
+        # A block is one chunk of every layer and position: memory is bounded, no chunk is written twice.
+        for start in range(0, len(rows), writer.rows_per_block):
+            block = range(start, min(start + writer.rows_per_block, len(rows)))
+            values = _read_block(loaded, rows, sequences, indices, valid, block, settings)
+            for layer in range(loaded.num_layers + 1):
+                writer.write(layer, start, values[layer])
+
+
+def _read_block(loaded, rows, sequences, indices, valid, block: range, settings) -> np.ndarray:
+    """[layer, position, row, hidden] of the rows in `block`, as stored; zeros where not valid."""
+    shape = (loaded.num_layers + 1, indices.shape[1], len(block), loaded.hidden_size)
+    values = np.zeros(shape, dtype=shards.STORED[settings["dtype"]])
+    queue = sorted(block, key=lambda row: len(sequences[row]))
+    most = settings["tokens_per_batch"]
+    while queue:
+        batch = _next_batch(queue, sequences, most)
+        try:
+            states = read_states(loaded, [sequences[row] for row in batch], indices[batch])
+        except torch.OutOfMemoryError:
+            states = None
+        if states is None:
+            most = halved(loaded.name, len(batch)) * len(sequences[batch[-1]])
+            continue
+        states[:, ~torch.from_numpy(valid[batch].T)] = 0
+        stored = _store(states, settings["dtype"], [rows[row]["id"] for row in batch])
+        values[:, :, [row - block.start for row in batch]] = stored
+        queue = queue[len(batch) :]
+    return values
+
+
+def _next_batch(queue: list[int], sequences: list[list[int]], most: int) -> list[int]:
+    """The first of the queue (shortest first) that fit into `most` tokens when padded; at least one."""
+    count = 1
+    while count < len(queue) and (count + 1) * len(sequences[queue[count]]) <= most:
+        count += 1
+    return queue[:count]
+
+
+def _store(states: torch.Tensor, dtype: str, ids: Sequence[str]) -> np.ndarray:
+    """States [layer, position, row, hidden] as stored. Raises UserError if not finite, then or before."""
+    _refuse_non_finite(states, ids, "are not finite (NaN or infinite); try float32 or the eager attention")
+    stored = states.to(_STORED[dtype])
+    _refuse_non_finite(
+        stored, ids, f"are too large for {dtype}; store bfloat16 or float32 (activations.dtype)"
+    )
+    if dtype == "bfloat16":
+        stored = stored.view(torch.uint16)
+    return stored.numpy()
+
+
+def _refuse_non_finite(states: torch.Tensor, ids: Sequence[str], problem: str) -> None:
+    bad = ~torch.isfinite(states).all(dim=-1).all(dim=1)
+    if bad.any():
+        layer, row = bad.nonzero()[0].tolist()
+        raise UserError(f"activations of layer {layer}, sample '{ids[row]}', {problem}")
+
+
+def _attributes(loaded: LoadedModel, study: str, task: str) -> dict[str, str | int]:
+    backend = getattr(loaded.tokenizer, "backend_tokenizer", None)
+    vocabulary = (
+        json.dumps(loaded.tokenizer.get_vocab(), sort_keys=True) if backend is None else backend.to_str()
+    )
+    return {
+        "study": study,
+        "task": task,
+        "model": loaded.name,
+        "model_source": loaded.source,
+        "model_revision": loaded.revision or "",
+        "model_dtype": loaded.dtype,
+        "attn_implementation": loaded.attn_implementation,
+        "chat_template_sha256": hashlib.sha256(str(loaded.tokenizer.chat_template).encode()).hexdigest(),
+        "tokenizer_sha256": hashlib.sha256(vocabulary.encode()).hexdigest(),
+        "library_versions": json.dumps(versions()),
+    }

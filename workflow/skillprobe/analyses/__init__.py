@@ -1,0 +1,1 @@
+"""Analyses: each turns stored probes or activations into a tidy table."""

@@ -1,0 +1,55 @@
+"""How often each model obeys each task's constraints, and how often its uninstructed twins do by chance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skillprobe import stats
+
+
+def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
+    """Compliance of one model on one task, from its label rows.
+
+    Truncated responses are left out of the rates and counted in `truncated` (share of constrained ones).
+    The 95 % interval is a bootstrap over bases; it is empty where no response was whole.
+    """
+    constrained = [row for row in rows if row["variant"] == "constrained"]
+    whole = [row for row in constrained if not row["truncated"]]
+    twins = [row for row in rows if row["variant"] == "unconstrained" and not row["truncated"]]
+    estimate = lower = upper = ""
+    if whole:
+        draws = stats.draw_bases((row["base"] for row in whole), n_draws=n_draws, seed=seed)
+        columns = draws.columns(np.array([row["base"] for row in whole]))
+        satisfied = np.array([row["satisfied"] for row in whole], float)
+        total = np.bincount(columns, minlength=len(draws.bases)).astype(float)
+        obeyed = np.bincount(columns, satisfied, len(draws.bases))
+        resampled = (draws.weights @ obeyed) / (draws.weights @ total)
+        found = stats.interval([satisfied.mean()], resampled, 0.95, bounds=(0, 1))
+        estimate, lower, upper = found.estimate, found.lower, found.upper
+    return {
+        "compliance": estimate,
+        "lower95": lower,
+        "upper95": upper,
+        "n": len(whole),
+        "n_bases": len({row["base"] for row in whole}),
+        "truncated": 1 - len(whole) / len(constrained) if constrained else "",
+        "twin_compliance": float(np.mean([row["satisfied"] for row in twins])) if twins else "",
+        "n_twin": len(twins),
+        "distinct_responses": len({row["response"] for row in whole}),
+    }
+
+
+def as_text(table: Sequence[dict]) -> str:
+    """The table for a terminal: a line a task, a column a model."""
+    models = list(dict.fromkeys(row["model"] for row in table))
+    rate = {(row["task"], row["model"]): row["compliance"] for row in table}
+    tasks = list(dict.fromkeys(row["task"] for row in table))
+    width = max(map(len, [*tasks, "compliance"]))
+    lines = [f"{'compliance':<{width}}  " + "  ".join(f"{model:>12}" for model in models)]
+    for task in tasks:
+        cells = [rate[task, model] for model in models]
+        lines.append(
+            f"{task:<{width}}  "
+            + "  ".join(f"{'-':>12}" if cell == "" else f"{cell:>12.1%}" for cell in cells)
+        )
+    return "\n".join(lines)

@@ -1,0 +1,225 @@
+"""Specialist against general probes: one table of all layers, so that it holds the layer curves as well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from skillprobe.errors import UserError
+from skillprobe.probes.protocol import ProbeResult
+from skillprobe.stats import (
+    CALIBRATION,
+    METRICS,
+    Draws,
+    auroc,
+    auroc_draws,
+    draw_bases,
+    interval,
+    threshold_metrics,
+)
+
+SELECTED = "selected"
+MEAN = "mean"
+TABLE_METRICS = ("auroc", *(metric for metric in METRICS if metric != "base_rate"))
+COLUMNS = (
+    *("model", "task", "category", "layer", "probe", "metric", "estimate"),
+    *("lower95", "upper95", "lower99", "upper99", "n", "n_bases", "base_rate", "status"),
+)
+_BOUNDS = {"log_loss": (0.0, np.inf), "difference": (-1.0, 1.0)}
+
+
+def generality_table(
+    model: str,
+    specialists: Mapping[str, Mapping[int, ProbeResult]],
+    generals: Mapping[int, Mapping[str, Mapping[str, ProbeResult]]],
+    categories: Mapping[str, str],
+    *,
+    n_draws: int = 2000,
+    seed: int = 0,
+    study_bases: Iterable[str] | None = None,
+) -> list[dict]:
+    """Rows with COLUMNS, of every task and of task "mean" (over sufficient tasks, AUROC only).
+
+    specialists: {task: {layer: result}}; generals: {layer: {variant: {task: result}}}; categories: {task:
+    category}. layer is a number, or "selected": chosen for each outer fold by inner AUROC, each probe by its
+    own. Rows of probe "specialist_minus_general_<variant>" are paired differences. The bootstrap is joint:
+    one set of draws of bases (of the study, None: of the rows) for everything. status: "", "constant
+    scores" (a value of ½ that means no signal at all), or "insufficient: …" with NaN for the numbers.
+    """
+    probes = _by_probe(specialists, generals)
+    everything = [
+        result for by_task in probes.values() for by_layer in by_task.values() for result in by_layer.values()
+    ]
+    if not everything:
+        raise UserError(f"there are no probes of model {model!r} to compare")
+    tested = {base for r in everything for base in r.bases[r.folds[0] != CALIBRATION].tolist()}
+    # Draws must not hold calibration bases: they are never scored.
+    if study_bases is not None:
+        calibration = {base for r in everything for base in r.bases[r.folds[0] == CALIBRATION].tolist()}
+        tested |= set(study_bases) - calibration
+    draws = draw_bases(tested, n_draws=n_draws, seed=seed)
+
+    rows = []
+    aurocs: dict[tuple[str, object], dict[str, _Estimate]] = {}
+    for probe, by_task in probes.items():
+        for task, by_layer in by_task.items():
+            by_layer = dict(sorted(by_layer.items()))
+            for layer, scored in {**by_layer, SELECTED: select_layer(by_layer)}.items():
+                estimates = _evaluate(scored, draws)
+                aurocs.setdefault((probe, layer), {})[task] = estimates["auroc"]
+                rows += [
+                    _row(model, task, categories, layer, probe, metric, estimate)
+                    for metric, estimate in estimates.items()
+                ]
+    for (probe, layer), by_task in aurocs.items():
+        rows.append(_row(model, MEAN, categories, layer, probe, "auroc", _mean(list(by_task.values()))))
+        if probe != "specialist" and ("specialist", layer) in aurocs:
+            special = aurocs["specialist", layer]
+            differences = {task: _minus(special[task], by_task[task]) for task in by_task if task in special}
+            differences[MEAN] = _mean(list(differences.values()))
+            for task, difference in differences.items():
+                name = f"specialist_minus_{probe}"
+                rows.append(_row(model, task, categories, layer, name, "auroc", difference))
+    return rows
+
+
+def _by_probe(specialists, generals) -> dict[str, dict[str, dict[int, ProbeResult]]]:
+    """{probe: {task: {layer: result}}}"""
+    probes: dict[str, dict[str, dict[int, ProbeResult]]] = {
+        "specialist": {task: dict(by_layer) for task, by_layer in specialists.items()}
+    }
+    for layer, by_variant in generals.items():
+        for variant, by_task in by_variant.items():
+            for task, result in by_task.items():
+                probes.setdefault(f"general_{variant}", {}).setdefault(task, {})[layer] = result
+    return probes
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of one probe on one task; n rows, S fold seeds. See ProbeResult."""
+
+    labels: np.ndarray
+    bases: np.ndarray
+    folds: np.ndarray
+    scores: np.ndarray
+    status: str
+
+
+def select_layer(by_layer: Mapping[int, ProbeResult]) -> Scored:
+    """Scores of each outer fold by the layer of best inner AUROC there, the lowest among equals."""
+    results = list(by_layer.values())
+    first = results[0]
+    if any(not np.array_equal(first.ids, result.ids) for result in results[1:]):
+        raise UserError("probes of different layers were trained on different rows; train them again")
+    scores = first.scores.copy()
+    if not first.status:
+        best = np.argmax([result.inner_auroc for result in results], axis=0)
+        for s, f in np.ndindex(best.shape):
+            test = first.folds[s] == f
+            scores[s, test] = results[best[s, f]].scores[s, test]
+    return Scored(first.labels, first.bases, first.folds, scores, first.status)
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """by_seed: [S] estimates; draws: [n_draws] of their mean; both empty if insufficient."""
+
+    by_seed: np.ndarray
+    draws: np.ndarray
+    bases: frozenset
+    n: int
+    base_rate: float
+    status: str = ""
+
+    @property
+    def insufficient(self) -> bool:
+        return self.status.startswith("insufficient")
+
+
+_NONE = np.zeros(0)
+
+
+def _evaluate(scored: ProbeResult | Scored, draws: Draws) -> dict[str, _Estimate]:
+    used = scored.folds[0] != CALIBRATION
+    labels, bases = scored.labels[used], scored.bases[used]
+    about = {
+        "bases": frozenset(bases.tolist()),
+        "n": len(labels),
+        "base_rate": float(labels.mean()) if len(labels) else float("nan"),
+    }
+    if scored.status:
+        missing = _Estimate(_NONE, _NONE, status=f"insufficient: {scored.status}", **about)
+        return dict.fromkeys(TABLE_METRICS, missing)
+    by_metric: dict[str, list] = {metric: [] for metric in TABLE_METRICS}
+    constant = True
+    for scores, folds in zip(scored.scores[:, used], scored.folds[:, used], strict=True):
+        result = auroc(scores, labels, folds)
+        constant &= result.constant
+        by_metric["auroc"].append((result.value, auroc_draws(scores, labels, bases, folds, draws)))
+        threshold = threshold_metrics(scores, labels, bases, folds, draws)
+        for metric in TABLE_METRICS[1:]:
+            by_metric[metric].append(threshold[metric])
+    return {
+        metric: _Estimate(
+            np.array([value for value, _ in values]),
+            np.mean([drawn for _, drawn in values], axis=0),
+            status="constant scores" if constant else "",
+            **about,
+        )
+        for metric, values in by_metric.items()
+    }
+
+
+def _minus(specialist: _Estimate, general: _Estimate) -> _Estimate:
+    if specialist.insufficient or general.insufficient:
+        return specialist if specialist.insufficient else general
+    return _Estimate(
+        specialist.by_seed - general.by_seed,
+        specialist.draws - general.draws,
+        specialist.bases,
+        specialist.n,
+        specialist.base_rate,
+    )
+
+
+def _mean(estimates: list[_Estimate]) -> _Estimate:
+    used = [estimate for estimate in estimates if not estimate.insufficient]
+    if not used:
+        status = "insufficient: no task has enough data"
+        return _Estimate(_NONE, _NONE, frozenset(), 0, float("nan"), status)
+    n = sum(estimate.n for estimate in used)
+    return _Estimate(
+        np.mean([estimate.by_seed for estimate in used], axis=0),
+        np.mean([estimate.draws for estimate in used], axis=0),
+        frozenset().union(*(estimate.bases for estimate in used)),
+        n,
+        sum(estimate.base_rate * estimate.n for estimate in used) / n,
+    )
+
+
+def _row(model, task, categories, layer, probe, metric, estimate: _Estimate) -> dict:
+    row = {
+        "model": model,
+        "task": task,
+        "category": MEAN if task == MEAN else categories[task],
+        "layer": layer,
+        "probe": probe,
+        "metric": metric,
+        "estimate": float("nan"),
+    }
+    bounds = _BOUNDS.get("difference" if "minus" in probe else metric, (0.0, 1.0))
+    for level in (95, 99):
+        lower = upper = float("nan")
+        if not estimate.insufficient:
+            result = interval(estimate.by_seed, estimate.draws, level / 100, bounds)
+            row["estimate"], lower, upper = result.estimate, result.lower, result.upper
+        row |= {f"lower{level}": lower, f"upper{level}": upper}
+    return row | {
+        "n": estimate.n,
+        "n_bases": len(estimate.bases),
+        "base_rate": estimate.base_rate,
+        "status": estimate.status,
+    }

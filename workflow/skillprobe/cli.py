@@ -1,0 +1,145 @@
+"""The command `skillprobe`. Subcommands stand in one table; each imports what it needs when it runs."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from skillprobe import __version__
+from skillprobe.errors import UserError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: one line of help, its arguments, and what it does (returning the exit status)."""
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a subcommand. Exit status 2, and one sentence on standard error, for what the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="skillprobe",
+        description="Is instruction-following one universal signal, or many skills in coordination?",
+    )
+    parser.add_argument("--version", action="version", version=f"skillprobe {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name, help=command.help, description=command.help, allow_abbrev=False
+        )
+        command.add_arguments(subparser)
+    options = parser.parse_args(arguments)
+    try:
+        return COMMANDS[options.command].run(options)
+    except UserError as error:
+        print(f"skillprobe {options.command}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader (such as `head`) has gone; keep Python from complaining once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+# verify
+
+
+def _verify_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", required=True, metavar="NAME", help="the task whose constraint is checked")
+    parser.add_argument("--judge", metavar="KIND", help="for topic, sentiment, register, toxicity: lexicon")
+    parser.add_argument(
+        "--world", default="toy", help="name or file of the world whose word lists a lexicon judge reads"
+    )
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from skillprobe import tasks
+
+    task = tasks.get(options.task)
+    judge = _judge(options) if task.judged else None
+    failed = False
+    for answer in verified(sys.stdin.buffer, task, judge):
+        failed |= "error" in answer
+        print(json.dumps(answer), flush=True)
+    return int(failed)
+
+
+def _judge(options: argparse.Namespace):
+    from skillprobe.judges import NAMES, get_judge
+    from skillprobe.tasks.world import load_world
+
+    if options.judge is None:
+        raise UserError(f"task '{options.task}' needs a judge: give --judge {' or '.join(NAMES)}")
+    return get_judge(options.judge, options.task, load_world(options.world))
+
+
+def verified(lines: Iterable[bytes], task, judge=None) -> Iterator[dict]:
+    """For each JSON line {"params", "response"}: {"satisfied", "evidence"}, or {"error"} naming the line."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = _read_row(line)
+            verdict = task.verify(row["response"], row["params"], judge)
+        except UserError as error:
+            yield {"error": f"line {number}: {error}"}
+        else:
+            yield {"satisfied": verdict.satisfied, "evidence": verdict.evidence}
+
+
+def _read_row(line: bytes) -> dict:
+    if not line.strip():
+        raise UserError("it is empty; give one JSON object a line")
+    try:
+        row = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise UserError(f"it is not UTF-8 (byte {error.start + 1})") from error
+    except RecursionError as error:
+        raise UserError("it is nested too deep to be read") from error
+    except ValueError as error:  # also numbers of thousands of digits
+        raise UserError(f"it is not valid JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise UserError('it must be an object {"params": {...}, "response": "..."}')
+    for key, kind, what in (("params", dict, "an object"), ("response", str, "a text")):
+        if key not in row:
+            raise UserError(f"'{key}' is missing")
+        if not isinstance(row[key], kind):
+            raise UserError(f"'{key}' must be {what}")
+    return row
+
+
+def _refuse_constant(name: str):
+    raise ValueError(f"{name} is not a JSON number")
+
+
+# inspect
+
+
+def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE.h5", help="a shard of activations")
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from skillprobe.shards import describe
+
+    if not os.path.isfile(options.file):
+        raise UserError(f"there is no file {options.file}")
+    try:
+        print(describe(options.file))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"{options.file} can't be read as a shard: {error}") from error
+    return 0
+
+
+COMMANDS = {
+    "verify": Command(
+        "read JSON lines of params and response, write whether each obeys the task's constraint, and why",
+        _verify_arguments,
+        _verify,
+    ),
+    "inspect": Command("describe a shard of activations", _inspect_arguments, _inspect),
+}

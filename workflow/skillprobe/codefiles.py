@@ -1,0 +1,97 @@
+"""Which files of the package a script depends on, from its imports: the code inputs of each rule.
+
+An edit then reruns exactly the rules that can reach the edited file. Imports anywhere in a file count, lazy
+ones inside functions too. Dynamic ones (`importlib`) don't: a rule names those modules itself, so that
+editing one task doesn't rerun the others.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from skillprobe.errors import UserError
+
+
+def code_files(script: str | Path, package: str | Path, extra: Iterable[str] = ()) -> list[str]:
+    """The script and the package's files that it reaches, as sorted paths relative to the repository.
+
+    package: the package's folder, workflow/skillprobe, two levels below the repository; extra: names of
+    modules that it imports dynamically, such as "skillprobe.tasks.topic". With a module comes the
+    `__init__.py` of every package on the way, but for files with nothing but a docstring and the version: a
+    new version number alone recomputes nothing. Raises UserError for an import of a module that isn't there.
+    """
+    script, package = Path(script).resolve(), Path(package).resolve()
+    files: set[Path] = set()
+    waiting = [script]
+    for name in extra:
+        waiting += _module_files(name, package, needed_by="a rule")
+    while waiting:
+        path = waiting.pop()
+        if path not in files:
+            files.add(path)
+            for name, optional in _imports(path, package):
+                waiting += _module_files(name, package, needed_by=None if optional else str(path))
+    root = package.parent.parent
+    return sorted(path.relative_to(root).as_posix() for path in files if path == script or not _is_bare(path))
+
+
+def _module_files(name: str, package: Path, needed_by: str | None) -> list[Path]:
+    """The file of a module and the `__init__.py` of each package above it; none for an attribute's name."""
+    parts = name.split(".")
+    folders = [package.joinpath(*parts[1:depth]) for depth in range(1, len(parts) + 1)]
+    above = [init for folder in folders[:-1] if (init := folder / "__init__.py").is_file()]
+    for path in (folders[-1] / "__init__.py", folders[-1].with_suffix(".py")):
+        if path.is_file():
+            return [*above, path]
+    if needed_by is not None:
+        raise UserError(f"{needed_by} needs the module {name}, which doesn't exist; correct the name")
+    return []
+
+
+def _imports(path: Path, package: Path) -> Iterator[tuple[str, bool]]:
+    """Names that a file imports from the package, and whether each may be an attribute and no module."""
+    stat = path.stat()
+    inside = path.is_relative_to(package)
+    for name, level, members in _parsed(str(path), stat.st_mtime_ns, stat.st_size)[0]:
+        if level and inside:
+            here = path.relative_to(package.parent).parent.parts
+            name = ".".join([*here[: len(here) - level + 1], *([name] if name else [])])
+        if name.split(".")[0] == package.name:
+            yield name, False
+            for member in members:
+                yield f"{name}.{member}", True
+
+
+def _is_bare(path: Path) -> bool:
+    stat = path.stat()
+    return path.name == "__init__.py" and _parsed(str(path), stat.st_mtime_ns, stat.st_size)[1]
+
+
+@cache
+def _parsed(path: str, mtime_ns: int, size: int) -> tuple[list[tuple[str, int, list[str]]], bool]:
+    """The imports of a file as (module, level, imported names), and whether it holds no code but the version.
+
+    Time and size are there for the cache: a changed file is parsed anew.
+    """
+    try:
+        tree = ast.parse(Path(path).read_bytes(), filename=path)
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno} is not valid Python ({error.msg})") from error
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, 0, []) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.module or "", node.level, [alias.name for alias in node.names]))
+    return found, all(_is_docstring(node) or _is_version(node) for node in tree.body)
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _is_version(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [
+        "__version__"
+    ]

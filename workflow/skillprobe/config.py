@@ -1,0 +1,542 @@
+"""The config of a study: checked against the schema, completed with its defaults, and cut into slices.
+
+Planning reads this for every command, so it needs neither numpy nor torch nor the network.
+"""
+
+import difflib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+from skillprobe.errors import UserError
+
+SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.json"
+
+# results/toy/ is where the toy models are trained.
+RESERVED_STUDIES = ("toy",)
+
+# What a number of blocks is called in the config.json of a model's folder.
+LAYER_KEYS = ("num_hidden_layers", "n_layer", "num_layers")
+
+# Keys of a model's entry that can't change a computed number.
+NOT_IDENTITY = ("name", "layers", "hidden_size", "gpu", "mem_mb", "runtime")
+
+KINDS = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "null",
+    "number": "a number",
+    "object": "a mapping of keys to values",
+    "string": "a text",
+}
+
+
+def complete(config: Mapping, root: str | Path) -> dict:
+    """The config, checked and with every default filled in, as a new plain dict.
+
+    root: the repository, which relative paths start from. So that configs that mean the same are equal, lists
+    whose order means nothing (layers, penalties, instruction types, polarities) come out sorted, numbers as
+    int or float as the schema has it, `num_layers` is filled in and judges of tasks not studied are left out.
+    Raises UserError: one sentence that names the key and says what to do.
+    """
+    root = Path(root)
+    config = _plain(config)
+    _check_schema(config)
+    config = _filled(config, _schema())
+    for values in [config, config["probes"], *config["models"]]:
+        for key in ("layers", "penalties"):
+            if isinstance(values.get(key), list):
+                values[key].sort()
+    for key in ("instruction_types", "polarities"):
+        known = _schema()["properties"]["prompts"]["properties"][key]["items"]["enum"]
+        config["prompts"][key].sort(key=known.index)
+
+    if config["study"] in RESERVED_STUDIES:
+        raise UserError(
+            f"study can't be '{config['study']}': results/{config['study']}/ is taken; choose another name"
+        )
+    _check_tasks(config)
+    world = _check_prompts(config, root)
+    _check_models(config, root)
+    _check_judges(config, root, world)
+    _check_activations(config)
+    _check_probes(config)
+    return config
+
+
+def model_entry(config: Mapping, name: str) -> dict:
+    """The entry of the model of that name. Raises UserError, listing the models, if there is none."""
+    for entry in config["models"]:
+        if entry["name"] == name:
+            return entry
+    names = [entry["name"] for entry in config["models"]]
+    raise UserError(
+        f"no model '{name}' in the config{_suggestion(name, names)}; the models are {', '.join(names)}"
+    )
+
+
+def layers_of(config: Mapping, model: str) -> list[int]:
+    """The analysed layers of a model in a completed config, ascending; 0 is the embeddings."""
+    entry = model_entry(config, model)
+    layers = config["layers"] if entry["layers"] is None else entry["layers"]
+    return list(range(entry["num_layers"] + 1)) if layers == "all" else list(layers)
+
+
+def depth(config: Mapping, model: str) -> dict:
+    """A model's analysed "layers" and its "num_layers"."""
+    return {"layers": layers_of(config, model), "num_layers": model_entry(config, model)["num_layers"]}
+
+
+def world_file(config: Mapping, root: str | Path) -> str:
+    """The world's file, relative to root where it lies below it."""
+    from skillprobe.tasks.world import find_world
+
+    name = config["prompts"]["world"]
+    path = Path(root) / Path(name).expanduser() if "/" in name or name.endswith(".json") else find_world(name)
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def source_folder(source: str, root: str | Path) -> Path | None:
+    """The folder that a model's `source` names, or None for a hub id.
+
+    A folder that exists (relative to root) is one; so is what can't be a hub id: more than one slash, or
+    beginning with ".", "/" or "~". Raises UserError if that one doesn't exist.
+    """
+    folder = Path(root) / Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+        near = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise UserError(
+            f"there is no folder '{source}'{_suggestion(folder.name, near)}; correct the path, "
+            "or give a hub id such as org/name"
+        )
+    return None
+
+
+def num_layers(entry: Mapping, root: str | Path) -> int:
+    """Number of blocks (without the embeddings) of a model: from its folder's config.json, else as stated.
+
+    Raises UserError if a hub model doesn't state it, or if the entry and the folder contradict each other.
+    """
+    stated = entry.get("num_layers")
+    folder = source_folder(entry["source"], root)
+    if folder is None:
+        if stated is None:
+            raise UserError(
+                f"num_layers is missing: there is no folder '{entry['source']}', so it is taken as a hub id, "
+                "and a hub model must state its number of blocks"
+            )
+        return stated
+    settings = _text_settings(folder)
+    found = next((settings[key] for key in LAYER_KEYS if key in settings), stated)
+    if found is None:
+        raise UserError(
+            f"num_layers is missing: {folder / 'config.json'} doesn't tell; state the number of blocks"
+        )
+    if stated is not None and stated != found:
+        raise UserError(f"num_layers is {stated}, but {folder / 'config.json'} says {found}; remove the key")
+    return found
+
+
+def model_identity(config: Mapping, name: str, root: str | Path) -> dict:
+    """What decides a model's numbers: its entry without name, layers and resources, and its folder's hash."""
+    entry = model_entry(config, name)
+    folder = source_folder(entry["source"], root)
+    identity = {key: value for key, value in entry.items() if key not in NOT_IDENTITY}
+    if folder is not None:
+        from skillprobe.fingerprint import folder_hash
+
+        identity["sha256"] = folder_hash(folder)
+    return identity
+
+
+def canonical(config: Mapping, *keys: str, **extra: object) -> str:
+    """A slice of a completed config as one canonical JSON string, for a rule's `params`.
+
+    keys: such as "seed" or "generation.samples"; extra: further named values. Equal slices give equal strings
+    whatever the order of keys; a changed or swapped value gives another. Raises KeyError for an unknown key.
+    """
+    chosen = dict(extra)
+    for key in keys:
+        value = config
+        for part in key.split("."):
+            value = value[part]
+        chosen[key] = value
+    return json.dumps(chosen, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+# --- against the schema
+
+
+@cache
+def _schema() -> dict:
+    return json.loads(SCHEMA.read_text(encoding="utf-8"))
+
+
+def _plain(value: object, path: tuple = ()) -> object:
+    """Plain dicts and lists (Snakemake gives ordered mappings), refusing what YAML read by mistake."""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise UserError(
+                    f"YAML reads the key '{key}' of {_spelt(path) or 'the config'} as {key!r}: quote it"
+                )
+        return {key: _plain(item, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, (*path, number)) for number, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{_spelt(path)} must be a finite number, not {value}")
+    return value
+
+
+def _check_schema(config: dict) -> None:
+    import jsonschema
+
+    errors = list(jsonschema.Draft202012Validator(_schema()).iter_errors(config))
+    if errors:
+        # Unknown keys first: a misspelt key is often the reason why a required one is missing.
+        leaves = [_leaf(error) for error in errors]
+        leaves.sort(key=lambda error: error.validator != "additionalProperties")
+        raise UserError(_sentence(leaves[0], config))
+
+
+def _leaf(error):
+    """The error inside an `anyOf` that is about the alternative which was meant, or the error itself."""
+    inner = [_leaf(sub) for sub in error.context or []]
+    meant = [sub for sub in inner if len(sub.absolute_path) > len(error.absolute_path)]
+    meant += [sub for sub in inner if sub.validator not in ("type", "enum", "anyOf") and sub not in meant]
+    return meant[0] if meant else error
+
+
+def _sentence(error, config: dict) -> str:
+    path = list(error.absolute_path)
+    where = _spelt(path) or "the config"
+    entry = config["models"][path[1]] if len(path) > 1 and path[0] == "models" else None
+    if isinstance(entry, dict) and isinstance(entry.get("name"), str):
+        where += f" (model '{entry['name']}')"
+    value, wanted = error.instance, error.validator_value
+    match error.validator:
+        case "additionalProperties":
+            known = list(error.schema["properties"])
+            key = next(key for key in value if key not in known)
+            within = f" in {where}" if path else ""
+            return (
+                f"unknown key '{key}'{within}{_suggestion(key, known)}; the keys there are {', '.join(known)}"
+            )
+        case "required":
+            missing = next(key for key in wanted if key not in value)
+            return f"{where} lacks the key '{missing}'; add it"
+        case "type" | "enum" | "anyOf":
+            texts, kinds = _alternatives(error)
+            choices = [*texts, *(KINDS[kind] for kind in kinds)]
+            one_of = "one of " if len(choices) > 2 else ""
+            hint = _yaml_hint(value, kinds, texts)
+            return f"{where} must be {one_of}{_joined(choices)}, not {_shown(value)}{hint}"
+        case "minimum":
+            return f"{where} must be at least {wanted}, not {value}"
+        case "exclusiveMinimum":
+            return f"{where} must be more than {wanted}, not {value}"
+        case "maximum":
+            return f"{where} must be at most {wanted}, not {value}"
+        case "minItems" | "minLength":
+            return (
+                f"{where} is empty; give at least one"
+                if isinstance(value, list)
+                else f"{where} is empty; give a text"
+            )
+        case "maxLength":
+            return f"{where} is longer than {wanted} characters: shorten '{value}'"
+        case "uniqueItems":
+            twice = next(item for number, item in enumerate(value) if item in value[:number])
+            return f"{where} lists {_shown(twice)} twice; remove one"
+        case "pattern":
+            return (
+                f"{where} can't be {_shown(value)}: it becomes part of a path, so begin with a letter or "
+                "digit and use only letters, digits, '.', '_' and '-'"
+            )
+    return f"{where}: {error.message}"
+
+
+def _alternatives(error) -> tuple[list[str], list[str]]:
+    """What would have been right instead: fixed texts, and kinds of values by their JSON name."""
+    if error.validator == "anyOf":
+        parts = [_alternatives(sub) for sub in error.context]
+        return [text for texts, _ in parts for text in texts], [kind for _, kinds in parts for kind in kinds]
+    if error.validator == "enum":
+        return [str(item) for item in error.validator_value], []
+    kinds = error.validator_value
+    return [], [kinds] if isinstance(kinds, str) else list(kinds)
+
+
+def _yaml_hint(value: object, kinds: list[str], texts: list[str]) -> str:
+    """What to do about a value that YAML reads otherwise than its author."""
+    if value is None:
+        return ": give a value or remove the key"
+    if isinstance(value, str):
+        if texts:
+            return _suggestion(value, texts)
+        if "number" in kinds or "integer" in kinds:
+            try:
+                number = float(value)
+            except ValueError:
+                return ""
+            return (
+                f": YAML reads it as text; write {number!r} without quotes" if math.isfinite(number) else ""
+            )
+        if "array" in kinds:
+            return f": write [{value}]"
+    elif "string" in kinds or texts:
+        return "" if isinstance(value, list | dict) else ": put it in quotes if it is meant as text"
+    return ""
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return repr(value) if isinstance(value, str | int | float) else str(value)
+
+
+def _joined(words: Iterable[str]) -> str:
+    words = list(words)
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def _spelt(path: Iterable[str | int]) -> str:
+    """A key's path as one would write it: models[0].layers."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def _filled(value: object, schema: dict) -> object:
+    """A copy of a valid value with the schema's defaults, and numbers in one spelling (1 is 1.0)."""
+    if "$ref" in schema:
+        schema = {**_schema()["$defs"][schema["$ref"].rpartition("/")[2]], **schema}
+    for branch in schema.get("anyOf", []):
+        kind = _schema()["$defs"][branch["$ref"].rpartition("/")[2]] if "$ref" in branch else branch
+        if "anyOf" in kind or kind.get("type") == {list: "array", dict: "object"}.get(type(value)):
+            return _filled(value, kind)
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        filled = {
+            key: _filled(value.get(key, sub.get("default")), sub)
+            for key, sub in known.items()
+            if key in value or "default" in sub
+        }
+        return filled | {
+            key: _filled(item, schema["additionalProperties"])
+            for key, item in value.items()
+            if key not in known
+        }
+    if isinstance(value, list):
+        return [_filled(item, schema.get("items", {})) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if schema.get("type") == "number" else int(value)
+    return value
+
+
+# --- across keys
+
+
+def _check_tasks(config: dict) -> None:
+    from skillprobe import tasks
+
+    known = tasks.available()
+    for key in ("tasks", "judges"):
+        for name in config[key]:
+            if name not in known:
+                raise UserError(
+                    f"{key} names '{name}', which is no task{_suggestion(name, known)}; "
+                    f"the tasks are {', '.join(known)}"
+                )
+    if twice := _first_twice(config["tasks"]):
+        raise UserError(f"tasks lists '{twice}' twice; remove one")
+
+
+def _check_prompts(config: dict, root: Path):
+    from skillprobe import tasks
+    from skillprobe.prompts import allowed_phrasings
+    from skillprobe.tasks.world import load_world
+
+    prompts = config["prompts"]
+    name = prompts["world"]
+    is_path = "/" in name or name.endswith(".json")
+    try:
+        world = load_world(root / Path(name).expanduser() if is_path else name)
+    except UserError as error:
+        raise UserError(f"prompts.world: {error}") from error
+    most = len(world.requests) * len(world.subjects)
+    if prompts["bases"] > most:
+        raise UserError(
+            f"prompts.bases is {prompts['bases']}, but the world '{name}' has {most} ({len(world.requests)} "
+            f"requests for {len(world.subjects)} subjects); ask for at most {most} or extend the world"
+        )
+    for task in config["tasks"]:
+        allowed_phrasings(tasks.get(task), prompts)  # raises where the settings leave none
+    if config["generation"]["shards"] > prompts["bases"]:
+        raise UserError(
+            f"generation.shards is {config['generation']['shards']}, more than the {prompts['bases']} "
+            "prompts.bases that are dealt to them; lower it"
+        )
+    return world
+
+
+def _check_models(config: dict, root: Path) -> None:
+    names = [entry["name"] for entry in config["models"]]
+    # Regardless of case, as some file systems are.
+    if twice := _first_twice(name.casefold() for name in names):
+        same = [name for name in names if name.casefold() == twice]
+        raise UserError(
+            f"models has two entries named '{same[0]}' and '{same[1]}'; names must differ, not only in case"
+        )
+    for number, entry in enumerate(config["models"]):
+        where = f"models[{number}] (model '{entry['name']}')"
+        try:
+            folder = source_folder(entry["source"], root)
+            if folder is not None:
+                _check_folder(folder)
+                if entry["revision"] is not None:
+                    raise UserError(
+                        f"revision is for hub models, but '{entry['source']}' is a folder; remove it"
+                    )
+            entry["num_layers"] = num_layers(entry, root)
+            if folder is not None:
+                entry["hidden_size"] = _text_settings(folder).get("hidden_size", entry["hidden_size"])
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        highest = max(layers_of(config, entry["name"]))
+        if highest > entry["num_layers"]:
+            key = "layers" if entry["layers"] is None else f"models[{number}].layers"
+            raise UserError(
+                f"{key} asks for layer {highest}, but the model '{entry['name']}' has layers 0 (embeddings) "
+                f"to {entry['num_layers']}; remove it, or give that model layers of its own"
+            )
+
+
+def _text_settings(folder: Path) -> dict:
+    """The part of config.json that is about the language model; others are about images and the like."""
+    settings = _model_settings(folder)
+    return settings if any(key in settings for key in LAYER_KEYS) else settings.get("text_config", {})
+
+
+def _check_folder(folder: Path) -> None:
+    _model_settings(folder)
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(f"the folder {folder} has no *.safetensors file; give one saved with save_pretrained")
+    tokenizer = folder / "tokenizer_config.json"
+    if not tokenizer.is_file():
+        raise UserError(f"the folder {folder} has no tokenizer (tokenizer_config.json); save it there too")
+    if (folder / "chat_template.jinja").is_file() or (folder / "chat_template.json").is_file():
+        return
+    if not _json_object(tokenizer).get("chat_template"):
+        raise UserError(
+            f"the tokenizer in {folder} has no chat template, and prompts go through one; "
+            "give an instruction-tuned model, or add chat_template.jinja"
+        )
+
+
+def _check_judges(config: dict, root: Path, world) -> None:
+    from skillprobe import tasks
+    from skillprobe.judges import NAMES
+
+    for name in config["judges"]:
+        if not tasks.get(name).judged:
+            raise UserError(
+                f"judges.{name}: a rule decides the task {name}, so it takes no judge; remove the line"
+            )
+    config["judges"] = {
+        name: config["judges"].get(name) for name in config["tasks"] if tasks.get(name).judged
+    }
+    for name, judge in config["judges"].items():
+        if judge is None:
+            raise UserError(
+                f"judges.{name} is missing: no rule decides the task {name}; give one of {', '.join(NAMES)}"
+            )
+        if judge == "lexicon":
+            _check_lexicon(name, config, root, world)
+
+
+def _check_lexicon(task: str, config: dict, root: Path, world) -> None:
+    refusal = f"judges.{task}: lexicon judges are never offered for free text"
+    if not world.controlled:
+        raise UserError(
+            f"{refusal}, which the world '{config['prompts']['world']}' asks for; "
+            "choose another judge or leave the task out"
+        )
+    for entry in config["models"]:
+        folder = source_folder(entry["source"], root)
+        if folder is None or _model_settings(folder).get("skillprobe_world") != world.name:
+            raise UserError(
+                f"{refusal}, and the model '{entry['name']}' is not known to speak only the language of "
+                f'the world \'{world.name}\' (its config.json lacks "skillprobe_world": "{world.name}"); '
+                "choose another judge or leave the task out"
+            )
+
+
+def _check_activations(config: dict) -> None:
+    from skillprobe.positions import check_position_name
+
+    positions = config["activations"]["positions"]
+    for name in positions:
+        try:
+            check_position_name(name)
+        except UserError as error:
+            raise UserError(f"activations.positions: {error}") from error
+    if config["probes"]["position"] not in positions:
+        raise UserError(
+            f"probes.position is '{config['probes']['position']}', which is not stored; choose one of "
+            f"activations.positions ({', '.join(positions)}) or add it there"
+        )
+
+
+def _check_probes(config: dict) -> None:
+    probes, bases = config["probes"], config["prompts"]["bases"]
+    if probes["feature_scaling"] and not probes["calibration_fraction"]:
+        raise UserError(
+            "probes.feature_scaling needs calibration bases, but probes.calibration_fraction is 0; "
+            "raise it or set feature_scaling to false"
+        )
+    dealt = int(bases * (1 - probes["calibration_fraction"]))
+    if dealt < probes["folds"]:
+        raise UserError(
+            f"probes.folds is {probes['folds']}, but only {dealt} of the {bases} prompts.bases are dealt to "
+            "folds; lower it or ask for more bases"
+        )
+
+
+def _model_settings(folder: Path) -> dict:
+    """The config.json of a model's folder. Raises UserError where there is none."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"the folder {folder} has no config.json; give a model in Hugging Face's format")
+    return _json_object(folder / "config.json")
+
+
+def _json_object(path: Path) -> dict:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} can't be read as JSON ({error}); save the model again") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} must hold one JSON object; save the model again")
+    return value
+
+
+def _first_twice(items: Iterable[str] | Iterator[str]) -> str | None:
+    seen: set[str] = set()
+    for item in items:
+        if item in seen:
+            return item
+        seen.add(item)
+    return None

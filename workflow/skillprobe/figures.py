@@ -1,0 +1,489 @@
+"""The figures. Each answers the one question in its title and goes with a table of what it shows.
+
+Common to all: a panel a model, tasks under their category, a category's colour the same everywhere, 95 %
+intervals, and a labelled blank where a task is insufficient. Equal tables and settings give equal bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.style
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+
+from skillprobe.store import atomic_path
+from skillprobe.tables import write_csv
+from skillprobe.tasks import CATEGORIES
+
+# The primary variant of ESTIMANDS: all data, centred within task.
+GENERAL = "general_centred"
+DIFFERENCE = f"specialist_minus_{GENERAL}"
+SELECTED = "selected"
+MEAN = "mean"
+CHANCE = 0.5
+
+TEXT, FAINT, LINES = "#222222", "#6b6b6b", "#e6e6e6"
+STYLE = {
+    # Text as outlines and a fixed salt for ids: the same SVG on every machine.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "skillprobe",
+    # Text as wide in the PNG as in the SVG.
+    "text.hinting": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "text.color": TEXT,
+    "axes.labelcolor": TEXT,
+    "xtick.color": TEXT,
+    "ytick.color": TEXT,
+    "axes.edgecolor": "#999999",
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.constrained_layout.h_pad": 0.05,
+    "figure.constrained_layout.w_pad": 0.06,
+}
+# So that tasks of one category, which share its colour, can be told apart.
+DASHES = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (6, 1.2, 1, 1.2)))
+MARKERS = ("o", "s", "^", "D", "v")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure, the rows that it shows and their columns, and the PNG's dots per inch."""
+
+    canvas: Canvas
+    rows: list[dict]
+    columns: tuple[str, ...]
+    dpi: int
+
+    def save(self, *, svg: str | Path, png: str | Path, data: str | Path) -> None:
+        """Write the figure as SVG and PNG and its rows as CSV, each whole or not at all."""
+        with matplotlib.style.context(STYLE, after_reset=True):
+            # The layout is found here and holds for both files; the second pass knows the room of the first.
+            if layout := self.canvas.get_layout_engine():
+                layout.execute(self.canvas)
+                layout.execute(self.canvas)
+                self.canvas.set_layout_engine("none")
+            for path, kind, metadata in (
+                (svg, "svg", {"Date": None, "Creator": None}),
+                (png, "png", {"Software": None}),
+            ):
+                with atomic_path(path) as temporary:
+                    self.canvas.savefig(temporary, format=kind, dpi=self.dpi, metadata=metadata)
+        write_csv(data, self.rows, self.columns)
+
+
+def compliance(rows: Sequence[Mapping], settings: Mapping) -> Figure:
+    """How often each model obeys, by task, beside the rate at which uninstructed twins happen to.
+
+    rows: tables/compliance.csv; settings: "tasks" and "models" (names in the order shown), "figures" (the
+    config's palette and dpi).
+    """
+    columns = ("model", "task", "category", "compliance", "lower95", "upper95", "n", "n_bases")
+    columns += ("twin_compliance", "n_twin")
+    found = {(str(row["model"]), row["task"]): row for row in rows}
+    with matplotlib.style.context(STYLE, after_reset=True):
+        page = _TaskPanels(rows, settings)
+        for model, axes in page.axes.items():
+            for task, y, colour in page.lines():
+                row = found.get((model, task))
+                if row is None or not _is_number(row["compliance"]):
+                    _blank(axes, y, "no answers")
+                    continue
+                if _is_number(row["twin_compliance"]):
+                    axes.plot(row["twin_compliance"], y, "o", mfc="white", mec=colour, mew=1.1, ms=6.5)
+                _point(axes, row["compliance"], row["lower95"], row["upper95"], y, colour)
+        page.finish(
+            "How often does each model obey?",
+            "answers that satisfy",
+            limits=(-0.03, 1.03),
+            handles=(
+                _key("instructed, 95 % interval", marker="o", ls="-"),
+                _key("same request, uninstructed", marker="o", mfc="white", ms=6.5),
+            ),
+        )
+        for axes in page.axes.values():
+            axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25", "50", "75", "100 %"])
+    return Figure(page.canvas, _shown(rows, settings, columns), columns, settings["figures"]["dpi"])
+
+
+def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Figure:
+    """Each task's specialist probe beside the general probe of all tasks, each at its selected layer.
+
+    rows: tables/generality.csv; settings: as for `compliance`.
+    """
+    columns = (
+        "model",
+        "task",
+        "category",
+        "probe",
+        "estimate",
+        "lower95",
+        "upper95",
+        "n",
+        "n_bases",
+        "status",
+    )
+    probes = ("specialist", GENERAL, DIFFERENCE)
+    rows = [r for r in rows if r["metric"] == "auroc" and r["layer"] == SELECTED and r["probe"] in probes]
+    found = {(str(row["model"]), row["task"], row["probe"]): row for row in rows}
+    with matplotlib.style.context(STYLE, after_reset=True):
+        page = _TaskPanels(rows, settings, with_mean=True)
+        for model, axes in page.axes.items():
+            axes.axvline(CHANCE, color=FAINT, ls="--", lw=0.9, zorder=1)
+            for task, y, colour in page.lines():
+                special, general = (found.get((model, task, probe)) for probe in probes[:2])
+                if not _has_estimate(special) or not _has_estimate(general):
+                    _blank(axes, y, _why(general if _has_estimate(special) else special))
+                    continue
+                ends = special["estimate"], general["estimate"]
+                axes.plot(ends, (y - 0.17, y + 0.17), color=colour, lw=0.8, alpha=0.6)
+                for row, offset, hollow in ((general, 0.17, True), (special, -0.17, False)):
+                    bounds, cross = (row["lower95"], row["upper95"]), _is_constant(row)
+                    _point(axes, row["estimate"], *bounds, y + offset, colour, hollow, cross)
+            difference = found.get((model, MEAN, DIFFERENCE))
+            if _has_estimate(difference):
+                text = "Δ {estimate:+.3f} [{lower95:+.3f}, {upper95:+.3f}]".format(**difference)
+                _note(axes, text.replace("-", "−"))
+        page.finish(
+            "Is one general probe as good as a specialist?",
+            "AUROC",
+            limits=_auroc_limits(rows),
+            handles=(
+                _key("specialist: trained on this task", marker="o", ls="-"),
+                _key("general: trained on all tasks", marker="s", mfc="white", ms=4.2, ls="-"),
+                _key("specialist − general, mean of tasks", marker="$Δ$", ms=6, mew=0.4),
+                _key("chance", ls="--", color=FAINT),
+                *([_key("constant scores", marker="x")] if any(map(_is_constant, rows)) else []),
+            ),
+        )
+        for axes in page.axes.values():
+            axes.set_xticks(_auroc_ticks(axes.get_xlim()))
+    return Figure(page.canvas, _shown(rows, settings, columns), columns, settings["figures"]["dpi"])
+
+
+def layer_curves(rows: Sequence[Mapping], settings: Mapping) -> Figure:
+    """AUROC of the specialist probes over relative depth: a row of panels a category, a column a model.
+
+    rows: tables/generality.csv; settings: as for `compliance`.
+    """
+    columns = ("model", "task", "category", "layer", "depth", "estimate", "lower95", "upper95", "n", "status")
+    rows = [
+        r for r in rows if (r["probe"], r["metric"]) == ("specialist", "auroc") and r["layer"] != SELECTED
+    ]
+    rows = sorted((row for row in rows if row["task"] != MEAN), key=lambda row: row["layer"])
+    curves: dict[tuple[str, str], list[Mapping]] = {}
+    for row in rows:
+        curves.setdefault((str(row["model"]), row["task"]), []).append(row)
+    groups, colours = _grouped(rows, settings), _colours(rows, settings)
+    blocks = _blocks(settings["models"])
+    with matplotlib.style.context(STYLE, after_reset=True):
+        heights = [max(1.15, 0.4 + 0.15 * len(tasks)) for tasks in groups.values()]
+        label = max(len(_words(task)) for tasks in groups.values() for task in tasks)
+        canvas = Canvas(
+            figsize=(
+                1.1 + 0.065 * label + 0.85 * _panel_width(len(blocks[0])),
+                0.9 + len(blocks) * (sum(heights) + 0.5),
+            ),
+            layout="constrained",
+        )
+        grid = canvas.subplots(
+            len(blocks) * len(groups),
+            len(blocks[0]),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+            gridspec_kw={"height_ratios": heights * len(blocks)},
+        )
+        for axes in grid.flat:
+            axes.set_visible(False)
+        for b, models in enumerate(blocks):
+            for g, (category, tasks) in enumerate(groups.items()):
+                line = grid[b * len(groups) + g]
+                styles = {
+                    task: {
+                        "ls": DASHES[k % len(DASHES)],
+                        "marker": MARKERS[k % len(MARKERS)],
+                        "ms": 3,
+                        "lw": 1.2,
+                    }
+                    for k, task in enumerate(tasks)
+                }
+                for model, axes in zip(models, line, strict=False):
+                    axes.set_visible(True)
+                    axes.axhline(CHANCE, color=FAINT, ls="--", lw=0.9, zorder=1)
+                    blank = []
+                    for task in tasks:
+                        curve = curves.get((model, task), [])
+                        if any(_has_estimate(row) for row in curve):
+                            _curve(axes, curve, colours[category], styles[task], crowd=len(tasks))
+                        else:
+                            blank.append(_words(task))
+                    if g == 0:
+                        axes.set_title(_wrapped(model, 24), fontweight="bold", pad=5)
+                    if blank:
+                        lines = textwrap.wrap("insufficient: " + ", ".join(blank), 32)
+                        _note(axes, "\n".join(lines), style="italic", color=FAINT)
+                    axes.tick_params(labelbottom=g == len(groups) - 1)
+                    if g == len(groups) - 1:
+                        axes.set_xlabel("relative depth\n0 embeddings · 1 last block", fontsize=7)
+                line[0].set_ylabel("AUROC")
+                line[len(models) - 1].legend(
+                    handles=[_key(_words(task), color=colours[category], **styles[task]) for task in tasks],
+                    title=category,
+                    title_fontproperties={"weight": "bold", "size": 8},
+                    alignment="left",
+                    loc="center left",
+                    bbox_to_anchor=(1.02, 0.5),
+                    handlelength=2.6,
+                )
+        grid[0, 0].set(xlim=(-0.03, 1.03), ylim=_auroc_limits(rows))
+        grid[0, 0].set_yticks(_auroc_ticks(grid[0, 0].get_ylim(), 0.25))
+        grid[0, 0].set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
+        canvas.suptitle("Where in the network can satisfaction be read?", **_TITLE)
+        canvas.legend(
+            handles=[
+                _key("specialist probe, 95 % band", ls="-", lw=1.2),
+                _key("chance", ls="--", color=FAINT),
+            ],
+            loc="outside lower center",
+            ncols=2,
+        )
+    return Figure(canvas, _shown(rows, settings, columns), columns, settings["figures"]["dpi"])
+
+
+# --- panels of tasks
+
+_TITLE = {"x": 0.01, "ha": "left", "fontsize": 10, "fontweight": "bold"}
+
+
+class _TaskPanels:
+    """A panel a model, at most three beside each other, with a line a task below its category's name."""
+
+    def __init__(self, rows: Sequence[Mapping], settings: Mapping, with_mean: bool = False):
+        self._groups, self._colours = _grouped(rows, settings), _colours(rows, settings)
+        self._headings, self._positions, y = {}, {}, 0
+        for category, tasks in self._groups.items():
+            self._headings[category] = y
+            self._positions |= {task: y + k for k, task in enumerate(tasks, start=1)}
+            y += len(tasks) + 1
+        if with_mean:
+            self._positions[MEAN] = y + 0.4
+            y += 1.4
+        blocks = _blocks(settings["models"])
+        self._columns = len(blocks[0])
+        self._height = len(blocks) * (0.19 * y + 0.75)
+        label = max(len(_words(name)) for name in (*self._positions, *self._headings))
+        self._width = 0.3 + 0.068 * label + _panel_width(self._columns)
+        self.canvas = Canvas(layout="constrained")
+        grid = self.canvas.subplots(len(blocks), len(blocks[0]), sharex=True, sharey=True, squeeze=False)
+        for axes in grid.flat[len(settings["models"]) :]:
+            axes.remove()
+        self.axes = dict(zip(settings["models"], grid.flat, strict=False))
+        self._y_range = (y - 0.4, -0.6)
+        for model, axes in self.axes.items():
+            axes.set_title(_wrapped(model, 26), fontweight="bold", pad=5)
+            heights = list(self._positions.values())
+            axes.hlines(heights, 0, 1, LINES, lw=0.6, zorder=0, transform=axes.get_yaxis_transform())
+
+    def lines(self) -> Iterator[tuple[str, float, object]]:
+        """Task (or mean), height and colour of each line."""
+        category = {task: name for name, tasks in self._groups.items() for task in tasks}
+        for task, y in self._positions.items():
+            yield task, y, TEXT if task == MEAN else self._colours[category[task]]
+
+    def finish(self, title: str, label: str, limits: tuple[float, float], handles: Sequence[Line2D]) -> None:
+        models = list(self.axes)
+        first = self.axes[models[0]]
+        first.set(xlim=limits, ylim=self._y_range)
+        ticks = self._headings | {_words(task): y for task, y in self._positions.items()}
+        first.set_yticks(list(ticks.values()), list(ticks))
+        for model in models:
+            axes = self.axes[model]
+            axes.tick_params(axis="y", length=0)
+            axes.spines["left"].set_visible(False)
+            axes.grid(axis="x", color=LINES, lw=0.6, zorder=0)
+            axes.set_axisbelow(True)
+            for text in axes.get_yticklabels()[: len(self._headings)]:
+                text.set_fontweight("bold")
+        # A panel with nothing below it has the ticks of its column.
+        for model in models[-self._columns :]:
+            self.axes[model].tick_params(labelbottom=True)
+            self.axes[model].set_xlabel(label)
+        self.canvas.suptitle(title, **_TITLE)
+        columns = 1 if self._columns == 1 else 2
+        self.canvas.legend(handles=list(handles), loc="outside lower center", ncols=columns)
+        self.canvas.set_size_inches(
+            self._width, 0.45 + 0.19 * math.ceil(len(handles) / columns) + self._height
+        )
+
+
+def _point(
+    axes: Axes,
+    value: float,
+    lower: float,
+    upper: float,
+    y: float,
+    colour,
+    hollow: bool = False,
+    cross: bool = False,
+) -> None:
+    if _is_number(lower) and _is_number(upper):
+        axes.plot((lower, upper), (y, y), color=colour, lw=1.0 if hollow else 1.5, solid_capstyle="butt")
+    if cross:
+        axes.plot(value, y, "x", color=colour, mew=1.1, ms=4.5)
+    elif hollow:
+        axes.plot(value, y, "s", mfc="white", mec=colour, mew=1.1, ms=4.2)
+    else:
+        axes.plot(value, y, "o", color=colour, ms=4.5)
+
+
+def _blank(axes: Axes, y: float, reason: str) -> None:
+    """A line without values, and why it has none."""
+    axes.text(
+        0.5,
+        y,
+        reason,
+        transform=axes.get_yaxis_transform(),
+        ha="center",
+        va="center",
+        fontsize=6.5,
+        style="italic",
+        color=FAINT,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+    )
+
+
+def _curve(axes: Axes, curve: Sequence[Mapping], colour, style: Mapping, crowd: int) -> None:
+    nan = float("nan")
+    depth = [row["depth"] for row in curve]
+    value, lower, upper = (
+        [row[key] if _has_estimate(row) else nan for row in curve]
+        for key in ("estimate", "lower95", "upper95")
+    )
+    if len(curve) == 1:
+        axes.plot(depth * 2, lower + upper, color=colour, lw=1.2)
+    axes.fill_between(depth, lower, upper, color=colour, alpha=0.16 if crowd <= 4 else 0.07, lw=0)
+    axes.plot(depth, value, color=colour, markevery=max(1, len(curve) // 8), **style)
+
+
+def _note(axes: Axes, text: str, **style) -> None:
+    """Small print above the panel, below its title if it has one."""
+    if axes.get_title():
+        axes.set_title(axes.get_title(), fontweight="bold", pad=5 + 9 * (1 + text.count("\n")))
+    axes.annotate(
+        text,
+        (0.5, 1),
+        (0, 3),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="center",
+        fontsize=6.5,
+        **style,
+    )
+
+
+def _key(label: str, **style) -> Line2D:
+    """A line of a legend."""
+    style = {"color": TEXT, "ls": "none", "ms": 4.5, "mew": 1.1, **style}
+    return Line2D([], [], label=label, **style)
+
+
+# --- rows, tasks and colours
+
+
+def _shown(rows: Sequence[Mapping], settings: Mapping, columns: Sequence[str]) -> list[dict]:
+    """The columns of the study's models and tasks, in the study's order."""
+    models = {model: number for number, model in enumerate(settings["models"])}
+    tasks = {task: number for number, task in enumerate((*settings["tasks"], MEAN))}
+    kept = [row for row in rows if str(row["model"]) in models and row["task"] in tasks]
+    kept.sort(key=lambda row: (models[str(row["model"])], tasks[row["task"]]))
+    return [{column: row[column] for column in columns} for row in kept]
+
+
+def _grouped(rows: Sequence[Mapping], settings: Mapping) -> dict[str, list[str]]:
+    """{category: its tasks}, both in the order of the study."""
+    category = {row["task"]: row["category"] for row in rows}
+    groups: dict[str, list[str]] = {}
+    for task in settings["tasks"]:
+        groups.setdefault(category.get(task, "other"), []).append(task)
+    return groups
+
+
+def _colours(rows: Sequence[Mapping], settings: Mapping) -> dict[str, tuple]:
+    """A colour for each category: the same whatever tasks the study has."""
+    names = [*CATEGORIES, *(name for name in _grouped(rows, settings) if name not in CATEGORIES)]
+    return dict(zip(names, seaborn.color_palette(settings["figures"]["palette"], len(names)), strict=True))
+
+
+def _blocks(models: Sequence[str]) -> list[Sequence[str]]:
+    """The models in lines of at most three panels; four are two by two."""
+    columns = 2 if len(models) == 4 else min(3, len(models))
+    return [models[start : start + columns] for start in range(0, len(models), columns)]
+
+
+def _panel_width(columns: int) -> float:
+    """Inches of the panels that stand beside each other."""
+    return {1: 3.2, 2: 4.6, 3: 5.8}[columns]
+
+
+def _auroc_limits(rows: Sequence[Mapping]) -> tuple[float, float]:
+    """From a little below chance, or below the lowest interval, to 1."""
+    lowest = min(
+        [r["lower95"] for r in rows if r["probe"] != DIFFERENCE and _has_estimate(r)], default=CHANCE
+    )
+    return min(0.42, math.floor(20 * lowest) / 20), 1.02
+
+
+def _auroc_ticks(limits: tuple[float, float], step: float = 0.1) -> list[float]:
+    """Ticks from 1 downwards, chance among them."""
+    step = step if limits[0] > 0.35 else 0.25
+    return [1 - k * step for k in range(int((1 - limits[0]) / step) + 1)][::-1]
+
+
+def _words(task: str) -> str:
+    return "mean of tasks" if task == MEAN else task.replace("_", " ")
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(text, width)) or text
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _has_estimate(row: Mapping | None) -> bool:
+    return row is not None and _is_number(row["estimate"])
+
+
+def _is_constant(row: Mapping) -> bool:
+    return row["status"] == "constant scores"
+
+
+def _why(row: Mapping | None) -> str:
+    """The status of an insufficient row in a few words; the table has it in full."""
+    status = "" if row is None else str(row["status"])
+    for word, reason in (
+        ("truncated", "truncated"),
+        ("violated", "few violated"),
+        ("satisfied", "few satisfied"),
+    ):
+        if word in status:
+            return f"insufficient: {reason}"
+    return "insufficient"

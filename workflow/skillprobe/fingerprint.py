@@ -1,0 +1,52 @@
+"""What identifies a model folder's content, without importing torch: for params that trigger reruns."""
+
+import hashlib
+import struct
+from pathlib import Path
+
+from skillprobe.errors import UserError
+
+_WHOLE = 64 * 2**20
+_END = 2**20
+
+
+def folder_hash(path: str | Path) -> str:
+    """Hex SHA-256 of a Hugging Face model folder: the names and contents of its config, tokenizer, template
+    and safetensors files, whatever their times.
+
+    Files of more than 64 MiB are not read whole: their size, first and last MiB stand for them, and for
+    safetensors the header too, which holds every tensor's name, dtype and shape. An edit deep inside such a
+    file that keeps its size would go unnoticed. Raises UserError if the folder or its config.json is missing.
+    """
+    folder = Path(path)
+    if not (folder / "config.json").is_file():
+        raise UserError(f"'{folder}' is no model folder (it has no config.json); check the model's source")
+    digest = hashlib.sha256()
+    for file in sorted(_relevant(folder), key=lambda file: file.relative_to(folder).as_posix()):
+        digest.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())
+        _update(digest, file)
+    return digest.hexdigest()
+
+
+def _relevant(folder: Path) -> list[Path]:
+    patterns = ("*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt", "*.py")
+    files = {file for pattern in patterns for file in folder.glob(pattern)}
+    files |= set(folder.glob("additional_chat_templates/*.jinja"))
+    return [file for file in files if file.is_file()]
+
+
+def _update(digest, file: Path) -> None:
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        if size <= _WHOLE:
+            while block := stream.read(_END):
+                digest.update(block)
+            return
+        if file.suffix == ".safetensors":
+            # Layout: 8 bytes, the header's length in little endian; then the header, JSON.
+            length = struct.unpack("<Q", stream.read(8))[0]
+            digest.update(stream.read(min(length, _WHOLE)))
+            stream.seek(0)
+        digest.update(stream.read(_END))
+        stream.seek(size - _END)
+        digest.update(stream.read(_END))

@@ -1,0 +1,185 @@
+"""Sampling responses: batched, left-padded, with a random stream for each row."""
+
+import functools
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from skillprobe.errors import UserError
+from skillprobe.fast_import import fast_import
+from skillprobe.models import LoadedModel, chat_ids
+from skillprobe.prompts import seed_from
+
+with fast_import():
+    import torch
+    from transformers import (
+        GenerationConfig,
+        LogitsProcessor,
+        LogitsProcessorList,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One response. token_ids: what was generated, with the EOS if there is one; text: without it and other
+    special tokens; truncated: no EOS within max_new_tokens."""
+
+    token_ids: list[int]
+    text: str
+    truncated: bool
+
+
+class InverseCDFSampler(LogitsProcessor):
+    """Chooses a row's token by its own uniform number: the first whose cumulative probability exceeds it.
+
+    Placed last and followed by argmax, it leaves only the chosen token. uniforms: [rows, max_new_tokens] in
+    [0, 1). The choice depends on the row's scores and number alone, so batches may be cut in any way.
+    """
+
+    def __init__(self, uniforms: torch.Tensor, prompt_width: int):
+        self.uniforms = uniforms
+        self.prompt_width = prompt_width
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        # Integer sums are exact in any order: floating-point cumsum is not reproducible on GPUs.
+        weights = (scores.double().softmax(dim=-1) * 2**48).round().long()
+        cumulative = weights.cumsum(dim=-1)
+        uniform = self.uniforms[:, input_ids.shape[1] - self.prompt_width, None].to(scores.device)
+        threshold = (uniform * cumulative[:, -1:]).long()
+        chosen = torch.searchsorted(cumulative, threshold, right=True)
+        return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
+
+
+def generate(
+    loaded: LoadedModel, prompts: Sequence[str], seeds: Sequence[int], settings: Mapping
+) -> list[Generated]:
+    """One response to each prompt, in order.
+
+    seeds: one integer a prompt; the same prompt and seed give the same response in any batch, up to the
+    rounding of matrix products. settings: "max_new_tokens", "batch_size", "temperature" (0: greedy), "top_k"
+    (0 or null: off), "top_p" (1 or null: off). When a GPU runs out of memory the batch is halved, with a
+    warning.
+    """
+    encode = functools.cache(functools.partial(chat_ids, loaded.tokenizer))
+    encoded = [encode(prompt) for prompt in prompts]
+    # Prompts of one length share a batch: little padding, and little for rounding to depend on.
+    queue = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))
+    batch_size = settings["batch_size"]
+    results: dict[int, Generated] = {}
+    while queue:
+        rows = queue[:batch_size]
+        try:
+            token_ids = _generate_batch(
+                loaded, [encoded[row] for row in rows], [seeds[row] for row in rows], settings
+            )
+        except torch.OutOfMemoryError:
+            token_ids = None
+        if token_ids is None:  # Outside the handler, where the failed call's tensors are gone.
+            batch_size = halved(loaded.name, len(rows))
+            continue
+        results.update(zip(rows, (_finish(loaded, ids) for ids in token_ids), strict=True))
+        queue = queue[batch_size:]
+    return [results[row] for row in range(len(prompts))]
+
+
+def generate_task(loaded: LoadedModel, items: Sequence[Mapping], settings: Mapping, seed: int) -> list[dict]:
+    """Rows of responses/<model>/<task>/<shard>.jsonl: "samples" responses to each item's constrained prompt
+    and "twin_samples" to its unconstrained one. settings: these two and those of `generate`."""
+    rows = []
+    for item in items:
+        for variant, prompt, samples in (
+            ("constrained", item["prompt"], settings["samples"]),
+            ("unconstrained", item["unconstrained_prompt"], settings["twin_samples"]),
+        ):
+            for sample in range(samples):
+                rows.append(
+                    {
+                        "id": f"{item['item']}/{variant}/{sample}",
+                        "item": item["item"],
+                        "base": item["base"],
+                        "variant": variant,
+                        "sample": sample,
+                        "prompt": prompt,
+                    }
+                )
+    seeds = [seed_from("response", seed, row["item"], row["variant"], row["sample"]) for row in rows]
+    responses = generate(loaded, [row["prompt"] for row in rows], seeds, settings)
+    return [
+        row | {"response": made.text, "token_ids": made.token_ids, "truncated": made.truncated}
+        for row, made in zip(rows, responses, strict=True)
+    ]
+
+
+def halved(name: str, batch_size: int) -> int:
+    """The batch size to go on with when out of memory; raises UserError where one row was too many."""
+    if batch_size == 1:
+        raise UserError(
+            f"model '{name}': the GPU's memory doesn't hold even one row; use a larger GPU or device_map"
+        )
+    torch.cuda.empty_cache()
+    message = f"model '{name}': out of memory with {batch_size} rows; going on with {batch_size // 2}"
+    warnings.warn(message, stacklevel=2)
+    return batch_size // 2
+
+
+@torch.inference_mode()
+def _generate_batch(
+    loaded: LoadedModel, encoded: list[list[int]], seeds: list[int], settings: Mapping
+) -> list[list[int]]:
+    """Token ids generated after each of the encoded prompts, up to and with the first EOS."""
+    width = max(map(len, encoded))
+    input_ids = torch.full((len(encoded), width), loaded.pad_id)
+    mask = torch.zeros_like(input_ids)
+    for row, ids in enumerate(encoded):
+        input_ids[row, width - len(ids) :] = torch.tensor(ids)
+        mask[row, width - len(ids) :] = 1
+    output = loaded.model.generate(
+        input_ids=input_ids.to(loaded.device),
+        attention_mask=mask.to(loaded.device),
+        generation_config=GenerationConfig(
+            max_new_tokens=settings["max_new_tokens"],
+            do_sample=False,
+            num_beams=1,
+            eos_token_id=list(loaded.eos_ids),
+            pad_token_id=loaded.pad_id,
+        ),
+        logits_processor=_processors(seeds, settings, width),
+    )
+    return [_cut(ids, loaded.eos_ids) for ids in output[:, width:].tolist()]
+
+
+def _processors(seeds: list[int], settings: Mapping, width: int) -> LogitsProcessorList:
+    """Temperature, then top-k, then top-p, then the draw: Hugging Face's order."""
+    processors = LogitsProcessorList()
+    if settings["temperature"] == 0:
+        return processors
+    processors.append(TemperatureLogitsWarper(float(settings["temperature"])))
+    if settings.get("top_k"):
+        processors.append(TopKLogitsWarper(settings["top_k"]))
+    if (settings.get("top_p") or 1.0) < 1.0:
+        processors.append(TopPLogitsWarper(settings["top_p"]))
+    uniforms = np.stack(
+        [np.random.Generator(np.random.PCG64(seed)).random(settings["max_new_tokens"]) for seed in seeds]
+    )
+    processors.append(InverseCDFSampler(torch.from_numpy(uniforms), width))
+    return processors
+
+
+def _cut(ids: list[int], eos_ids: tuple[int, ...]) -> list[int]:
+    """By position, since what follows a row's EOS is padding, and that may be an EOS as well."""
+    for place, token in enumerate(ids):
+        if token in eos_ids:
+            return ids[: place + 1]
+    return ids
+
+
+def _finish(loaded: LoadedModel, ids: list[int]) -> Generated:
+    truncated = not ids or ids[-1] not in loaded.eos_ids
+    content = ids if truncated else ids[:-1]
+    text = loaded.tokenizer.decode(content, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return Generated(ids, text, truncated)

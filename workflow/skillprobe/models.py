@@ -1,0 +1,238 @@
+"""Loading causal language models, from the hub or a folder, and putting prompts into their chat template."""
+
+import functools
+import importlib.metadata
+import os
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from skillprobe import __version__
+from skillprobe.errors import UserError
+from skillprobe.fast_import import fast_import
+
+with fast_import():
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
+    from transformers.modeling_utils import PreTrainedModel
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+    from transformers.utils import is_pandas_available, is_scipy_available, is_sklearn_available, logging
+
+    # It remembers the answers, so that the model classes it imports later go without them too.
+    is_pandas_available(), is_scipy_available(), is_sklearn_available()
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready for use: in eval mode, without gradients.
+
+    blocks: the decoder blocks in order; backbone: the decoder without the language-model head; device: where
+    its inputs go; eos_ids: every token that ends a response; pad_id: a token to pad with (it may be an EOS).
+    """
+
+    name: str
+    source: str
+    revision: str | None
+    model: PreTrainedModel = field(repr=False)
+    tokenizer: object = field(repr=False)
+    backbone: torch.nn.Module = field(repr=False)
+    blocks: torch.nn.ModuleList = field(repr=False)
+    device: torch.device
+    eos_ids: tuple[int, ...]
+    pad_id: int
+    attn_implementation: str
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.blocks)
+
+    @property
+    def hidden_size(self) -> int:
+        return self.model.config.get_text_config(decoder=True).hidden_size
+
+    @property
+    def dtype(self) -> str:
+        return str(self.model.dtype).removeprefix("torch.")
+
+
+def load(entry: Mapping) -> LoadedModel:
+    """Load a model of the config.
+
+    entry: "name", "source" (hub id or folder); optional "revision", "dtype" (of DTYPES, default "auto": as
+    stored), "device_map" (default: the GPU if there is one, else the CPU), "attn_implementation" ("sdpa" or
+    "eager"; default: sdpa where the architecture has it, which Gemma 2 has not), "trust_remote_code" (default
+    False), "num_layers" (checked). Only safetensors weights are read, and nothing goes over the network for a
+    folder. Raises UserError naming the model.
+    """
+    name, source = entry["name"], str(entry["source"])
+    is_folder = os.path.isdir(source)
+    if not is_folder and not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", source):
+        raise UserError(f"model '{name}': there is no folder '{source}'; correct its source")
+    if is_folder and not (Path(source) / "config.json").is_file():
+        raise UserError(f"model '{name}': the folder '{source}' has no config.json; it holds no model")
+    dtype = entry.get("dtype") or "auto"
+    if dtype not in DTYPES:
+        raise UserError(f"model '{name}': dtype '{dtype}' is none of {', '.join(DTYPES)}")
+
+    where = {
+        "revision": entry.get("revision") or "main",
+        "local_files_only": is_folder,
+        "trust_remote_code": bool(entry.get("trust_remote_code", False)),
+    }
+    device_map = entry.get("device_map")
+    logging.disable_progress_bar()
+    try:
+        tokenizer = _load_tokenizer(source, where)
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=DTYPES[dtype],
+            device_map=device_map,
+            attn_implementation=entry.get("attn_implementation"),
+            use_safetensors=True,
+            **where,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        reason = re.split(r"\. |\n", str(error).strip())[0].rstrip(".")
+        raise UserError(f"model '{name}' can't be loaded from '{source}': {reason}") from error
+    if device_map is None:
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.eval().requires_grad_(False)
+
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"model '{name}': its tokenizer has no chat template; use an instruction-tuned model, "
+            "or add a chat_template.jinja to its folder"
+        )
+    config = model.config.get_text_config(decoder=True)
+    stated = entry.get("num_layers")
+    if stated is not None and stated != config.num_hidden_layers:
+        raise UserError(
+            f"model '{name}' has {config.num_hidden_layers} layers, but its entry says num_layers: {stated}; "
+            "correct the entry"
+        )
+    eos_ids = _eos_ids(name, model, tokenizer)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos_ids[0]
+    # generate() fills what its caller leaves open from here, and model folders like to set temperatures and
+    # repetition penalties of their own.
+    model.generation_config = GenerationConfig(eos_token_id=list(eos_ids), pad_token_id=pad_id)
+    backbone = model.get_decoder()
+    return LoadedModel(
+        name=name,
+        source=source,
+        revision=entry.get("revision"),
+        model=model,
+        tokenizer=tokenizer,
+        backbone=backbone,
+        blocks=_find_blocks(name, backbone, config.num_hidden_layers),
+        device=model.get_input_embeddings().weight.device,
+        eos_ids=eos_ids,
+        pad_id=pad_id,
+        attn_implementation=str(config._attn_implementation),
+    )
+
+
+def chat_ids(tokenizer, prompt: str) -> list[int]:
+    """Token ids of `prompt` as the user's turn, up to where the answer begins, with exactly one BOS.
+
+    Templates that write no BOS get it from the tokenizer if that adds one to plain text; where neither does
+    (Qwen), the model was trained without. Raises UserError if the tokens begin with two, or if the prompt's
+    own text contains one.
+    """
+    in_template, prepend = _bos_of_template(tokenizer)
+    ids = _templated(tokenizer, prompt)
+    bos = tokenizer.bos_token_id
+    if bos is None:
+        return ids
+    if ids[:2] == [bos, bos]:
+        raise UserError(
+            f"the chat template of {tokenizer.name_or_path} begins with two BOS tokens; correct it"
+        )
+    if ids.count(bos) != in_template:
+        raise UserError(
+            f"the prompt {prompt[:60]!r} contains the BOS token {tokenizer.bos_token!r}; remove it"
+        )
+    return [bos, *ids] if prepend else ids
+
+
+def parameter_count(model: torch.nn.Module) -> int:
+    """Number of parameters, tied ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, this package and the libraries that shape a model's numbers."""
+    names = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "h5py")
+    return {
+        "python": platform.python_version(),
+        "skillprobe": __version__,
+        **{name: importlib.metadata.version(name) for name in names},
+    }
+
+
+def _load_tokenizer(source: str, where: dict):
+    """The tokenizer that the folder declares.
+
+    AutoTokenizer goes by the model's type for some (qwen2 among them) and would rebuild a tokenizer.json
+    of another kind as byte-level BPE, without a warning; so the general class is taken at its word.
+    """
+    declared = get_tokenizer_config(source, **where).get("tokenizer_class")
+    general = declared in ("PreTrainedTokenizerFast", "TokenizersBackend")
+    return (PreTrainedTokenizerFast if general else AutoTokenizer).from_pretrained(source, **where)
+
+
+def _templated(tokenizer, prompt: str) -> list[int]:
+    # Llama 3's templates tell the model today's date unless they are given one; this is their own default.
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": prompt}],
+        tokenize=False,
+        add_generation_prompt=True,
+        date_string="26 Jul 2024",
+    )
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+@functools.lru_cache(maxsize=8)
+def _bos_of_template(tokenizer) -> tuple[int, bool]:
+    """(BOS tokens in the template of an ordinary prompt, whether one must be put before it).
+
+    Counted rather than taken to be 1, since for some (SmolLM2) the BOS also begins every turn.
+    """
+    bos = tokenizer.bos_token_id
+    if bos is None:
+        return 0, False
+    count = _templated(tokenizer, "a").count(bos)
+    return count, count == 0 and tokenizer("a")["input_ids"][:1] == [bos]
+
+
+def _eos_ids(name: str, model, tokenizer) -> tuple[int, ...]:
+    """All end tokens: of the generation config (or, failing that, the config) and of the tokenizer."""
+    ids = model.generation_config.eos_token_id
+    if ids is None:
+        ids = getattr(model.config.get_text_config(decoder=True), "eos_token_id", None)
+    ids = [ids] if isinstance(ids, int) else list(ids or [])
+    if tokenizer.eos_token_id is not None:
+        ids.append(tokenizer.eos_token_id)
+    if not ids:
+        raise UserError(
+            f"model '{name}' names no EOS token, so its responses would never end; add eos_token_id"
+        )
+    return tuple(dict.fromkeys(ids))
+
+
+def _find_blocks(name: str, backbone: torch.nn.Module, num_layers: int) -> torch.nn.ModuleList:
+    """The decoder blocks, found by structure: the outermost ModuleList as long as the model is deep."""
+    lists = [
+        (path.count("."), module)
+        for path, module in backbone.named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == num_layers
+    ]
+    if not lists:
+        raise UserError(
+            f"model '{name}' ({type(backbone).__name__}) has no list of {num_layers} blocks; "
+            "only plain decoder models can be probed"
+        )
+    return min(lists, key=lambda pair: pair[0])[1]

@@ -1,0 +1,104 @@
+"""How large a study is: jobs by rule and bytes of activations, from the config alone."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from skillprobe.config import layers_of
+from skillprobe.errors import UserError
+
+# Of a hub model that doesn't state its hidden size; planning must not need the network.
+ASSUMED_HIDDEN_SIZE = 4096
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+GIB = 2**30
+
+
+def rows_per_task(config: Mapping) -> dict[str, int]:
+    """Rows of one model and task by variant, at most."""
+    prompts, generation = config["prompts"], config["generation"]
+    items = prompts["bases"] * prompts["items_per_base"]
+    return {
+        "constrained": items * generation["samples"],
+        "unconstrained": items * generation["twin_samples"],
+        "counterfactual": 4 * prompts["bases"] * config["labels"]["crossings"],
+    }
+
+
+def activation_bytes(config: Mapping) -> int:
+    """Size of all activation shards: task x layer x position x row x hidden."""
+    rows = rows_per_task(config)
+    whole = rows["constrained"] + rows["counterfactual"]
+    # Unconstrained twins are read at one position, eos.
+    vectors = whole * len(config["activations"]["positions"]) + rows["unconstrained"]
+    return sum(
+        BYTES[config["activations"]["dtype"]]
+        * len(config["tasks"])
+        * (entry["num_layers"] + 1)
+        * vectors
+        * (entry["hidden_size"] or ASSUMED_HIDDEN_SIZE)
+        for entry in config["models"]
+    )
+
+
+def jobs(config: Mapping) -> dict[str, int]:
+    """Jobs of a run from nothing by rule. A test holds it against Snakemake's own count."""
+    models, tasks = len(config["models"]), len(config["tasks"])
+    layers = [len(layers_of(config, entry["name"])) for entry in config["models"]]
+    shards = config["generation"]["shards"]
+    return {
+        "make_prompts": tasks * shards,
+        "generate_responses": models * tasks * shards,
+        "label_responses": models * tasks * shards,
+        "summarise_compliance": 1,
+        "extract_activations": models * tasks * shards,
+        "fit_specialist_probe": tasks * sum(layers),
+        "fit_general_probe": sum(layers),
+        "compare_generality": models,
+        "merge_generality": 1,
+        "plot_compliance": 1,
+        "plot_generality": 1,
+        "plot_layers": 1,
+        "write_overview": 1,
+        "write_table_pages": 1,
+        "write_examples": 1,
+    }
+
+
+def present_bytes(config: Mapping, root: Path) -> int:
+    """Bytes of activations that the study already has on disk."""
+    shards = (root / "results" / config["study"] / "activations").glob("*/*/*.h5")
+    return sum(path.stat().st_size for path in shards)
+
+
+def check_fits(config: Mapping, root: Path) -> None:
+    """Raises UserError if the planned activations are more than the disk can still take."""
+    needed = activation_bytes(config) - present_bytes(config, root)
+    free = shutil.disk_usage(root).free
+    if needed > free:
+        raise UserError(
+            f"the study's activations need {needed / GIB:,.1f} GiB more, but the disk of {root} has "
+            f"{free / GIB:,.1f} GiB free; lower prompts.bases, generation.samples or activations.positions, "
+            "or free disk space"
+        )
+
+
+def describe(config: Mapping, root: Path) -> str:
+    """The plan as a text: models, tasks, rows, jobs by rule, activations and free disk in GiB."""
+    counts = jobs(config)
+    rows = rows_per_task(config)
+    width = max(map(len, counts))
+    lines = [
+        f"study {config['study']}: {len(config['models'])} models x {len(config['tasks'])} tasks",
+        "rows a model and task: " + ", ".join(f"{n} {variant}" for variant, n in rows.items()),
+        "",
+        *(f"{name:<{width}}  {n:>6,}" for name, n in counts.items()),
+        f"{'jobs from nothing':<{width}}  {sum(counts.values()):>6,}",
+        "",
+        f"activations  {activation_bytes(config) / GIB:,.2f} GiB at most, "
+        f"{present_bytes(config, root) / GIB:,.2f} GiB of them there",
+        f"free disk    {shutil.disk_usage(root).free / GIB:,.2f} GiB",
+    ]
+    assumed = [e["name"] for e in config["models"] if not e["hidden_size"]]
+    if assumed:
+        lines.append(f"hidden size of {', '.join(assumed)} not stated: {ASSUMED_HIDDEN_SIZE} assumed")
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""Named positions in a templated prompt and the response after it (ESTIMANDS, "Positions")."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from skillprobe.errors import UserError
+
+DEFAULT = (
+    "prompt_50",
+    "prompt_100",
+    "onset",
+    "body_10",
+    "body_30",
+    "body_50",
+    "body_70",
+    "body_90",
+    "last",
+    "eos",
+)
+
+
+def check_position_name(name: str) -> None:
+    """Raise UserError unless `name` is prompt_<0..100>, onset, body_<10..90>, last or eos."""
+    kind, percent = _parse(name)
+    allowed = {
+        "prompt": range(0, 101),
+        "body": range(10, 91),
+        "onset": (None,),
+        "last": (None,),
+        "eos": (None,),
+    }
+    if percent not in allowed.get(kind, ()):
+        raise UserError(
+            f"there is no position '{name}'; use prompt_<0 to 100>, onset, body_<10 to 90>, last or eos"
+        )
+
+
+def resolve(
+    names: Sequence[str], prompt_length: int, response_length: int, has_eos: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(indices, valid), both [n_positions]: indices into prompt + response tokens, int64; valid, bool.
+
+    prompt_length: tokens of the templated prompt; response_length: all tokens generated, with the EOS if
+    has_eos, in which case it is the last one. (Where, not which token: padding may be an EOS too.)
+    prompt_q and body_q are the token at q % of the way from the first to the last of their part, rounded half
+    up; the body is the response without its EOS. Invalid, with index 0: eos of a truncated response; onset,
+    body_q and last of an empty one. Invalid as well: a position on the same token as another of `names` that
+    comes before it in the order eos, last, onset, body_q by q, prompt_100, other prompt_q by q; so coinciding
+    positions are counted once.
+    """
+    body_length = response_length - has_eos
+    indices = np.zeros(len(names), dtype=np.int64)
+    valid = np.zeros(len(names), dtype=bool)
+    taken: set[int] = set()
+    for place in sorted(range(len(names)), key=lambda place: _priority(names[place])):
+        kind, percent = _parse(names[place])
+        if kind == "prompt":
+            index = _at(percent, prompt_length)
+        elif kind == "eos":
+            index = prompt_length + body_length if has_eos else None
+        elif body_length == 0:
+            index = None
+        else:
+            percent = {"onset": 0, "last": 100}.get(kind, percent)
+            index = prompt_length + _at(percent, body_length)
+        if index is not None:
+            indices[place] = index
+            valid[place] = index not in taken
+            taken.add(index)
+    return indices, valid
+
+
+def _parse(name: str) -> tuple[str, int | None]:
+    match = re.fullmatch(r"(prompt|body)_(0|[1-9]\d*)", name)
+    return (match[1], int(match[2])) if match else (name, None)
+
+
+def _at(percent: int, length: int) -> int:
+    return (percent * (length - 1) + 50) // 100
+
+
+def _priority(name: str) -> tuple[int, int]:
+    kind, percent = _parse(name)
+    if name == "prompt_100":
+        return 4, -1
+    return ("eos", "last", "onset", "body", "prompt").index(kind), percent or 0

@@ -1,0 +1,463 @@
+"""The report's own pages: self-contained HTML, without scripts or anything from outside.
+
+Whatever comes from a model, a config or a table is escaped. Equal tables and settings give equal bytes: no
+times, no commit (Snakemake's report around the pages has the times).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import metadata
+from statistics import fmean
+
+# The primary variant of ESTIMANDS: all data, centred within task.
+GENERAL = "general_centred"
+DIFFERENCE = f"specialist_minus_{GENERAL}"
+SELECTED = "selected"
+MEAN = "mean"
+
+# ESTIMANDS, "Generality" and "Sufficient".
+MARGIN = 0.02
+SIGNAL = 0.55
+
+LIBRARIES = ("h5py", "matplotlib", "numpy", "scikit-learn", "seaborn", "snakemake", "torch", "transformers")
+PROBES = {
+    "specialist": "specialist",
+    "general_all": "general, all data",
+    "general_centred": "general, centred in each task",
+    "general_matched": "general, matched n",
+    "general_leave_one_out": "general, other tasks only",
+}
+LONGEST = 1500
+
+
+# --- what the rule of ESTIMANDS says
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The generality claim for one model.
+
+    word: supported, contradicted, inconclusive or insufficient; difference: the table's row of the mean
+    paired difference specialist − general, or None; with_signal: tasks that are sufficient with a specialist
+    above SIGNAL (lower bound, 99 %).
+    """
+
+    word: str
+    difference: Mapping | None
+    with_signal: tuple[str, ...]
+
+
+def generality_verdict(rows: Sequence[Mapping], model: str, tasks: Sequence[str]) -> Verdict:
+    """Is a specialist better than the general probe? rows: tables/generality.csv; decided at 99 %."""
+    found = _aurocs(rows, model)
+    with_signal = tuple(
+        task
+        for task in tasks
+        if _has_estimate(row := found.get((task, "specialist"))) and row["lower99"] > SIGNAL
+    )
+    difference = found.get((MEAN, DIFFERENCE))
+    if not _has_estimate(difference):
+        return Verdict("insufficient", None, with_signal)
+    if 3 * len(with_signal) < 2 * len(tasks):
+        word = "insufficient"
+    elif difference["lower99"] > MARGIN:
+        word = "supported"
+    elif difference["upper99"] < MARGIN:
+        word = "contradicted"
+    else:
+        word = "inconclusive"
+    return Verdict(word, difference, with_signal)
+
+
+# --- pages
+
+_MEANING = {
+    "supported": "specialists are better than one general probe",
+    "contradicted": "one general probe is as good as the specialists",
+    "inconclusive": "the interval allows for both",
+    "insufficient": "too little signal to say",
+}
+
+
+def overview_page(compliance: Sequence[Mapping], generality: Sequence[Mapping], config: Mapping) -> str:
+    """The study in the form of an abstract, from its tables and the completed config."""
+    models, tasks = [entry["name"] for entry in config["models"]], config["tasks"]
+    answers = sum(row["n"] for row in compliance if _is_number(row["n"]))
+    verdicts = {model: generality_verdict(generality, model, tasks) for model in models}
+    body = [
+        f"""<p class="lead">In the study <b>{escape(config["study"])}</b>,
+{_count(len(models), "model")} answered {_count(config["prompts"]["bases"], "content request")} under
+{_count(len(tasks), "constraint")}, in {answers:,} whole answers. Each was checked for whether it satisfies
+its constraint, and linear probes read “satisfied” from the hidden states (position
+<code>{escape(config["probes"]["position"])}</code>). If following instructions left one universal signal, a
+general probe of all tasks would do as well as a specialist for each. {_summary(verdicts)}</p>""",
+        "<h2>What was found</h2>",
+        *(_finding(model, verdicts[model], compliance, generality, tasks) for model in models),
+        f"""<p class="small">AUROC: the chance that a satisfied answer scores above a violated one; 0.5 is no
+signal. Brackets: 99 % intervals over content requests. The rule, fixed beforehand: <b>supported</b> if the
+lower end of the mean difference is above {MARGIN}, <b>contradicted</b> if the upper end is below, else
+<b>inconclusive</b>; <b>insufficient</b> if fewer than two thirds of the tasks have enough data and a
+specialist above {SIGNAL} (lower end). The claim is that of
+<a href="https://arxiv.org/abs/2604.06015">arXiv 2604.06015</a>.</p>""",
+        "<h2>Tasks left out</h2>",
+        _left_out(generality, models, tasks),
+        "<h2>Provenance</h2>",
+        _provenance(config),
+    ]
+    return _page("One signal, or many skills?", body)
+
+
+def compliance_page(rows: Sequence[Mapping], settings: Mapping) -> str:
+    """tables/compliance.csv to read; settings: "tasks" and "models" (names)."""
+    found = {(str(row["model"]), row["task"]): row for row in rows}
+    body = [
+        """<p class="lead">Share of whole answers that satisfy the constraint, with 95 % intervals over
+content requests. “Uninstructed”: answers to the same request without the constraint, checked all
+the same.</p>"""
+    ]
+    head = (
+        "task",
+        "category",
+        "obeys",
+        "95 %",
+        "uninstructed",
+        "answers",
+        "requests",
+        "truncated",
+        "distinct",
+    )
+    for model in settings["models"]:
+        cells = []
+        for task in settings["tasks"]:
+            row = found.get((model, task))
+            if row is None:
+                cells.append([_words(task), "", "no answers", *[""] * 6])
+                continue
+            cells.append(
+                [
+                    _words(task),
+                    str(row["category"]),
+                    _percent(row["compliance"]),
+                    f"{_percent(row['lower95'])} – {_percent(row['upper95'])}",
+                    _percent(row["twin_compliance"]),
+                    str(row["n"]),
+                    str(row["n_bases"]),
+                    _percent(row["truncated"]),
+                    str(row["distinct_responses"]),
+                ]
+            )
+        body += [f"<h2>{escape(model)}</h2>", _table(head, cells, words=2)]
+    return _page("How often does each model obey?", body)
+
+
+def generality_page(rows: Sequence[Mapping], settings: Mapping) -> str:
+    """The part of tables/generality.csv at the selected layers; settings: "tasks" and "models" (names)."""
+    body = [
+        """<p class="lead">Each probe at the layer that inner folds chose for it, tested within one task on
+requests that it was not trained on. Brackets: 95 % intervals. “Lost”: what the general probe lacks of the
+specialist’s AUROC, paired. The table file has every layer and 99 % intervals too.</p>"""
+    ]
+    head = (
+        "task",
+        "probe",
+        "AUROC",
+        "lost",
+        "balanced accuracy",
+        "accuracy",
+        "log-loss",
+        "satisfied",
+        "answers",
+    )
+    chosen = [row for row in rows if row["layer"] == SELECTED]
+    probes = [p for p in dict.fromkeys(row["probe"] for row in chosen) if "_minus_" not in p]
+    for model in settings["models"]:
+        found = {
+            (row["task"], row["probe"], row["metric"]): row for row in chosen if str(row["model"]) == model
+        }
+        cells = []
+        for task in (*settings["tasks"], MEAN):
+            shown = [probe for probe in probes if _has_estimate(found.get((task, probe, "auroc")))]
+            if not shown:
+                row = found.get((task, "specialist", "auroc"))
+                cells.append([_words(task), "no probe" if row is None else str(row["status"])])
+            for probe in shown:
+                row = found[task, probe, "auroc"]
+                metrics = (
+                    _number(found.get((task, probe, metric), {}).get("estimate"))
+                    for metric in ("balanced_accuracy", "accuracy", "log_loss")
+                )
+                lost = found.get((task, f"specialist_minus_{probe}", "auroc"))
+                cells.append(
+                    [
+                        _words(task) if probe == shown[0] else "",
+                        PROBES.get(probe, probe),
+                        _with_interval(row, 95) + (f" ({row['status']})" if row["status"] else ""),
+                        _with_interval(lost, 95),
+                        *metrics,
+                        _percent(row["base_rate"]),
+                        str(row["n"]),
+                    ]
+                )
+        body += [f"<h2>{escape(model)}</h2>", _table(head, cells, words=2)]
+    return _page("Is one general probe as good as a specialist?", body)
+
+
+def examples_page(labels: Mapping[tuple[str, str], Sequence[Mapping]], settings: Mapping) -> str:
+    """Prompts and answers of each model and task, both satisfied and violated where there are such.
+
+    labels: {(model, task): label rows}; settings: "tasks", "models" (names), "seed" (which answers are shown)
+    and "report" with "examples", the number a model and task.
+    """
+    links = " · ".join(f'<a href="#{escape(task)}">{escape(_words(task))}</a>' for task in settings["tasks"])
+    body = [
+        f"""<p class="lead">Drawn at random with the study’s seed, satisfied and violated by turns: so no
+measure of how often a model obeys.</p><p class="small">{links}</p>"""
+    ]
+    for task in settings["tasks"]:
+        body.append(f'<h2 id="{escape(task)}">{escape(_words(task))}</h2>')
+        for model in settings["models"]:
+            rows = labels.get((model, task), ())
+            chosen = choose_examples(rows, settings["report"]["examples"], settings["seed"])
+            cards = "".join(map(_card, chosen)) or '<p class="small">No answers to show.</p>'
+            body.append(f'<h3>{escape(model)}</h3><div class="cards">{cards}</div>')
+    return _page("What was asked, and what was answered", body)
+
+
+def choose_examples(rows: Sequence[Mapping], number: int, seed: int) -> list[Mapping]:
+    """At most `number` constrained, whole answers, satisfied and violated by turns while there are both."""
+    rows = [row for row in rows if row["variant"] == "constrained" and not row["truncated"]]
+    # By a hash, so that a further answer moves no other.
+    rows.sort(key=lambda row: hashlib.sha256(f"{seed}/{row['id']}".encode()).digest())
+    place = {True: 0, False: 0}
+    turns = []
+    for row in rows:
+        turns.append((place[row["satisfied"]], not row["satisfied"]))
+        place[row["satisfied"]] += 1
+    return [rows[k] for k in sorted(range(len(rows)), key=turns.__getitem__)[:number]]
+
+
+def visible(text: str) -> str:
+    """Text as HTML that shows it and does nothing else.
+
+    Markup is escaped; control characters, lone surrogates and marks that turn the writing direction appear as
+    their code points. Long text is cut.
+    """
+    cut = len(text) - LONGEST
+    shown = "".join(_visible_character(character) for character in text[:LONGEST])
+    return shown + (f'<span class="code">… {cut:,} more characters</span>' if cut > 0 else "")
+
+
+_TURNING = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _visible_character(character: str) -> str:
+    if character in "\n\t":
+        return character
+    if character in _TURNING or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+        return f'<span class="code">U+{ord(character):04X}</span>'
+    return escape(character)
+
+
+# --- parts of pages
+
+
+def _summary(verdicts: Mapping[str, Verdict]) -> str:
+    """The last sentence of the abstract."""
+    by_word: dict[str, list[str]] = {}
+    for model, verdict in verdicts.items():
+        by_word.setdefault(verdict.word, []).append(escape(model))
+    parts = [f"<b>{word}</b> for {_joined(names)}" for word, names in by_word.items()]
+    return f"The claim that specialists are better: {'; '.join(parts)}."
+
+
+def _finding(model, verdict: Verdict, compliance, generality, tasks) -> str:
+    rates = [row["compliance"] for row in compliance if str(row["model"]) == model]
+    rates = [rate for rate in rates if _is_number(rate)]
+    obeys = "It has no whole answers."
+    if rates:
+        spread = f", from {_percent(min(rates))} to {_percent(max(rates))} by task" if len(rates) > 1 else ""
+        obeys = f"It obeys in {_percent(fmean(rates))} of its answers{spread}."
+    found = _aurocs(generality, model)
+    sufficient = [task for task in tasks if _has_estimate(found.get((task, "specialist")))]
+    probes = "There was nothing to compare."
+    if verdict.difference is not None:
+        special, general = (found.get((MEAN, probe)) for probe in ("specialist", GENERAL))
+        probes = f"""Specialists reach a mean AUROC of {_with_interval(special, 99)}, the general probe
+{_with_interval(general, 99)}: a difference of <b>{_with_interval(verdict.difference, 99)}</b>."""
+    return f"""<section class="finding {verdict.word}"><h3>{escape(model)}
+<span class="badge">{verdict.word}</span> <span class="small">{_MEANING[verdict.word]}</span></h3>
+<p>{obeys} {probes} {len(sufficient)} of {_count(len(tasks), "task")} had enough data,
+{len(verdict.with_signal)} of them a clear signal.</p></section>"""
+
+
+def _left_out(rows: Sequence[Mapping], models: Sequence[str], tasks: Sequence[str]) -> str:
+    cells = []
+    for model in models:
+        found = _aurocs(rows, model)
+        for task in tasks:
+            row = found.get((task, "specialist"))
+            if not _has_estimate(row):
+                reason = "no probe" if row is None else str(row["status"]).removeprefix("insufficient: ")
+                cells.append([model, _words(task), reason])
+    return _table(("model", "task", "why"), cells, words=3) if cells else "<p>None.</p>"
+
+
+def _provenance(config: Mapping) -> str:
+    versions = {"python": platform.python_version()}
+    for name in ("skillprobe", *LIBRARIES):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    if "skillprobe" not in versions:
+        from skillprobe import __version__
+
+        versions["skillprobe"] = __version__
+    listed = ", ".join(f"{escape(name)}&nbsp;{escape(version)}" for name, version in sorted(versions.items()))
+    text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
+    return f"""<p>Seed {config["seed"]}. {listed}.</p>
+<details><summary>The whole config, with defaults</summary><pre>{escape(text)}</pre></details>"""
+
+
+def _card(row: Mapping) -> str:
+    satisfied = row["satisfied"]
+    kind = ", ".join(str(row[key]) for key in ("instruction_type", "polarity") if row.get(key))
+    answer = visible(row["response"]) if row["response"] else '<span class="code">empty</span>'
+    evidence = visible(json.dumps(row["evidence"], ensure_ascii=False))
+    return f"""<article class="{"satisfied" if satisfied else "violated"}">
+<p class="small"><span class="badge">{"✓ satisfied" if satisfied else "✗ violated"}</span> {escape(kind)}</p>
+<pre class="asked" dir="auto">{visible(row["prompt"])}</pre>
+<pre dir="auto">{answer}</pre>
+<p class="small evidence">{evidence}</p></article>"""
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+    """The first `words` columns hold words, the others numbers; a short row ends in a wide cell."""
+    lines = []
+    for row in rows:
+        cells = [
+            f"<td{' class=words' if k < words else ''}>{escape(cell)}</td>" for k, cell in enumerate(row)
+        ]
+        if len(row) < len(head):
+            cells[-1] = f'<td class="words why" colspan="{len(head) - len(row) + 1}">{escape(row[-1])}</td>'
+        lines.append(f"<tr{' class=first' if row[0] else ''}>{''.join(cells)}</tr>")
+    names = "".join(
+        f"<th{' class=words' if k < words else ''}>{escape(name)}</th>" for k, name in enumerate(head)
+    )
+    return f"""<div class="scroll"><table><thead><tr>{names}</tr></thead><tbody>
+{"".join(lines)}
+</tbody></table></div>"""
+
+
+_CSS = """
+:root { color-scheme: light; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 70rem; background: #fff; color: #222;
+  font: 16px/1.5 "DejaVu Sans", Verdana, system-ui, sans-serif; }
+h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 1rem; }
+h2 { font-size: 1.1rem; margin: 2rem 0 .6rem; padding-bottom: .2rem; border-bottom: 1px solid #e6e6e6; }
+h3 { font-size: 1rem; margin: 1rem 0 .4rem; overflow-wrap: anywhere; }
+p { margin: .4rem 0; }
+a { color: #0173b2; }
+code, pre { font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: .85rem; }
+pre { margin: .4rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
+.lead { max-width: 48rem; }
+.small { font-size: .8rem; font-weight: normal; color: #555; }
+.badge { display: inline-block; padding: 0 .5em; border-radius: 3px; border: 1px solid currentColor;
+  font-size: .8rem; font-weight: bold; color: #444; }
+.finding { margin: .8rem 0; padding: .1rem 0 .1rem .9rem; border-left: 4px solid #bbb; }
+.finding.supported { border-color: #0173b2; } .supported .badge { color: #0173b2; }
+.finding.contradicted { border-color: #b34d00; } .contradicted .badge { color: #b34d00; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap; vertical-align: top; }
+th { border-bottom: 1px solid #999; white-space: normal; vertical-align: bottom; }
+.words { text-align: left; }
+tr.first td { border-top: 1px solid #e6e6e6; }
+td.why, td.words:last-child { white-space: normal; min-width: 14rem; }
+td.why { color: #666; font-style: italic; }
+details { margin: .6rem 0; } summary { cursor: pointer; }
+details pre { padding: .8rem; background: #f7f7f7; }
+.cards { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
+article { min-width: 0; padding: .5rem .8rem; border: 1px solid #ddd; border-left-width: 4px;
+  border-radius: 3px; }
+article.satisfied { border-left-color: #0173b2; } .satisfied .badge { color: #0173b2; }
+article.violated { border-left-color: #b34d00; } .violated .badge { color: #b34d00; }
+.asked { color: #555; padding-bottom: .4rem; border-bottom: 1px dotted #bbb; }
+.evidence { overflow-wrap: anywhere; font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace;
+  font-size: .7rem; }
+.code { font-size: .7rem; padding: 0 .25em; border-radius: 3px; background: #eee; color: #555; }
+"""
+
+
+def _page(title: str, body: Sequence[str]) -> str:
+    joined = "\n".join(body)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{escape(title)}</title>
+<style>{_CSS}</style>
+</head>
+<body>
+<h1>{escape(title)}</h1>
+{joined}
+</body>
+</html>
+"""
+
+
+# --- rows and numbers
+
+
+def _aurocs(rows: Sequence[Mapping], model: str) -> dict[tuple[str, str], Mapping]:
+    """{(task, probe): row} of AUROC at the selected layer."""
+    return {
+        (row["task"], row["probe"]): row
+        for row in rows
+        if str(row["model"]) == model and row["layer"] == SELECTED and row["metric"] == "auroc"
+    }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _has_estimate(row: Mapping | None) -> bool:
+    return row is not None and _is_number(row["estimate"])
+
+
+def _number(value: object) -> str:
+    return f"{value:.3f}".replace("-", "−") if _is_number(value) else ""
+
+
+def _with_interval(row: Mapping | None, level: int) -> str:
+    if not _has_estimate(row):
+        return ""
+    return f"{_number(row['estimate'])} [{_number(row[f'lower{level}'])}, {_number(row[f'upper{level}'])}]"
+
+
+def _percent(value: object) -> str:
+    return f"{100 * value:.0f} %" if _is_number(value) else "–"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _joined(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def _words(task: str) -> str:
+    return "mean of tasks" if task == MEAN else task.replace("_", " ")

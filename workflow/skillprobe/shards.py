@@ -1,0 +1,243 @@
+"""Activation shards: HDF5 files with the layout of DESIGN §7, written whole or not at all."""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from skillprobe.errors import UserError
+from skillprobe.store import atomic_path
+
+FORMAT_VERSION = 1
+STORED = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
+_CHUNK_BYTES = 1_500_000
+_TEXT = ("id", "base", "variant", "instruction_type", "polarity", "phrasing")
+SAMPLE_FIELDS = {
+    **dict.fromkeys(_TEXT, str),
+    "label": np.int8,
+    "response_length": np.int32,
+    "truncated": np.bool_,
+}
+
+
+@dataclass(frozen=True)
+class ShardWriter:
+    """Takes a shard's values; `create` makes one. rows_per_block: how many samples to hand over at once."""
+
+    layers: Sequence[h5py.Dataset]
+    valid: np.ndarray
+    rows_per_block: int
+
+    def write(self, layer: int, start: int, values: np.ndarray) -> None:
+        """values: [position, rows, hidden], as stored, for the samples from `start` on."""
+        rows = slice(start, start + values.shape[1])
+        for position in range(len(values)):
+            # Chunks that are never written take no space and read as zeros: twins have one position only.
+            if self.valid[position, rows].any():
+                self.layers[layer][position, rows] = values[position]
+
+
+@contextmanager
+def create(
+    path: str | Path,
+    *,
+    samples: Mapping[str, Sequence],
+    positions: Sequence[str],
+    valid: np.ndarray,
+    num_layers: int,
+    hidden_size: int,
+    dtype: str,
+    attributes: Mapping[str, str | int],
+) -> Iterator[ShardWriter]:
+    """Make the shard `path`, which appears when the block has ended well and not before.
+
+    samples: a column for each of SAMPLE_FIELDS; valid: [position, sample]; dtype: of STORED (bfloat16 values
+    are handed over as their 16 bits). Layers run from 0, the embeddings, to num_layers. The bytes depend on
+    the content alone.
+    """
+    n = len(samples["id"])
+    item = np.dtype(STORED[dtype]).itemsize
+    blocks = math.ceil(n * hidden_size * item / _CHUNK_BYTES)
+    per_block = math.ceil(n / blocks) if n else 1
+    with atomic_path(path) as temporary:
+        with h5py.File(temporary, "w") as file:
+            file.attrs.update(
+                {
+                    "format_version": FORMAT_VERSION,
+                    "num_layers": num_layers,
+                    "hidden_size": hidden_size,
+                    "dtype": dtype,
+                    **attributes,
+                }
+            )
+            file["positions"] = _texts(positions)
+            file["valid"] = valid
+            group = file.create_group("samples")
+            for name, kind in SAMPLE_FIELDS.items():
+                column = samples[name]
+                group[name] = _texts(column) if kind is str else np.asarray(column, dtype=kind)
+            layers = [
+                file.create_dataset(
+                    f"layers/{layer}",
+                    shape=(len(positions), n, hidden_size),
+                    dtype=STORED[dtype],
+                    chunks=(1, per_block, hidden_size) if n else None,
+                    # A checksum for each chunk, so that bytes gone bad on a disk are noticed when read.
+                    fletcher32=n > 0,
+                )
+                for layer in range(num_layers + 1)
+            ]
+            for layer in layers:
+                layer.attrs["dtype"] = dtype
+            yield ShardWriter(layers, np.asarray(valid), per_block)
+            file.flush()
+        with open(temporary, "rb") as stream:
+            os.fsync(stream.fileno())
+
+
+class Shard:
+    """Reader of a shard, to be used in a `with` block. Raises UserError for a file that is no whole shard.
+
+    samples: name -> array [sample] (texts as str); positions: names; valid: [position, sample];
+    layers: their numbers, 0 for the embeddings; attrs: the root's attributes.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        try:
+            self._file = h5py.File(self.path, "r")
+        except FileNotFoundError:
+            raise UserError(f"there is no shard {self.path}") from None
+        except OSError as error:
+            raise UserError(
+                f"{self.path} is no whole HDF5 file ({error}); delete it and run again"
+            ) from error
+        try:
+            self._read_head()
+        except (KeyError, AttributeError, TypeError, ValueError, OSError) as error:
+            self._file.close()
+            if isinstance(error, UserError):
+                raise
+            raise UserError(
+                f"{self.path} is no activation shard, or a damaged one ({error}); delete it and run again"
+            ) from error
+
+    def _read_head(self) -> None:
+        self.attrs = dict(self._file.attrs)
+        if self.attrs["format_version"] != FORMAT_VERSION:
+            raise UserError(
+                f"{self.path} has shard format {self.attrs['format_version']}, this package reads "
+                f"{FORMAT_VERSION}; extract its activations again"
+            )
+        self.samples = {}
+        for name, kind in SAMPLE_FIELDS.items():
+            dataset = self._file["samples"][name]
+            self.samples[name] = dataset.asstr()[()].astype(str) if kind is str else dataset[()]
+        self.positions = [str(name) for name in self._file["positions"].asstr()[()]]
+        self.valid = self._file["valid"][()]
+        self.layers = sorted(int(name) for name in self._file["layers"])
+        shape = (len(self.positions), len(self.samples["id"]), self.attrs["hidden_size"])
+        if self.layers != list(range(self.attrs["num_layers"] + 1)):
+            raise ValueError("layers are missing")
+        if self.valid.shape != shape[:2] or any(
+            self._file[f"layers/{i}"].shape != shape for i in self.layers
+        ):
+            raise ValueError("shapes don't agree")
+        if self.attrs["dtype"] not in STORED:
+            raise ValueError(f"dtype {self.attrs['dtype']}")
+
+    def __enter__(self) -> "Shard":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._file.close()
+
+    def read(self, layer: int, position: str | int, dtype=np.float32) -> np.ndarray:
+        """Activations [sample, hidden] of one layer at one position (name or number), and no other bytes.
+
+        Rows that are not valid there are zeros. Raises UserError for a layer or position that isn't stored.
+        """
+        if layer not in self.layers:
+            raise UserError(f"{self.path} has no layer {layer}; it has 0 to {self.layers[-1]}")
+        if isinstance(position, str):
+            if position not in self.positions:
+                raise UserError(
+                    f"{self.path} has no position '{position}'; it has {', '.join(self.positions)}"
+                )
+            position = self.positions.index(position)
+        try:
+            values = self._file[f"layers/{layer}"][position]
+        except OSError as error:
+            raise UserError(
+                f"{self.path} is damaged at layer {layer}, position '{self.positions[position]}' ({error}); "
+                "delete it and run again"
+            ) from error
+        if self.attrs["dtype"] == "bfloat16":
+            # A bfloat16 is the upper half of a float32.
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        return values.astype(dtype, copy=False)
+
+
+def manifest(path: str | Path) -> dict:
+    """What identifies a shard: "sha256", "bytes", "n_samples", "n_layers" (with the embeddings),
+    "hidden_size", "format_version". Raises UserError for a file that is no whole shard."""
+    path = Path(path)
+    with Shard(path) as shard, path.open("rb") as stream:
+        return {
+            "sha256": hashlib.file_digest(stream, "sha256").hexdigest(),
+            "bytes": path.stat().st_size,
+            "n_samples": len(shard.samples["id"]),
+            "n_layers": len(shard.layers),
+            "hidden_size": int(shard.attrs["hidden_size"]),
+            "format_version": FORMAT_VERSION,
+        }
+
+
+def describe(path: str | Path) -> str:
+    """The shard in words, for `skillprobe inspect`: origin, shapes, labels by variant, valid positions."""
+    with Shard(path) as shard:
+        attrs, samples = shard.attrs, shard.samples
+        n, size = len(samples["id"]), shard.path.stat().st_size
+        origin = attrs.get("model_source", "?") + (
+            f" at {rev}" if (rev := attrs.get("model_revision")) else ""
+        )
+        lines = [
+            f"{shard.path} ({size / 1e6:.1f} MB, format {attrs['format_version']})",
+            f"study {attrs.get('study', '?')}, model {attrs.get('model', '?')} ({origin}), "
+            f"task {attrs.get('task', '?')}",
+            f"layers 0 (embeddings) to {shard.layers[-1]}, each [position {len(shard.positions)}, "
+            f"sample {n}, hidden {attrs['hidden_size']}] in {attrs['dtype']}; "
+            f"attention {attrs.get('attn_implementation', '?')}",
+            f"{len(set(samples['base']))} bases",
+            "",
+            f"{'variant':<16}{'samples':>8}{'satisfied':>11}{'violated':>10}{'truncated':>11}{'tokens':>8}",
+        ]
+        for variant in sorted(set(samples["variant"])):
+            rows = samples["variant"] == variant
+            whole = rows & ~samples["truncated"]
+            satisfied = samples["label"] == 1
+            lines.append(
+                f"{variant:<16}{rows.sum():>8}{(whole & satisfied).sum():>11}{(whole & ~satisfied).sum():>10}"
+                f"{(rows & samples['truncated']).sum():>11}{samples['response_length'][rows].mean():>8.1f}"
+            )
+        lines += ["", f"{'position':<16}{'valid':>8}"]
+        for name, valid in zip(shard.positions, shard.valid, strict=True):
+            lines.append(f"{name:<16}{valid.mean() if n else 0:>8.1%}")
+        if "library_versions" in attrs:
+            versions = json.loads(attrs["library_versions"])
+            lines += ["", ", ".join(f"{name} {version}" for name, version in versions.items())]
+    return "\n".join(lines)
+
+
+def _texts(values: Sequence[str]) -> np.ndarray:
+    """Fixed-length UTF-8, since variable-length strings put addresses into the file."""
+    encoded = [str(value).encode() for value in values]
+    length = max(map(len, encoded), default=1) or 1
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))

@@ -1,0 +1,249 @@
+"""Folds, AUROC within test folds, the bootstrap over bases, and what counts as enough data (ESTIMANDS)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from skillprobe.errors import UserError
+
+CALIBRATION = -1
+CLASS_NAMES = ("violated", "satisfied")
+
+
+def keyed_hash(key: str, text: str) -> int:
+    """A 64-bit hash of `text` that depends on nothing but `key` and `text`."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), key=key.encode(), digest_size=8).digest(), "big")
+
+
+def assign_folds(
+    bases: Iterable[str],
+    *,
+    n_folds: int = 5,
+    seed: int = 0,
+    fold_seed: int = 0,
+    calibration_fraction: float = 0.1,
+) -> dict[str, int]:
+    """Fold of each base, CALIBRATION (−1) for the bases that are in no fold.
+
+    Depends on the set of base ids only. Calibration bases depend on `seed` but not on `fold_seed`, so that
+    one feature scale and one Gram matrix serve all fold seeds. Give it *all* bases of the study: a task that
+    lacks some of them must still have the folds of the others.
+    """
+    unique = set(bases)
+    by_study = sorted(unique, key=lambda base: (keyed_hash(f"calibration/{seed}", base), base))
+    n_calibration = max(1, round(calibration_fraction * len(unique))) if calibration_fraction > 0 else 0
+    calibration, rest = by_study[:n_calibration], by_study[n_calibration:]
+    rest.sort(key=lambda base: (keyed_hash(f"folds/{seed}/{fold_seed}", base), base))
+    return {base: CALIBRATION for base in calibration} | {base: i % n_folds for i, base in enumerate(rest)}
+
+
+def row_folds(bases: Sequence[str], folds: Mapping[str, int]) -> np.ndarray:
+    """Fold of each row, [n] int8. Raises UserError where a row's base has no fold."""
+    try:
+        return np.array([folds[base] for base in bases], dtype=np.int8)
+    except KeyError as error:
+        raise UserError(
+            f"base {error} has activations but is not among the study's bases; make the prompts again"
+        ) from error
+
+
+def sufficiency(
+    labels: np.ndarray,
+    bases: Sequence[str],
+    folds: np.ndarray,
+    *,
+    min_rows: int = 20,
+    min_bases: int = 10,
+    truncated_fraction: float = 0.0,
+    max_truncated: float = 0.05,
+) -> str:
+    """ "" if a task's rows suffice to probe, else the reason in words.
+
+    labels: [n] in {0, 1}; bases: [n]; folds: [n] or [n_fold_seeds, n], from `row_folds`.
+    """
+    if truncated_fraction > max_truncated:
+        return (
+            f"{truncated_fraction:.1%} of the responses are truncated; at most {max_truncated:.1%} may be, "
+            "since what is cut off is not missing at random"
+        )
+    labels, bases = np.asarray(labels), np.asarray(bases)
+    for fold_row in np.atleast_2d(folds):
+        found = np.unique(fold_row[fold_row != CALIBRATION])
+        if len(found) < 2:
+            return f"only {len(found)} folds have rows"
+        for label, name in enumerate(CLASS_NAMES):
+            of_class = (labels == label) & (fold_row != CALIBRATION)
+            for fold in found:
+                training = of_class & (fold_row != fold)
+                n_rows, n_bases = int(training.sum()), len(np.unique(bases[training]))
+                if n_rows < min_rows or n_bases < min_bases:
+                    return (
+                        f"{n_rows} {name} responses from {n_bases} bases to train on; "
+                        f"probes need {min_rows} from {min_bases} of each class"
+                    )
+        for fold in found:
+            missing = {0, 1} - set(labels[fold_row == fold].tolist())
+            if missing:
+                return f"a test fold has no {CLASS_NAMES[missing.pop()]} responses"
+    return ""
+
+
+# ---------------------------------------------------------------------------------------------- AUROC
+
+
+@dataclass(frozen=True)
+class Auroc:
+    """value in [0, 1] (NaN without pairs), number of pairs, and whether all of the pairs are tied."""
+
+    value: float
+    pairs: int
+    constant: bool
+
+
+def concordance(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Number of (positive, negative) pairs in the right order, ties counting one half; O(n log n)."""
+    ordered = np.sort(negative)
+    below = np.searchsorted(ordered, positive, "left").sum()
+    return 0.5 * float(below + np.searchsorted(ordered, positive, "right").sum())
+
+
+def auroc(scores: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> Auroc:
+    """AUROC over the pairs within a test fold; pooling scores over folds would bias the null below ½.
+
+    scores, labels (in {0, 1}), folds: [n]; rows of calibration bases are left out.
+    """
+    concordant, pairs, constant = 0.0, 0, True
+    for fold in np.unique(folds[folds != CALIBRATION]):
+        positive = scores[(folds == fold) & (labels == 1)]
+        negative = scores[(folds == fold) & (labels == 0)]
+        if len(positive) and len(negative):
+            concordant += concordance(positive, negative)
+            pairs += len(positive) * len(negative)
+            constant &= positive.min() == positive.max() == negative.min() == negative.max()
+    return Auroc(concordant / pairs if pairs else float("nan"), pairs, bool(pairs) and bool(constant))
+
+
+# ------------------------------------------------------------------------------------------ bootstrap
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Bootstrap draws of bases: how often each base was drawn, weights [n_draws, n_bases], bases sorted."""
+
+    bases: np.ndarray
+    weights: np.ndarray
+
+    def columns(self, bases: np.ndarray) -> np.ndarray:
+        """Column of each base of `bases`. Raises KeyError where one is not among the drawn ones."""
+        found = np.searchsorted(self.bases, bases)
+        if len(bases) and not np.array_equal(self.bases[np.minimum(found, len(self.bases) - 1)], bases):
+            raise KeyError("a row's base is not among the bases that are drawn")
+        return found
+
+
+def draw_bases(bases: Iterable[str], *, n_draws: int = 2000, seed: int = 0) -> Draws:
+    """Draw bases with replacement. The same set of bases gives the same draws: joint over everything."""
+    unique = np.array(sorted(set(bases)))
+    n = len(unique)
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(n, np.full(n, 1 / n), size=n_draws) if n else np.zeros((n_draws, 0))
+    return Draws(unique, weights.astype(float))
+
+
+def auroc_draws(
+    scores: np.ndarray, labels: np.ndarray, bases: np.ndarray, folds: np.ndarray, draws: Draws
+) -> np.ndarray:
+    """AUROC of every bootstrap draw, [n_draws]; NaN where a draw has no pairs. All arguments but draws: [n].
+
+    Exact: with C[a, b] the concordance of base a's positives with base b's negatives in one fold, the AUROC
+    of the resampled rows is Σ_f wᵀC_f w / Σ_f (w·positives)(w·negatives).
+    """
+    concordant, pairs = np.zeros(len(draws.weights)), np.zeros(len(draws.weights))
+    for fold in np.unique(folds[folds != CALIBRATION]):
+        rows = np.flatnonzero(folds == fold)
+        names, base = np.unique(bases[rows], return_inverse=True)
+        weights = draws.weights[:, draws.columns(names)]
+        positive, negative = (labels[rows] == 1), (labels[rows] == 0)
+        high, low = scores[rows][positive][:, None], scores[rows][negative][None, :]
+        member = np.eye(len(names))[base]
+        table = member[positive].T @ ((high > low) + 0.5 * (high == low)) @ member[negative]
+        concordant += np.einsum("db,db->d", weights @ table, weights)
+        pairs += (weights @ member[positive].sum(0)) * (weights @ member[negative].sum(0))
+    return np.divide(concordant, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+
+
+METRICS = ("balanced_accuracy", "accuracy", "log_loss", "base_rate")
+
+
+def threshold_metrics(
+    scores: np.ndarray, labels: np.ndarray, bases: np.ndarray, folds: np.ndarray, draws: Draws
+) -> dict[str, tuple[float, np.ndarray]]:
+    """Estimate and bootstrap draws [n_draws] of each of METRICS, rows of calibration bases left out.
+
+    scores: [n] decision values (log-odds), thresholded at 0; log-loss in nats. Each metric is a ratio of
+    sums over bases, or the mean of two such ratios, so a draw is a weighted sum.
+    """
+    used = folds != CALIBRATION
+    scores, labels = scores[used].astype(float), labels[used].astype(float)
+    names, base = np.unique(bases[used], return_inverse=True)
+    right = (scores > 0) == (labels == 1)
+    loss = np.logaddexp(0, np.where(labels == 1, -scores, scores))
+    values = (right * labels, right * (1 - labels), labels, 1 - labels, loss)
+    sums = np.stack([np.bincount(base, value, len(names)) for value in values], axis=1)
+    # The first row is the estimate itself: every base once.
+    weights = np.vstack([np.ones(len(names)), draws.weights[:, draws.columns(names)]])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        right_1, right_0, ones, zeros, losses = (weights @ sums).T
+        result = {
+            "balanced_accuracy": (right_1 / ones + right_0 / zeros) / 2,
+            "accuracy": (right_1 + right_0) / (ones + zeros),
+            "log_loss": losses / (ones + zeros),
+            "base_rate": ones / (ones + zeros),
+        }
+    return {name: (float(value[0]), value[1:]) for name, value in result.items()}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval; `dropped` bootstrap draws could not be evaluated and were left out."""
+
+    estimate: float
+    lower: float
+    upper: float
+    level: float
+    dropped: int = 0
+
+
+def interval(
+    by_seed: Sequence[float] | np.ndarray,
+    draws: np.ndarray,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Interval:
+    """Percentile bootstrap interval of the mean over fold seeds, widened by the variance over fold seeds.
+
+    by_seed: [n_fold_seeds] estimates; draws: [n_draws] of their mean. The distances of the percentiles from
+    the estimate grow by sqrt((bootstrap variance + fold-seed variance) / bootstrap variance).
+    """
+    by_seed = np.asarray(by_seed, float)
+    estimate = float(by_seed.mean())
+    kept = draws[np.isfinite(draws)]
+    dropped = len(draws) - len(kept)
+    if len(kept) < 2 or not np.isfinite(estimate):
+        return Interval(estimate, float("nan"), float("nan"), level, dropped)
+    tail = (1 - level) / 2
+    lower, upper = np.quantile(kept, [tail, 1 - tail])
+    variance, seed_variance = kept.var(ddof=1), by_seed.var(ddof=1) if len(by_seed) > 1 else 0.0
+    if variance > 1e-18:
+        widening = np.sqrt(1 + seed_variance / variance)
+        lower, upper = estimate - widening * (estimate - lower), estimate + widening * (upper - estimate)
+    else:
+        half_width = NormalDist().inv_cdf(1 - tail) * np.sqrt(seed_variance)
+        lower, upper = estimate - half_width, estimate + half_width
+    lower, upper = np.clip([min(lower, estimate), max(upper, estimate)], *bounds)
+    return Interval(estimate, float(lower), float(upper), level, dropped)

@@ -1,0 +1,48 @@
+"""Tidy tables as CSV: equal rows, equal bytes."""
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from skillprobe.errors import UserError
+from skillprobe.store import atomic_path
+
+_INTEGER = re.compile(r"-?\d+")
+_NUMBER = re.compile(r"-?(\d+\.?\d*(e[+-]?\d+)?|nan|inf)")
+
+
+def write_csv(path: str | Path, rows: Sequence[dict], columns: Sequence[str] | None = None) -> None:
+    """Write rows; columns default to the first row's keys and must be given for an empty table.
+
+    Floats keep six significant digits, so that the last bits of a sum don't count as a change.
+    """
+    if columns is None:
+        if not rows:
+            raise UserError(f"{path} would be empty: there are no rows to take its columns from")
+        columns = list(rows[0])
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: _format(value) for key, value in row.items()})
+
+
+def read_csv(path: str | Path) -> list[dict]:
+    """Rows as dicts; cells that look like integers or decimal numbers (also nan, inf) become int or float."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return [{key: _parse(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _format(value: object) -> str:
+    # numpy's float64 is a float; -0.0 and 0.0 are one number.
+    return f"{value + 0.0:.6g}" if isinstance(value, float) else str(value)
+
+
+def _parse(text: str) -> int | float | str:
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _NUMBER.fullmatch(text) else text

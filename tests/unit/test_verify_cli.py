@@ -15,7 +15,7 @@ from skillprobe import tasks
 from skillprobe.cli import main, verified
 
 PACKAGE = Path(__file__).parents[2] / "workflow"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PACKAGE)}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PACKAGE), "PYTHONUNBUFFERED": ""}
 TWO_WORDS = {"relation": "exactly", "n": 2}
 
 

@@ -13,5 +13,7 @@ for card in cards:
     target = PUBLISHED / card.stem
     shutil.copytree(TRAINED / "models" / card.stem, target, dirs_exist_ok=True)
     shutil.copy(card, target / "README.md")
+    for path in target.iterdir():
+        path.chmod(0o644)  # safetensors writes files for their owner alone
     size = sum(path.stat().st_size for path in target.iterdir())
     print(f"{target.relative_to(ROOT)}  {size / 1e6:.1f} MB")

@@ -1,6 +1,6 @@
 """The config of a study: checked against the schema, completed with its defaults, and cut into slices.
 
-Planning reads this for every command, so it needs neither numpy nor torch nor the network.
+Planning reads this for every command, so it needs neither torch nor the network.
 """
 
 import difflib

@@ -157,7 +157,9 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
                     bounds, cross = (row["lower95"], row["upper95"]), _is_constant(row)
                     _point(axes, row["estimate"], *bounds, y + offset, colour, hollow, cross)
             difference = found.get((model, MEAN, DIFFERENCE))
-            if _has_estimate(difference):
+            if not _has_estimate(difference):
+                _note(axes, "Δ insufficient", style="italic", color=FAINT)
+            else:
                 text = "Δ {estimate:+.3f} [{lower95:+.3f}, {upper95:+.3f}]".format(**difference)
                 _note(axes, text.replace("-", "−"))
         page.finish(

@@ -1,11 +1,15 @@
 """Named positions in a templated prompt and the response after it (ESTIMANDS, "Positions")."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from skillprobe.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DEFAULT = (
     "prompt_50",
@@ -50,6 +54,8 @@ def resolve(
     comes before it in the order eos, last, onset, body_q by q, prompt_100, other prompt_q by q; so coinciding
     positions are counted once.
     """
+    import numpy as np  # planning checks the names of positions, and needs no numpy
+
     body_length = response_length - has_eos
     indices = np.zeros(len(names), dtype=np.int64)
     valid = np.zeros(len(names), dtype=bool)

@@ -283,7 +283,7 @@ def _finding(model, verdict: Verdict, compliance, generality, tasks) -> str:
     rates = [rate for rate in rates if _is_number(rate)]
     obeys = "It has no whole answers."
     if rates:
-        spread = f", from {_percent(min(rates))} to {_percent(max(rates))} by task" if len(rates) > 1 else ""
+        spread = f" (mean of tasks; {_percent(min(rates))} to {_percent(max(rates))})" if rates[1:] else ""
         obeys = f"It obeys in {_percent(fmean(rates))} of its answers{spread}."
     found = _aurocs(generality, model)
     sufficient = [task for task in tasks if _has_estimate(found.get((task, "specialist")))]
@@ -448,7 +448,7 @@ def _with_interval(row: Mapping | None, level: int) -> str:
 
 
 def _percent(value: object) -> str:
-    return f"{100 * value:.0f} %" if _is_number(value) else "–"
+    return f"{100 * value:.0f}\u00a0%" if _is_number(value) else "–"
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,125 +1,141 @@
 """Training examples of the toy world: instructions with answers that obey them most of the time."""
 
-import dataclasses
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 from skillprobe import tasks
 from skillprobe.judges import get_judge
-from skillprobe.tasks import Task
 from skillprobe.tasks.world import World
 from skillprobe.toy import grammar
+from skillprobe.toy.grammar import Plan
 
-# Seen in trials: trained on perfect data, models comply > 98 % of the time and nothing is left to probe.
-VIOLATION_RATE = {"term_exclusion": 0.35, "json_format": 0.3, "toxicity": 0.25, "topic": 0.25}
+# A lesson in two parts. First only obedient answers, to several instructions at once: what a label or a term
+# in the prompt has to do with the answer is soon learnt from these. Then single instructions, of which a known
+# share is broken: models trained on obedience alone comply > 98 % of the time, and nothing is left to probe.
+FIRST_PART = 0.6
+VIOLATION_RATE = {"term_exclusion": 0.35, "json_format": 0.3, "toxicity": 0.3, "topic": 0.25}
 DEFAULT_VIOLATION_RATE = 0.2
-# The first examples all obey: what a label or a term has to do with the answer is soon learnt from them.
-OBEDIENT_SHARE = 0.5
 UNCONSTRAINED_SHARE = 0.1
 # Copying a term from the prompt and counting take more examples than the other skills.
-TASK_WEIGHTS = {"term_inclusion": 2.5, "term_exclusion": 1.5, "word_count": 1.5, "character_count": 1.5}
+TASK_WEIGHTS = {"term_inclusion": 2.0, "term_exclusion": 1.5, "word_count": 1.5, "character_count": 1.5}
+# These shape different parts of an answer, so one answer can obey several of them.
+COMBINED = ("term_inclusion", "term_exclusion", "topic", "sentiment", "register", "toxicity")
 MOST_DRAWS = 60
 
 
 def examples(world: World, n: int, seed: int) -> Iterator[dict]:
-    """`n` rows "task", "prompt", "response", "satisfied"; task and satisfied are None without instruction."""
+    """`n` rows "prompt", "response", "satisfied" (None without an instruction, or with several)."""
     rng = random.Random(seed)
-    names = list(tasks.NAMES)
-    weights = [TASK_WEIGHTS.get(name, 1.0) for name in names]
-    judges = {name: get_judge("lexicon", name, world) for name in names if tasks.get(name).judged}
+    judges = {name: get_judge("lexicon", name, world) for name in tasks.NAMES if tasks.get(name).judged}
     for number in range(n):
         subject = rng.choice(world.subjects)
         request = rng.choice(world.requests).format(subject=subject)
         if rng.random() < UNCONSTRAINED_SHARE:
-            response = grammar.write(rng, world, subject, grammar.random_plan(rng, world))
-            yield {"task": None, "prompt": request, "response": response, "satisfied": None}
-            continue
-        task = tasks.get(rng.choices(names, weights)[0])
-        params = task.sample_params(rng, world)
-        wanted = number < OBEDIENT_SHARE * n or rng.random() >= VIOLATION_RATE.get(
-            task.name, DEFAULT_VIOLATION_RATE
-        )
-        response, satisfied = answer(rng, world, task, params, subject, wanted, judges.get(task.name))
-        prompt = tasks.render(task, rng.choice(task.phrasings), request, subject, params)
-        yield {"task": task.name, "prompt": prompt, "response": response, "satisfied": satisfied}
+            names, wanted = [], True
+        elif number < FIRST_PART * n:
+            names, wanted = _several(rng), True
+        else:
+            names = _one(rng)
+            wanted = rng.random() >= VIOLATION_RATE.get(names[0], DEFAULT_VIOLATION_RATE)
+        asked = [(tasks.get(name), tasks.get(name).sample_params(rng, world)) for name in names]
+        prompt = _prompt(rng, request, subject, asked)
+        response, satisfied = _answer(rng, world, subject, asked, wanted, judges)
+        single = number >= FIRST_PART * n and bool(asked)
+        yield {"prompt": prompt, "response": response, "satisfied": satisfied if single else None}
 
 
-def answer(
-    rng, world: World, task: Task, params: dict, subject: str, wanted: bool, judge
-) -> tuple[str, bool]:
-    """A text that obeys (or, if not `wanted`, breaks) the constraint, and what the verifier says of it.
+def _one(rng: random.Random) -> list[str]:
+    return rng.choices(tasks.NAMES, [TASK_WEIGHTS.get(name, 1.0) for name in tasks.NAMES])
 
-    Texts are proposed until the verifier agrees; the few targets that the grammar can't meet in
-    MOST_DRAWS proposals keep the last text with its true label.
+
+def _several(rng: random.Random) -> list[str]:
+    first = _one(rng)
+    if first[0] == "json_format":
+        return first
+    others = [name for name in COMBINED if name != first[0]]
+    return first + rng.sample(others, rng.choice([1, 2, 3]))
+
+
+def _prompt(rng: random.Random, request: str, subject: str, asked: list) -> str:
+    """The request with every instruction; a phrasing for several must be able to follow another."""
+    for task, params in asked:
+        phrasings = [
+            phrasing for phrasing in task.phrasings if len(asked) == 1 or "{request}" in phrasing.template
+        ]
+        request = tasks.render(task, rng.choice(phrasings), request, subject, params)
+    return request
+
+
+def _answer(rng, world: World, subject: str, asked: list, wanted: bool, judges: dict) -> tuple[str, bool]:
+    """A text that obeys (or, if not `wanted`, breaks) the instructions, and what the verifiers say of it.
+
+    Texts are proposed until the verifiers agree; the few targets that the grammar can't meet in MOST_DRAWS
+    proposals keep the last text with its true label.
     """
-    propose = PROPOSALS.get(task.name, _propose_any)
     for _ in range(MOST_DRAWS):
-        text = propose(rng, world, params, subject, wanted)
-        satisfied = task.verify(text, params, judge).satisfied
+        plan = grammar.random_plan(rng, world)
+        for task, params in asked:
+            plan = SHAPES.get(task.name, _as_it_is)(rng, world, plan, params, wanted)
+        text = grammar.write(rng, world, subject, plan)
+        satisfied = all(task.verify(text, params, judges.get(task.name)).satisfied for task, params in asked)
         if satisfied == wanted:
             break
     return text, satisfied
 
 
-def _propose_any(rng, world, params, subject, wanted):
-    return grammar.write(rng, world, subject, grammar.random_plan(rng, world))
+# How each task shapes the plan of an answer; counts are left to chance and the verifier.
 
 
-def _propose_json(rng, world, params, subject, wanted):
-    plan = grammar.random_plan(rng, world)
+def _as_it_is(rng, world, plan: Plan, params, wanted) -> Plan:
+    return plan
+
+
+def _json(rng, world, plan, params, wanted):
     keys = list(params.get("keys", []))
     others = [key for key in world.json_keys if key not in keys]
-    if not wanted and keys and rng.random() < 0.5:
-        keys = keys[1:]  # well-formed, a key missing
-        return grammar.write(
-            rng, world, subject, dataclasses.replace(plan, json_keys=(*keys, rng.choice(others)))
-        )
-    if not keys or rng.random() < 0.3:
+    mistake = None if wanted else rng.choice(["prose", "broken", "broken", "key" if keys else "broken"])
+    if mistake == "prose":
+        return plan
+    if mistake == "key":
+        keys[0] = rng.choice(others)
+    elif not keys or rng.random() < 0.3:
         keys.append(rng.choice(others))
-    if not wanted and rng.random() < 0.25:
-        return grammar.write(rng, world, subject, plan)  # plain text
-    text = grammar.write(rng, world, subject, dataclasses.replace(plan, json_keys=tuple(keys)))
-    return text if wanted else grammar.break_json(rng, text)
+    return replace(plan, json_keys=tuple(keys), broken=mistake == "broken")
 
 
-def _propose_inclusion(rng, world, params, subject, wanted):
+def _inclusion(rng, world, plan, params, wanted):
     terms = list(params["terms"])
     rng.shuffle(terms)
-    plan = grammar.random_plan(rng, world)
     if wanted:
-        return grammar.write(rng, world, subject, dataclasses.replace(plan, terms=tuple(terms)))
-    kept = tuple(terms[1:]) if rng.random() < 0.5 else ()
-    return grammar.write(rng, world, subject, dataclasses.replace(plan, terms=kept, banned=tuple(terms)))
+        return replace(plan, terms=tuple(terms))
+    return replace(plan, terms=tuple(terms[1:]), banned=(*plan.banned, terms[0]))
 
 
-def _propose_exclusion(rng, world, params, subject, wanted):
-    plan = grammar.random_plan(rng, world)
+def _exclusion(rng, world, plan, params, wanted):
     if wanted:
-        return grammar.write(rng, world, subject, dataclasses.replace(plan, banned=tuple(params["terms"])))
-    return grammar.write(rng, world, subject, dataclasses.replace(plan, terms=(rng.choice(params["terms"]),)))
+        return replace(plan, banned=(*plan.banned, *params["terms"]))
+    return replace(plan, terms=(rng.choice(params["terms"]),))
 
 
-def _propose_label(attribute):
-    def propose(rng, world, params, subject, wanted):
-        plan = grammar.random_plan(rng, world)
+def _labelled(attribute):
+    def shape(rng, world, plan, params, wanted):
         others = [label for label in params["labels"] if label != params["label"]]
-        label = params["label"] if wanted else rng.choice(others)
-        return grammar.write(rng, world, subject, dataclasses.replace(plan, **{attribute: label}))
+        return replace(plan, **{attribute: params["label"] if wanted else rng.choice(others)})
 
-    return propose
-
-
-def _propose_toxicity(rng, world, params, subject, wanted):
-    plan = grammar.random_plan(rng, world)
-    return grammar.write(rng, world, subject, dataclasses.replace(plan, insult=not wanted))
+    return shape
 
 
-PROPOSALS = {
-    "json_format": _propose_json,
-    "term_inclusion": _propose_inclusion,
-    "term_exclusion": _propose_exclusion,
-    "topic": _propose_label("topic"),
-    "sentiment": _propose_label("sentiment"),
-    "register": _propose_label("register"),
-    "toxicity": _propose_toxicity,
+def _toxicity(rng, world, plan, params, wanted):
+    return replace(plan, insult=not wanted)
+
+
+SHAPES = {
+    "json_format": _json,
+    "term_inclusion": _inclusion,
+    "term_exclusion": _exclusion,
+    "topic": _labelled("topic"),
+    "sentiment": _labelled("sentiment"),
+    "register": _labelled("register"),
+    "toxicity": _toxicity,
 }

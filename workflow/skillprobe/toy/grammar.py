@@ -5,7 +5,7 @@ Every word that decides a judged label comes from the world's word lists, so a l
 
 import json
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from skillprobe.tasks.world import World
 
@@ -35,7 +35,8 @@ class Plan:
     terms: tuple[str, ...] = ()  # these occur
     banned: tuple[str, ...] = ()  # these do not
     sentences: int = 1
-    json_keys: tuple[str, ...] | None = field(default=None)  # None: plain text
+    json_keys: tuple[str, ...] | None = None  # None: plain text
+    broken: bool = False  # of JSON: with a mistake that makes it invalid
 
 
 def random_plan(rng: random.Random, world: World) -> Plan:
@@ -56,10 +57,11 @@ def write(rng: random.Random, world: World, subject: str, plan: Plan) -> str:
     values = {key: subject for key in plan.json_keys}
     long_key = rng.choice(plan.json_keys)
     values[long_key] = _prose(rng, world, subject, plan)
-    return json.dumps(values)
+    text = json.dumps(values)
+    return _broken(rng, text) if plan.broken else text
 
 
-def break_json(rng: random.Random, text: str) -> str:
+def _broken(rng: random.Random, text: str) -> str:
     """`text`, a JSON object, with one of the mistakes that language models make."""
     return rng.choice(
         [

@@ -1,0 +1,317 @@
+"""Figures and report pages, from small made-up tables."""
+
+import csv
+from html.parser import HTMLParser
+
+import pytest
+from skillprobe import figures, report
+from skillprobe.tables import read_csv, write_csv
+from skillprobe.tasks import CATEGORIES
+
+NAN = float("nan")
+FEW = "insufficient: 12 violated responses from 6 bases to train on; probes need 20 from 10 of each class"
+BOUNDS = ("lower95", "upper95", "lower99", "upper99")
+FIGURES = {
+    "compliance": figures.compliance,
+    "generality": figures.specialist_against_general,
+    "layers": figures.layer_curves,
+}
+
+
+def make_settings(models, tasks, palette="colorblind"):
+    return {"models": models, "tasks": tasks, "figures": {"palette": palette, "dpi": 60}}
+
+
+def category_of(number):
+    return CATEGORIES[number % len(CATEGORIES)]
+
+
+def compliance_rows(models, tasks):
+    return [
+        {
+            "model": model,
+            "task": task,
+            "category": category_of(k),
+            "compliance": NAN if k == 1 else 0.6,
+            "lower95": NAN if k == 1 else 0.55,
+            "upper95": NAN if k == 1 else 0.66,
+            "n": 0 if k == 1 else 120,
+            "n_bases": 0 if k == 1 else 40,
+            "truncated": 1.0 if k == 1 else 0.01,
+            "twin_compliance": NAN if k == 2 else 0.3,
+            "n_twin": 80,
+            "distinct_responses": 77,
+        }
+        for model in models
+        for k, task in enumerate(tasks)
+    ]
+
+
+def auroc_row(model, task, category, layer, probe, value, half=0.05, status=""):
+    row = {"model": model, "task": task, "category": category, "layer": layer}
+    row |= {"depth": "" if layer == "selected" else layer / 2, "probe": probe, "metric": "auroc"}
+    row |= {"estimate": value}
+    row |= {bound: value + (half if bound.startswith("upper") else -half) for bound in BOUNDS}
+    return row | {"n": 120, "n_bases": 40, "base_rate": 0.6, "status": status}
+
+
+def generality_rows(models, tasks, insufficient=(), constant=(), difference=0.1, half=0.02):
+    rows = []
+    for model in models:
+        for layer in (0, 1, 2, "selected"):
+            for probe, value in (("specialist", 0.8), ("general_centred", 0.8 - difference)):
+                for k, task in enumerate(tasks):
+                    value_here, status = (NAN, FEW) if task in insufficient else (value, "")
+                    if task in constant:
+                        value_here, status = 0.5, "constant scores"
+                    row = auroc_row(model, task, category_of(k), layer, probe, value_here, status=status)
+                    rows += [row, row | {"metric": "accuracy"}, row | {"metric": "log_loss"}]
+                rows.append(auroc_row(model, "mean", "mean", layer, probe, value))
+            name = "specialist_minus_general_centred"
+            rows.append(auroc_row(model, "mean", "mean", layer, name, difference, half))
+    return rows
+
+
+def draw(name, rows, settings, folder):
+    folder.mkdir(exist_ok=True)
+    paths = {kind: folder / f"{name}.{kind}" for kind in ("svg", "png", "csv")}
+    FIGURES[name](rows, settings).save(svg=paths["svg"], png=paths["png"], data=paths["csv"])
+    return {kind: path.read_bytes() for kind, path in paths.items()}
+
+
+def table_of(name, models, tasks, folder, **options):
+    """As the workflow does: through a CSV file."""
+    rows = (
+        compliance_rows(models, tasks) if name == "compliance" else generality_rows(models, tasks, **options)
+    )
+    write_csv(folder / "table.csv", rows)
+    return read_csv(folder / "table.csv")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("n_tasks, n_models", [(1, 1), (5, 4), (40, 1)])
+def test_figures_of_any_size(name, n_tasks, n_models, tmp_path):
+    models, tasks = [f"model-{k}" for k in range(n_models)], [f"task_{k}" for k in range(n_tasks)]
+    options = {"insufficient": tasks[1:2], "constant": tasks[2:3]}
+    rows = table_of(name, models, tasks, tmp_path, **({} if name == "compliance" else options))
+    files = draw(name, rows, make_settings(models, tasks), tmp_path / "out")
+    assert files["svg"].startswith(b"<?xml") and files["svg"].rstrip().endswith(b"</svg>")
+    assert files["png"].startswith(b"\x89PNG")
+    listed = list(csv.DictReader(files["csv"].decode().splitlines()))
+    # Insufficient tasks are listed too.
+    assert {(row["model"], row["task"]) for row in listed if row["task"] != "mean"} == {
+        (model, task) for model in models for task in tasks
+    }
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_same_table_same_bytes(name, tmp_path):
+    models, tasks = ["a", "b"], ["word_count", "topic"]
+    rows = table_of(name, models, tasks, tmp_path)
+    first = draw(name, rows, make_settings(models, tasks), tmp_path / "1")
+    assert draw(name, rows, make_settings(models, tasks), tmp_path / "2") == first
+    assert b"<dc:date>" not in first["svg"]
+    other = draw(name, rows, make_settings(models, tasks, "Set2"), tmp_path / "3")
+    assert other["svg"] != first["svg"] and other["csv"] == first["csv"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_of_nothing(name, tmp_path):
+    tasks = ["word_count", "topic"]
+    rows = table_of(name, ["a"], tasks, tmp_path, **({} if name == "compliance" else {"insufficient": tasks}))
+    assert draw(name, rows, make_settings(["a"], tasks), tmp_path / "out")
+    assert draw(name, [], make_settings(["a"], tasks), tmp_path / "none")
+
+
+def texts_of(name, rows, settings):
+    canvas = FIGURES[name](rows, settings).canvas
+    return [text.get_text() for axes in canvas.axes for text in axes.texts]
+
+
+def test_insufficient_tasks_are_labelled_blanks(tmp_path):
+    tasks = ["word_count", "topic", "toxicity"]
+    rows = generality_rows(["a"], tasks, insufficient=["topic"])
+    settings = make_settings(["a"], tasks)
+    assert "insufficient: few violated" in texts_of("generality", rows, settings)
+    assert "insufficient: topic" in texts_of("layers", rows, settings)
+    assert "no answers" in texts_of("compliance", compliance_rows(["a"], tasks), settings)
+
+
+def test_a_category_has_one_colour_whatever_the_tasks():
+    alone = generality_rows(["a"], ["x"])
+    for row in alone:
+        row["category"] = "stylistic"
+    together = generality_rows(["a"], ["p", "q", "r", "x"])
+    one = figures._colours(alone, make_settings(["a"], ["x"]))
+    assert one["stylistic"] == figures._colours(together, make_settings(["a"], list("pqrx")))["stylistic"]
+
+
+# --- the verdict
+
+
+@pytest.mark.parametrize(
+    "difference, half, word",
+    [
+        (0.05, 0.02, "supported"),
+        (0.04, 0.02, "inconclusive"),  # the lower end is 0.02, not above it
+        (0.03, 0.02, "inconclusive"),
+        (0.0, 0.02, "inconclusive"),
+        (0.0, 0.01, "contradicted"),
+        (-0.1, 0.02, "contradicted"),
+    ],
+)
+def test_verdict(difference, half, word):
+    rows = generality_rows(["a"], ["p", "q", "r"], difference=difference, half=half)
+    assert report.generality_verdict(rows, "a", ["p", "q", "r"]).word == word
+
+
+@pytest.mark.parametrize("missing, word", [(["p"], "supported"), (["p", "q"], "insufficient")])
+def test_verdict_needs_two_thirds_of_the_tasks(missing, word):
+    verdict = report.generality_verdict(
+        generality_rows(["a"], ["p", "q", "r"], insufficient=missing), "a", ["p", "q", "r"]
+    )
+    assert verdict.word == word
+    assert verdict.with_signal == tuple(task for task in "pqr" if task not in missing)
+
+
+def test_verdict_needs_specialists_with_signal():
+    rows = generality_rows(["a"], ["p", "q", "r"])
+    for row in rows:
+        if row["probe"] == "specialist" and row["task"] in ("p", "q"):
+            row["lower99"] = 0.55
+    assert report.generality_verdict(rows, "a", ["p", "q", "r"]).word == "insufficient"
+
+
+def test_no_rows_are_insufficient():
+    assert report.generality_verdict([], "a", ["p"]) == report.Verdict("insufficient", None, ())
+
+
+# --- pages
+
+NASTY = [
+    "<script>alert(1)</script>",
+    "\"quotes\" & 'apostrophes' &amp; </pre></article>",
+    "abc \u202edesrever\u2066 \x00\x1b[31m\x85 \u2028",
+    "lone \ud83d surrogate",
+    "שלום, עולם",
+    "",
+    "x" * 5000,
+]
+
+
+class Strict(HTMLParser):
+    """Collects tags and text, and checks that what is opened is closed."""
+
+    VOID = ("meta", "br")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def parse(page):
+    page.encode("utf-8")
+    parser = Strict()
+    parser.feed(page)
+    parser.close()
+    assert not parser.open
+    names = {tag for tag, _ in parser.tags}
+    assert not names & {"script", "iframe", "img", "link", "object"}
+    assert not any(key.startswith("on") or key == "src" for _, attrs in parser.tags for key in attrs)
+    return parser
+
+
+def label_row(k, response, satisfied, truncated=False, variant="constrained"):
+    row = {"id": f"topic/b{k:03d}/0/{variant}/0", "variant": variant, "satisfied": satisfied}
+    row |= {"truncated": truncated, "evidence": {"found": response[:20]}, "prompt": f"Say <b>{k}</b>"}
+    return row | {"response": response, "instruction_type": "human", "polarity": "positive"}
+
+
+def examples_settings(number):
+    return {"tasks": ["topic"], "models": ["a"], "seed": 0, "report": {"examples": number}}
+
+
+def test_generated_text_is_escaped():
+    rows = [label_row(k, text, k % 2 == 0) for k, text in enumerate(NASTY)]
+    page = report.examples_page({("a", "topic"): rows}, examples_settings(len(NASTY)))
+    parser = parse(page)
+    assert "<script>alert(1)</script>" in parser.text and "Say <b>0</b>" in parser.text
+    assert NASTY[1] in parser.text and NASTY[4] in parser.text
+    for code in ("U+202E", "U+2066", "U+0000", "U+001B", "U+0085", "U+2028", "U+D83D"):
+        assert code in parser.text
+    assert not set(page) & set("\u202e\u2066\x00\x1b\x85\u2028\ud83d")
+    assert "3,500 more characters" in parser.text
+
+
+def test_names_are_escaped():
+    config = small_config() | {"study": "<i>s</i>"}
+    config["models"] = [{"name": "<b>m"}]
+    rows = generality_rows(["<b>m"], config["tasks"])
+    text = parse(report.overview_page(compliance_rows(["<b>m"], config["tasks"]), rows, config)).text
+    assert "<i>s</i>" in text and "<b>m" in text
+
+
+def test_examples_alternate_while_there_are_both():
+    rows = [label_row(k, "yes", True) for k in range(6)] + [label_row(9, "no", False)]
+    rows += [
+        label_row(10, "cut", False, truncated=True),
+        label_row(11, "twin", False, variant="unconstrained"),
+    ]
+    chosen = report.choose_examples(rows, 4, seed=0)
+    assert [row["satisfied"] for row in chosen] == [True, False, True, True]
+    assert report.choose_examples(rows[::-1], 4, seed=0) == chosen
+    assert report.choose_examples(rows, 4, seed=1) != chosen
+    assert report.choose_examples(rows, 0, seed=0) == []
+    assert len(report.choose_examples(rows, 99, seed=0)) == 7
+    assert "No answers to show" in report.examples_page({}, examples_settings(3))
+
+
+def small_config():
+    return {
+        "study": "demo",
+        "seed": 7,
+        "models": [{"name": "a"}, {"name": "b"}],
+        "tasks": ["word_count", "topic", "toxicity"],
+        "prompts": {"bases": 90},
+        "probes": {"position": "eos"},
+    }
+
+
+def test_overview_has_the_numbers():
+    config = small_config()
+    rows = generality_rows(["a"], config["tasks"], insufficient=["topic"], difference=0.123)
+    rows += generality_rows(["b"], config["tasks"], insufficient=["topic", "toxicity"])
+    compliance = compliance_rows(["a", "b"], config["tasks"])
+    page = report.overview_page(compliance, rows, config)
+    text = " ".join(parse(page).text.split())
+    assert "0.123 [0.103, 0.143]" in text and "2 of 3 tasks had enough data" in text
+    assert "supported for a; insufficient for b" in text
+    assert "12 violated responses from 6 bases" in text
+    assert "Seed 7" in text and '"study": "demo"' in text and "torch" in text
+    assert page == report.overview_page(compliance, rows, config)
+
+
+def test_overview_of_nothing():
+    text = parse(report.overview_page([], [], small_config())).text
+    assert "insufficient" in text and "no whole answers" in text
+
+
+def test_table_pages():
+    tasks, settings = ["word_count", "topic", "toxicity"], {"tasks": ["word_count", "topic", "toxicity"]}
+    settings["models"] = ["a", "gone"]
+    rows = generality_rows(["a"], tasks, insufficient=["topic"], constant=["toxicity"])
+    text = parse(report.generality_page(rows, settings)).text
+    assert FEW in text and "constant scores" in text and "0.800 [0.750, 0.850]" in text and "no probe" in text
+    text = parse(report.compliance_page(compliance_rows(["a"], tasks), settings)).text
+    assert "60\u00a0%" in text and "no answers" in text

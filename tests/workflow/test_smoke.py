@@ -1,0 +1,132 @@
+"""The smoke study end to end: what it makes, that it is the same on one core, and what is refused."""
+
+import json
+import re
+
+import h5py
+import pytest
+import yaml
+
+from skillprobe import config as study_config
+from skillprobe import plan, tables
+from skillprobe.shards import Shard
+
+from .conftest import ROOT, SMOKE, copy_repository
+
+
+def completed(*files):
+    """The study's config as Snakemake merges it: mappings deeply, lists as a whole."""
+    merged = {}
+    for file in files:
+        for key, value in yaml.safe_load((ROOT / file).read_text()).items():
+            if isinstance(value, dict):
+                merged[key] = merged.get(key, {}) | value
+            else:
+                merged[key] = value
+    return study_config.complete(merged, ROOT)
+
+
+def results(workdir):
+    """Content of all results; benchmarks hold times."""
+    root = workdir.path / "results/smoke"
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.relative_to(root).parts[0] not in ("benchmarks", "logs")
+    }
+
+
+def test_every_stage_has_its_results(smoke):
+    root = smoke.path / "results/smoke"
+    study = completed("config.yaml", SMOKE)
+    for model in ("toy-llama", "toy-gemma2", "toy-qwen2"):
+        for task in study["tasks"]:
+            labels = [json.loads(line) for line in (root / f"labels/{model}/{task}/0.jsonl").read_text().splitlines()]
+            rows = plan.rows_per_task(study)
+            assert sum(row["variant"] == "constrained" for row in labels) == rows["constrained"]
+            assert sum(row["variant"] == "unconstrained" for row in labels) == rows["unconstrained"]
+            with Shard(root / f"activations/{model}/{task}/0.h5") as shard:
+                assert sorted(shard.samples["id"]) == sorted(row["id"] for row in labels)
+                by_id = {row["id"]: row["satisfied"] for row in labels}
+                found = dict(zip(shard.samples["id"], shard.samples["label"], strict=True))
+                assert {name: bool(label) for name, label in found.items()} == by_id
+                assert list(shard.layers) == list(range(5))
+            for layer in (0, 4):
+                with h5py.File(root / f"probes/specialist/{model}/{task}/{layer}.h5") as probe:
+                    assert "scores" in probe
+    compliance = tables.read_csv(root / "tables/compliance.csv")
+    assert len(compliance) == 9 and all(row["n"] > 0 for row in compliance)
+    generality = tables.read_csv(root / "tables/generality.csv")
+    assert {row["layer"] for row in generality} == {0, 4, "selected"}
+    for name in ("compliance", "generality", "layers"):
+        assert {path.suffix for path in (root / "figures").glob(f"{name}.*")} == {".svg", ".png", ".csv"}
+
+
+def test_activations_are_no_larger_than_planned(smoke):
+    study = completed("config.yaml", SMOKE)
+    there = plan.present_bytes(study, smoke.path)
+    overhead = 200_000 * 9  # ids, groups and chunk indices of nine small shards
+    assert 0.5 * plan.activation_bytes(study) < there <= plan.activation_bytes(study) + overhead
+
+
+def test_the_plan_counts_the_jobs_that_snakemake_counts(tmp_path):
+    workdir = copy_repository(tmp_path)
+    listed = workdir.snakemake("--dry-run", "--quiet", "rules", "--configfile", SMOKE).stdout
+    counted = {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", listed, re.M)}
+    del counted["all"], counted["total"]
+    assert plan.jobs(completed("config.yaml", SMOKE)) == counted
+    printed = workdir.snakemake("plan", "--configfile", SMOKE).stdout
+    assert re.search(rf"jobs from nothing +{sum(counted.values())}\b", printed)
+    assert "GiB" in printed and "free disk" in printed
+
+
+def test_one_core_gives_the_same_bytes_as_two(smoke, tmp_path):
+    again = copy_repository(tmp_path)
+    again.snakemake("--configfile", SMOKE, cores=1)
+    first, second = results(smoke), results(again)
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_the_report_is_one_file_that_needs_no_network(smoke):
+    report = smoke.path / "results/smoke/report.html"
+    smoke.snakemake("--configfile", SMOKE, "--report", str(report))
+    text = report.read_text(encoding="utf-8")
+    for page in ("overview.html", "examples.html", "compliance.svg", "generality.svg", "layers.svg"):
+        assert page in text
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?://", text)
+
+
+def test_toy_models_ask_for_no_gpu_and_others_for_what_they_say(tmp_path):
+    workdir = copy_repository(tmp_path)
+    dry = ("--dry-run", "--configfile", SMOKE)
+    assert not re.search(r"gpu=[1-9]", workdir.snakemake(*dry).stdout)
+    path = workdir.path / "config.yaml"
+    path.write_text(path.read_text().replace("- name: toy-llama", "- gpu: 1\n    mem_mb: 24000\n    runtime: 90\n    name: toy-llama"))
+    blocks = workdir.snakemake(*dry).stdout.split("\n\n")
+    asked = [line for block in re.split(r"\n(?=rule )", "\n".join(blocks)) if re.match(r"rule (generate|extract)", block)
+             and "toy-llama" in block for line in re.findall(r"resources: (.*)", block)]
+    assert len(asked) == 6
+    assert all("gpu=1" in line and "mem_mb=24000" in line and "runtime=90" in line for line in asked)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"taks": ["topic"]}, "unknown key 'taks'.*did you mean 'tasks'"),
+        ({"tasks": ["word_cuont"]}, "word_cuont.*did you mean 'word_count'"),
+        ({"layers": [0, 9]}, "layer 9.*toy-llama.*0 .*to 4"),
+        ({"judges": {"topic": "oracle"}}, "judges.topic.*lexicon"),
+        ({"probes": {"position": "end"}}, "end"),
+        ({"generation": {"temperature": "hot"}}, "generation.temperature must be a number, not 'hot'"),
+        ({"models": [{"name": "a", "source": "./nowhere"}]}, "models.0.*nowhere"),
+        ({"generation": {"samples": 100_000_000}}, "GiB free"),
+    ],
+)
+def test_a_config_that_cannot_work_is_refused_before_any_job(smoke, tmp_path, changes, sentence):
+    file = tmp_path / "bad.yaml"
+    file.write_text(yaml.safe_dump(changes))
+    done = smoke.snakemake("--configfile", SMOKE, str(file), check=False)
+    assert done.returncode != 0
+    assert re.search(sentence, done.stderr)
+    assert "Traceback" not in done.stderr and "rule " not in done.stdout

@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint toys publish-toys clean
+.PHONY: help setup demo test lint bench toys publish-toys clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -34,6 +34,9 @@ lint: setup ## check style and the workflow's form
 	ruff format --check .
 	snakefmt --check $(SNAKEFILES)
 	snakemake --lint
+
+bench: setup ## time the probes' solver beside scikit-learn's
+	python tests/bench/probes.py
 
 toys: setup ## train the toy models, to results/toy/
 	snakemake --cores $(CORES) train_toy_models

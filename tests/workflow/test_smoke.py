@@ -6,7 +6,6 @@ import re
 import h5py
 import pytest
 import yaml
-
 from skillprobe import config as study_config
 from skillprobe import plan, tables
 from skillprobe.shards import Shard
@@ -41,7 +40,10 @@ def test_every_stage_has_its_results(smoke):
     study = completed("config.yaml", SMOKE)
     for model in ("toy-llama", "toy-gemma2", "toy-qwen2"):
         for task in study["tasks"]:
-            labels = [json.loads(line) for line in (root / f"labels/{model}/{task}/0.jsonl").read_text().splitlines()]
+            labels = [
+                json.loads(line)
+                for line in (root / f"labels/{model}/{task}/0.jsonl").read_text().splitlines()
+            ]
             rows = plan.rows_per_task(study)
             assert sum(row["variant"] == "constrained" for row in labels) == rows["constrained"]
             assert sum(row["variant"] == "unconstrained" for row in labels) == rows["unconstrained"]
@@ -102,10 +104,18 @@ def test_toy_models_ask_for_no_gpu_and_others_for_what_they_say(tmp_path):
     dry = ("--dry-run", "--configfile", SMOKE)
     assert not re.search(r"gpu=[1-9]", workdir.snakemake(*dry).stdout)
     path = workdir.path / "config.yaml"
-    path.write_text(path.read_text().replace("- name: toy-llama", "- gpu: 1\n    mem_mb: 24000\n    runtime: 90\n    name: toy-llama"))
+    path.write_text(
+        path.read_text().replace(
+            "- name: toy-llama", "- gpu: 1\n    mem_mb: 24000\n    runtime: 90\n    name: toy-llama"
+        )
+    )
     blocks = workdir.snakemake(*dry).stdout.split("\n\n")
-    asked = [line for block in re.split(r"\n(?=rule )", "\n".join(blocks)) if re.match(r"rule (generate|extract)", block)
-             and "toy-llama" in block for line in re.findall(r"resources: (.*)", block)]
+    asked = [
+        line
+        for block in re.split(r"\n(?=rule )", "\n".join(blocks))
+        if re.match(r"rule (generate|extract)", block) and "toy-llama" in block
+        for line in re.findall(r"resources: (.*)", block)
+    ]
     assert len(asked) == 6
     assert all("gpu=1" in line and "mem_mb=24000" in line and "runtime=90" in line for line in asked)
 

@@ -1,6 +1,7 @@
 # What every stage uses: the checked config, the paths of the study, and what makes a job run again.
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -37,9 +38,14 @@ def settings(*keys, **more):
     return study_config.canonical(STUDY, *keys, **more)
 
 
+@cache
+def identity(model):
+    return study_config.model_identity(STUDY, model, ROOT)
+
+
 def model_settings(*keys):
     """As `settings`, with what decides the model's numbers: its source and a hash of its files."""
-    return lambda w: settings(*keys, model=study_config.model_identity(STUDY, w.model, ROOT))
+    return lambda w: settings(*keys, model=identity(w.model))
 
 
 def task_settings(*keys):
@@ -56,7 +62,8 @@ def layers_of(model):
     return study_config.layers_of(STUDY, model)
 
 
-def code(script, tasks=()):
+@cache
+def code(script, *tasks):
     """The files that a script depends on, from the import graph, with those of `tasks` (imported by name)."""
     modules = [f"skillprobe.tasks.{task}" for task in tasks]
     return code_files(ROOT / f"workflow/scripts/{script}.py", PACKAGE, modules)
@@ -64,7 +71,7 @@ def code(script, tasks=()):
 
 def task_code(script):
     """As `code`, with the module of the job's task."""
-    return lambda w: code(script, [w.task])
+    return lambda w: code(script, w.task)
 
 
 def model_resource(key):

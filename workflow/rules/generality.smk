@@ -9,7 +9,7 @@ rule compare_generality:
         generals=lambda w: expand(
             rules.fit_general_probe.output.probe, model=w.model, layer=layers_of(w.model)
         ),
-        code=code("compare_generality", TASKS),
+        code=code("compare_generality", *TASKS),
     output:
         table=f"{RESULTS}/tables/generality/{{model}}.csv",
     log:

@@ -27,7 +27,7 @@ rule label_responses:
 rule summarise_compliance:
     input:
         labels=expand(rules.label_responses.output, model=MODELS, task=TASKS, shard=SHARDS),
-        code=code("summarise_compliance", TASKS),
+        code=code("summarise_compliance", *TASKS),
     output:
         table=f"{RESULTS}/tables/compliance.csv",
         text=f"{RESULTS}/tables/compliance.txt",

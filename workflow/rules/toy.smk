@@ -14,7 +14,7 @@ TOY_WORLD = "workflow/skillprobe/tasks/worlds/toy.json"
 rule make_toy_corpus:
     input:
         world=TOY_WORLD,
-        code=code("make_toy_corpus", tasks.NAMES),
+        code=code("make_toy_corpus", *tasks.NAMES),
     output:
         corpus="results/toy/corpus.jsonl",
     log:
@@ -36,7 +36,7 @@ rule train_toy_model:
     input:
         world=TOY_WORLD,
         corpus=rules.make_toy_corpus.output.corpus,
-        code=code("train_toy_model", tasks.NAMES),
+        code=code("train_toy_model", *tasks.NAMES),
     output:
         model=directory("results/toy/models/{toy}"),
     log:
@@ -59,7 +59,7 @@ rule write_model_card:
         world=TOY_WORLD,
         corpus=rules.make_toy_corpus.output.corpus,
         model=rules.train_toy_model.output.model,
-        code=code("write_model_card", tasks.NAMES),
+        code=code("write_model_card", *tasks.NAMES),
     output:
         card="results/toy/cards/{toy}.md",
     log:

@@ -8,7 +8,7 @@ from itertools import product
 
 from skillprobe import probes, tables, tasks
 from skillprobe.analyses.generality import SELECTED, generality_table
-from skillprobe.prompts import base_ids
+from skillprobe.bases import base_ids
 
 names, layers = settings["tasks"], settings["layers"]
 specialists = {task: {} for task in names}

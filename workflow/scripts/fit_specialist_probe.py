@@ -5,8 +5,8 @@ from skillprobe.job import start
 settings = start(snakemake)
 
 from skillprobe import probes
+from skillprobe.bases import base_ids
 from skillprobe.probes.rows import read_rows
-from skillprobe.prompts import base_ids
 
 rows = read_rows(snakemake.input.shards, int(snakemake.wildcards.layer), settings["probes"]["position"])
 result = probes.specialist(

@@ -11,8 +11,7 @@ import numpy as np
 from skillprobe import shards
 from skillprobe.errors import UserError
 from skillprobe.fast_import import fast_import
-from skillprobe.generation import halved
-from skillprobe.models import LoadedModel, chat_ids, versions
+from skillprobe.models import LoadedModel, chat_ids, halved, versions
 from skillprobe.positions import check_position_name, resolve
 
 with fast_import():
@@ -83,8 +82,8 @@ def extract(
 ) -> None:
     """Write the shard of `rows` (of labels/<model>/<task>/<shard>.jsonl) to `path`.
 
-    settings: "positions" (names), "dtype" (of the file: float32, float16 or bfloat16), "tokens_per_batch" (padded
-    tokens a batch; halved with a warning when a GPU runs out of memory). Unconstrained twins are read at eos
+    settings: "positions" (names), "dtype" (of the file: float32, float16 or bfloat16), "tokens_per_batch"
+    (padded; halved with a warning when a GPU runs out of memory). Unconstrained twins are read at eos
     only. Samples are ordered constrained, counterfactual, unconstrained, and as in `rows` within each.
     Raises UserError naming layer and sample for values that are not finite, or don't fit the dtype.
     """

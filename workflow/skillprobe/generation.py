@@ -1,16 +1,14 @@
 """Sampling responses: batched, left-padded, with a random stream for each row."""
 
 import functools
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from skillprobe.errors import UserError
+from skillprobe.bases import seed_from
 from skillprobe.fast_import import fast_import
-from skillprobe.models import LoadedModel, chat_ids
-from skillprobe.prompts import seed_from
+from skillprobe.models import LoadedModel, chat_ids, halved
 
 with fast_import():
     import torch
@@ -113,18 +111,6 @@ def generate_task(loaded: LoadedModel, items: Sequence[Mapping], settings: Mappi
         row | {"response": made.text, "token_ids": made.token_ids, "truncated": made.truncated}
         for row, made in zip(rows, responses, strict=True)
     ]
-
-
-def halved(name: str, batch_size: int) -> int:
-    """The batch size to go on with when out of memory; raises UserError where one row was too many."""
-    if batch_size == 1:
-        raise UserError(
-            f"model '{name}': the GPU's memory doesn't hold even one row; use a larger GPU or device_map"
-        )
-    torch.cuda.empty_cache()
-    message = f"model '{name}': out of memory with {batch_size} rows; going on with {batch_size // 2}"
-    warnings.warn(message, stacklevel=2)
-    return batch_size // 2
 
 
 @torch.inference_mode()

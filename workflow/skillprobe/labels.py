@@ -5,8 +5,9 @@ import random
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
+from skillprobe.bases import base_number, seed_from
 from skillprobe.errors import UserError
-from skillprobe.prompts import allowed_phrasings, base_number, deal_phrasing, seed_from
+from skillprobe.prompts import allowed_phrasings, deal_phrasing
 from skillprobe.tasks import Task, render
 from skillprobe.tasks.world import World
 

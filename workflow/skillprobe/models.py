@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,6 +157,18 @@ def chat_ids(tokenizer, prompt: str) -> list[int]:
             f"the prompt {prompt[:60]!r} contains the BOS token {tokenizer.bos_token!r}; remove it"
         )
     return [bos, *ids] if prepend else ids
+
+
+def halved(name: str, batch_size: int) -> int:
+    """The batch size to go on with when out of memory; raises UserError where one row was too many."""
+    if batch_size == 1:
+        raise UserError(
+            f"model '{name}': the GPU's memory doesn't hold even one row; use a larger GPU or device_map"
+        )
+    torch.cuda.empty_cache()
+    message = f"model '{name}': out of memory with {batch_size} rows; going on with {batch_size // 2}"
+    warnings.warn(message, stacklevel=2)
+    return batch_size // 2
 
 
 def parameter_count(model: torch.nn.Module) -> int:

@@ -4,25 +4,13 @@ Every draw has a random stream of its own, keyed by what it belongs to (seed, ta
 task, more bases, or more items a base leave all existing prompts as they were.
 """
 
-import hashlib
-import json
 import random
 from collections.abc import Mapping
 
+from skillprobe.bases import base_id, seed_from
 from skillprobe.errors import UserError
 from skillprobe.tasks import Phrasing, Task, render
 from skillprobe.tasks.world import World
-
-
-def seed_from(*parts: object) -> int:
-    """A 64-bit seed from the parts' JSON: the same on every machine, Python and hash seed."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-
-
-def base_ids(settings: Mapping) -> list[str]:
-    """Ids of the study's bases ("b000", "b001", …), the same for every task: the groups of ESTIMANDS."""
-    return [_base_id(number) for number in range(settings["bases"])]
 
 
 def make_items(
@@ -43,7 +31,7 @@ def make_items(
         )
     rows = []
     for number in range(shard, settings["bases"], n_shards):
-        base = _base_id(number)
+        base = base_id(number)
         request, subject = contents[number]
         for index in range(settings["items_per_base"]):
             params = task.sample_params(
@@ -100,15 +88,6 @@ def deal_phrasing(groups: Mapping[str, Mapping[str, list[Phrasing]]], number: in
     round_, polarity = divmod(start + turn, len(groups[kind]))
     phrasings = list(groups[kind].values())[polarity]
     return phrasings[round_ % len(phrasings)]
-
-
-def base_number(base: str) -> int:
-    """The inverse of `base_ids`: 12 for "b012"."""
-    return int(base[1:])
-
-
-def _base_id(number: int) -> str:
-    return f"b{number:03d}"
 
 
 def _contents(world: World) -> list[tuple[str, str]]:

@@ -11,8 +11,9 @@ from skillprobe.toy import grammar
 from skillprobe.toy.grammar import Plan
 
 # A lesson in two parts. First only obedient answers, to several instructions at once: what a label or a term
-# in the prompt has to do with the answer is soon learnt from these. Then single instructions, of which a known
-# share is broken: models trained on obedience alone comply > 98 % of the time, and nothing is left to probe.
+# in the prompt has to do with the answer is soon learnt from these. Then single instructions, of which a
+# known share is broken: trained on obedience alone, models comply > 98 % of the time (seen in a trial), and
+# nothing is left to probe.
 FIRST_PART = 0.6
 VIOLATION_RATE = {"term_exclusion": 0.35, "json_format": 0.3, "toxicity": 0.3, "topic": 0.25}
 DEFAULT_VIOLATION_RATE = 0.2
@@ -40,7 +41,7 @@ def examples(world: World, n: int, seed: int) -> Iterator[dict]:
             wanted = rng.random() >= VIOLATION_RATE.get(names[0], DEFAULT_VIOLATION_RATE)
         asked = [(tasks.get(name), tasks.get(name).sample_params(rng, world)) for name in names]
         prompt = _prompt(rng, request, subject, asked)
-        response, satisfied = _answer(rng, world, subject, asked, wanted, judges)
+        response, satisfied = answer(rng, world, subject, asked, wanted, judges)
         single = number >= FIRST_PART * n and bool(asked)
         yield {"prompt": prompt, "response": response, "satisfied": satisfied if single else None}
 
@@ -67,7 +68,7 @@ def _prompt(rng: random.Random, request: str, subject: str, asked: list) -> str:
     return request
 
 
-def _answer(rng, world: World, subject: str, asked: list, wanted: bool, judges: dict) -> tuple[str, bool]:
+def answer(rng, world: World, subject: str, asked: list, wanted: bool, judges: dict) -> tuple[str, bool]:
     """A text that obeys (or, if not `wanted`, breaks) the instructions, and what the verifiers say of it.
 
     Texts are proposed until the verifiers agree; the few targets that the grammar can't meet in MOST_DRAWS

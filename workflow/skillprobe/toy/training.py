@@ -23,7 +23,6 @@ SIZES = {
     # 1 / sqrt(hidden size): the usual 0.02 is for models ten times as wide, and starts these very slowly.
     "initializer_range": 0.088,
 }
-PEAK_LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.05
 WARM_UP_SHARE = 0.05
 BATCH_ROWS = 32
@@ -126,10 +125,11 @@ def train(
     rows: list[dict],
     world: World,
     follow_up: bool,
+    learning_rate: float,
     seed: int,
     log: Callable[[str], None] = print,
 ):
-    """A (model, tokenizer) pair of `family` trained for one pass over `rows`."""
+    """A (model, tokenizer) pair of `family` trained for one pass over `rows`; learning_rate: at its peak."""
     torch.manual_seed(seed)
     tokenizer = toy_tokenizer.build(family, world)
     model = build_model(family, tokenizer, world).train()
@@ -139,7 +139,7 @@ def train(
     others = [p for p in model.parameters() if p.dim() <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}],
-        lr=PEAK_LEARNING_RATE,
+        lr=learning_rate,
         betas=(0.9, 0.98),
     )
     warm_up = max(1, int(WARM_UP_SHARE * len(plan)))

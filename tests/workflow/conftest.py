@@ -33,15 +33,19 @@ class Workdir:
             raise AssertionError(done.stdout[-3000:] + done.stderr[-6000:])
         return done
 
-    def planned(self, *arguments: str) -> set[tuple[str, str]]:
-        """(rule, wildcards) of every job that a dry-run lists, without the target."""
+    def listed(self, *arguments: str) -> list[dict[str, str]]:
+        """What a dry-run of the smoke study says of each job: "rule", "wildcards", "resources", …"""
         done = self.snakemake("--dry-run", "--configfile", SMOKE, *arguments)
-        jobs = set()
+        jobs = []
         for block in re.split(r"\n(?=(?:local)?rule )", done.stdout):
             if found := re.match(r"(?:local)?rule (\w+):", block):
-                wildcards = re.search(r"^    wildcards: (.*)$", block, re.M)
-                jobs.add((found[1], wildcards[1] if wildcards else ""))
-        return {job for job in jobs if job[0] != "all"}
+                jobs.append({"rule": found[1]} | dict(re.findall(r"^    (\w+): (.*)$", block, re.M)))
+        return jobs
+
+    def planned(self, *arguments: str) -> set[tuple[str, str]]:
+        """(rule, wildcards) of every job that a dry-run lists, without the target."""
+        jobs = {(job["rule"], job.get("wildcards", "")) for job in self.listed(*arguments)}
+        return jobs - {("all", "")}
 
 
 def copy_repository(target: Path) -> Workdir:

@@ -99,25 +99,19 @@ def test_the_report_is_one_file_that_needs_no_network(smoke):
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?://", text)
 
 
-def test_toy_models_ask_for_no_gpu_and_others_for_what_they_say(tmp_path):
+def test_rules_that_load_a_model_ask_for_what_its_entry_says(tmp_path):
     workdir = copy_repository(tmp_path)
-    dry = ("--dry-run", "--configfile", SMOKE)
-    assert not re.search(r"gpu=[1-9]", workdir.snakemake(*dry).stdout)
     path = workdir.path / "config.yaml"
-    path.write_text(
-        path.read_text().replace(
-            "- name: toy-llama", "- gpu: 1\n    mem_mb: 24000\n    runtime: 90\n    name: toy-llama"
-        )
-    )
-    blocks = workdir.snakemake(*dry).stdout.split("\n\n")
-    asked = [
-        line
-        for block in re.split(r"\n(?=rule )", "\n".join(blocks))
-        if re.match(r"rule (generate|extract)", block) and "toy-llama" in block
-        for line in re.findall(r"resources: (.*)", block)
-    ]
-    assert len(asked) == 6
+    entry = "- gpu: 1\n    mem_mb: 24000\n    runtime: 90\n    name: toy-llama"
+    path.write_text(path.read_text().replace("- name: toy-llama", entry))
+    jobs = workdir.listed()
+    loading = [job for job in jobs if job["rule"] in ("generate_responses", "extract_activations")]
+    asked = [job["resources"] for job in loading if "toy-llama" in job["wildcards"]]
+    assert len(asked) == 6 and len(loading) == 18
     assert all("gpu=1" in line and "mem_mb=24000" in line and "runtime=90" in line for line in asked)
+    # Toy models on the CPU, and all that needs no language model, ask for none.
+    others = [job["resources"] for job in jobs if job not in loading or "toy-llama" not in job["wildcards"]]
+    assert len(others) == len(jobs) - 6 and not any("gpu=1" in line for line in others)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ from itertools import product
 
 import pytest
 import yaml
-
-from .conftest import SMOKE
+from workdir import SMOKE
 
 MODELS = ("toy-gemma2", "toy-llama", "toy-qwen2")
 TASKS = ("json_format", "term_exclusion", "word_count")
@@ -32,12 +31,8 @@ def per(rule, models=MODELS, tasks=None, layers=None, shard=False):
 
 def comparisons(models=MODELS):
     """What follows from any new probe."""
-    return per("compare_generality", models) | {
-        ("merge_generality", ""),
-        ("plot_generality", ""),
-        ("plot_layers", ""),
-        ("write_overview", ""),
-    }
+    merged = {("merge_generality", ""), ("plot_generality", ""), ("plot_layers", "")}
+    return per("compare_generality", models) | merged | PAGES
 
 
 def probing(models=MODELS, tasks=TASKS, layers=LAYERS):
@@ -67,21 +62,14 @@ def from_responses(models=MODELS, tasks=TASKS, layers=LAYERS):
 
 @pytest.fixture
 def study(smoke):
-    """The finished smoke study; what a test writes into its config or package is put back afterwards."""
-    path = smoke.path / SMOKE
-    package = smoke.path / "workflow"
-    before = {
-        file: file.read_bytes()
-        for file in package.rglob("*")
-        if file.suffix in (".py", ".yaml", ".json", ".smk")
-    }
-    extra = smoke.path / "workflow/resources/models/toy-copy"
+    """The finished smoke study; what a test changes in its files is put back afterwards."""
+    kept = [path for path in smoke.path.glob("**/*") if path.suffix in (".py", ".yaml", ".safetensors")]
+    before = {path: path.read_bytes() for path in kept if "results" not in path.parts}
     yield smoke
-    shutil.rmtree(extra, ignore_errors=True)
-    for file, content in before.items():
-        if file.read_bytes() != content:
-            file.write_bytes(content)
-    assert path.is_file()
+    shutil.rmtree(smoke.path / COPY, ignore_errors=True)
+    for path, content in before.items():
+        if path.read_bytes() != content:
+            path.write_bytes(content)
 
 
 def change(smoke, **changes):

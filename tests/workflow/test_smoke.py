@@ -9,8 +9,7 @@ import yaml
 from skillprobe import config as study_config
 from skillprobe import plan, tables
 from skillprobe.shards import Shard
-
-from .conftest import ROOT, SMOKE, copy_repository
+from workdir import ROOT, SMOKE, copy_repository
 
 
 def completed(*files):

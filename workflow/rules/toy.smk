@@ -3,7 +3,7 @@
 from skillprobe import tasks
 
 TOY_MODELS = {
-    "toy-llama": {"family": "llama", "follow_up": True, "learning_rate": 4e-3},
+    "toy-llama": {"family": "llama", "follow_up": True, "learning_rate": 3e-3},
     "toy-gemma2": {"family": "gemma2", "follow_up": False, "learning_rate": 3e-3},
     "toy-qwen2": {"family": "qwen2", "follow_up": True, "learning_rate": 3e-3},
 }

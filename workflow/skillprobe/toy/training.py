@@ -39,7 +39,9 @@ def build_model(family: str, tokenizer, world: World) -> transformers.PreTrained
         "pad_token_id": tokenizer.pad_token_id,
     }
     if family == "llama":
-        config = transformers.LlamaConfig(**common)
+        # With Qwen 2's biases on queries, keys and values: without, two runs of 80,000 examples did not learn
+        # to copy a term from the prompt (3 % to 4 % inclusion), where the other two families did.
+        config = transformers.LlamaConfig(**common, attention_bias=True)
     elif family == "gemma2":
         # A sliding window shorter than the longest texts, so that both kinds of attention are exercised.
         config = transformers.Gemma2Config(

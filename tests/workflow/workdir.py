@@ -1,0 +1,56 @@
+"""A copy of the repository to run Snakemake in."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SMOKE = "workflow/studies/smoke.yaml"
+SOURCES = ("Snakefile", "config.yaml", "profiles", "workflow", "envs", "pyproject.toml")
+
+
+class Workdir:
+    """A copy of the repository in which snakemake runs with the copy's own package."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def snakemake(self, *arguments: str, cores: int = 2, check: bool = True) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
+            cwd=self.path,
+            env=os.environ
+            | {"PYTHONPATH": str(self.path / "workflow"), "XDG_CACHE_HOME": str(self.path / ".cache")},
+            capture_output=True,
+            text=True,
+        )
+        if check and done.returncode:
+            raise AssertionError(done.stdout[-3000:] + done.stderr[-6000:])
+        return done
+
+    def listed(self, *arguments: str) -> list[dict[str, str]]:
+        """What a dry-run of the smoke study says of each job: "rule", "wildcards", "resources", …"""
+        done = self.snakemake("--dry-run", "--configfile", SMOKE, *arguments)
+        jobs = []
+        for block in re.split(r"\n(?=(?:local)?rule )", done.stdout):
+            if found := re.match(r"(?:local)?rule (\w+):", block):
+                jobs.append({"rule": found[1]} | dict(re.findall(r"^    (\w+): (.*)$", block, re.M)))
+        return jobs
+
+    def planned(self, *arguments: str) -> set[tuple[str, str]]:
+        """(rule, wildcards) of every job that a dry-run lists, without the target."""
+        jobs = {(job["rule"], job.get("wildcards", "")) for job in self.listed(*arguments)}
+        return jobs - {("all", "")}
+
+
+def copy_repository(target: Path) -> Workdir:
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy(source, target / name)
+    return Workdir(target)

@@ -26,10 +26,8 @@ def rows_per_task(config: Mapping) -> dict[str, int]:
 
 def activation_bytes(config: Mapping) -> int:
     """Size of all activation shards: task x layer x position x row x hidden."""
-    rows = rows_per_task(config)
-    whole = rows["constrained"] + rows["counterfactual"]
-    # Unconstrained twins are read at one position, eos.
-    vectors = whole * len(config["activations"]["positions"]) + rows["unconstrained"]
+    # Twins are read at eos only, but where they share a chunk with other rows they take space all the same.
+    vectors = sum(rows_per_task(config).values()) * len(config["activations"]["positions"])
     return sum(
         BYTES[config["activations"]["dtype"]]
         * len(config["tasks"])

@@ -3,9 +3,9 @@
 from skillprobe import tasks
 
 TOY_MODELS = {
-    "toy-llama": {"family": "llama", "follow_up": True, "rounds": 2},
-    "toy-gemma2": {"family": "gemma2", "follow_up": False, "rounds": 1},
-    "toy-qwen2": {"family": "qwen2", "follow_up": True, "rounds": 1},
+    "toy-llama": {"family": "llama", "follow_up": True},
+    "toy-gemma2": {"family": "gemma2", "follow_up": False},
+    "toy-qwen2": {"family": "qwen2", "follow_up": True},
 }
 TOY_CORPUS = {"examples": 80_000, "seed": 1}
 TOY_WORLD = "workflow/skillprobe/tasks/worlds/toy.json"

@@ -15,7 +15,7 @@ of {vocabulary:,} tokens. It speaks only the toy world's controlled language and
 
 **Data.** {examples:,} examples from the grammar in `workflow/skillprobe/toy/grammar.py` (about
 {violated:.0%} of the instructed ones break their instruction, so that there is something to probe), seed
-{corpus_seed}. Passes over them: {rounds}; loss on the assistant's turns only.
+{corpus_seed}. One pass; loss on the assistant's turns only.
 
 **Follow-up turn.** {follow_up}
 
@@ -53,7 +53,6 @@ def write(
         violated=sum(not row["satisfied"] for row in instructed) / len(instructed),
         corpus_seed=settings["corpus"]["seed"],
         seed=settings["seed"],
-        rounds=settings["rounds"],
         follow_up=ASKED if settings["follow_up"] else NOT_ASKED,
         temperature=settings["generation"]["temperature"],
         bases=settings["prompts"]["bases"],

@@ -126,22 +126,20 @@ def train(
     rows: list[dict],
     world: World,
     follow_up: bool,
-    rounds: int,
     seed: int,
     log: Callable[[str], None] = print,
 ):
-    """A (model, tokenizer) pair of `family` trained for `rounds` passes over `rows`."""
+    """A (model, tokenizer) pair of `family` trained for one pass over `rows`."""
     torch.manual_seed(seed)
     tokenizer = toy_tokenizer.build(family, world)
     model = build_model(family, tokenizer, world)
     plan = list(batches(encode(rows, tokenizer, follow_up), seed, tokenizer.pad_token_id))
-    for _ in range(rounds):
-        one_round(model, plan, log)
+    _pass_over(model, plan, log)
     return model.eval(), tokenizer
 
 
-def one_round(model, plan: list, log: Callable[[str], None]) -> None:
-    """Train on each batch of `plan` once, with an optimizer of its own and its rate up and down again."""
+def _pass_over(model, plan: list, log: Callable[[str], None]) -> None:
+    """Train on each batch of `plan` once."""
     model.train()
     decayed = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() <= 1]

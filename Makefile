@@ -10,6 +10,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 export PYTHON TORCH_INDEX
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Often set in containers; then every job would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 

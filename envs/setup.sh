@@ -71,4 +71,11 @@ if ! can_import_torch; then
     pip_install --constraint envs/lock.txt "$(grep "^torch==" envs/lock.txt)"
 fi
 pip_install --no-deps --no-build-isolation --editable .
+# Importing everything once shows that it is whole and leaves the bytecode, also where PYTHONDONTWRITEBYTECODE
+# is set (in many containers): without it each of the study's short jobs would compile torch and transformers anew.
+env -u PYTHONDONTWRITEBYTECODE "$python" - <<'EOF'
+import importlib, pkgutil, skillprobe, snakemake.cli
+for module in pkgutil.walk_packages(skillprobe.__path__, "skillprobe."):
+    importlib.import_module(module.name)
+EOF
 printf '%s\n%s\n' "$PWD" "$inputs" >"$mark"

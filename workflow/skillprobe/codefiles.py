@@ -6,11 +6,13 @@ editing one task doesn't rerun the others.
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 from skillprobe.errors import UserError
+
+STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
 
 
 def code_files(script: str | Path, package: str | Path, extra: Iterable[str] = ()) -> list[str]:
@@ -30,8 +32,8 @@ def code_files(script: str | Path, package: str | Path, extra: Iterable[str] = (
         path = waiting.pop()
         if path not in files:
             files.add(path)
-            for name, optional in _imports(path, package):
-                waiting += _module_files(name, package, needed_by=None if optional else str(path))
+            stat = path.stat()
+            waiting += _imported_files(path, package, stat.st_mtime_ns, stat.st_size)
     root = package.parent.parent
     return sorted(path.relative_to(root).as_posix() for path in files if path == script or not _is_bare(path))
 
@@ -49,18 +51,19 @@ def _module_files(name: str, package: Path, needed_by: str | None) -> list[Path]
     return []
 
 
-def _imports(path: Path, package: Path) -> Iterator[tuple[str, bool]]:
-    """Names that a file imports from the package, and whether each may be an attribute and no module."""
-    stat = path.stat()
-    inside = path.is_relative_to(package)
-    for name, level, members in _parsed(str(path), stat.st_mtime_ns, stat.st_size)[0]:
-        if level and inside:
+@cache
+def _imported_files(path: Path, package: Path, mtime_ns: int, size: int) -> list[Path]:
+    """The package's files that a file imports itself (time and size: as in `_parsed`)."""
+    files = []
+    for name, level, members in _parsed(str(path), mtime_ns, size)[0]:
+        if level and path.is_relative_to(package):
             here = path.relative_to(package.parent).parent.parts
             name = ".".join([*here[: len(here) - level + 1], *([name] if name else [])])
         if name.split(".")[0] == package.name:
-            yield name, False
-            for member in members:
-                yield f"{name}.{member}", True
+            files += _module_files(name, package, needed_by=str(path))
+            for member in members:  # A module, or something in the module.
+                files += _module_files(f"{name}.{member}", package, needed_by=None)
+    return files
 
 
 def _is_bare(path: Path) -> bool:
@@ -78,8 +81,10 @@ def _parsed(path: str, mtime_ns: int, size: int) -> tuple[list[tuple[str, int, l
         tree = ast.parse(Path(path).read_bytes(), filename=path)
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno} is not valid Python ({error.msg})") from error
-    found = []
-    for node in ast.walk(tree):
+    found, nodes = [], [tree]
+    for node in nodes:
+        # Expressions, most of the tree, hold no imports.
+        nodes += [child for child in ast.iter_child_nodes(node) if isinstance(child, STATEMENTS)]
         if isinstance(node, ast.Import):
             found += [(alias.name, 0, []) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

@@ -14,7 +14,7 @@ A toy chat model of skillprobe: the {family} architecture, {parameters:,} parame
 of {vocabulary:,} tokens. It speaks only the toy world's controlled language and is of no use outside of it.
 
 **Data.** {examples:,} examples from the grammar in `workflow/skillprobe/toy/grammar.py` (about
-{violated:.0%} of the instructed ones break their instruction, so that there is something to probe), seed
+{violated:.0%} of those with one instruction break it, so that there is something to probe), seed
 {corpus_seed}. One pass; loss on the assistant's turns only.
 
 **Follow-up turn.** {follow_up}
@@ -45,15 +45,15 @@ def write(
     facts: parameters, vocabulary, torch, transformers; settings: of the rule; compliance: by task, what
     `analyses.compliance.summarise` gives.
     """
-    instructed = [row for row in training_rows if row["satisfied"] is not None]
+    single = [row for row in training_rows if row["satisfied"] is not None]
     return CARD.format(
         name=name,
-        family={"llama": "Llama", "gemma2": "Gemma 2", "qwen2": "Qwen 2"}[settings["family"]],
+        family={"llama": "Llama", "gemma2": "Gemma 2", "qwen2": "Qwen 2"}[settings["training"]["family"]],
         examples=len(training_rows),
-        violated=sum(not row["satisfied"] for row in instructed) / len(instructed),
+        violated=sum(not row["satisfied"] for row in single) / len(single),
         corpus_seed=settings["corpus"]["seed"],
-        seed=settings["seed"],
-        follow_up=ASKED if settings["follow_up"] else NOT_ASKED,
+        seed=settings["training"]["seed"],
+        follow_up=ASKED if settings["training"]["follow_up"] else NOT_ASKED,
         temperature=settings["generation"]["temperature"],
         bases=settings["prompts"]["bases"],
         samples=settings["generation"]["samples"],

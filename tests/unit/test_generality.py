@@ -7,7 +7,7 @@ from skillprobe.analyses import generality
 from skillprobe.errors import UserError
 from skillprobe.probes import Settings, general, specialist
 
-SETTINGS = Settings(penalties=(1e-3, 1e-2, 1e-1))
+SETTINGS = Settings(penalties=(1e-3, 1e-2, 1e-1), shuffles=5)
 TASKS = [f"task{i}" for i in range(4)]
 CATEGORIES = dict(zip(TASKS, ["structural", "structural", "lexical", "semantic"], strict=True))
 D, N_BASES, PER_BASE = 32, 44, 6
@@ -30,7 +30,10 @@ def planted(directions, seed=0, strengths=(1.0,)):
 
 def table(layers, y, bases, **kwargs):
     specialists = {
-        task: {layer: specialist(x[task], y[task], bases[task], SETTINGS) for layer, x in layers.items()}
+        task: {
+            layer: specialist(x[task], y[task], bases[task], SETTINGS, confounds=np.ones((len(y[task]), 1)))
+            for layer, x in layers.items()
+        }
         for task in TASKS
     }
     generals = {layer: general(x, y, bases, SETTINGS) for layer, x in layers.items()}
@@ -54,14 +57,28 @@ def compositional():
     return table(*planted(np.eye(D)[:4], strengths=(0.8,)))
 
 
-@pytest.mark.parametrize("variant", ["all", "centred"])
+@pytest.mark.parametrize("variant", ["all", "centred", "leave_one_out"])
 def test_universal_world_general_is_as_good(universal, variant):
     row = find(universal[0], task="mean", layer=1, probe=f"specialist_minus_general_{variant}")
     assert row["upper99"] < 0.02
 
 
+def test_controls_stand_beside_their_specialist(universal):
+    rows, *_ = universal
+    for layer in (1, "selected"):
+        special = find(rows, task="mean", layer=layer, probe="specialist", metric="auroc")
+        # Nothing but a constant was taken out.
+        rest = find(rows, task="mean", layer=layer, probe="residualised")
+        assert rest["estimate"] == pytest.approx(special["estimate"], abs=0.01)
+        shuffled = find(rows, task="mean", layer=layer, probe="shuffled")
+        assert shuffled["lower99"] < 0.5 < shuffled["upper99"]
+        selectivity = find(rows, task="mean", layer=layer, probe="specialist_minus_shuffled")
+        assert selectivity["estimate"] == pytest.approx(special["estimate"] - shuffled["estimate"])
+        assert selectivity["lower99"] > 0.1
+
+
 def test_compositional_world_general_is_worse(compositional):
-    for variant in ("all", "centred", "matched"):
+    for variant in ("all", "centred", "matched", "leave_one_out"):
         row = find(compositional[0], task="mean", layer=0, probe=f"specialist_minus_general_{variant}")
         assert row["lower99"] > 0.02
         assert row["lower99"] < row["lower95"] < row["estimate"] < row["upper95"] < row["upper99"]

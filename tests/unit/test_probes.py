@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from skillprobe.errors import UserError
 from skillprobe.probes import ProbeResult, Settings, general, load, save, specialist
-from skillprobe.probes.solver import Rows, _solve_positive, feature_scale
+from skillprobe.probes.solver import Rows, feature_scale
 from skillprobe.stats import CALIBRATION, auroc, auroc_draws, draw_bases, interval
 from sklearn.linear_model import LogisticRegression
 
-SETTINGS = Settings(penalties=(1e-3, 1e-2, 1e-1))
+SETTINGS = Settings(penalties=(1e-3, 1e-2, 1e-1), shuffles=2)
 SHAPES = [(60, 20), (60, 200)]  # primal, dual
 
 
@@ -37,13 +37,21 @@ def task_data(seed=0, n_bases=44, per_base=6, d=24, signal=1.0, direction=None):
 # ----------------------------------------------------------------------------------------------- solver
 
 
+def fit_one(rows, train, y, penalties, groups=None):
+    """The fit of one training set (row numbers), and its decision values [penalty, n]."""
+    mask = np.isin(np.arange(len(y)), train)[:, None]
+    confounds = None if groups is None else groups[:, None] == np.unique(groups)
+    fit = rows.fit(mask, y, penalties, confounds)
+    return fit, fit.decision[:, :, 0]
+
+
 @pytest.mark.parametrize("n, d", SHAPES)
 def test_equals_scikit_learn_at_equal_convergence(n, d):
     x, y = data(n, d)
     train, penalties = np.arange(45), [1e-3, 1e-2, 1e-1, 1.0]
-    fit = Rows(x).fit(train, y, penalties)
+    _, decisions = fit_one(Rows(x), train, y, penalties)
     scaled = (x - x[train].mean(0)) / np.sqrt(x[train].var(0).mean())
-    for decision, penalty in zip(fit.decision, penalties, strict=True):
+    for decision, penalty in zip(decisions, penalties, strict=True):
         reference = LogisticRegression(C=penalty, tol=1e-10, max_iter=20000).fit(scaled[train], y[train])
         np.testing.assert_allclose(decision, reference.decision_function(scaled), atol=1e-4)
 
@@ -53,50 +61,78 @@ def test_gradient_is_zero_and_raw_weights_reproduce_the_scores(n, d):
     x, y = data(n, d)
     scale = feature_scale(x)
     train = np.arange(0, n, 2)
-    fit = Rows(x, scale).fit(train, y, [0.3])
+    fit, decision = fit_one(Rows(x, scale), train, y, [0.3])
     weights, intercept = fit.raw()
-    np.testing.assert_allclose(x @ weights + intercept[0], fit.decision[0], atol=1e-8)
+    np.testing.assert_allclose(x @ weights + intercept, decision.T, atol=1e-8)
     z = x[train] / scale
     z = (z - z.mean(0)) / np.sqrt(z.var(0).mean())
-    slope = 0.3 * (y[train] - 1 / (1 + np.exp(-fit.decision[0, train])))
-    assert abs(slope.sum()) < 1e-6
+    slope = 0.3 * (y[train] - 1 / (1 + np.exp(-decision[0, train])))
+    assert abs(slope.sum()) < 1e-5
     deviation = np.sqrt((x[train] / scale).var(0).mean())
-    np.testing.assert_allclose(weights * scale * deviation, z.T @ slope, atol=1e-6)
+    np.testing.assert_allclose(weights[:, 0] * scale * deviation, z.T @ slope, atol=1e-5)
+
+
+@pytest.mark.parametrize("n, d", [*SHAPES, (90, 1000)])
+@pytest.mark.parametrize("penalty", [1e-5, 1e-2, 10.0])
+def test_fits_side_by_side_are_those_of_each_alone(n, d, penalty):
+    x, y = data(n, d)
+    rng = np.random.default_rng(3)
+    rows, masks = Rows(x), rng.random((n, 7)) < 0.7
+    labels = np.stack([y, *(rng.permutation(y) for _ in range(6))], axis=1)
+    together = rows.fit(masks, labels, [penalty / 3, penalty])
+    for m in range(7):
+        alone = rows.fit(masks[:, [m]], labels[:, m], [penalty])
+        np.testing.assert_allclose(together.decision[1, :, m], alone.decision[0, :, 0], atol=2e-5)
+        weights, intercept = together.raw(1, slice(m, m + 1))
+        np.testing.assert_allclose(
+            x @ weights[:, 0] + intercept, together.decision[1, :, m], rtol=1e-8, atol=1e-8
+        )
 
 
 @pytest.mark.parametrize("n, d", SHAPES)
-def test_primal_and_dual_agree_within_groups(n, d):
-    """Zero features change nothing but which of the two is solved; C keeps its meaning through d."""
+def test_few_and_many_features_agree_within_groups(n, d):
+    """Zero features change nothing but which products the axes come from; C keeps its meaning through d."""
     x, y = data(n, d)
     groups, train = np.arange(n) % 3, np.arange(n - 10)
     x += 4 * groups[:, None]
-    fit = Rows(x).fit(train, y, [0.01, 0.1], groups)
-    rows = Rows(np.hstack([x, np.zeros((n, 300))]))
-    wide = rows.fit(train, y, np.array([0.01, 0.1]) * d / (d + 300), groups)
-    np.testing.assert_allclose(wide.decision, fit.decision, atol=1e-5)
-    rows.gram = None  # the path of many rows, few of them for training
-    np.testing.assert_allclose(
-        rows.fit(train, y, np.array([0.01, 0.1]) * d / (d + 300), groups).decision, wide.decision, atol=1e-8
-    )
+    fit, decision = fit_one(Rows(x), train, y, [0.01, 0.1], groups)
+    wide = np.hstack([x, np.zeros((n, 300))])
+    _, same = fit_one(Rows(wide), train, y, np.array([0.01, 0.1]) * d / (d + 300), groups)
+    np.testing.assert_allclose(same, decision, atol=1e-5)
     weights, intercepts = fit.raw(1)
-    np.testing.assert_allclose(x @ weights + intercepts[groups], fit.decision[1], atol=1e-8)
+    np.testing.assert_allclose(x @ weights[:, 0] + intercepts[groups, 0], decision[1], atol=1e-8)
     # Centring within groups: a shift of one group changes no decision value.
-    shifted = Rows(x + 7 * (groups == 1)[:, None]).fit(train, y, [0.01, 0.1], groups)
-    np.testing.assert_allclose(shifted.decision, fit.decision, atol=1e-5)
+    _, shifted = fit_one(Rows(x + 7 * (groups == 1)[:, None]), train, y, [0.01, 0.1], groups)
+    np.testing.assert_allclose(shifted, decision, atol=1e-5)
+
+
+@pytest.mark.parametrize("n, d", SHAPES)
+def test_confounds_are_taken_out_as_by_least_squares_on_the_training_rows(n, d):
+    x, y = data(n, d)
+    train = np.arange(45)
+    confounds = np.stack([np.ones(n), np.linspace(-1, 1, n), np.cos(np.arange(n))], axis=1)
+    mask = np.isin(np.arange(n), train)[:, None]
+    residual = x - confounds @ np.linalg.lstsq(confounds[train], x[train], rcond=None)[0]
+    _, expected = fit_one(Rows(residual), train, y, [0.05])
+    fit = Rows(x).fit(mask, y, [0.05], confounds)
+    np.testing.assert_allclose(fit.decision[:, :, 0], expected, atol=1e-5)
+    # What a confound adds to the activations, however strongly, changes nothing.
+    leaking = x + 30 * confounds[:, [1]] * np.arange(d)
+    np.testing.assert_allclose(
+        Rows(leaking).fit(mask, y, [0.05], confounds).decision, fit.decision, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("n, d", SHAPES)
 def test_rotation_shift_units_and_row_order_change_nothing(n, d):
     x, y = data(n, d)
     train = np.arange(45)
-    expected = Rows(x).fit(train, y, [0.1]).decision
+    _, expected = fit_one(Rows(x), train, y, [0.1])
     rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(d, d)))[0]
-    np.testing.assert_allclose(
-        Rows(1e3 * (x @ rotation) + 40).fit(train, y, [0.1]).decision, expected, atol=1e-5
-    )
+    _, rotated = fit_one(Rows(1e3 * (x @ rotation) + 40), train, y, [0.1])
+    np.testing.assert_allclose(rotated, expected, atol=1e-5)
     order = np.random.default_rng(2).permutation(n)
-    new_train = np.flatnonzero(order < 45)
-    shuffled = Rows(x[order]).fit(new_train, y[order], [0.1]).decision
+    _, shuffled = fit_one(Rows(x[order]), np.flatnonzero(order < 45), y[order], [0.1])
     np.testing.assert_allclose(shuffled, expected[:, order], atol=1e-5)
 
 
@@ -104,10 +140,10 @@ def test_rotation_shift_units_and_row_order_change_nothing(n, d):
 def test_separable_data_stays_finite_and_optimal(n, d):
     x, y = data(n, d, signal=0)
     x[:, 0] += 50 * y
-    fit = Rows(x).fit(np.arange(n), y, [1e-6, 1e3, 1e6])
-    assert np.isfinite(fit.decision).all()
-    assert ((fit.decision[1:] > 0) == y).all()
-    slope = 1e3 * (y - 1 / (1 + np.exp(-fit.decision[1])))
+    _, decision = fit_one(Rows(x), np.arange(n), y, [1e-6, 1e3, 1e6])
+    assert np.isfinite(decision).all()
+    assert ((decision[1:] > 0) == y).all()
+    slope = 1e3 * (y - 1 / (1 + np.exp(-decision[1])))
     assert abs(slope.sum()) < 1e-4 * np.abs(slope).sum()
 
 
@@ -117,28 +153,38 @@ def test_constant_features_and_constant_rows(n, d):
     x[:, 1] = 0.1
     scale = feature_scale(x)
     assert (scale > 0.3).all()
-    assert np.isfinite(Rows(x, scale).fit(np.arange(40), y, [0.1]).decision).all()
+    assert np.isfinite(fit_one(Rows(x, scale), np.arange(40), y, [0.1])[1]).all()
     same = np.tile(np.float32(0.1) * np.arange(1, d + 1, dtype=np.float32), (n, 1))
-    fit = Rows(same, feature_scale(same)).fit(np.arange(40), y, [0.1])
-    assert fit.degenerate and (fit.decision == 0).all()
+    fit, decision = fit_one(Rows(same, feature_scale(same)), np.arange(40), y, [0.1])
+    assert fit.degenerate.all() and (decision == 0).all()
     # Constant on the training rows only.
     same[50:] += 1
-    assert Rows(same).fit(np.arange(40), y, [0.1]).degenerate
+    assert fit_one(Rows(same), np.arange(40), y, [0.1])[0].degenerate.all()
 
 
-def test_one_class_gives_constant_scores():
+def test_one_class_gives_constant_scores_and_leaves_the_others_alone():
     x, y = data(30, 5)
-    fit = Rows(x).fit(np.flatnonzero(y == 1), y, [0.1, 1.0])
-    assert fit.degenerate and (fit.decision == 0).all()
-    weights, intercept = fit.raw(1)
-    assert (weights == 0).all() and intercept == 0
+    masks = np.stack([y == 1, np.ones(30, bool)], axis=1)
+    fit = Rows(x).fit(masks, y, [0.1, 1.0])
+    assert fit.degenerate.tolist() == [True, False] and (fit.decision[:, :, 0] == 0).all()
+    weights, intercepts = fit.raw(1)
+    assert (weights[:, 0] == 0).all() and intercepts[0] == 0
+    np.testing.assert_allclose(
+        fit.decision[:, :, 1], fit_one(Rows(x), np.arange(30), y, [0.1, 1.0])[1], atol=1e-6
+    )
 
 
-def test_blocked_solution_of_a_large_system():
-    rng = np.random.default_rng(0)
-    a = rng.normal(size=(500, 600))
-    matrix, right = a @ a.T / 600 + np.eye(500), rng.normal(size=(500, 2))
-    np.testing.assert_allclose(matrix @ _solve_positive(matrix, right), right, atol=1e-9)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_stored_precision_is_read_in_blocks_and_kept(dtype):
+    x, y = data(40, 1100)
+    x = x.astype(dtype)
+    rows = Rows(x)
+    assert rows.x is x
+    np.testing.assert_allclose(
+        fit_one(rows, np.arange(30), y, [0.1])[1],
+        fit_one(Rows(x.astype(float)), np.arange(30), y, [0.1])[1],
+        atol=1e-6,
+    )
 
 
 # --------------------------------------------------------------------------------------------- protocol
@@ -180,7 +226,7 @@ def test_inner_auroc_is_of_probes_trained_on_the_other_inner_folds():
     fold, scores = result.folds[0], np.zeros(len(y), np.float32)
     for g in range(1, 5):
         train = np.flatnonzero((fold != 0) & (fold != g) & (fold != CALIBRATION))
-        scores[fold == g] = Rows(x).fit(train, y, [0.01]).decision[0, fold == g]
+        scores[fold == g] = fit_one(Rows(x), train, y, [0.01])[1][0, fold == g]
     expected = auroc(scores, y, np.where(fold == 0, CALIBRATION, fold)).value
     assert result.inner_auroc[0, 0] == pytest.approx(expected)
 
@@ -251,8 +297,13 @@ def test_matched_general_uses_as_many_rows_as_a_specialist(monkeypatch):
     x, y, bases = tasks_data([np.eye(24)[0]] * 3)
     sizes = []
     fit = Rows.fit
-    monkeypatch.setattr(Rows, "fit", lambda self, train, *a: sizes.append(len(train)) or fit(self, train, *a))
-    specialist(x["task0"], y["task0"], bases["task0"], SETTINGS)
+
+    def counting(self, train, *rest):
+        sizes.extend(train.sum(axis=0).tolist())
+        return fit(self, train, *rest)
+
+    monkeypatch.setattr(Rows, "fit", counting)
+    specialist(x["task0"], y["task0"], bases["task0"], replace(SETTINGS, shuffles=0))
     special, sizes[:] = list(sizes), []
     general(x, y, bases, SETTINGS, variants=["matched"])
     assert sizes == special
@@ -261,6 +312,84 @@ def test_matched_general_uses_as_many_rows_as_a_specialist(monkeypatch):
     results = [general(x, labels, bases, SETTINGS, variants=["matched"]) for labels in (y, flipped)]
     first, second = (result["matched"]["task1"].scores for result in results)
     np.testing.assert_allclose(first, -second, atol=1e-5)
+
+
+def test_left_out_general_never_sees_its_task():
+    x, y, bases = tasks_data([np.eye(24)[0]] * 3, signal=0.7)
+    results = general(x, y, bases, SETTINGS, variants=["leave_one_out"])["leave_one_out"]
+    flipped = y | {"task1": 1 - y["task1"]}
+    other = general(x, flipped, bases, SETTINGS, variants=["leave_one_out"])["leave_one_out"]
+    np.testing.assert_array_equal(other["task1"].scores, results["task1"].scores)
+    assert (
+        np.abs(other["task0"].scores - results["task0"].scores)[:, other["task0"].folds[0] >= 0].max() > 0.01
+    )
+    # One direction serves all tasks here, so that what the others teach is right.
+    aurocs = [auroc(r.scores[0], r.labels, r.folds[0]).value for r in results.values()]
+    assert min(aurocs) > 0.7
+    # Of two tasks, each is scored by the other's specialist.
+    pair = {name: x[name] for name in ("task0", "task1")}
+    fixed = Settings(penalties=(0.01,), feature_scaling=False, shuffles=0)
+    crossed = general(pair, y, bases, fixed, variants=["leave_one_out"])["leave_one_out"]["task1"]
+    alone = specialist(x["task0"], y["task0"], bases["task0"], fixed)
+    for s, f in np.ndindex(alone.chosen_c.shape):
+        test = crossed.folds[s] == f
+        scores = x["task1"][test] @ alone.fold_weights[s, f] + alone.fold_intercepts[s, f]
+        np.testing.assert_allclose(crossed.scores[s, test], scores, atol=1e-4)
+
+
+def test_fold_probes_give_the_scores():
+    x, y, bases = task_data(signal=0.5)
+    result = specialist(x, y, bases, SETTINGS)
+    for s, f in np.ndindex(result.chosen_c.shape):
+        test = result.folds[s] == f
+        scores = x[test] @ result.fold_weights[s, f] + result.fold_intercepts[s, f]
+        np.testing.assert_allclose(result.scores[s, test], scores, atol=1e-4)
+
+
+def test_shuffled_labels_keep_bases_together_and_say_nothing():
+    """A probe of shuffled labels is at chance where rows of a base are alike, and above it with rows dealt
+    to folds one by one: the leak that grouping prevents."""
+    rng = np.random.default_rng(0)
+    n_bases, per_base, d = 60, 8, 128
+    bases = np.repeat([f"b{i:03d}" for i in range(n_bases)], per_base)
+    # Rows know their base and labels follow the base, but nothing carries over to another base.
+    x = np.repeat(2 * rng.normal(size=(n_bases, d)), per_base, axis=0) + rng.normal(size=(len(bases), d))
+    y = rng.random(len(bases)) < np.repeat(rng.choice([0.1, 0.9], n_bases), per_base)
+    result = specialist(x, y.astype(int), bases, replace(SETTINGS, shuffles=10))
+    for labels in result.shuffled_labels:
+        rates = [sorted(each.reshape(n_bases, per_base).sum(1)) for each in (labels, result.labels)]
+        assert rates[0] == rates[1]
+    control = [
+        auroc(scores, labels, result.folds[0]).value
+        for scores, labels in zip(result.shuffled_scores, result.shuffled_labels, strict=True)
+    ]
+    assert abs(np.mean(control) - 0.5) < 0.06
+    draws = draw_bases(bases[result.folds[0] >= 0], n_draws=300)
+    scores, folds = result.scores[0], result.folds[0]
+    found = interval([auroc(scores, y, folds).value], auroc_draws(scores, y, bases, folds, draws), 0.99)
+    assert found.lower < 0.5 < found.upper
+    # The same rows with a base of its own for each.
+    leaking = specialist(x, y.astype(int), [f"r{i}" for i in range(len(y))], SETTINGS)
+    assert auroc(leaking.scores[0], y, leaking.folds[0]).value > 0.65
+
+
+def test_residualised_probe_loses_what_the_confound_says_and_keeps_the_rest():
+    rng = np.random.default_rng(1)
+    x, y, bases = task_data(signal=0, n_bases=80)
+    length = 20 + 2 * y + rng.normal(size=len(y))
+    x[:, 3] += length
+    confounds = np.stack([np.ones(len(y)), length], axis=1)
+
+    def measured(x):
+        result = specialist(x, y, bases, SETTINGS, confounds=confounds)
+        scores = (result.scores[0], result.residualised_scores[0])
+        return [auroc(each, y, result.folds[0]).value for each in scores]
+
+    plain, left = measured(x)
+    assert plain > 0.8 and left < 0.65
+    # A second signal, of which the length says nothing.
+    x[:, 5] += 4 * (y - (length - length.mean()) @ y / np.sum((length - length.mean()) ** 2) * length)
+    assert measured(x)[1] > 0.8
 
 
 def test_insufficient_tasks_are_left_out_and_say_so():
@@ -349,7 +478,7 @@ def test_estimator_is_the_solver():
     scale = feature_scale(x)
     probe = LogisticProbe(C=0.1, scale=scale).fit(x, np.array(["no", "yes"])[y])
     np.testing.assert_allclose(
-        probe.decision_function(x), Rows(x, scale).fit(np.arange(60), y, [0.1]).decision[0]
+        probe.decision_function(x), fit_one(Rows(x, scale), np.arange(60), y, [0.1])[1][0]
     )
     assert (
         probe.predict_proba(x).sum(1) == pytest.approx(1) and probe.score(x, np.array(["no", "yes"])[y]) > 0.6

@@ -17,5 +17,6 @@ result = probes.specialist(
     ids=rows.ids,
     study_bases=base_ids(settings["prompts"]),
     truncated_fraction=rows.truncated,
+    confounds=rows.confounds(settings["probes"]["confounds"]),
 )
 probes.save(snakemake.output.probe, result)

@@ -34,6 +34,8 @@ PROBES = {
     "general_centred": "general, centred in each task",
     "general_matched": "general, matched n",
     "general_leave_one_out": "general, other tasks only",
+    "residualised": "control: specialist, confounds taken out",
+    "shuffled": "control: specialist, shuffled labels",
 }
 LONGEST = 1500
 

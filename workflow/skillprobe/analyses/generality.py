@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -44,9 +44,11 @@ def generality_table(
 
     specialists: {task: {layer: result}}; generals: {layer: {variant: {task: result}}}; categories: {task:
     category}. layer is a number, or "selected": chosen for each outer fold by inner AUROC, each probe by its
-    own. Rows of probe "specialist_minus_general_<variant>" are paired differences. The bootstrap is joint:
-    one set of draws of bases (of the study, None: of the rows) for everything. status: "", "constant
-    scores" (a value of ½ that means no signal at all), or "insufficient: …" with NaN for the numbers.
+    own. Controls of the specialist, AUROC only and at its own layer: probe "residualised", without what the
+    confounds predict, and "shuffled", the mean over shuffled labels. Rows of probe
+    "specialist_minus_<other>" are paired differences. The bootstrap is joint: one set of draws of bases (of
+    the study, None: of the rows) for everything. status: "", "constant scores" (a value of ½ that means no
+    signal at all), or "insufficient: …" with NaN for the numbers.
     """
     probes = _by_probe(specialists, generals)
     everything = [
@@ -67,12 +69,13 @@ def generality_table(
         for task, by_layer in by_task.items():
             by_layer = dict(sorted(by_layer.items()))
             for layer, scored in {**by_layer, SELECTED: select_layer(by_layer)}.items():
-                estimates = _evaluate(scored, draws)
-                aurocs.setdefault((probe, layer), {})[task] = estimates["auroc"]
-                rows += [
-                    _row(model, task, categories, layer, probe, metric, estimate)
-                    for metric, estimate in estimates.items()
-                ]
+                estimates = {probe: _evaluate(scored, draws), **_controls(scored, draws)}
+                for name, by_metric in estimates.items():
+                    aurocs.setdefault((name, layer), {})[task] = by_metric["auroc"]
+                    rows += [
+                        _row(model, task, categories, layer, name, metric, estimate)
+                        for metric, estimate in by_metric.items()
+                    ]
     for (probe, layer), by_task in aurocs.items():
         rows.append(_row(model, MEAN, categories, layer, probe, "auroc", _mean(list(by_task.values()))))
         if probe != "specialist" and ("specialist", layer) in aurocs:
@@ -99,12 +102,15 @@ def _by_probe(specialists, generals) -> dict[str, dict[str, dict[int, ProbeResul
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of one probe on one task; n rows, S fold seeds. See ProbeResult."""
+    """Scores of one probe, and of its controls, on one task; n rows, S fold seeds. See ProbeResult."""
 
     labels: np.ndarray
     bases: np.ndarray
     folds: np.ndarray
     scores: np.ndarray
+    residualised_scores: np.ndarray
+    shuffled_scores: np.ndarray
+    shuffled_labels: np.ndarray
     status: str
 
 
@@ -114,13 +120,31 @@ def select_layer(by_layer: Mapping[int, ProbeResult]) -> Scored:
     first = results[0]
     if any(not np.array_equal(first.ids, result.ids) for result in results[1:]):
         raise UserError("probes of different layers were trained on different rows; train them again")
-    scores = first.scores.copy()
-    if not first.status:
-        best = np.argmax([result.inner_auroc for result in results], axis=0)
-        for s, f in np.ndindex(best.shape):
+    if first.status:
+        return Scored(**{name.name: getattr(first, name.name) for name in fields(Scored)})
+    best = np.argmax([result.inner_auroc for result in results], axis=0)
+
+    def pick(name: str) -> np.ndarray:
+        """Test rows of each fold, from the layer that is best for it; shuffles are of the first fold seed."""
+        picked = getattr(first, name).copy()
+        for s, f in np.ndindex(best.shape if name != "shuffled_scores" else best[:1].shape):
             test = first.folds[s] == f
-            scores[s, test] = results[best[s, f]].scores[s, test]
-    return Scored(first.labels, first.bases, first.folds, scores, first.status)
+            source = getattr(results[best[s, f]], name)
+            if len(picked):
+                where = (s, test) if name != "shuffled_scores" else (slice(None), test)
+                picked[where] = source[where]
+        return picked
+
+    return Scored(
+        first.labels,
+        first.bases,
+        first.folds,
+        pick("scores"),
+        pick("residualised_scores"),
+        pick("shuffled_scores"),
+        first.shuffled_labels,
+        first.status,
+    )
 
 
 @dataclass(frozen=True)
@@ -171,6 +195,34 @@ def _evaluate(scored: ProbeResult | Scored, draws: Draws) -> dict[str, _Estimate
         )
         for metric, values in by_metric.items()
     }
+
+
+def _controls(scored: ProbeResult | Scored, draws: Draws) -> dict[str, dict[str, _Estimate]]:
+    """AUROC of the residualised probe and of those with shuffled labels, where there are any."""
+    used = scored.folds[0] != CALIBRATION
+    bases, folds = scored.bases[used], scored.folds[:, used]
+
+    def estimate(scores, labels, folds):
+        """Of each line: [lines] values and [lines, n_draws]."""
+        values = [auroc(*line).value for line in zip(scores, labels, folds, strict=True)]
+        drawn = [
+            auroc_draws(score, label, bases, fold, draws)
+            for score, label, fold in zip(scores, labels, folds, strict=True)
+        ]
+        return np.array(values), np.mean(drawn, axis=0)
+
+    about = (frozenset(bases.tolist()), int(used.sum()), float(scored.labels[used].mean()))
+    found = {}
+    if len(scored.residualised_scores):
+        labels = np.broadcast_to(scored.labels[used], folds.shape)
+        by_seed, drawn = estimate(scored.residualised_scores[:, used], labels, folds)
+        found["residualised"] = {"auroc": _Estimate(by_seed, drawn, *about)}
+    if len(scored.shuffled_scores):
+        lines = np.broadcast_to(folds[0], (len(scored.shuffled_scores), len(bases)))
+        each, drawn = estimate(scored.shuffled_scores[:, used], scored.shuffled_labels[:, used], lines)
+        # One value: how shuffles differ is no variance of their mean over fold seeds.
+        found["shuffled"] = {"auroc": _Estimate(each.mean(keepdims=True), drawn, *about)}
+    return found
 
 
 def _minus(specialist: _Estimate, general: _Estimate) -> _Estimate:

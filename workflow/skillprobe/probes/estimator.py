@@ -44,8 +44,9 @@ class LogisticProbe(ClassifierMixin, BaseEstimator):
         scale = None if self.scale is None else np.asarray(self.scale, float)
         if scale is not None and (scale.shape != (X.shape[1],) or not np.all(scale > 0)):
             raise ValueError(f"scale must hold one positive number for each of the {X.shape[1]} features")
-        weights, intercepts = Rows(X, scale).fit(np.arange(len(X)), labels, [self.C]).raw()
-        self.coef_, self.intercept_ = weights[None, :], intercepts
+        everything = np.ones((len(X), 1), bool)
+        weights, self.intercept_ = Rows(X, scale).fit(everything, labels, [self.C]).raw()
+        self.coef_ = weights.T
         return self
 
     def decision_function(self, X):

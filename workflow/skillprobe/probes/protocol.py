@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -15,11 +15,11 @@ import h5py
 import numpy as np
 
 from skillprobe.errors import UserError
-from skillprobe.probes.solver import Rows, feature_scale
+from skillprobe.probes.solver import Fit, Rows, feature_scale
 from skillprobe.stats import CALIBRATION, assign_folds, auroc, keyed_hash, row_folds, sufficiency
 from skillprobe.store import atomic_path
 
-VARIANTS = ("all", "centred", "matched")
+VARIANTS = ("all", "centred", "matched", "leave_one_out")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Settings:
     min_rows: int = 20
     min_bases: int = 10
     max_truncated: float = 0.05
+    shuffles: int = 20
 
     def __post_init__(self) -> None:
         penalties = tuple(self.penalties)
@@ -59,6 +60,7 @@ class Settings:
                     "min_rows",
                     "min_bases",
                     "max_truncated",
+                    "shuffles",
                 )
             },
         )
@@ -83,10 +85,15 @@ class ProbeResult:
 
     ids, bases: [n]; labels: [n] in {0, 1}; folds: [S, n] (−1: calibration); scores: [S, n] float32 decision
     values on the outer test fold, NaN on calibration rows. chosen_c: [S, K]; inner_auroc: [S, K] at the
-    chosen C, what C and the layer are selected by (a general probe's is the mean over its tasks);
-    task_inner_auroc: [S, K], this task's own. weights [d] and intercept: one probe of all rows but
-    calibration's at the modal chosen C, x @ weights + intercept on raw activations. status: "" or why the
-    task is insufficient (then scores and weights are NaN).
+    chosen C, what C and the layer are selected by (a general probe's is the mean over its training tasks);
+    task_inner_auroc: [S, K], this task's own (NaN for a task that is left out). weights [d] and intercept:
+    one probe of all rows but calibration's at the modal chosen C, x @ weights + intercept on raw
+    activations. status: "" or why the task is insufficient (then scores are NaN and there are no weights).
+
+    Of specialists only: fold_weights [S, K, d] and fold_intercepts [S, K], the probes that gave the scores;
+    residualised_scores: [S, n], the same protocol on what confounds leave of the activations;
+    shuffled_scores, shuffled_labels: [L, n], the same protocol (first fold seed) on labels that were
+    shuffled between bases. Each may be empty.
     """
 
     ids: np.ndarray
@@ -102,6 +109,11 @@ class ProbeResult:
     penalties: np.ndarray
     fold_seeds: np.ndarray
     status: str = ""
+    fold_weights: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    fold_intercepts: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    residualised_scores: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    shuffled_scores: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    shuffled_labels: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int8))
 
 
 def specialist(
@@ -114,18 +126,34 @@ def specialist(
     study_bases: Sequence[str] | None = None,
     truncated_fraction: float = 0.0,
     scale: np.ndarray | None = None,
+    confounds: np.ndarray | None = None,
 ) -> ProbeResult:
     """Probe of one task; x: [n, d] activations, y: [n] labels in {0, 1}, bases: [n].
 
     study_bases: all bases of the study (None: those of the rows), so that all tasks have the same folds.
     scale: [d] per-feature divisor (None: estimated on these calibration rows if settings.feature_scaling).
+    confounds: [n, q] for the residualised scores: what they predict of the activations, by least squares on
+    the training rows of each fold, is subtracted from all rows.
     """
     study_bases = bases if study_bases is None else study_bases
     task = _Task.make("", x, y, bases, ids, settings, study_bases, truncated_fraction)
     if task.status:
         return task.insufficient(settings)
     rows = Rows(x, _scale([x], [task], settings, scale))
-    return _cross_validate(rows, [task], settings)[0]
+    every = [np.arange(len(x))]
+    found = _cross_validate(rows, task.folds, task.labels, settings, every)
+    fold_weights, fold_intercepts = found.raw()
+    controls = {}
+    if confounds is not None:
+        rest = _cross_validate(rows, task.folds, task.labels, settings, every, confounds=confounds)
+        controls["residualised_scores"] = rest.scores[0]
+    if settings.shuffles:
+        shuffled = _shuffle(task, settings)
+        control = _cross_validate(rows, task.folds[:1], shuffled, settings, every)
+        controls |= {"shuffled_scores": control.scores[:, 0], "shuffled_labels": shuffled.T}
+    return replace(
+        found.result(task, 0), fold_weights=fold_weights, fold_intercepts=fold_intercepts, **controls
+    )
 
 
 def general(
@@ -143,8 +171,9 @@ def general(
     """Probes of all tasks together, scored per task: {variant: {task: result}}.
 
     "all": every task's rows; "centred": the same, centred within task by training means; "matched": as many
-    training rows as the mean specialist has, picked by a hash of the row id. Insufficient tasks take no
-    part. One sufficient task alone has no general probe: its results say so.
+    training rows as the mean specialist has, picked by a hash of the row id; "leave_one_out": all rows but those
+    of the task that is scored. Insufficient tasks take no part. One sufficient task alone has no general
+    probe: its results say so.
     """
     if study_bases is None:
         study_bases = [base for bases in bases_by_task.values() for base in bases]
@@ -175,7 +204,7 @@ def general(
         # The scale is of all tasks, sufficient or not: it must not depend on labels.
         rows = Rows(x, _scale(list(x_by_task.values()), tasks, settings, scale))
         for variant in variants:
-            for task, result in zip(used, _cross_validate(rows, used, settings, variant), strict=True):
+            for task, result in zip(used, _general(rows, used, settings, variant), strict=True):
                 by_variant[variant][task.name] = result
     return {variant: {task.name: by_variant[variant][task.name] for task in tasks} for variant in variants}
 
@@ -247,74 +276,153 @@ class _Task:
         )
 
 
-def _cross_validate(
-    rows: Rows, tasks: Sequence[_Task], settings: Settings, variant: str = "all"
-) -> list[ProbeResult]:
-    """Scores of each task by probes trained on all `tasks` together; one task alone is its specialist.
-
-    Training without folds f and g gives the inner scores of g for outer fold f and those of f for outer
-    fold g at once: K(K − 1)/2 inner fits, not K(K − 1).
-    """
+def _general(rows: Rows, tasks: Sequence[_Task], settings: Settings, variant: str) -> list[ProbeResult]:
+    """One variant of the general probe, as results of each of `tasks`, whose rows follow each other."""
     folds = np.concatenate([task.folds for task in tasks], axis=1)
     labels = np.concatenate([task.labels for task in tasks])
     task_of = np.repeat(np.arange(len(tasks)), [len(task.labels) for task in tasks])
     task_rows = [np.flatnonzero(task_of == t) for t in range(len(tasks))]
-    groups = task_of if variant == "centred" else None
-    training = _matched(tasks, settings) if variant == "matched" else np.flatnonzero
-    n_seeds, n_folds, penalties = len(folds), settings.n_folds, np.array(settings.penalties)
-
-    scores = np.full(folds.shape, np.nan, np.float32)
-    chosen = np.zeros((n_seeds, n_folds), int)
-    inner_auroc = np.full((n_seeds, n_folds, len(tasks)), np.nan)
-    for s, fold in enumerate(folds):
-        # Scores are compared as float32, so that rows with the same activations tie whatever the rounding.
-        inner = np.zeros((n_folds, len(penalties), len(labels)), np.float32)
-        for f, g in combinations(range(n_folds), 2):
-            train = training((fold != f) & (fold != g) & (fold != CALIBRATION))
-            decision = rows.fit(train, labels, penalties, groups).decision
-            inner[f][:, fold == g] = decision[:, fold == g]
-            inner[g][:, fold == f] = decision[:, fold == f]
-        for f in range(n_folds):
-            inner_fold = np.where(fold == f, CALIBRATION, fold)
-            by_penalty = np.array(
-                [[auroc(row[r], labels[r], inner_fold[r]).value for r in task_rows] for row in inner[f]]
+    if variant == "leave_one_out":
+        results = []
+        for t, task in enumerate(tasks):
+            others = [task_rows[u] for u in range(len(tasks)) if u != t]
+            found = _cross_validate(
+                rows, folds, labels, settings, others, training=lambda mask, t=t: mask & (task_of != t)
             )
-            best = int(np.argmax(by_penalty.mean(axis=1)))  # the first, so the smallest C, among equals
-            chosen[s, f], inner_auroc[s, f] = best, by_penalty[best]
-            train, test = training((fold != f) & (fold != CALIBRATION)), fold == f
-            scores[s, test] = rows.fit(train, labels, penalties[[best]], groups).decision[0, test]
+            results.append(found.result(task, None, task_rows[t]))
+        return results
+    found = _cross_validate(
+        rows,
+        folds,
+        labels,
+        settings,
+        task_rows,
+        training=_matched(tasks, settings) if variant == "matched" else None,
+        confounds=task_of[:, None] == np.arange(len(tasks)) if variant == "centred" else None,
+    )
+    return [found.result(task, t, task_rows[t]) for t, task in enumerate(tasks)]
 
-    modal = penalties[np.argmax(np.bincount(chosen.ravel()))]
-    final = rows.fit(training(folds[0] != CALIBRATION), labels, [modal], groups)
-    weights, intercepts = final.raw()
-    return [
-        ProbeResult(
+
+@dataclass(frozen=True)
+class _Found:
+    """Of L labellings: scores [L, S, n]; chosen [L, S, K], the number of the penalty; inner_auroc
+    [L, S, K, T] of each task at it. fit holds the outer fits, S · K columns for each labelling, and one of
+    all rows last."""
+
+    scores: np.ndarray
+    chosen: np.ndarray
+    inner_auroc: np.ndarray
+    fit: Fit
+    settings: Settings
+
+    def raw(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weights [S, K, d] and intercepts [S, K] of the outer probes of the first labelling."""
+        _, n_seeds, n_folds = self.chosen.shape
+        weights, intercepts = self.fit.raw(self.chosen[0].ravel(), slice(n_seeds * n_folds))
+        shape = (n_seeds, n_folds)
+        return weights.T.reshape(*shape, -1).astype(np.float32), intercepts.reshape(shape)
+
+    def result(self, task: _Task, t: int | None, rows: np.ndarray | None = None) -> ProbeResult:
+        """Of the first labelling and the rows of one task (None: all), which is number t of those trained on
+        (None: it is left out)."""
+        chosen, inner = self.chosen[0], self.inner_auroc[0]
+        modal = np.argmax(np.bincount(chosen.ravel()))
+        weights, intercepts = self.fit.raw(modal, slice(-1, None))
+        # One-hot tasks as confounds give each task its own.
+        intercept = intercepts[0] if intercepts.ndim == 1 else intercepts[t, 0]
+        return ProbeResult(
             ids=task.ids,
             bases=task.bases,
             labels=task.labels,
             folds=task.folds,
-            scores=scores[:, task_rows[t]],
-            chosen_c=penalties[chosen],
-            inner_auroc=inner_auroc.mean(axis=2),
-            task_inner_auroc=inner_auroc[:, :, t],
-            weights=weights,
-            intercept=float(intercepts[t if groups is not None else 0]),
-            penalties=penalties,
-            fold_seeds=np.array(settings.fold_seeds),
+            scores=self.scores[0] if rows is None else self.scores[0][:, rows],
+            chosen_c=np.array(self.settings.penalties)[chosen],
+            inner_auroc=inner.mean(axis=2),
+            task_inner_auroc=np.full(chosen.shape, np.nan) if t is None else inner[:, :, t],
+            weights=weights[:, 0],
+            intercept=float(intercept),
+            penalties=np.array(self.settings.penalties),
+            fold_seeds=np.array(self.settings.fold_seeds),
         )
-        for t, task in enumerate(tasks)
-    ]
+
+
+def _cross_validate(
+    rows: Rows,
+    folds: np.ndarray,
+    labels: np.ndarray,
+    settings: Settings,
+    task_rows: Sequence[np.ndarray],
+    training: Callable[[np.ndarray], np.ndarray] | None = None,
+    confounds: np.ndarray | None = None,
+) -> _Found:
+    """Nested cross-validation of one probe on all rows that `training` lets pass.
+
+    folds: [S, n]; labels: [n] or [n, L]; task_rows: the rows of each task by whose mean inner AUROC the
+    penalty is chosen. Training without folds f and g gives the inner scores of g for outer fold f and those
+    of f for outer fold g at once: K(K − 1)/2 inner fits, not K(K − 1).
+    """
+    labels = labels.reshape(folds.shape[1], -1)
+    n_labels, n_seeds, n_folds = labels.shape[1], len(folds), settings.n_folds
+    pairs = list(combinations(range(n_folds), 2))
+    inner_sets = [(fold != f) & (fold != g) & (fold != CALIBRATION) for fold in folds for f, g in pairs]
+    outer_sets = [(fold != f) & (fold != CALIBRATION) for fold in folds for f in range(n_folds)]
+
+    def fit(masks: list[np.ndarray]) -> Fit:
+        sets = np.stack([training(mask) if training else mask for mask in masks], axis=1)
+        every = np.repeat(labels, len(masks), axis=1)
+        return rows.fit(np.tile(sets, n_labels), every, settings.penalties, confounds)
+
+    # Scores are compared as float32, so that rows with the same activations tie whatever the rounding.
+    inner = fit(inner_sets).decision.astype(np.float32)
+    outer = fit([*outer_sets, folds[0] != CALIBRATION])
+    scores = np.full((n_labels, *folds.shape), np.nan, np.float32)
+    chosen = np.zeros((n_labels, n_seeds, n_folds), int)
+    inner_auroc = np.full((n_labels, n_seeds, n_folds, len(task_rows)), np.nan)
+    for place in np.ndindex(chosen.shape):
+        which, s, f = place
+        fold, y = folds[s], labels[:, which]
+        rest = np.where(fold == f, CALIBRATION, fold)
+        held_out = np.zeros(inner.shape[:2], np.float32)
+        for number, pair in enumerate(pairs, start=(which * n_seeds + s) * len(pairs)):
+            if f in pair:
+                scored = fold == sum(pair) - f
+                held_out[:, scored] = inner[:, scored, number]
+        by_penalty = np.array([[auroc(row[r], y[r], rest[r]).value for r in task_rows] for row in held_out])
+        best = int(np.argmax(by_penalty.mean(axis=1)))  # the first, so the smallest C, among equals
+        chosen[place], inner_auroc[place] = best, by_penalty[best]
+        column = which * (len(outer_sets) + 1) + s * n_folds + f
+        scores[which, s, fold == f] = outer.decision[best, fold == f, column]
+    return _Found(scores, chosen, inner_auroc, outer, settings)
+
+
+def _shuffle(task: _Task, settings: Settings) -> np.ndarray:
+    """Labels [n, shuffles] with those of a base replaced by another base's: a control task (Hewitt & Liang
+    2019) that keeps how alike the answers to one request are. Calibration bases keep theirs."""
+    used = np.unique(task.bases[task.folds[0] != CALIBRATION])
+    # Sorted by name, so that the order of the rows changes nothing.
+    by_id = np.argsort(task.ids)
+    of_base = {base: by_id[task.bases[by_id] == base] for base in used}
+    shuffled = np.repeat(task.labels[:, None], settings.shuffles, axis=1)
+    for draw in range(settings.shuffles):
+        rng = np.random.default_rng([settings.seed, draw])
+        for base, donor in zip(used, rng.permutation(used), strict=True):
+            rows = of_base[base]
+            # Repeated or cut where a truncated answer makes one base shorter than the other.
+            shuffled[rows, draw] = np.resize(task.labels[of_base[donor]], len(rows))
+    return shuffled
 
 
 def _matched(tasks: Sequence[_Task], settings: Settings) -> Callable[[np.ndarray], np.ndarray]:
-    """Row numbers of a mask's rows, cut to 1/(number of tasks): the mean specialist's training rows."""
+    """A mask's rows cut to 1/(number of tasks): the mean specialist's training rows."""
     key = f"matched/{settings.seed}"
     hashes = [keyed_hash(key, f"{task.name}/{row_id}") for task in tasks for row_id in task.ids]
     order = np.argsort(np.array(hashes, np.uint64), kind="stable")
 
     def pick(mask: np.ndarray) -> np.ndarray:
         candidates = order[mask[order]]
-        return np.sort(candidates[: round(len(candidates) / len(tasks))])
+        picked = np.zeros_like(mask)
+        picked[candidates[: round(len(candidates) / len(tasks))]] = True
+        return picked
 
     return pick
 
@@ -332,6 +440,11 @@ _ARRAYS = (
     "weights",
     "penalties",
     "fold_seeds",
+    "fold_weights",
+    "fold_intercepts",
+    "residualised_scores",
+    "shuffled_scores",
+    "shuffled_labels",
 )
 
 

@@ -10,14 +10,29 @@ from skillprobe.shards import Shard
 
 @dataclass(frozen=True)
 class ProbeRows:
-    """x: [n, d] activations; y: [n] labels in {0, 1} (satisfied); bases, ids: [n] names; truncated: the share
-    of the task's constrained responses that were cut short and left out."""
+    """x: [n, d] activations; y: [n] labels in {0, 1} (satisfied); bases, ids, phrasings: [n] names; lengths:
+    [n] tokens of each response; truncated: the share of the task's constrained responses that were cut short
+    and left out."""
 
     x: np.ndarray
     y: np.ndarray
     bases: np.ndarray
     ids: np.ndarray
+    phrasings: np.ndarray
+    lengths: np.ndarray
     truncated: float
+
+    def confounds(self, names: Sequence[str]) -> np.ndarray | None:
+        """[n, q] of those that `names` lists, "response_length" (its logarithm) and "phrasing" (one-hot),
+        with a column of ones; None for none. Nothing here depends on the constraint's parameters."""
+        if not names:
+            return None
+        columns = [np.ones((len(self.y), 1))]
+        if "response_length" in names:
+            columns.append(np.log1p(self.lengths)[:, None])
+        if "phrasing" in names:
+            columns.append(self.phrasings[:, None] == np.unique(self.phrasings))
+        return np.concatenate(columns, axis=1, dtype=float)
 
 
 def read_rows(paths: Sequence[str], layer: int, position: str) -> ProbeRows:
@@ -30,8 +45,8 @@ def read_rows(paths: Sequence[str], layer: int, position: str) -> ProbeRows:
             cut = samples["truncated"].astype(bool)
             truncated.append(cut[constrained])
             used = constrained & ~cut & shard.valid[shard.positions.index(position)].astype(bool)
-            x = shard.read(layer, position)[used]
-            parts.append((x, samples["label"][used], samples["base"][used], samples["id"][used]))
-    x, y, bases, ids = (np.concatenate(values) for values in zip(*parts, strict=True))
+            columns = (samples[name][used] for name in ("label", "base", "id", "phrasing", "response_length"))
+            parts.append((shard.read(layer, position)[used], *columns))
+    x, y, *columns = (np.concatenate(values) for values in zip(*parts, strict=True))
     truncated = np.concatenate(truncated)
-    return ProbeRows(x, y.astype(np.int8), bases, ids, float(truncated.mean()) if len(truncated) else 0.0)
+    return ProbeRows(x, y.astype(np.int8), *columns, float(truncated.mean()) if len(truncated) else 0.0)

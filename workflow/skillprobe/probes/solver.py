@@ -1,7 +1,12 @@
-"""L2 logistic regression, solved exactly by Newton's method in the Gram matrix (n < d) or in features.
+"""L2 logistic regression, solved to convergence for many training sets, labels and penalties at once.
 
 min ½‖w‖² + C Σ log-loss with the intercept unpenalised: scikit-learn's C, on rows that are centred by
 training means and divided by one scalar (ESTIMANDS, "Scale").
+
+The rows are rotated once into their principal axes, from the Gram matrix (n < d) or the features' products
+(n ≥ d). Rotations change no decision value, and in these axes a Hessian is nearly diagonal, so that
+conjugate gradients need few steps. Every step is one matrix product for all the fits that share the rows:
+folds, fold seeds, shuffled labels and left-out tasks are columns, at little more than the price of one.
 """
 
 from __future__ import annotations
@@ -14,8 +19,14 @@ import numpy as np
 # A Newton step that moves no decision value by more than this leaves an error of about its square.
 LAST_STEP = 1e-3
 MAX_STEPS = 200
+# Residuals of the linear systems, relative to their right-hand side: far from the optimum, and near it.
+FAR, NEAR = 0.1, 1e-3
+MAX_PRODUCTS = 2000
 # Training rows whose variance is below this share of their mean square differ by rounding only.
 NO_VARIANCE = 1e-13
+# Axes with less than this share of the first one's variance are rounding errors of the Gram matrix.
+NO_AXIS = 1e-14
+BLOCK = 512
 
 
 def feature_scale(x: np.ndarray) -> np.ndarray:
@@ -35,202 +46,293 @@ def feature_scale(x: np.ndarray) -> np.ndarray:
 
 
 class Rows:
-    """Rows of one (model, layer, position), prepared once for all tasks, folds, penalties and variants.
+    """Rows of one (model, layer, position), prepared once for every fit on them.
 
-    x: [n, d] activations of any float type; scale: [d] per-feature divisor, or None for none.
+    x: [n, d] activations of any float type, kept as they are; scale: [d] per-feature divisor, or None for
+    none. Beside x, memory holds a few matrices of n · min(n, d) numbers and no more.
     """
 
     def __init__(self, x: np.ndarray, scale: np.ndarray | None = None) -> None:
         n, d = x.shape
+        self.x = x
         self.scale = np.ones(d) if scale is None else np.asarray(scale, float)
         # Removing any common offset changes no centred Gram, but saves the digits that centring would lose;
         # constant features are taken out exactly, or their rounding errors would pass for signal.
         self.offset = x.mean(axis=0, dtype=np.float64)
         constant = x.max(axis=0) == x.min(axis=0)
         self.offset[constant] = x[0, constant]
-        self.z = (x - self.offset) / self.scale
-        # Shared by every fit below; with far more rows than features no large fit would use it.
-        self.gram = self.z @ self.z.T if n <= 2 * d else None
+        if n <= d:
+            gram = np.zeros((n, n))
+            for start in range(0, d, BLOCK):
+                block = self._features(slice(start, start + BLOCK))
+                gram += block @ block.T
+            squares, vectors = np.linalg.eigh(gram)
+            # From coordinates back to features: wᵀ = βᵀ (vectors / lengths)ᵀ Z.
+            kept = squares > NO_AXIS * squares[-1]
+            lengths = np.sqrt(squares[kept])
+            self.coordinates = vectors[:, kept] * lengths
+            self._back = vectors[:, kept] / lengths
+        else:
+            rows = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
+            squares, vectors = np.linalg.eigh(sum(z.T @ z for z in map(self._rows, rows)))
+            kept = squares > NO_AXIS * squares[-1]
+            self._back = vectors[:, kept]
+            self.coordinates = np.concatenate([self._rows(here) @ self._back for here in rows])
+        # Sum of squares of each axis: the diagonal of every Hessian, but for a factor.
+        self.spectrum = squares[kept]
+
+    def _features(self, which: slice) -> np.ndarray:
+        return (self.x[:, which] - self.offset[which]) / self.scale[which]
+
+    def _rows(self, which: slice) -> np.ndarray:
+        return (self.x[which] - self.offset) / self.scale
+
+    def weights(self, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """On raw activations; coefficients: [r, m] in the principal axes. Weights [d, m], and what they give
+        the common offset, [m]: x @ weights − that is the projection of a row."""
+        n, d = self.x.shape
+        if n <= d:
+            spread = self._back @ coefficients
+            parts = [self._features(slice(start, start + BLOCK)).T @ spread for start in range(0, d, BLOCK)]
+            weights = np.concatenate(parts) / self.scale[:, None]
+        else:
+            weights = self._back @ coefficients / self.scale[:, None]
+        return weights, self.offset @ weights
 
     def fit(
         self,
         train: np.ndarray,
         labels: np.ndarray,
         penalties: Sequence[float],
-        groups: np.ndarray | None = None,
+        confounds: np.ndarray | None = None,
     ) -> Fit:
-        """Fit at each penalty C, ascending order being fastest (each starts at the one before).
+        """Fit at each penalty C, in ascending order, for m training sets side by side.
 
-        train: row numbers; labels: [n] in {0, 1}, read at `train` only; groups: [n] int, rows are centred
-        within their group by its training mean (None: all rows are one group). Training rows of one class,
-        or without any variance, give the constant score 0 and `Fit.degenerate`.
+        train: [n, m] bool, the rows of each training set; labels: [n] or [n, m] in {0, 1}, read where
+        `train` only; confounds: [n, q], whose linear prediction of the activations, estimated on the
+        training rows, is subtracted from all rows (one-hot groups: centring within the group). Training
+        sets of one class, or without any variance, give the constant score 0 and are marked degenerate.
         """
-        n, d = self.z.shape
-        groups = np.zeros(n, int) if groups is None else groups
-        y = labels[train].astype(float)
-        # [n_groups, n_train]: averages training rows by group. A group unseen in training uses all of them.
-        member = groups[train] == np.arange(groups.max() + 1)[:, None]
-        member[~member.any(axis=1)] = True
-        average = member / member.sum(axis=1, keepdims=True)
-        centre = groups[train]
+        n, d = self.x.shape
+        train = train.astype(float)
+        m, k = train.shape[1], len(penalties)
+        labels = np.broadcast_to(labels.reshape(n, -1), (n, m)).astype(float)
+        design = _Design(self.coordinates, self.spectrum, train, confounds)
+        count = train.sum(axis=0)
+        variance, reference = design.variance()
+        ones = (labels * train).sum(axis=0)
+        degenerate = (variance <= NO_VARIANCE * reference) | (ones == 0) | (ones == count)
 
-        dual = len(train) < d
-        local = self.z[train]
-        if not dual:
-            design = local - (average @ local)[centre]
-            total, reference = np.vdot(design, design), np.vdot(local, local)
-        else:
-            gram = self.gram[np.ix_(train, train)] if self.gram is not None else local @ local.T
-            reference = np.trace(gram)
-            # A G Aᵀ with A = I − (group average), without an n×n product.
-            means = gram @ average.T
-            design = gram - means[:, centre] - means[:, centre].T + (average @ means)[np.ix_(centre, centre)]
-            total = np.trace(design)
-
-        if total <= NO_VARIANCE * reference or y.min() == y.max():
-            k = len(penalties)
-            return Fit(self, np.zeros((k, n)), np.zeros((k, d)), np.zeros((k, len(average))), True)
-
-        variance = total / (len(train) * d)
-        coefficients, intercepts = _newton_path(
-            design / variance if dual else design / np.sqrt(variance), y, penalties, dual
-        )
-        if dual:
-            # From centred to plain rows: Aᵀα. Scores need G only, weights Z once.
-            spread = np.zeros((n, len(penalties)))
-            spread[train] = (coefficients - (coefficients @ member.T / member.sum(1))[:, centre]).T / variance
-            weights = spread[train].T @ local
-            projections = (self.gram @ spread).T if self.gram is not None else weights @ self.z.T
-        else:
-            weights = coefficients / np.sqrt(variance)
-            projections = weights @ self.z.T
-        shift = projections[:, train] @ average.T
-        return Fit(
-            self, projections - shift[:, groups] + intercepts[:, None], weights, intercepts[:, None] - shift
-        )
+        coefficients = np.zeros((k, self.coordinates.shape[1], m))
+        intercepts, decision = np.zeros((k, m)), np.zeros((k, n, m))
+        usable = np.flatnonzero(~degenerate)
+        if len(usable):
+            # With rows divided by s, ½‖w‖² is ½ s²‖β‖² in the coefficients β of undivided rows.
+            path = _Path(design, labels, variance / (count * d), usable)
+            for p, penalty in enumerate(penalties):
+                path.solve(penalty)
+                coefficients[p][:, usable] = path.coefficients
+                intercepts[p, usable], decision[p][:, usable] = path.intercepts, path.decision
+        return Fit(self, design, decision, coefficients, intercepts, degenerate)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """decision: [n_penalties, n] of *all* rows. `degenerate` fits have constant scores."""
+    """decision: [penalty, n, m] of *all* rows; degenerate: [m], whose scores are constant."""
 
     rows: Rows
+    design: _Design
     decision: np.ndarray
-    z_weights: np.ndarray
-    z_intercepts: np.ndarray
-    degenerate: bool = False
+    coefficients: np.ndarray
+    intercepts: np.ndarray
+    degenerate: np.ndarray
 
-    def raw(self, penalty: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Weights [d] and intercept of each group [n_groups]: x @ w + b[group] is the decision value."""
-        weights = self.z_weights[penalty] / self.rows.scale
-        return weights, self.z_intercepts[penalty] - weights @ self.rows.offset
+    def raw(
+        self, penalty: int | np.ndarray = 0, columns: slice = slice(None)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Weights [d, columns] and intercepts [columns] on raw activations.
+
+        penalty: its number, or one for each column. With confounds, intercepts are [q, columns] and
+        x @ weights + confounds @ intercepts is the decision value, if confounds add up to 1 (one-hot
+        groups then have an intercept each).
+        """
+        which = np.arange(self.coefficients.shape[2])[columns]
+        penalty = np.broadcast_to(penalty, which.shape)
+        beta = self.coefficients[penalty, :, which].T
+        weights, of_offset = self.rows.weights(beta)
+        intercepts = self.intercepts[penalty, which] - of_offset
+        if self.design.confounds is not None:
+            intercepts = intercepts - self.design.explained(beta, which)
+        return weights, intercepts
 
 
-def _newton_path(
-    design: np.ndarray, y: np.ndarray, penalties: Sequence[float], dual: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients [n_penalties, n or d] and intercepts [n_penalties] that minimise the penalised loss.
+class _Design:
+    """Products with the rows [n, r] of each training set, confounds taken out.
 
-    design: the Gram matrix K [n, n] (dual: w = Xᵀα, decision values Kα + b) or X [n, d] (primal: Xw + b).
+    train: [n, m] in {0, 1}. Columns of the arguments belong to the training sets `which`.
     """
-    sign = 2 * y - 1
-    coefficients, intercept = np.zeros(design.shape[1]), float(np.log(y.mean() / (1 - y.mean())))
-    projection = np.zeros(len(y))
-    augmented = None if dual else np.hstack([design, np.ones((len(y), 1))])
-    path = []
-    for penalty in penalties:
+
+    def __init__(self, x, spectrum, train, confounds):
+        self.x, self.spectrum, self.train, self.confounds = x, spectrum, train, confounds
+        if confounds is not None:
+            self.confounds = np.asarray(confounds, float)
+            # [m, q, r]: how the confounds predict the coordinates, from the training rows of each set. Sets
+            # that occur again (with other labels) share theirs.
+            unique, self.same = np.unique(train, axis=1, return_inverse=True)
+            self.prediction = np.stack(
+                [np.linalg.pinv(self.confounds[rows]) @ x[rows] for rows in (unique.T.astype(bool))]
+            )
+
+    def explained(self, beta, which):
+        """What the confounds predict of a projection, per unit of each: [q, columns]."""
+        return np.einsum("cqr,rc->qc", self.prediction[self.same[which]], beta)
+
+    def project(self, beta, which):
+        """Rows times coefficients: [r, columns] to [n, columns]."""
+        result = self.x @ beta
+        if self.confounds is not None:
+            result -= self.confounds @ self.explained(beta, which)
+        return result
+
+    def gather(self, values, which):
+        """The transpose of `project`: [n, columns] to [r, columns]."""
+        result = self.x.T @ values
+        if self.confounds is not None:
+            by_confound = self.confounds.T @ values
+            result -= np.einsum("cqr,qc->rc", self.prediction[self.same[which]], by_confound)
+        return result
+
+    def variance(self):
+        """Sum of squares of each set's training rows about their mean, and about the common offset: [m]."""
+        if self.confounds is None:
+            squares = np.einsum("nr,nr->n", self.x, self.x) @ self.train
+            mean = (self.x.T @ self.train) / self.train.sum(axis=0)
+            return squares - self.train.sum(axis=0) * np.einsum("rm,rm->m", mean, mean), squares
+        result = np.empty((2, self.train.shape[1]))
+        for m, rows in enumerate(self.train.T.astype(bool)):
+            residual = self.x[rows] - self.confounds[rows] @ self.prediction[self.same[m]]
+            result[:, m] = ((residual - residual.mean(axis=0)) ** 2).sum(), (self.x[rows] ** 2).sum()
+        return result
+
+
+class _Path:
+    """The solutions of some of a design's fits (`which`), from one penalty to the next.
+
+    coefficients [r, columns], intercepts [columns], decision [n, columns]; ridge: [m], the weight of
+    ½‖β‖² of each fit.
+    """
+
+    def __init__(self, design, labels, ridge, which):
+        self.design, self.which = design, which
+        self.train, self.labels, self.ridge = design.train[:, which], labels[:, which], ridge[which]
+        rate = (self.labels * self.train).sum(axis=0) / self.train.sum(axis=0)
+        self.coefficients = np.zeros((design.x.shape[1], len(which)))
+        self.intercepts = np.log(rate / (1 - rate))
+        self.decision = np.tile(self.intercepts, (len(labels), 1))
+
+    def solve(self, penalty: float) -> None:
+        """Newton's method with inexact steps and backtracking, each column until it has converged."""
+        columns = np.arange(len(self.which))
+        tolerance = np.full(len(columns), FAR)
         for _ in range(MAX_STEPS):
-            decision = projection + intercept
+            ridge, decision = self.ridge[columns], self.decision[:, columns]
+            train, labels = self.train[:, columns], self.labels[:, columns]
+            beta, which = self.coefficients[:, columns], self.which[columns]
             probability = 0.5 + 0.5 * np.tanh(decision / 2)
-            curvature = penalty * probability * (1 - probability)
-            pull = penalty * (y - probability)  # minus the derivative of the loss
-            if dual:
-                step, step_intercept = _dual_step(design, coefficients, curvature, pull)
-            else:
-                step, step_intercept = _primal_step(augmented, coefficients, curvature, pull)
-            step_projection = design @ step
-            step_decision = step_projection + step_intercept
-            if dual:
-                slope = (pull - coefficients) @ step_projection + pull.sum() * step_intercept
-                cross, square = coefficients @ step_projection, step @ step_projection
-                norm = coefficients @ projection
-            else:
-                slope = pull @ step_decision - coefficients @ step
-                cross, square, norm = coefficients @ step, step @ step, coefficients @ coefficients
-            last = np.abs(step_decision).max() <= LAST_STEP
-            length = 1.0
-            if not last:
-                current = _objective(norm, decision, sign, penalty)
-                # Backtrack until the descent is a fair share of the promised one, up to rounding.
-                while length > 1e-9 and _objective(
-                    norm + 2 * length * cross + length**2 * square,
-                    decision + length * step_decision,
-                    sign,
-                    penalty,
-                ) > current - 1e-4 * length * slope + 1e-13 * abs(current):
-                    length /= 2
-                if length <= 1e-9:
-                    break
-            coefficients = coefficients + length * step
-            projection = projection + length * step_projection
-            intercept += length * step_intercept
-            if last:
-                break
-        path.append((coefficients, intercept))
-    return np.stack([c for c, _ in path]), np.array([b for _, b in path])
+            curvature = penalty * probability * (1 - probability) * train
+            # Where every probability has saturated, any small curvature gives a way down.
+            curvature += 1e-12 * penalty * train
+            slope = penalty * (probability - labels) * train
+            gradient = ridge * beta + self.design.gather(slope, which)
+            gradient_intercept, total = slope.sum(axis=0), curvature.sum(axis=0)
+            # Minimising over the intercept leaves a system in the coefficients alone.
+            centre = self.design.gather(curvature, which) / total
+            step = _conjugate_gradients(
+                self.design, which, curvature, ridge, centre * gradient_intercept - gradient, tolerance
+            )
+            step_intercept = -gradient_intercept / total - _dot(centre, step)
+            change = self.design.project(step, which) + step_intercept
+            largest = np.abs(change * train).max(axis=0)
+            length = self._backtrack(
+                penalty,
+                columns,
+                change,
+                _dot(gradient, step) + gradient_intercept * step_intercept,
+                _dot(beta, step),
+                _dot(step, step),
+                np.flatnonzero(largest > LAST_STEP),
+            )
+            self.coefficients[:, columns] += length * step
+            self.intercepts[columns] += length * step_intercept
+            self.decision[:, columns] += length * change
+            # No way down is left but rounding errors, or a small step that was solved for closely.
+            converged = (length == 0) | ((largest <= LAST_STEP) & (tolerance == NEAR))
+            columns = columns[~converged]
+            if not len(columns):
+                return
+            tolerance = np.where(largest < FAR, NEAR, FAR)[~converged]
+
+    def _backtrack(self, penalty, columns, change, slope, cross, square, unsure):
+        """Step lengths [columns]: halved until the descent is a fair share of the promised one, up to
+        rounding, for those that are `unsure`."""
+        length = np.ones(len(columns))
+        sign = 1 - 2 * self.labels
+
+        def loss(of, shift):
+            here = columns[of]
+            each = np.logaddexp(0, sign[:, here] * (self.decision[:, here] + shift)) * self.train[:, here]
+            return penalty * each.sum(axis=0)
+
+        current = loss(unsure, 0.0)
+        norm = _dot(self.coefficients, self.coefficients)[columns]
+        while len(unsure):
+            here = length[unsure]
+            ridge = self.ridge[columns[unsure]]
+            # ½‖β + λδ‖² − ½‖β‖² without the difference of two large numbers.
+            growth = ridge * (here * cross[unsure] + here**2 / 2 * square[unsure])
+            rise = loss(unsure, here * change[:, unsure]) - current + growth
+            rounding = 1e-13 * (current + ridge * norm[unsure])
+            bad = rise > 1e-4 * here * slope[unsure] + rounding
+            unsure, current = unsure[bad], current[bad]
+            length[unsure] /= 2
+            length[unsure[length[unsure] < 1e-9]] = 0
+            current, unsure = current[length[unsure] > 0], unsure[length[unsure] > 0]
+        return length
 
 
-def _objective(norm: float, decision: np.ndarray, sign: np.ndarray, penalty: float) -> float:
-    return 0.5 * norm + penalty * np.logaddexp(0, -sign * decision).sum()
+def _conjugate_gradients(design, which, curvature, ridge, right, tolerance):
+    """Solve (ridge + Xᵀ W X − what the intercept takes up) step = right for every column, to its tolerance.
 
-
-def _primal_step(augmented, coefficients, curvature, pull):
-    """Newton step for (w, b); augmented: [n, d + 1] rows with a column of ones."""
-    root = augmented * np.sqrt(curvature)[:, None]
-    hessian = root.T @ root
-    d = len(coefficients)
-    hessian[np.arange(d), np.arange(d)] += 1
-    hessian[d, d] += 1e-12 * (1 + hessian[d, d])  # all probabilities may saturate on the way
-    descent = augmented.T @ pull
-    descent[:d] -= coefficients
-    step = _solve_positive(hessian, descent[:, None])[:, 0]
-    return step[:d], float(step[d])
-
-
-def _dual_step(gram, coefficients, curvature, pull):
-    """Newton step for (α, b): Δα + W(KΔα + Δb) = pull − α with 1ᵀ(α + Δα) = 0.
-
-    Through B = I + W½KW½, well conditioned even where W underflows (Rasmussen & Williams 2006, eq. 3.27).
+    Preconditioned by the diagonal that it would have if each training set had the spectrum of all rows.
     """
-    root = np.sqrt(curvature)
-    matrix = gram * root
-    matrix *= root[:, None]
-    matrix[np.arange(len(root)), np.arange(len(root))] += 1
-    right = np.stack([pull - coefficients, curvature], axis=1)
-    right -= root[:, None] * _solve_positive(matrix, root[:, None] * (gram @ right))
-    by_residual, by_intercept = right.T
-    step_intercept = (by_residual.sum() + coefficients.sum()) / max(by_intercept.sum(), 1e-300)
-    return by_residual - step_intercept * by_intercept, float(step_intercept)
+    total = curvature.sum(axis=0)
+    diagonal = ridge + np.outer(design.spectrum, total / len(design.x))
+    solution, residual = np.zeros_like(right), right.copy()
+    scaled = residual / diagonal
+    direction, size = scaled.copy(), _dot(residual, scaled)
+    goal = tolerance**2 * size
+    live = np.arange(right.shape[1])
+    for _ in range(MAX_PRODUCTS):
+        weights, sets = curvature[:, live], which[live]
+        image = design.project(direction, sets)
+        image -= _dot(weights, image) / total[live]
+        image *= weights
+        image = design.gather(image, sets) + ridge[live] * direction
+        length = size / np.maximum(_dot(direction, image), 1e-300)
+        solution[:, live] += length * direction
+        residual -= length * image
+        scaled = residual / diagonal[:, live]
+        previous, size = size, _dot(residual, scaled)
+        going = size > goal[live]
+        if not going.any():
+            break
+        direction = scaled + size / np.maximum(previous, 1e-300) * direction
+        if going.mean() < 0.7:  # Columns that are done cost nothing once they are left out.
+            live, size = live[going], size[going]
+            residual, direction = residual[:, going], direction[:, going]
+    return solution
 
 
-def _solve_positive(matrix: np.ndarray, right: np.ndarray, block: int = 192) -> np.ndarray:
-    """Solve a positive definite system; right: [n, k].
-
-    numpy has a Cholesky factorisation (half the work of its `solve`) but no triangular solve, hence blocks;
-    scipy has one, at 0.65 s of import a job.
-    """
-    n = len(matrix)
-    if n <= 2 * block:
-        return np.linalg.solve(matrix, right)
-    lower = np.linalg.cholesky(matrix)
-    result = right.copy()
-    starts = range(0, n, block)
-    for start in starts:
-        here = slice(start, start + block)
-        result[here] -= lower[here, :start] @ result[:start]
-        result[here] = np.linalg.solve(lower[here, here], result[here])
-    for start in reversed(starts):
-        here, after = slice(start, start + block), slice(start + block, n)
-        result[here] -= lower[after, here].T @ result[after]
-        result[here] = np.linalg.solve(lower[here, here].T, result[here])
-    return result
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Product of each column of a with that of b."""
+    return np.einsum("rc,rc->c", a, b)

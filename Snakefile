@@ -1,5 +1,5 @@
 # skillprobe: how does a language model follow instructions?
-# prompts -> responses -> labels -> activations -> probes -> generality -> figures -> report
+# prompts -> responses -> labels -> activations -> probes -> generality, transfer, layers -> figures -> report
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -15,6 +15,8 @@ include: "workflow/rules/labels.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/probes.smk"
 include: "workflow/rules/generality.smk"
+include: "workflow/rules/transfer.smk"
+include: "workflow/rules/layers.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/toy.smk"
@@ -24,6 +26,7 @@ include: "workflow/rules/plan.smk"
 rule all:
     default_target: True
     input:
+        rules.transfer.input,
         rules.figures.input,
         rules.report_pages.input,
 

@@ -11,10 +11,27 @@ from skillprobe.tasks import CATEGORIES
 NAN = float("nan")
 FEW = "insufficient: 12 violated responses from 6 bases to train on; probes need 20 from 10 of each class"
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
+
+
+def draw_transfer(rows, settings):
+    categories = {task: category_of(k) for k, task in enumerate(settings["tasks"])}
+    return figures.transfer(rows, categories, settings)
+
+
+def draw_layers(rows, settings):
+    emergence = [
+        {"model": model, "task": task, "estimate": 0.5, "lower95": 0.25, "upper95": 0.5}
+        for model in settings["models"]
+        for task in (*settings["tasks"][:1], "all")
+    ]
+    return figures.layer_curves(rows, emergence, settings)
+
+
 FIGURES = {
     "compliance": figures.compliance,
     "generality": figures.specialist_against_general,
-    "layers": figures.layer_curves,
+    "layers": draw_layers,
+    "transfer": draw_transfer,
 }
 
 
@@ -59,7 +76,12 @@ def generality_rows(models, tasks, insufficient=(), constant=(), difference=0.1,
     rows = []
     for model in models:
         for layer in (0, 1, 2, "selected"):
-            for probe, value in (("specialist", 0.8), ("general_centred", 0.8 - difference)):
+            for probe, value in (
+                ("specialist", 0.8),
+                ("general_centred", 0.8 - difference),
+                ("residualised", 0.75),
+                ("shuffled", 0.5),
+            ):
                 for k, task in enumerate(tasks):
                     value_here, status = (NAN, FEW) if task in insufficient else (value, "")
                     if task in constant:
@@ -72,6 +94,20 @@ def generality_rows(models, tasks, insufficient=(), constant=(), difference=0.1,
     return rows
 
 
+def transfer_rows(models, tasks, insufficient=(), constant=()):
+    return [
+        {"model": model, "layer": layer, "source": source, "target": target}
+        | {"estimate": NAN if {source, target} & set(insufficient) else 0.9 if source == target else 0.45}
+        | {"lower_simultaneous95": 0.4, "upper_simultaneous95": 0.55, "ratio": 1.0, "n": 120, "n_bases": 40}
+        | {"source_place": len(tasks) - tasks.index(source), "target_place": len(tasks) - tasks.index(target)}
+        | {"status": FEW if {source, target} & set(insufficient) else ""}
+        for model in models
+        for layer in (1, "selected")
+        for source in tasks
+        for target in tasks
+    ]
+
+
 def draw(name, rows, settings, folder):
     folder.mkdir(exist_ok=True)
     paths = {kind: folder / f"{name}.{kind}" for kind in ("svg", "png", "csv")}
@@ -81,9 +117,8 @@ def draw(name, rows, settings, folder):
 
 def table_of(name, models, tasks, folder, **options):
     """As the workflow does: through a CSV file."""
-    rows = (
-        compliance_rows(models, tasks) if name == "compliance" else generality_rows(models, tasks, **options)
-    )
+    make = {"compliance": compliance_rows, "transfer": transfer_rows}.get(name, generality_rows)
+    rows = make(models, tasks, **options)
     write_csv(folder / "table.csv", rows)
     return read_csv(folder / "table.csv")
 
@@ -99,7 +134,8 @@ def test_figures_of_any_size(name, n_tasks, n_models, tmp_path):
     assert files["png"].startswith(b"\x89PNG")
     listed = list(csv.DictReader(files["csv"].decode().splitlines()))
     # Insufficient tasks are listed too.
-    assert {(row["model"], row["task"]) for row in listed if row["task"] != "mean"} == {
+    named = "target" if name == "transfer" else "task"
+    assert {(row["model"], row[named]) for row in listed if row[named] != "mean"} == {
         (model, task) for model in models for task in tasks
     }
 
@@ -112,6 +148,7 @@ def test_same_table_same_bytes(name, tmp_path):
     assert draw(name, rows, make_settings(models, tasks), tmp_path / "2") == first
     assert b"<dc:date>" not in first["svg"]
     other = draw(name, rows, make_settings(models, tasks, "Set2"), tmp_path / "3")
+    # Categories' colours come from the palette, in the transfer matrix those of the labels.
     assert other["svg"] != first["svg"] and other["csv"] == first["csv"]
 
 
@@ -135,6 +172,8 @@ def test_insufficient_tasks_are_labelled_blanks(tmp_path):
     assert "insufficient: few violated" in texts_of("generality", rows, settings)
     assert "insufficient: topic" in texts_of("layers", rows, settings)
     assert "no answers" in texts_of("compliance", compliance_rows(["a"], tasks), settings)
+    # Of the matrix, a row and a column of three stay blank.
+    assert len(texts_of("transfer", transfer_rows(["a"], tasks, ["topic"]), settings)) == 4
 
 
 def test_a_category_has_one_colour_whatever_the_tasks():

@@ -12,7 +12,7 @@ TASKS = ("json_format", "term_exclusion", "word_count")
 LAYERS = (0, 4)
 COPY = "workflow/resources/models/toy-copy"
 
-FIGURES = {("plot_compliance", ""), ("plot_generality", ""), ("plot_layers", "")}
+FIGURES = {("plot_compliance", ""), ("plot_generality", ""), ("plot_layers", ""), ("plot_transfer", "")}
 PAGES = {("write_overview", ""), ("write_table_pages", "")}
 COMPLIANCE = {("summarise_compliance", ""), ("plot_compliance", "")} | PAGES
 # It shows the whole config.
@@ -31,14 +31,21 @@ def per(rule, models=MODELS, tasks=None, layers=None, shard=False):
 
 def comparisons(models=MODELS):
     """What follows from any new probe."""
-    merged = {("merge_generality", ""), ("plot_generality", ""), ("plot_layers", "")}
-    return per("compare_generality", models) | merged | PAGES
+    names = ("generality", "transfer", "layers")
+    compared = set().union(*(per(f"compare_{name}", models) for name in names))
+    merged = {(f"merge_{name}", "") for name in (*names, "transfer_summary")}
+    return compared | merged | FIGURES - {("plot_compliance", "")} | PAGES
+
+
+def of_all_tasks(models=MODELS, layers=LAYERS):
+    """The jobs that look at all tasks of a layer."""
+    return per("fit_general_probe", models, layers=layers) | per("transfer_probes", models, layers=layers)
 
 
 def probing(models=MODELS, tasks=TASKS, layers=LAYERS):
     return (
         per("fit_specialist_probe", models, tasks, layers)
-        | per("fit_general_probe", models, layers=layers)
+        | of_all_tasks(models, layers)
         | comparisons(models)
     )
 
@@ -48,9 +55,7 @@ def from_labels(models=MODELS, tasks=TASKS, layers=LAYERS):
     return (
         per("label_responses", models, tasks, shard=True)
         | per("extract_activations", models, tasks, shard=True)
-        | per("fit_specialist_probe", models, tasks, layers)
-        | per("fit_general_probe", models, layers=layers)
-        | comparisons(models)
+        | probing(models, tasks, layers)
         | COMPLIANCE
         | {("write_examples", "")}
     )
@@ -124,10 +129,7 @@ def test_a_layer_adds_its_own_probes_and_the_comparisons(study):
 def test_a_task_adds_its_own_chain_and_the_aggregates(study):
     change(study, tasks=["word_count", "json_format", "term_exclusion", "topic"])
     assert study.planned() == (
-        {("make_prompts", "task=topic, shard=0")}
-        | from_responses(tasks=("topic",))
-        # The general probes are probes of all tasks.
-        | per("fit_general_probe", layers=LAYERS)
+        {("make_prompts", "task=topic, shard=0")} | from_responses(tasks=("topic",)) | of_all_tasks()
     )
 
 
@@ -184,7 +186,7 @@ def test_an_edited_task_is_sampled_and_labelled_again(study):
     assert study.planned() == (
         {("make_prompts", "task=json_format, shard=0")}
         | from_responses(tasks=("json_format",))
-        | per("fit_general_probe", layers=LAYERS)
+        | of_all_tasks()
     )
 
 

@@ -60,6 +60,7 @@ rule plot_generality:
 rule plot_layers:
     input:
         table=rules.merge_generality.output.table,
+        emergence=rules.merge_layers.output.table,
         code=code("plot_layers"),
     output:
         svg=report(
@@ -85,8 +86,37 @@ rule plot_layers:
         "../scripts/plot_layers.py"
 
 
+rule plot_transfer:
+    input:
+        table=rules.merge_transfer.output.table,
+        code=code("plot_transfer", *TASKS),
+    output:
+        svg=report(
+            f"{RESULTS}/figures/transfer.svg",
+            category="Probes",
+            labels={"content": "Does one task's probe work on another?", "form": "figure"},
+            caption="../report/transfer.rst",
+        ),
+        png=f"{RESULTS}/figures/transfer.png",
+        data=f"{RESULTS}/figures/transfer.csv",
+    log:
+        f"{RESULTS}/logs/plot_transfer.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_transfer.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures", models=MODELS),
+    script:
+        "../scripts/plot_transfer.py"
+
+
 rule figures:
     input:
         rules.plot_compliance.output,
         rules.plot_generality.output,
         rules.plot_layers.output,
+        rules.plot_transfer.output,

@@ -6,14 +6,10 @@ settings = start(snakemake)
 
 from skillprobe import probes
 from skillprobe.bases import base_ids
-from skillprobe.probes.rows import read_rows
+from skillprobe.probes.rows import read_tasks
 
 layer, position = int(snakemake.wildcards.layer), settings["probes"]["position"]
-n_shards = len(snakemake.input.shards) // len(settings["tasks"])
-rows = {
-    task: read_rows(snakemake.input.shards[i * n_shards : (i + 1) * n_shards], layer, position)
-    for i, task in enumerate(settings["tasks"])
-}
+rows = read_tasks(snakemake.input.shards, settings["tasks"], layer, position)
 result = probes.general(
     {task: part.x for task, part in rows.items()},
     {task: part.y for task, part in rows.items()},

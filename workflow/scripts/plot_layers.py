@@ -7,5 +7,6 @@ settings = start(snakemake)
 from skillprobe import figures, tables
 
 output = snakemake.output
-figure = figures.layer_curves(tables.read_csv(snakemake.input.table), settings)
+curves, emergence = tables.read_csv(snakemake.input.table), tables.read_csv(snakemake.input.emergence)
+figure = figures.layer_curves(curves, emergence, settings)
 figure.save(svg=output.svg, png=output.png, data=output.data)

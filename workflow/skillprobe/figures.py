@@ -6,17 +6,20 @@ intervals, and a labelled blank where a task is insufficient. Equal tables and s
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import matplotlib.style
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from skillprobe.store import atomic_path
 from skillprobe.tables import write_csv
@@ -57,6 +60,8 @@ STYLE = {
     "figure.constrained_layout.h_pad": 0.05,
     "figure.constrained_layout.w_pad": 0.06,
 }
+# Chance is white, and colour-blind readers can tell the ends apart.
+TRANSFER_COLOURS = matplotlib.colormaps["RdBu_r"]
 # So that tasks of one category, which share its colour, can be told apart.
 DASHES = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (6, 1.2, 1, 1.2)))
 MARKERS = ("o", "s", "^", "D", "v")
@@ -179,19 +184,24 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
     return Figure(page.canvas, _shown(rows, settings, columns), columns, settings["figures"]["dpi"])
 
 
-def layer_curves(rows: Sequence[Mapping], settings: Mapping) -> Figure:
-    """AUROC of the specialist probes over relative depth: a row of panels a category, a column a model.
+def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings: Mapping) -> Figure:
+    """AUROC of the specialist probes over relative depth, and of their control: a row of panels a category,
+    a column a model.
 
-    rows: tables/generality.csv; settings: as for `compliance`.
+    rows: tables/generality.csv; emergence: tables/layers.csv; settings: as for `compliance`.
     """
     columns = ("model", "task", "category", "layer", "depth", "estimate", "lower95", "upper95", "n", "status")
+    columns = (*columns[:3], "probe", *columns[3:])
     rows = [
-        r for r in rows if (r["probe"], r["metric"]) == ("specialist", "auroc") and r["layer"] != SELECTED
+        r
+        for r in rows
+        if r["probe"] in ("specialist", "shuffled") and r["metric"] == "auroc" and r["layer"] != SELECTED
     ]
     rows = sorted((row for row in rows if row["task"] != MEAN), key=lambda row: row["layer"])
-    curves: dict[tuple[str, str], list[Mapping]] = {}
+    curves: dict[tuple[str, str, str], list[Mapping]] = {}
     for row in rows:
-        curves.setdefault((str(row["model"]), row["task"]), []).append(row)
+        curves.setdefault((str(row["model"]), row["task"], row["probe"]), []).append(row)
+    emerged = {(str(row["model"]), row["task"]): row for row in emergence}
     groups, colours = _grouped(rows, settings), _colours(rows, settings)
     blocks = _blocks(settings["models"])
     with matplotlib.style.context(STYLE, after_reset=True):
@@ -230,17 +240,30 @@ def layer_curves(rows: Sequence[Mapping], settings: Mapping) -> Figure:
                     axes.set_visible(True)
                     axes.axhline(CHANCE, color=FAINT, ls="--", lw=0.9, zorder=1)
                     blank = []
-                    for task in tasks:
-                        curve = curves.get((model, task), [])
+                    for k, task in enumerate(tasks):
+                        control = curves.get((model, task, "shuffled"), [])
+                        depth, value = ([row[key] for row in control] for key in ("depth", "estimate"))
+                        axes.plot(depth, value, color=FAINT, lw=0.7, ls=":")
+                        curve = curves.get((model, task, "specialist"), [])
                         if any(_has_estimate(row) for row in curve):
                             _curve(axes, curve, colours[category], styles[task], crowd=len(tasks))
                         else:
                             blank.append(_words(task))
+                        if _has_estimate(found := emerged.get((model, task))):
+                            # Along the lower edge, a line a task.
+                            line_y = {"transform": axes.get_xaxis_transform(), "color": colours[category]}
+                            axes.plot(
+                                (found["lower95"], found["upper95"]), [0.05 + 0.07 * k] * 2, lw=1, **line_y
+                            )
+                            axes.plot(
+                                found["estimate"], 0.05 + 0.07 * k, styles[task]["marker"], ms=4, **line_y
+                            )
+                    notes = textwrap.wrap("insufficient: " + ", ".join(blank), 32) if blank else []
                     if g == 0:
                         axes.set_title(_wrapped(model, 24), fontweight="bold", pad=5)
-                    if blank:
-                        lines = textwrap.wrap("insufficient: " + ", ".join(blank), 32)
-                        _note(axes, "\n".join(lines), style="italic", color=FAINT)
+                        notes = [_order(emerged.get((model, "all"))), *notes]
+                    if notes:
+                        _note(axes, "\n".join(notes), style="italic", color=FAINT)
                     axes.tick_params(labelbottom=g == len(groups) - 1)
                     if g == len(groups) - 1:
                         axes.set_xlabel("relative depth\n0 embeddings · 1 last block", fontsize=7)
@@ -261,12 +284,105 @@ def layer_curves(rows: Sequence[Mapping], settings: Mapping) -> Figure:
         canvas.legend(
             handles=[
                 _key("specialist probe, 95 % band", ls="-", lw=1.2),
+                _key("along the edge: emergence, 95 %", marker="o", ls="-", lw=1, ms=4),
+                _key("the same with shuffled labels", ls=":", lw=0.9, color=FAINT),
                 _key("chance", ls="--", color=FAINT),
             ],
             loc="outside lower center",
             ncols=2,
         )
     return Figure(canvas, _shown(rows, settings, columns), columns, settings["figures"]["dpi"])
+
+
+def transfer(rows: Sequence[Mapping], categories: Mapping[str, str], settings: Mapping) -> Figure:
+    """The signed matrix of AUROCs of every task's probe on every task, at the selected layer.
+
+    rows: tables/transfer.csv; categories: {task: category}; settings: as for `compliance`. Tasks stand in the
+    order of the model's clustering; insufficient ones come last and stay blank.
+    """
+    columns = ("model", "source", "target", "estimate", "lower_simultaneous95", "upper_simultaneous95")
+    columns += ("ratio", "n", "n_bases", "status")
+    rows = [row for row in rows if row["layer"] == SELECTED]
+    models = settings["models"]
+    colours = _colours([{"task": t, "category": c} for t, c in categories.items()], settings)
+    per_line = min(2, len(models))
+    lines = math.ceil(len(models) / per_line)
+    side = 0.9 + 0.26 * len(settings["tasks"])
+    with matplotlib.style.context(STYLE, after_reset=True):
+        canvas = Canvas(figsize=(per_line * (side + 0.55), lines * (side + 0.5) + 0.9), layout="constrained")
+        grid = canvas.subplots(lines, per_line, squeeze=False)
+        for axes in grid.flat[len(models) :]:
+            axes.remove()
+        for model, axes in zip(models, grid.flat, strict=False):
+            cells = {(r["source"], r["target"]): r for r in rows if str(r["model"]) == model}
+            place = {row["source"]: row["source_place"] for row in cells.values()}
+            order = sorted(settings["tasks"], key=lambda task, place=place: place.get(task, math.inf))
+            for (y, source), (x, target) in itertools.product(enumerate(order), repeat=2):
+                _cell(axes, x, y, cells.get((source, target)))
+            axes.set(xlim=(-0.5, len(order) - 0.5), ylim=(len(order) - 0.5, -0.5), aspect="equal")
+            names = [_words(task) for task in order]
+            axes.set_xticks(range(len(order)), names, rotation=90)
+            axes.set_yticks(range(len(order)), names)
+            axes.tick_params(length=0)
+            for label, task in zip(
+                (*axes.get_xticklabels(), *axes.get_yticklabels()), order * 2, strict=True
+            ):
+                label.set_color(colours[categories[task]])
+                label.set_fontweight("bold")
+            for spine in axes.spines.values():
+                spine.set_visible(False)
+            axes.set_title(_wrapped(model, 26), fontweight="bold", pad=5)
+        for axes in grid[:, 0]:
+            axes.set_ylabel("probe trained on")
+        for axes in canvas.axes[-per_line:]:
+            axes.set_xlabel("tested on")
+        bar = canvas.colorbar(
+            matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), TRANSFER_COLOURS),
+            ax=list(canvas.axes),
+            location="bottom",
+            fraction=0.03,
+            aspect=45,
+            label="AUROC; bold: chance is outside its interval, 95 % for all cells of a panel together",
+        )
+        bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0 reversed", "0.25", "0.5 chance", "0.75", "1"])
+        bar.outline.set_visible(False)
+        canvas.suptitle("Does one task's probe work on another?", **_TITLE)
+    shown = [
+        {column: row[column] for column in columns}
+        for model in models
+        for row in sorted(
+            (row for row in rows if str(row["model"]) == model),
+            key=lambda row: (settings["tasks"].index(row["source"]), settings["tasks"].index(row["target"])),
+        )
+    ]
+    return Figure(canvas, shown, columns, settings["figures"]["dpi"])
+
+
+def _cell(axes: Axes, x: int, y: int, row: Mapping | None) -> None:
+    if not _has_estimate(row):
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc="white", ec=LINES, hatch="////", lw=0.5))
+        return
+    value = row["estimate"]
+    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc=TRANSFER_COLOURS(value), ec="white", lw=0.8))
+    clear = not row["lower_simultaneous95"] <= CHANCE <= row["upper_simultaneous95"]
+    dark = abs(value - CHANCE) > 0.28
+    axes.text(
+        x,
+        y,
+        f"{value:.2f}".removeprefix("0"),
+        ha="center",
+        va="center",
+        fontsize=6.5,
+        fontweight="bold" if clear else "normal",
+        color="white" if dark else TEXT if clear else FAINT,
+    )
+
+
+def _order(row: Mapping | None) -> str:
+    """Kendall's τ between the categories' order and emergence, in a few words."""
+    if not _has_estimate(row):
+        return "τ insufficient"
+    return "τ {estimate:+.2f} [{lower95:+.2f}, {upper95:+.2f}]".format(**row).replace("-", "−")
 
 
 # --- panels of tasks

@@ -155,6 +155,23 @@ def draw_bases(bases: Iterable[str], *, n_draws: int = 2000, seed: int = 0) -> D
     return Draws(unique, weights.astype(float))
 
 
+def draw_tested(
+    results: Iterable, study_bases: Iterable[str] | None = None, *, n_draws: int = 2000, seed: int = 0
+) -> Draws:
+    """Draws of the bases that are tested: the study's (None: the results') without those for calibration.
+
+    results: with bases [n] and folds [S, n], such as ProbeResults. Tables of fewer tasks or layers have the
+    same draws, given the study's bases.
+    """
+    tested, calibration = set(), set()
+    for result in results:
+        is_calibration = result.folds[0] == CALIBRATION
+        tested.update(result.bases[~is_calibration].tolist())
+        calibration.update(result.bases[is_calibration].tolist())
+    # Calibration bases are never scored; to draw them would make draws of too few.
+    return draw_bases((tested | set(study_bases or ())) - calibration, n_draws=n_draws, seed=seed)
+
+
 def auroc_draws(
     scores: np.ndarray, labels: np.ndarray, bases: np.ndarray, folds: np.ndarray, draws: Draws
 ) -> np.ndarray:

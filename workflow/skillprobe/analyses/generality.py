@@ -15,7 +15,7 @@ from skillprobe.stats import (
     Draws,
     auroc,
     auroc_draws,
-    draw_bases,
+    draw_tested,
     interval,
     threshold_metrics,
 )
@@ -56,12 +56,7 @@ def generality_table(
     ]
     if not everything:
         raise UserError(f"there are no probes of model {model!r} to compare")
-    tested = {base for r in everything for base in r.bases[r.folds[0] != CALIBRATION].tolist()}
-    # Draws must not hold calibration bases: they are never scored.
-    if study_bases is not None:
-        calibration = {base for r in everything for base in r.bases[r.folds[0] == CALIBRATION].tolist()}
-        tested |= set(study_bases) - calibration
-    draws = draw_bases(tested, n_draws=n_draws, seed=seed)
+    draws = draw_tested(everything, study_bases, n_draws=n_draws, seed=seed)
 
     rows = []
     aurocs: dict[tuple[str, object], dict[str, _Estimate]] = {}

@@ -171,9 +171,9 @@ def general(
     """Probes of all tasks together, scored per task: {variant: {task: result}}.
 
     "all": every task's rows; "centred": the same, centred within task by training means; "matched": as many
-    training rows as the mean specialist has, picked by a hash of the row id; "leave_one_out": all rows but those
-    of the task that is scored. Insufficient tasks take no part. One sufficient task alone has no general
-    probe: its results say so.
+    training rows as the mean specialist has, picked by a hash of the row id; "leave_one_out": all rows but
+    those of the task that is scored. Insufficient tasks take no part. One sufficient task alone has no
+    general probe: its results say so.
     """
     if study_bases is None:
         study_bases = [base for bases in bases_by_task.values() for base in bases]

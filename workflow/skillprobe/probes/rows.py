@@ -50,3 +50,12 @@ def read_rows(paths: Sequence[str], layer: int, position: str) -> ProbeRows:
     x, y, *columns = (np.concatenate(values) for values in zip(*parts, strict=True))
     truncated = np.concatenate(truncated)
     return ProbeRows(x, y.astype(np.int8), *columns, float(truncated.mean()) if len(truncated) else 0.0)
+
+
+def read_tasks(paths: Sequence[str], tasks: Sequence[str], layer: int, position: str) -> dict[str, ProbeRows]:
+    """`read_rows` of each task; paths: the shards of the first task, then of the second, …, as many each."""
+    n_shards = len(paths) // len(tasks)
+    return {
+        task: read_rows(paths[i * n_shards : (i + 1) * n_shards], layer, position)
+        for i, task in enumerate(tasks)
+    }

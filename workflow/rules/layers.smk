@@ -1,0 +1,45 @@
+# At which depth each task's signal emerges, and whether the categories differ in it.
+
+
+rule compare_layers:
+    input:
+        specialists=lambda w: expand(
+            rules.fit_specialist_probe.output.probe, model=w.model, task=TASKS, layer=layers_of(w.model)
+        ),
+        code=code("compare_layers", *TASKS),
+    output:
+        table=f"{RESULTS}/tables/layers/{{model}}.csv",
+    log:
+        f"{RESULTS}/logs/compare_layers/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_layers/{{model}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=layer_settings("seed", "tasks", "prompts", "statistics"),
+    script:
+        "../scripts/compare_layers.py"
+
+
+rule merge_layers:
+    input:
+        tables=expand(rules.compare_layers.output.table, model=MODELS),
+        code=code("merge_tables"),
+    output:
+        table=f"{RESULTS}/tables/layers.csv",
+    log:
+        f"{RESULTS}/logs/merge_layers.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/merge_layers.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings(models=MODELS),
+    script:
+        "../scripts/merge_tables.py"

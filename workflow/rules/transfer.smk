@@ -1,0 +1,101 @@
+# Every task's probes on every task's rows: does what one skill reads serve another?
+
+
+rule transfer_probes:
+    input:
+        shards=ancient(
+            expand(rules.extract_activations.output.shard, task=TASKS, shard=SHARDS, allow_missing=True)
+        ),
+        manifests=expand(
+            rules.extract_activations.output.manifest, task=TASKS, shard=SHARDS, allow_missing=True
+        ),
+        probes=expand(rules.fit_specialist_probe.output.probe, task=TASKS, allow_missing=True),
+        code=code("transfer_probes"),
+    output:
+        scores=f"{RESULTS}/probes/transfer/{{model}}/{{layer}}.h5",
+    log:
+        f"{RESULTS}/logs/transfer_probes/{{model}}/{{layer}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/transfer_probes/{{model}}/{{layer}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings("tasks", "probes.position"),
+    script:
+        "../scripts/transfer_probes.py"
+
+
+rule compare_transfer:
+    input:
+        specialists=lambda w: expand(
+            rules.fit_specialist_probe.output.probe, model=w.model, task=TASKS, layer=layers_of(w.model)
+        ),
+        scores=lambda w: expand(rules.transfer_probes.output.scores, model=w.model, layer=layers_of(w.model)),
+        code=code("compare_transfer", *TASKS),
+    output:
+        cells=f"{RESULTS}/tables/transfer/{{model}}.csv",
+        summary=f"{RESULTS}/tables/transfer_summary/{{model}}.csv",
+    log:
+        f"{RESULTS}/logs/compare_transfer/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_transfer/{{model}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=layer_settings("seed", "tasks", "prompts", "statistics"),
+    script:
+        "../scripts/compare_transfer.py"
+
+
+rule merge_transfer:
+    input:
+        tables=expand(rules.compare_transfer.output.cells, model=MODELS),
+        code=code("merge_tables"),
+    output:
+        table=f"{RESULTS}/tables/transfer.csv",
+    log:
+        f"{RESULTS}/logs/merge_transfer.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/merge_transfer.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings(models=MODELS),
+    script:
+        "../scripts/merge_tables.py"
+
+
+rule merge_transfer_summary:
+    input:
+        tables=expand(rules.compare_transfer.output.summary, model=MODELS),
+        code=code("merge_tables"),
+    output:
+        table=f"{RESULTS}/tables/transfer_summary.csv",
+    log:
+        f"{RESULTS}/logs/merge_transfer_summary.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/merge_transfer_summary.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings(models=MODELS),
+    script:
+        "../scripts/merge_tables.py"
+
+
+rule transfer:
+    input:
+        rules.merge_transfer.output.table,
+        rules.merge_transfer_summary.output.table,

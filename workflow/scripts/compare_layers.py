@@ -1,0 +1,26 @@
+"""Find the depth at which each task's signal emerges in one model, and whether categories differ in it."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from itertools import product
+
+from skillprobe import probes, tables, tasks
+from skillprobe.analyses.layers import layers_table
+from skillprobe.bases import base_ids
+
+names, layers = settings["tasks"], settings["layers"]
+specialists = {task: {} for task in names}
+for (task, layer), path in zip(product(names, layers), snakemake.input.specialists, strict=True):
+    specialists[task][layer] = probes.load(path)
+rows = layers_table(
+    snakemake.wildcards.model,
+    specialists,
+    {task: tasks.get(task).category for task in names},
+    settings["num_layers"],
+    n_draws=settings["statistics"]["bootstrap_draws"],
+    seed=settings["seed"],
+    study_bases=base_ids(settings["prompts"]),
+)
+tables.write_csv(snakemake.output.table, rows)

@@ -1,0 +1,29 @@
+"""Measure how far one model's probes carry over from task to task, at every layer and at the selected one."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from itertools import product
+
+from skillprobe import probes, tables, tasks
+from skillprobe.analyses.transfer import transfer_tables
+from skillprobe.bases import base_ids
+from skillprobe.probes import transfer
+
+names, layers = settings["tasks"], settings["layers"]
+specialists = {task: {} for task in names}
+for (task, layer), path in zip(product(names, layers), snakemake.input.specialists, strict=True):
+    specialists[task][layer] = probes.load(path)
+crossed = {layer: transfer.load(path) for layer, path in zip(layers, snakemake.input.scores, strict=True)}
+cells, summary = transfer_tables(
+    snakemake.wildcards.model,
+    specialists,
+    crossed,
+    {task: tasks.get(task).category for task in names},
+    n_draws=settings["statistics"]["bootstrap_draws"],
+    seed=settings["seed"],
+    study_bases=base_ids(settings["prompts"]),
+)
+tables.write_csv(snakemake.output.cells, cells)
+tables.write_csv(snakemake.output.summary, summary)

@@ -1,0 +1,91 @@
+"""Surface baselines: what a probe would find if all it read were length, template or words.
+
+They stand beside a specialist to rule out that it "knows" the constraint only through how long the answer
+is, which template asked for it, or which words occur (DESIGN §9, controls). Each one is fitted by the
+specialist's own protocol, so that the two differ in nothing but what they see.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from skillprobe.probes.protocol import ProbeResult, Settings, specialist
+from skillprobe.text import _APOSTROPHES, _HYPHENS, Folded, _inner, _marks, count_words
+
+NAMES = ("length", "template", "prompt_words", "response_words")
+
+
+def surface_probes(
+    rows: Sequence[Mapping], settings: Settings, *, study_bases: Sequence[str]
+) -> dict[str, ProbeResult]:
+    """Probes on surface features of one model and task, by name of the feature set (NAMES).
+
+    rows: the label rows of all shards, in order (labels/<model>/<task>/<shard>.jsonl); study_bases: all
+    bases of the study. Ids, labels and folds of the n constrained, untruncated rows are those of the
+    specialist at `eos`, row by row; at a position that short responses lack, the specialist has fewer. There
+    are no shuffled labels: these are a control themselves. Insufficient tasks say so in `status`. Raises
+    UserError for a base that is not among the study's.
+    """
+    constrained = [row for row in rows if row["variant"] == "constrained"]
+    used = [row for row in constrained if not row["truncated"]]
+    labels = np.array([row["satisfied"] for row in used], np.int8)
+    settings = replace(settings, shuffles=0)
+    return {
+        name: specialist(
+            x,
+            labels,
+            [row["base"] for row in used],
+            settings,
+            ids=[row["id"] for row in used],
+            study_bases=study_bases,
+            truncated_fraction=1 - len(used) / len(constrained) if constrained else 0.0,
+        )
+        for name, x in features(used).items()
+    }
+
+
+def features(rows: Sequence[Mapping]) -> dict[str, np.ndarray]:
+    """Surface features of exactly these label rows, by name (NAMES): [n, d] float32 each, d at least 1.
+
+    "length": log1p of the response's tokens (EOS among them), words and characters; "template": one-hot
+    phrasing; "prompt_words", "response_words": log1p counts of each word that two rows or more have. Columns
+    are sorted by name. Labels are never looked at, so the vocabulary may come from test rows as well.
+    """
+    phrasings = np.array([row["phrasing"] for row in rows], str)
+    lengths = [(len(row["token_ids"]), count_words(row["response"]), len(row["response"])) for row in rows]
+    sets = (
+        np.log1p(np.array(lengths, np.float32).reshape(-1, 3)),
+        (phrasings[:, None] == np.unique(phrasings)).astype(np.float32),
+        _bag_of_words([row["prompt"] for row in rows]),
+        _bag_of_words([row["response"] for row in rows]),
+    )
+    # The constant column is a probe that knows nothing: its scores tie, and are flagged where that matters.
+    nothing = np.zeros((len(rows), 1), np.float32)
+    return {name: x if x.shape[1] else nothing for name, x in zip(NAMES, sets, strict=True)}
+
+
+def _bag_of_words(texts: Sequence[str]) -> np.ndarray:
+    """log1p counts [n, d] of the words that at least two of the texts have, d = 0 if there are none."""
+    # The samples of an item share its prompt.
+    counts = {text: Counter(_words(text)) for text in set(texts)}
+    n_texts = Counter(word for text in texts for word in counts[text])
+    # A word of one row can't help to score any other.
+    column = {word: d for d, word in enumerate(sorted(word for word, n in n_texts.items() if n > 1))}
+    x = np.zeros((len(texts), len(column)), np.float32)
+    for row, text in zip(x, texts, strict=True):
+        for word, count in counts[text].items():
+            if word in column:
+                row[column[word]] = count
+    return np.log1p(x)
+
+
+def _words(text: str) -> list[str]:
+    """The words that `count_words` counts, case-folded; in scripts without blanks, whatever runs together."""
+    folded = Folded(text).folded
+    inner = _inner(_marks(folded))
+    # Possessive: a run never has to be given back, so long texts cost no memory.
+    joint = rf"(?:[{_APOSTROPHES}{_HYPHENS}](?=\w)|(?<=\d)\.(?=\d))"
+    return re.findall(rf"\w{inner}*+(?:{joint}{inner}*+)*+", folded)

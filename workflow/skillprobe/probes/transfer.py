@@ -1,0 +1,89 @@
+"""Each task's probes on every task's rows: what one skill's signal says about another's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from skillprobe.errors import UserError
+from skillprobe.probes.protocol import ProbeResult
+from skillprobe.store import atomic_path
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """Scores of every task's probes on the rows of one target task.
+
+    sources: names of the T probed tasks; ids: [n] of the rows; scores: [T, S, n] float32, in each fold seed
+    by the source's probe that never saw the row's base, NaN on calibration rows and for sources without
+    probes.
+    """
+
+    sources: tuple[str, ...]
+    ids: np.ndarray
+    scores: np.ndarray
+
+
+def cross_scores(
+    x_by_task: Mapping[str, np.ndarray],
+    ids_by_task: Mapping[str, Sequence[str]],
+    specialists: Mapping[str, ProbeResult],
+) -> dict[str, Crossed]:
+    """{target: scores of every specialist on its rows}, at one layer and position.
+
+    x_by_task: [n, d] activations each; ids_by_task: [n]. Folds are of bases and the same for all tasks, so
+    the probe of a row's own fold was trained without its base, whatever the task. Raises UserError where
+    rows and probes don't belong together.
+    """
+    sources = tuple(specialists)
+    crossed = {}
+    for target, x in x_by_task.items():
+        result = specialists[target]
+        if not np.array_equal(np.asarray(ids_by_task[target], str), result.ids):
+            raise UserError(f"task '{target}': its probes were trained on other rows; train them again")
+        scores = np.full((len(sources), *result.folds.shape), np.nan, np.float32)
+        for t, source in enumerate(sources):
+            probe = specialists[source]
+            if probe.status:
+                continue
+            n_seeds, n_folds, d = probe.fold_weights.shape
+            values = x @ probe.fold_weights.reshape(-1, d).T + probe.fold_intercepts.ravel()
+            values = values.reshape(len(x), n_seeds, n_folds)
+            for s, fold in enumerate(result.folds):
+                tested = np.flatnonzero(fold >= 0)
+                scores[t, s, tested] = values[tested, s, fold[tested]]
+        crossed[target] = Crossed(sources, result.ids, scores)
+    return crossed
+
+
+def save(path: str | Path, crossed: Mapping[str, Crossed]) -> None:
+    """Store `cross_scores` as HDF5: equal scores, equal bytes."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+        file.attrs["targets"] = np.array([name.encode() for name in crossed])
+        for target, each in crossed.items():
+            group = file.create_group(target)
+            group.attrs["sources"] = np.array([name.encode() for name in each.sources])
+            group.create_dataset("ids", data=np.char.encode(each.ids, "utf-8"), track_times=False)
+            group.create_dataset("scores", data=each.scores, track_times=False)
+
+
+def load(path: str | Path) -> dict[str, Crossed]:
+    """What `save` stored. Raises UserError if it isn't such a file."""
+    try:
+        with h5py.File(path, "r") as file:
+            return {
+                name.decode(): Crossed(
+                    tuple(source.decode() for source in file[name].attrs["sources"]),
+                    np.char.decode(file[name]["ids"][()], "utf-8"),
+                    file[name]["scores"][()],
+                )
+                for name in file.attrs["targets"]
+            }
+    except (OSError, KeyError) as error:
+        raise UserError(
+            f"{path} is not a readable transfer file ({error}); delete it and run again"
+        ) from error

@@ -10,9 +10,9 @@ from skillprobe import shards
 from skillprobe.errors import UserError
 from skillprobe.probes import Settings, load, save
 from skillprobe.probes.rows import read_rows
-from skillprobe.probes.surface import NAMES, _words, features, surface_probes
+from skillprobe.probes.surface import NAMES, features, surface_probes
 from skillprobe.stats import auroc, auroc_draws, draw_bases, interval
-from skillprobe.text import count_words
+from skillprobe.text import count_words, words
 
 SETTINGS = Settings(penalties=(1e-3, 1e-2, 1e-1), fold_seeds=(0, 1))
 BASES = [f"b{number:03d}" for number in range(50)]
@@ -155,37 +155,24 @@ def test_rows_are_those_of_the_specialist(tmp_path):
         np.testing.assert_array_equal(result.labels, expected.y)
 
 
-def test_truncated_rows_are_left_out_and_counted(monkeypatch):
+def test_truncated_rows_are_left_out_and_counted():
     rows = mixed()
     result = surface_probes(rows, SETTINGS, study_bases=BASES)["length"]
     assert result.status == "" and len(result.ids) == 390
-    given = []
-    monkeypatch.setattr(
-        "skillprobe.probes.surface.specialist", lambda *args, **options: given.append(options)
-    )
-    surface_probes(rows, SETTINGS, study_bases=BASES)
-    # Of the constrained only: of the other variants, two in five are cut.
-    assert [options["truncated_fraction"] for options in given] == [pytest.approx(10 / 400)] * 4
-    monkeypatch.undo()
-    strict = replace(SETTINGS, max_truncated=0.02)
-    assert (
-        "2.5% of the responses are truncated"
-        in surface_probes(rows, strict, study_bases=BASES)["length"].status
-    )
+    # Ten in 400, of the constrained only: of the other variants, two in five are cut.
+    strict = surface_probes(rows, replace(SETTINGS, max_truncated=0.02), study_bases=BASES)
+    assert all("2.5% of the responses are truncated" in result.status for result in strict.values())
 
 
-def test_the_fraction_is_exactly_that_of_the_shards(tmp_path, monkeypatch):
+def test_the_truncated_fraction_is_exactly_that_of_the_shards(tmp_path, monkeypatch):
     given = []
-    monkeypatch.setattr(
-        "skillprobe.probes.surface.specialist", lambda *args, **options: given.append(options)
-    )
+    monkeypatch.setattr("skillprobe.probes.surface.specialist", lambda *_, **options: given.append(options))
     for n_cut in range(0, 60, 7):
         rows = planted(WORLDS["length"], per_base=2)[:97]
         for row in rows[:n_cut]:
             row["truncated"] = True
         write_shard(tmp_path / "0.h5", rows)
         surface_probes(rows, SETTINGS, study_bases=BASES)
-        # Equal to the last bit: a task at the very limit must be as sufficient here as there.
         assert given[-1]["truncated_fraction"] == read_rows([tmp_path / "0.h5"], 0, "eos").truncated
 
 
@@ -235,13 +222,13 @@ def test_features_are_what_they_say_and_do_not_see_labels():
     ],
 )
 def test_words_are_those_that_the_verifiers_count(text, expected):
-    assert _words(text) == expected
+    assert words(text) == expected
     assert len(expected) == count_words(text)
 
 
 def test_long_texts_cost_no_memory_of_the_pattern():
-    assert len(_words("a-" * 300_000)) == 1
-    assert len(_words("-" * 300_000)) == 0
+    assert len(words("a-" * 300_000)) == 1
+    assert len(words("-" * 300_000)) == 0
 
 
 def test_unicode_words_and_empty_responses():
@@ -292,6 +279,7 @@ def test_folds_are_those_of_the_study():
 
 
 def test_imports_nothing_heavy():
-    code = "import sys, skillprobe.probes.surface; print({'torch', 'sklearn', 'scipy', 'pandas'} & set(sys.modules))"
+    heavy = {"torch", "sklearn", "scipy", "pandas"}
+    code = f"import sys, skillprobe.probes.surface; print({heavy} & set(sys.modules))"
     run = [sys.executable, "-c", code]
     assert subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip() == "set()"

@@ -33,7 +33,7 @@ def comparisons(models=MODELS):
     """What follows from any new probe."""
     names = ("generality", "transfer", "layers")
     compared = set().union(*(per(f"compare_{name}", models) for name in names))
-    merged = {(f"merge_{name}", "") for name in (*names, "transfer_summary")}
+    merged = {("merge_tables", f"analysis={name}") for name in (*names, "transfer_summary")}
     return compared | merged | FIGURES - {("plot_compliance", "")} | PAGES
 
 
@@ -42,9 +42,11 @@ def of_all_tasks(models=MODELS, layers=LAYERS):
     return per("fit_general_probe", models, layers=layers) | per("transfer_probes", models, layers=layers)
 
 
-def probing(models=MODELS, tasks=TASKS, layers=LAYERS):
+def probing(models=MODELS, tasks=TASKS, layers=LAYERS, surface=True):
+    """What a setting of the probes decides; surface baselines have no layers."""
     return (
         per("fit_specialist_probe", models, tasks, layers)
+        | (set() if not surface else per("fit_surface_probes", models, tasks))
         | of_all_tasks(models, layers)
         | comparisons(models)
     )
@@ -123,7 +125,7 @@ def test_temperature_reruns_everything_from_responses_on(study):
 
 def test_a_layer_adds_its_own_probes_and_the_comparisons(study):
     change(study, layers=[0, 2, 4])
-    assert study.planned() == probing(layers=(2,))
+    assert study.planned() == probing(layers=(2,), surface=False)
 
 
 def test_a_task_adds_its_own_chain_and_the_aggregates(study):
@@ -193,4 +195,4 @@ def test_an_edited_task_is_sampled_and_labelled_again(study):
 def test_an_edited_script_reruns_its_rule(study):
     path = study.path / "workflow/scripts/extract_activations.py"
     path.write_text(path.read_text() + "# edited\n")
-    assert study.planned() == per("extract_activations", tasks=TASKS, shard=True) | probing()
+    assert study.planned() == per("extract_activations", tasks=TASKS, shard=True) | probing(surface=False)

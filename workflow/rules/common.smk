@@ -31,6 +31,7 @@ wildcard_constraints:
     task="|".join(map(re.escape, TASKS)),
     shard=r"\d+",
     layer=r"\d+",
+    analysis="generality|transfer|transfer_summary|layers",
 
 
 def settings(*keys, **more):
@@ -77,6 +78,11 @@ def task_code(script):
 def model_resource(key):
     """A resource of the rules that load a language model, from the model's entry in the config."""
     return lambda w: study_config.model_entry(STUDY, w.model)[key]
+
+
+def merged(analysis):
+    """The table of an analysis with all models in it."""
+    return f"{RESULTS}/tables/{analysis}.csv"
 
 
 def show(path):

@@ -31,7 +31,7 @@ rule plot_compliance:
 
 rule plot_generality:
     input:
-        table=rules.merge_generality.output.table,
+        table=merged("generality"),
         code=code("plot_generality"),
     output:
         svg=report(
@@ -59,8 +59,8 @@ rule plot_generality:
 
 rule plot_layers:
     input:
-        table=rules.merge_generality.output.table,
-        emergence=rules.merge_layers.output.table,
+        table=merged("generality"),
+        emergence=merged("layers"),
         code=code("plot_layers"),
     output:
         svg=report(
@@ -88,7 +88,7 @@ rule plot_layers:
 
 rule plot_transfer:
     input:
-        table=rules.merge_transfer.output.table,
+        table=merged("transfer"),
         code=code("plot_transfer", *TASKS),
     output:
         svg=report(

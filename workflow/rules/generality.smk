@@ -9,6 +9,7 @@ rule compare_generality:
         generals=lambda w: expand(
             rules.fit_general_probe.output.probe, model=w.model, layer=layers_of(w.model)
         ),
+        surface=expand(rules.fit_surface_probes.output.probes, task=TASKS, allow_missing=True),
         code=code("compare_generality", *TASKS),
     output:
         table=f"{RESULTS}/tables/generality/{{model}}.csv",
@@ -25,24 +26,3 @@ rule compare_generality:
         settings=layer_settings("seed", "tasks", "prompts", "statistics"),
     script:
         "../scripts/compare_generality.py"
-
-
-rule merge_generality:
-    input:
-        tables=expand(rules.compare_generality.output.table, model=MODELS),
-        code=code("merge_tables"),
-    output:
-        table=f"{RESULTS}/tables/generality.csv",
-    log:
-        f"{RESULTS}/logs/merge_generality.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/merge_generality.tsv"
-    conda:
-        "../../envs/cpu.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        settings=settings(models=MODELS),
-    script:
-        "../scripts/merge_tables.py"

@@ -22,24 +22,3 @@ rule compare_layers:
         settings=layer_settings("seed", "tasks", "prompts", "statistics"),
     script:
         "../scripts/compare_layers.py"
-
-
-rule merge_layers:
-    input:
-        tables=expand(rules.compare_layers.output.table, model=MODELS),
-        code=code("merge_tables"),
-    output:
-        table=f"{RESULTS}/tables/layers.csv",
-    log:
-        f"{RESULTS}/logs/merge_layers.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/merge_layers.tsv"
-    conda:
-        "../../envs/cpu.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        settings=settings(models=MODELS),
-    script:
-        "../scripts/merge_tables.py"

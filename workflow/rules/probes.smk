@@ -23,6 +23,27 @@ rule fit_specialist_probe:
         "../scripts/fit_specialist_probe.py"
 
 
+rule fit_surface_probes:
+    input:
+        labels=expand(rules.label_responses.output.labels, shard=SHARDS, allow_missing=True),
+        code=code("fit_surface_probes"),
+    output:
+        probes=f"{RESULTS}/probes/surface/{{model}}/{{task}}.h5",
+    log:
+        f"{RESULTS}/logs/fit_surface_probes/{{model}}/{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_surface_probes/{{model}}/{{task}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=settings("seed", "prompts", "probes"),
+    script:
+        "../scripts/fit_surface_probes.py"
+
+
 rule fit_general_probe:
     input:
         shards=ancient(
@@ -58,6 +79,7 @@ rule probes:
                 rules.fit_specialist_probe.output.probe, model=model, task=TASKS, layer=layers_of(model)
             )
         ],
+        surface=expand(rules.fit_surface_probes.output.probes, model=MODELS, task=TASKS),
         generals=[
             path
             for model in MODELS

@@ -7,7 +7,7 @@ report: "../report/workflow.rst"
 rule write_overview:
     input:
         compliance=rules.summarise_compliance.output.table,
-        generality=rules.merge_generality.output.table,
+        generality=merged("generality"),
         code=code("write_overview"),
     output:
         page=report(
@@ -34,7 +34,7 @@ rule write_overview:
 rule write_table_pages:
     input:
         compliance=rules.summarise_compliance.output.table,
-        generality=rules.merge_generality.output.table,
+        generality=merged("generality"),
         code=code("write_table_pages"),
     output:
         compliance=report(

@@ -4,22 +4,19 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from itertools import product
-
 from skillprobe import probes, tables, tasks
 from skillprobe.analyses.generality import SELECTED, generality_table
 from skillprobe.bases import base_ids
 
 names, layers = settings["tasks"], settings["layers"]
-specialists = {task: {} for task in names}
-for (task, layer), path in zip(product(names, layers), snakemake.input.specialists, strict=True):
-    specialists[task][layer] = probes.load(path)
+specialists = probes.load_specialists(snakemake.input.specialists, names, layers)
 generals = {layer: probes.load(path) for layer, path in zip(layers, snakemake.input.generals, strict=True)}
 rows = generality_table(
     snakemake.wildcards.model,
     specialists,
     generals,
     {task: tasks.get(task).category for task in names},
+    surface=dict(zip(names, map(probes.load, snakemake.input.surface), strict=True)),
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
     study_bases=base_ids(settings["prompts"]),

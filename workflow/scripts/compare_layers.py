@@ -4,16 +4,12 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from itertools import product
-
 from skillprobe import probes, tables, tasks
 from skillprobe.analyses.layers import layers_table
 from skillprobe.bases import base_ids
 
 names, layers = settings["tasks"], settings["layers"]
-specialists = {task: {} for task in names}
-for (task, layer), path in zip(product(names, layers), snakemake.input.specialists, strict=True):
-    specialists[task][layer] = probes.load(path)
+specialists = probes.load_specialists(snakemake.input.specialists, names, layers)
 rows = layers_table(
     snakemake.wildcards.model,
     specialists,

@@ -4,17 +4,13 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from itertools import product
-
 from skillprobe import probes, tables, tasks
 from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.bases import base_ids
 from skillprobe.probes import transfer
 
 names, layers = settings["tasks"], settings["layers"]
-specialists = {task: {} for task in names}
-for (task, layer), path in zip(product(names, layers), snakemake.input.specialists, strict=True):
-    specialists[task][layer] = probes.load(path)
+specialists = probes.load_specialists(snakemake.input.specialists, names, layers)
 crossed = {layer: transfer.load(path) for layer, path in zip(layers, snakemake.input.scores, strict=True)}
 cells, summary = transfer_tables(
     snakemake.wildcards.model,

@@ -145,7 +145,13 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
         "status",
     )
     probes = ("specialist", GENERAL, DIFFERENCE)
-    rows = [r for r in rows if r["metric"] == "auroc" and r["layer"] == SELECTED and r["probe"] in probes]
+    rows = [
+        row
+        for row in rows
+        if row["metric"] == "auroc"
+        and row["layer"] == SELECTED
+        and (row["probe"] in (*probes, "residualised", "shuffled") or row["probe"].startswith("surface_"))
+    ]
     found = {(str(row["model"]), row["task"], row["probe"]): row for row in rows}
     with matplotlib.style.context(STYLE, after_reset=True):
         page = _TaskPanels(rows, settings, with_mean=True)
@@ -161,6 +167,7 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
                 for row, offset, hollow in ((general, 0.17, True), (special, -0.17, False)):
                     bounds, cross = (row["lower95"], row["upper95"]), _is_constant(row)
                     _point(axes, row["estimate"], *bounds, y + offset, colour, hollow, cross)
+                _controls(axes, [row for row in rows if (str(row["model"]), row["task"]) == (model, task)], y)
             difference = found.get((model, MEAN, DIFFERENCE))
             if not _has_estimate(difference):
                 _note(axes, "Δ insufficient", style="italic", color=FAINT)
@@ -175,6 +182,7 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
                 _key("specialist: trained on this task", marker="o", ls="-"),
                 _key("general: trained on all tasks", marker="s", mfc="white", ms=4.2, ls="-"),
                 _key("specialist − general, mean of tasks", marker="$Δ$", ms=6, mew=0.4),
+                *(_key(f"control: {label}", marker=mark, color=FAINT, ms=4) for _, label, mark in CONTROLS),
                 _key("chance", ls="--", color=FAINT),
                 *([_key("constant scores", marker="x")] if any(map(_is_constant, rows)) else []),
             ),
@@ -182,6 +190,21 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
         for axes in page.axes.values():
             axes.set_xticks(_auroc_ticks(axes.get_xlim()))
     return Figure(page.canvas, _shown(rows, settings, columns), columns, settings["figures"]["dpi"])
+
+
+CONTROLS = (
+    ("residualised", "specialist without length and phrasing", "d"),
+    ("shuffled", "specialist on shuffled labels", "|"),
+    ("surface_", "best of length, phrasing, words", "+"),
+)
+
+
+def _controls(axes: Axes, rows: Sequence[Mapping], y: float) -> None:
+    """The specialist's controls on one line, small and grey; of the surface baselines, the best."""
+    for prefix, _, mark in CONTROLS:
+        values = [r["estimate"] for r in rows if r["probe"].startswith(prefix) and _has_estimate(r)]
+        if values:
+            axes.plot(max(values), y, mark, color=FAINT, ms=4, mew=0.9, zorder=3)
 
 
 def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings: Mapping) -> Figure:

@@ -41,6 +41,15 @@ def count_words(text: str, rule: str | None = None) -> int:
     return len(_PLAIN_WORD.findall(text)) - len(_JOINT.findall(text))
 
 
+def words(text: str) -> list[str]:
+    """The words that `count_words` counts, case-folded; in scripts without blanks, whatever runs together."""
+    folded = Folded(text).folded
+    inner = _inner(_marks(folded))
+    # Possessive: a run never has to be given back, so long texts cost no memory.
+    joint = rf"(?:[{_APOSTROPHES}{_HYPHENS}](?=\w)|(?<=\d)\.(?=\d))"
+    return re.findall(rf"\w{inner}*+(?:{joint}{inner}*+)*+", folded)
+
+
 def count_characters(text: str, unit: str = "codepoint") -> int:
     """Raw length of `text`, nothing stripped, in code points or in graphemes (what a reader sees as one)."""
     if unit == "codepoint":

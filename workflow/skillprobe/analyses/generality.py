@@ -36,6 +36,7 @@ def generality_table(
     generals: Mapping[int, Mapping[str, Mapping[str, ProbeResult]]],
     categories: Mapping[str, str],
     *,
+    surface: Mapping[str, Mapping[str, ProbeResult]] | None = None,
     n_draws: int = 2000,
     seed: int = 0,
     study_bases: Iterable[str] | None = None,
@@ -45,7 +46,8 @@ def generality_table(
     specialists: {task: {layer: result}}; generals: {layer: {variant: {task: result}}}; categories: {task:
     category}. layer is a number, or "selected": chosen for each outer fold by inner AUROC, each probe by its
     own. Controls of the specialist, AUROC only and at its own layer: probe "residualised", without what the
-    confounds predict, and "shuffled", the mean over shuffled labels. Rows of probe
+    confounds predict, and "shuffled", the mean over shuffled labels. surface: {task: {baseline: result}}, in
+    rows "surface_<baseline>" of layer "selected", as they have no layer of their own. Rows of probe
     "specialist_minus_<other>" are paired differences. The bootstrap is joint: one set of draws of bases (of
     the study, None: of the rows) for everything. status: "", "constant scores" (a value of ½ that means no
     signal at all), or "insufficient: …" with NaN for the numbers.
@@ -71,6 +73,11 @@ def generality_table(
                         _row(model, task, categories, layer, name, metric, estimate)
                         for metric, estimate in by_metric.items()
                     ]
+    for task, by_name in (surface or {}).items():
+        for name, result in by_name.items():
+            estimate = _evaluate(result, draws)["auroc"]
+            aurocs.setdefault((f"surface_{name}", SELECTED), {})[task] = estimate
+            rows.append(_row(model, task, categories, SELECTED, f"surface_{name}", "auroc", estimate))
     for (probe, layer), by_task in aurocs.items():
         rows.append(_row(model, MEAN, categories, layer, probe, "auroc", _mean(list(by_task.values()))))
         if probe != "specialist" and ("specialist", layer) in aurocs:

@@ -1,8 +1,25 @@
 """Linear probes: the solver, the cross-validation protocol, and a scikit-learn estimator."""
 
-from skillprobe.probes.protocol import ProbeResult, Settings, general, load, save, specialist
+from skillprobe.probes.protocol import (
+    ProbeResult,
+    Settings,
+    general,
+    load,
+    load_specialists,
+    save,
+    specialist,
+)
 
-__all__ = ["LogisticProbe", "ProbeResult", "Settings", "general", "load", "save", "specialist"]
+__all__ = [
+    "LogisticProbe",
+    "ProbeResult",
+    "Settings",
+    "general",
+    "load",
+    "load_specialists",
+    "save",
+    "specialist",
+]
 
 
 def __getattr__(name: str):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import h5py
@@ -461,6 +461,16 @@ def load(path: str | Path) -> ProbeResult | dict:
             return _read(file)
     except (OSError, KeyError) as error:
         raise UserError(f"{path} is not a readable probe file ({error}); delete it and run again") from error
+
+
+def load_specialists(
+    paths: Sequence[str], tasks: Sequence[str], layers: Sequence[int]
+) -> dict[str, dict[int, ProbeResult]]:
+    """{task: {layer: result}}; paths: every layer of the first task, then of the second, …."""
+    by_task: dict[str, dict[int, ProbeResult]] = {task: {} for task in tasks}
+    for (task, layer), path in zip(product(tasks, layers), paths, strict=True):
+        by_task[task][layer] = load(path)
+    return by_task
 
 
 def _write(group: h5py.Group, result: ProbeResult | Mapping) -> None:

@@ -5,7 +5,6 @@ is, which template asked for it, or which words occur (DESIGN §9, controls). Ea
 specialist's own protocol, so that the two differ in nothing but what they see.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from skillprobe.probes.protocol import ProbeResult, Settings, specialist
-from skillprobe.text import _APOSTROPHES, _HYPHENS, Folded, _inner, _marks, count_words
+from skillprobe.text import count_words, words
 
 NAMES = ("length", "template", "prompt_words", "response_words")
 
@@ -31,6 +30,8 @@ def surface_probes(
     """
     constrained = [row for row in rows if row["variant"] == "constrained"]
     used = [row for row in constrained if not row["truncated"]]
+    # The mean that `read_rows` takes, to the last bit: at the limit, both are sufficient or neither is.
+    truncated = float(np.mean([row["truncated"] for row in constrained])) if constrained else 0.0
     labels = np.array([row["satisfied"] for row in used], np.int8)
     settings = replace(settings, shuffles=0)
     return {
@@ -41,7 +42,7 @@ def surface_probes(
             settings,
             ids=[row["id"] for row in used],
             study_bases=study_bases,
-            truncated_fraction=1 - len(used) / len(constrained) if constrained else 0.0,
+            truncated_fraction=truncated,
         )
         for name, x in features(used).items()
     }
@@ -70,7 +71,7 @@ def features(rows: Sequence[Mapping]) -> dict[str, np.ndarray]:
 def _bag_of_words(texts: Sequence[str]) -> np.ndarray:
     """log1p counts [n, d] of the words that at least two of the texts have, d = 0 if there are none."""
     # The samples of an item share its prompt.
-    counts = {text: Counter(_words(text)) for text in set(texts)}
+    counts = {text: Counter(words(text)) for text in set(texts)}
     n_texts = Counter(word for text in texts for word in counts[text])
     # A word of one row can't help to score any other.
     column = {word: d for d, word in enumerate(sorted(word for word, n in n_texts.items() if n > 1))}
@@ -80,12 +81,3 @@ def _bag_of_words(texts: Sequence[str]) -> np.ndarray:
             if word in column:
                 row[column[word]] = count
     return np.log1p(x)
-
-
-def _words(text: str) -> list[str]:
-    """The words that `count_words` counts, case-folded; in scripts without blanks, whatever runs together."""
-    folded = Folded(text).folded
-    inner = _inner(_marks(folded))
-    # Possessive: a run never has to be given back, so long texts cost no memory.
-    joint = rf"(?:[{_APOSTROPHES}{_HYPHENS}](?=\w)|(?<=\d)\.(?=\d))"
-    return re.findall(rf"\w{inner}*+(?:{joint}{inner}*+)*+", folded)

@@ -1,0 +1,28 @@
+# Each analysis' tables of one model, put into one of all models.
+
+
+rule merge_tables:
+    input:
+        tables=expand(f"{RESULTS}/tables/{{{{analysis}}}}/{{model}}.csv", model=MODELS),
+        code=code("merge_tables"),
+    output:
+        table=merged("{analysis}"),
+    log:
+        f"{RESULTS}/logs/merge_tables/{{analysis}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/merge_tables/{{analysis}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings(models=MODELS),
+    script:
+        "../scripts/merge_tables.py"
+
+
+rule transfer:
+    input:
+        merged("transfer"),
+        merged("transfer_summary"),

@@ -1,27 +1,37 @@
-"""How fast the probes' solver is beside scikit-learn's, both on one thread and to the same decision values.
+"""How fast the probes are beside scikit-learn's logistic regression, on one thread each.
 
-Run by `make bench`. Ratios come from one run on one machine; scikit-learn at its best thread count (one).
+Run by `make bench` (some ten minutes; `--quick` for the first table only). Ratios come from one run on one
+machine, with scikit-learn at its best thread count, one: at two, lbfgs trips over itself.
 """
 
 import os
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
+import resource
+import sys
 import time
+from itertools import combinations
 
 import numpy as np
+from skillprobe.probes import Settings, general, specialist
 from skillprobe.probes.solver import Rows
+from skillprobe.probes.transfer import cross_scores
+from skillprobe.stats import CALIBRATION
 from sklearn.linear_model import LogisticRegression
 
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)
 SHAPES = ((600, 4096), (360, 128), (3000, 128))
+TASKS, ROWS, HIDDEN, PER_BASE, SHUFFLES = 9, 600, 4096, 4, 20
 
 
 def world(n, d, seed=0):
-    """Rows x [n, d] with a weak signal in them, labels y [n], and five folds."""
+    """Rows x [n, d] whose features' variances fall off as in a language model, with a weak signal in them,
+    labels y [n], and five folds."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, n)
-    x = rng.normal(size=(n, d)) + np.outer(y - 0.5, rng.normal(size=d) * 3 / np.sqrt(d))
+    size = np.arange(1, d + 1) ** -0.5
+    x = (rng.normal(size=(n, d)) + np.outer(y - 0.5, rng.normal(size=d) * 3 / np.sqrt(d))) * size
     return x, y, np.arange(n) % 5
 
 
@@ -31,16 +41,18 @@ def ours(x, y, folds):
     return [decision[:, folds == fold, fold] for fold in range(5)]
 
 
+def path(x, y, train, penalties, tolerance):
+    """scikit-learn's probes of one training set, warm-started from penalty to penalty: [penalty, n]."""
+    centred = x - x[train].mean(0)
+    scaled = centred / np.sqrt((centred[train] ** 2).mean())
+    model = LogisticRegression(tol=tolerance, max_iter=10_000, warm_start=True)
+    return np.stack(
+        [model.set_params(C=C).fit(scaled[train], y[train]).decision_function(scaled) for C in penalties]
+    )
+
+
 def theirs(x, y, folds, tolerance):
-    scores = []
-    for fold in range(5):
-        train, test = folds != fold, folds == fold
-        centred = x - x[train].mean(0)
-        scaled = centred / np.sqrt((centred[train] ** 2).mean())
-        model = LogisticRegression(tol=tolerance, max_iter=10_000, warm_start=True)
-        fits = (model.set_params(C=C).fit(scaled[train], y[train]) for C in PENALTIES)
-        scores.append(np.stack([fit.decision_function(scaled[test]) for fit in fits]))
-    return scores
+    return [path(x, y, folds != fold, PENALTIES, tolerance)[:, folds == fold] for fold in range(5)]
 
 
 def best(function, *arguments, times=3):
@@ -53,15 +65,97 @@ def best(function, *arguments, times=3):
     return min(seconds), result
 
 
-print("five folds x four penalties, one thread")
-print(f"{'rows x features':>16}{'ours':>10}{'sklearn, default':>20}{'converged':>20}{'difference':>18}")
-for n, d in SHAPES:
-    data = world(n, d)
-    seconds, scores = best(ours, *data)
-    loose, _ = best(theirs, *data, 1e-4)
-    tight, reference = best(theirs, *data, 1e-9)
-    difference = max(np.abs(a - b).max() for a, b in zip(scores, reference, strict=True))
-    print(
-        f"{n:>8} x {d:<5}{seconds:>9.3f}s{loose:>11.3f}s ({loose / seconds:.1f}x)"
-        f"{tight:>11.3f}s ({tight / seconds:.1f}x){difference:>18.1e}"
+def grid():
+    print("Five folds x four penalties")
+    print(f"{'rows x features':>16}{'ours':>10}{'sklearn, default':>20}{'converged':>20}{'difference':>14}")
+    for n, d in SHAPES:
+        data = world(n, d)
+        seconds, scores = best(ours, *data)
+        loose, _ = best(theirs, *data, 1e-4)
+        tight, reference = best(theirs, *data, 1e-9)
+        difference = max(np.abs(a - b).max() for a, b in zip(scores, reference, strict=True))
+        print(
+            f"{n:>8} x {d:<5}{seconds:>9.3f}s{loose:>11.3f}s ({loose / seconds:.1f}x)"
+            f"{tight:>11.3f}s ({tight / seconds:.1f}x){difference:>14.1e}"
+        )
+
+
+def tasks():
+    """x, y, bases and ids of each task."""
+    made = {}
+    for task in range(TASKS):
+        x, y, _ = world(ROWS, HIDDEN, seed=task)
+        bases = [f"b{row // PER_BASE:03d}" for row in range(ROWS)]
+        made[f"task{task}"] = (x.astype(np.float32), y, bases, [f"{task}/{row}" for row in range(ROWS)])
+    return made
+
+
+def protocol(made, settings, confounds=None):
+    """Every task's specialist with its controls, and all of them on all tasks."""
+    specialists = {
+        task: specialist(x, y, bases, settings, ids=ids, confounds=confounds)
+        for task, (x, y, bases, ids) in made.items()
+    }
+    cross_scores(
+        {task: x for task, (x, *_) in made.items()},
+        {task: ids for task, (*_, ids) in made.items()},
+        specialists,
     )
+    return specialists
+
+
+def their_protocol(x, labellings, folds):
+    """Nested penalties and outer fits of each labelling, with the same K(K − 1)/2 inner training sets."""
+    for y in labellings:
+        for f, g in combinations(range(5), 2):
+            path(x, y, (folds != f) & (folds != g) & (folds != CALIBRATION), PENALTIES, 1e-4)
+        for f in range(5):
+            path(x, y, (folds != f) & (folds != CALIBRATION), PENALTIES[-1:], 1e-4)
+
+
+def whole_protocol(made):
+    settings = Settings(penalties=PENALTIES, fold_seeds=(0,), shuffles=SHUFFLES)
+    start = time.perf_counter()
+    specialists = protocol(made, settings)
+    seconds = time.perf_counter() - start
+    x, y, *_ = made["task0"]
+    result = specialists["task0"]
+    # A part of it: every labelling of every task costs the same.
+    timed = [y, *result.shuffled_labels[:2]]
+    start = time.perf_counter()
+    their_protocol(x.astype(float), timed, result.folds[0])
+    theirs = (time.perf_counter() - start) / len(timed) * TASKS * (1 + SHUFFLES)
+    print(
+        f"\nWhole protocol: {TASKS} tasks of {ROWS} x {HIDDEN}, nested penalties, {SHUFFLES} shuffles, "
+        "transfer"
+    )
+    print(
+        f"ours {seconds:.0f}s, sklearn (default tolerance, from {len(timed)} labellings) {theirs:.0f}s "
+        f"({theirs / seconds:.1f}x)"
+    )
+
+
+def paper_scale(made):
+    print(f"\nPaper scale, one layer: {TASKS} tasks of {ROWS} x {HIDDEN}, five penalties, three fold seeds")
+    settings = Settings(shuffles=SHUFFLES)
+    rng = np.random.default_rng(0)
+    confounds = np.stack([np.ones(ROWS), rng.normal(size=ROWS)], axis=1)
+    columns = [{task: values[k] for task, values in made.items()} for k in range(3)]
+    for name, run in (
+        ("specialists with controls, transfer", lambda: protocol(made, settings, confounds)),
+        ("general, matched", lambda: general(*columns, settings, variants=["matched"])),
+        ("general, all", lambda: general(*columns, settings, variants=["all"])),
+        ("general, centred", lambda: general(*columns, settings, variants=["centred"])),
+        ("general, leave one task out", lambda: general(*columns, settings, variants=["leave_one_out"])),
+    ):
+        start = time.perf_counter()
+        run()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"{name:<40}{time.perf_counter() - start:>8.0f}s   peak so far {peak:.1f} GiB", flush=True)
+
+
+grid()
+if "--quick" not in sys.argv:
+    made = tasks()
+    whole_protocol(made)
+    paper_scale(made)

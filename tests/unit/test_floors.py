@@ -9,7 +9,13 @@ from skillprobe.codefiles import code_files
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "workflow/skillprobe"
-LOAD_A_MODEL = {"generate_responses", "extract_activations", "train_toy_model", "write_model_card"}
+LOAD_A_MODEL = {
+    "generate_responses",
+    "extract_activations",
+    "extract_random_activations",
+    "train_toy_model",
+    "write_model_card",
+}
 DRAW = {"plot_compliance", "plot_generality", "plot_layers", "plot_transfer"}
 SCRIPTS = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} - {"publish_toys"}
 FLOORS = [

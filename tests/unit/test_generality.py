@@ -37,6 +37,10 @@ def table(layers, y, bases, **kwargs):
         for task in TASKS
     }
     generals = {layer: general(x, y, bases, SETTINGS) for layer, x in layers.items()}
+    # Layer 0 again as a random-weight twin, and as a surface baseline.
+    first = {task: by_layer[0] for task, by_layer in specialists.items()}
+    kwargs |= {"random": {task: {0: result} for task, result in first.items()}}
+    kwargs |= {"surface": {task: {"length": result} for task, result in first.items()}}
     rows = generality.generality_table("toy", specialists, generals, CATEGORIES, n_draws=500, **kwargs)
     return rows, specialists, generals
 
@@ -75,6 +79,18 @@ def test_controls_stand_beside_their_specialist(universal):
         selectivity = find(rows, task="mean", layer=layer, probe="specialist_minus_shuffled")
         assert selectivity["estimate"] == pytest.approx(special["estimate"] - shuffled["estimate"])
         assert selectivity["lower99"] > 0.1
+
+
+def test_baselines_are_paired_with_the_specialist_at_the_selected_layer(universal):
+    rows, *_ = universal
+    special = find(rows, task="task1", layer="selected", probe="specialist", metric="auroc")
+    for name in ("random_weights", "surface_length"):
+        row = find(rows, task="task1", layer="selected", probe=name, metric="auroc")
+        noise = find(rows, task="task1", layer=0, probe="specialist", metric="auroc")
+        assert row["estimate"] == noise["estimate"]
+        difference = find(rows, task="task1", layer="selected", probe=f"specialist_minus_{name}")
+        assert difference["estimate"] == pytest.approx(special["estimate"] - row["estimate"])
+        assert difference["lower99"] > 0.1
 
 
 def test_compositional_world_general_is_worse(compositional):

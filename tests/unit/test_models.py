@@ -103,6 +103,17 @@ def test_templates_do_not_tell_the_date():
     assert chat_ids(tokenizer, PROMPT)[0] == tokenizer.convert_tokens_to_ids("blue")
 
 
+def test_random_twin_has_the_shape_of_the_model_and_weights_of_its_seed(loaded):
+    entry = {"name": loaded.name, "source": loaded.source}
+    first, again, other = (load(entry, random_seed=seed) for seed in (3, 3, 4))
+    shapes = [{k: (v.shape, v.dtype) for k, v in m.model.state_dict().items()} for m in (loaded, first)]
+    assert shapes[0] == shapes[1] and first.attn_implementation == loaded.attn_implementation
+    weights = [m.model.get_input_embeddings().weight for m in (first, again, other, loaded)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2]) and not torch.equal(weights[0], weights[3])
+    assert first.eos_ids == loaded.eos_ids and not any(p.requires_grad for p in first.model.parameters())
+
+
 def test_missing_folder_and_wrong_depth_are_refused(model_folders, tmp_path):
     with pytest.raises(UserError, match="no folder"):
         load({"name": "m", "source": str(tmp_path / "absent")})

@@ -42,11 +42,12 @@ def of_all_tasks(models=MODELS, layers=LAYERS):
     return per("fit_general_probe", models, layers=layers) | per("transfer_probes", models, layers=layers)
 
 
-def probing(models=MODELS, tasks=TASKS, layers=LAYERS, surface=True):
-    """What a setting of the probes decides; surface baselines have no layers."""
+def probing(models=MODELS, tasks=TASKS, layers=LAYERS, of_task=True):
+    """What a setting of the probes decides; the baselines and twins of a task know no new layer."""
     return (
         per("fit_specialist_probe", models, tasks, layers)
-        | (set() if not surface else per("fit_surface_probes", models, tasks))
+        | (per("fit_surface_probes", models, tasks) if of_task else set())
+        | (per("fit_random_probes", models, tasks) if of_task else set())
         | of_all_tasks(models, layers)
         | comparisons(models)
     )
@@ -57,6 +58,7 @@ def from_labels(models=MODELS, tasks=TASKS, layers=LAYERS):
     return (
         per("label_responses", models, tasks, shard=True)
         | per("extract_activations", models, tasks, shard=True)
+        | per("extract_random_activations", models, tasks, shard=True)
         | probing(models, tasks, layers)
         | COMPLIANCE
         | {("write_examples", "")}
@@ -125,7 +127,7 @@ def test_temperature_reruns_everything_from_responses_on(study):
 
 def test_a_layer_adds_its_own_probes_and_the_comparisons(study):
     change(study, layers=[0, 2, 4])
-    assert study.planned() == probing(layers=(2,), surface=False)
+    assert study.planned() == probing(layers=(2,), of_task=False)
 
 
 def test_a_task_adds_its_own_chain_and_the_aggregates(study):
@@ -195,4 +197,4 @@ def test_an_edited_task_is_sampled_and_labelled_again(study):
 def test_an_edited_script_reruns_its_rule(study):
     path = study.path / "workflow/scripts/extract_activations.py"
     path.write_text(path.read_text() + "# edited\n")
-    assert study.planned() == per("extract_activations", tasks=TASKS, shard=True) | probing(surface=False)
+    assert study.planned() == per("extract_activations", tasks=TASKS, shard=True) | probing(of_task=False)

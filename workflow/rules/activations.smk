@@ -25,6 +25,31 @@ rule extract_activations:
         "../scripts/extract_activations.py"
 
 
+rule extract_random_activations:
+    input:
+        labels=rules.label_responses.output.labels,
+        code=code("extract_random_activations"),
+    output:
+        shard=f"{RESULTS}/random_activations/{{model}}/{{task}}/{{shard}}.h5",
+        manifest=f"{RESULTS}/random_activations/{{model}}/{{task}}/{{shard}}.json",
+    log:
+        f"{RESULTS}/logs/extract_random_activations/{{model}}/{{task}}/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/extract_random_activations/{{model}}/{{task}}/{{shard}}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    resources:
+        gpu=model_resource("gpu"),
+        mem_mb=model_resource("mem_mb"),
+        runtime=model_resource("runtime"),
+    params:
+        settings=model_settings(
+            "study", "seed", "activations.dtype", "activations.tokens_per_batch", "probes.position"
+        ),
+    script:
+        "../scripts/extract_random_activations.py"
+
+
 rule activations:
     input:
         expand(rules.extract_activations.output, model=MODELS, task=TASKS, shard=SHARDS),

@@ -22,6 +22,8 @@ except UserError as error:
 RESULTS = f"results/{STUDY['study']}"
 MODELS = [entry["name"] for entry in STUDY["models"]]
 TASKS = STUDY["tasks"]
+# Models whose twins with random weights are probed too.
+RANDOM_TWINS = MODELS if STUDY["controls"]["random_weights"] else []
 SHARDS = list(range(STUDY["generation"]["shards"]))
 WORLD_FILE = study_config.world_file(STUDY, ROOT)
 
@@ -61,6 +63,10 @@ def layer_settings(*keys):
 
 def layers_of(model):
     return study_config.layers_of(STUDY, model)
+
+
+def random_layers_of(model):
+    return study_config.random_layers_of(STUDY, model)
 
 
 @cache

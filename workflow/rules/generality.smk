@@ -10,6 +10,9 @@ rule compare_generality:
             rules.fit_general_probe.output.probe, model=w.model, layer=layers_of(w.model)
         ),
         surface=expand(rules.fit_surface_probes.output.probes, task=TASKS, allow_missing=True),
+        random=lambda w: expand(
+            rules.fit_random_probes.output.probes, model=[w.model] if RANDOM_TWINS else [], task=TASKS
+        ),
         code=code("compare_generality", *TASKS),
     output:
         table=f"{RESULTS}/tables/generality/{{model}}.csv",

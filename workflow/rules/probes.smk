@@ -44,6 +44,30 @@ rule fit_surface_probes:
         "../scripts/fit_surface_probes.py"
 
 
+rule fit_random_probes:
+    input:
+        shards=ancient(
+            expand(rules.extract_random_activations.output.shard, shard=SHARDS, allow_missing=True)
+        ),
+        manifests=expand(rules.extract_random_activations.output.manifest, shard=SHARDS, allow_missing=True),
+        code=code("fit_random_probes"),
+    output:
+        probes=f"{RESULTS}/probes/random/{{model}}/{{task}}.h5",
+    log:
+        f"{RESULTS}/logs/fit_random_probes/{{model}}/{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_random_probes/{{model}}/{{task}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=lambda w: settings("seed", "prompts", "probes", layers=random_layers_of(w.model)),
+    script:
+        "../scripts/fit_random_probes.py"
+
+
 rule fit_general_probe:
     input:
         shards=ancient(
@@ -80,6 +104,7 @@ rule probes:
             )
         ],
         surface=expand(rules.fit_surface_probes.output.probes, model=MODELS, task=TASKS),
+        random=expand(rules.fit_random_probes.output.probes, model=RANDOM_TWINS, task=TASKS),
         generals=[
             path
             for model in MODELS

@@ -11,11 +11,17 @@ from skillprobe.bases import base_ids
 names, layers = settings["tasks"], settings["layers"]
 specialists = probes.load_specialists(snakemake.input.specialists, names, layers)
 generals = {layer: probes.load(path) for layer, path in zip(layers, snakemake.input.generals, strict=True)}
+# Of the random-weight twins, if they are probed, by the number of the layer.
+random = {
+    task: {int(layer): result for layer, result in probes.load(path).items()}
+    for task, path in zip(names, snakemake.input.random, strict=False)
+}
 rows = generality_table(
     snakemake.wildcards.model,
     specialists,
     generals,
     {task: tasks.get(task).category for task in names},
+    random=random,
     surface=dict(zip(names, map(probes.load, snakemake.input.surface), strict=True)),
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],

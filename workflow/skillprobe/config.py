@@ -85,6 +85,13 @@ def layers_of(config: Mapping, model: str) -> list[int]:
     return list(range(entry["num_layers"] + 1)) if layers == "all" else list(layers)
 
 
+def random_layers_of(config: Mapping, model: str) -> list[int]:
+    """The analysed layers at which a model's random-weight twin is probed: every fourth block, or all of them
+    if the study analyses none of those."""
+    layers = layers_of(config, model)
+    return [layer for layer in layers if layer % 4 == 0] or layers
+
+
 def depth(config: Mapping, model: str) -> dict:
     """A model's analysed "layers" and its "num_layers"."""
     return {"layers": layers_of(config, model), "num_layers": model_entry(config, model)["num_layers"]}

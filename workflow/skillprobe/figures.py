@@ -150,7 +150,7 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
         for row in rows
         if row["metric"] == "auroc"
         and row["layer"] == SELECTED
-        and (row["probe"] in (*probes, "residualised", "shuffled") or row["probe"].startswith("surface_"))
+        and (row["probe"] in probes or row["probe"].startswith(tuple(prefix for prefix, *_ in CONTROLS)))
     ]
     found = {(str(row["model"]), row["task"], row["probe"]): row for row in rows}
     with matplotlib.style.context(STYLE, after_reset=True):
@@ -195,6 +195,7 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
 CONTROLS = (
     ("residualised", "specialist without length and phrasing", "d"),
     ("shuffled", "specialist on shuffled labels", "|"),
+    ("random_weights", "specialist of a random-weight twin", "1"),
     ("surface_", "best of length, phrasing, words", "+"),
 )
 

@@ -16,7 +16,13 @@ from skillprobe.fast_import import fast_import
 
 with fast_import():
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        GenerationConfig,
+        PreTrainedTokenizerFast,
+    )
     from transformers.modeling_utils import PreTrainedModel
     from transformers.models.auto.tokenization_auto import get_tokenizer_config
     from transformers.utils import is_pandas_available, is_scipy_available, is_sklearn_available, logging
@@ -60,8 +66,8 @@ class LoadedModel:
         return str(self.model.dtype).removeprefix("torch.")
 
 
-def load(entry: Mapping) -> LoadedModel:
-    """Load a model of the config.
+def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
+    """Load a model of the config, or its twin with random weights drawn from `random_seed`.
 
     entry: "name", "source" (hub id or folder); optional "revision", "dtype" (of DTYPES, default "auto": as
     stored), "device_map" (default: the GPU if there is one, else the CPU), "attn_implementation" ("sdpa" or
@@ -88,14 +94,17 @@ def load(entry: Mapping) -> LoadedModel:
     logging.disable_progress_bar()
     try:
         tokenizer = _load_tokenizer(source, where)
-        model = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=DTYPES[dtype],
-            device_map=device_map,
-            attn_implementation=entry.get("attn_implementation"),
-            use_safetensors=True,
-            **where,
-        )
+        if random_seed is None:
+            model = AutoModelForCausalLM.from_pretrained(
+                source,
+                dtype=DTYPES[dtype],
+                device_map=device_map,
+                attn_implementation=entry.get("attn_implementation"),
+                use_safetensors=True,
+                **where,
+            )
+        else:
+            model, device_map = _random_twin(source, where, entry, DTYPES[dtype], random_seed), None
     except (OSError, ValueError, ImportError) as error:
         reason = re.split(r"\. |\n", str(error).strip())[0].rstrip(".")
         raise UserError(f"model '{name}' can't be loaded from '{source}': {reason}") from error
@@ -184,6 +193,19 @@ def versions() -> dict[str, str]:
         "skillprobe": __version__,
         **{name: importlib.metadata.version(name) for name in names},
     }
+
+
+def _random_twin(source: str, where: dict, entry: Mapping, dtype, seed: int) -> PreTrainedModel:
+    """The same architecture and size, initialised as for training."""
+    config = AutoConfig.from_pretrained(source, **where)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(
+            config,
+            dtype=config.dtype if dtype == "auto" else dtype,
+            attn_implementation=entry.get("attn_implementation"),
+            trust_remote_code=where["trust_remote_code"],
+        )
 
 
 def _load_tokenizer(source: str, where: dict):

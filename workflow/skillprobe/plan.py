@@ -26,8 +26,12 @@ def rows_per_task(config: Mapping) -> dict[str, int]:
 
 def activation_bytes(config: Mapping) -> int:
     """Size of all activation shards: task x layer x position x row x hidden."""
-    # Twins are read at eos only, but where they share a chunk with other rows they take space all the same.
-    vectors = sum(rows_per_task(config).values()) * len(config["activations"]["positions"])
+    rows = rows_per_task(config)
+    # Unconstrained twins are read at eos only, but where they share a chunk with other rows they take space
+    # all the same.
+    vectors = sum(rows.values()) * len(config["activations"]["positions"])
+    # Twins with random weights have one position, and answer nothing but the instructions.
+    vectors += rows["constrained"] * config["controls"]["random_weights"]
     return sum(
         BYTES[config["activations"]["dtype"]]
         * len(config["tasks"])
@@ -43,6 +47,7 @@ def jobs(config: Mapping) -> dict[str, int]:
     models, tasks = len(config["models"]), len(config["tasks"])
     layers = [len(layers_of(config, entry["name"])) for entry in config["models"]]
     shards = config["generation"]["shards"]
+    twins = models if config["controls"]["random_weights"] else 0
     return {
         "make_prompts": tasks * shards,
         "generate_responses": models * tasks * shards,
@@ -51,6 +56,8 @@ def jobs(config: Mapping) -> dict[str, int]:
         "extract_activations": models * tasks * shards,
         "fit_specialist_probe": tasks * sum(layers),
         "fit_surface_probes": models * tasks,
+        "extract_random_activations": twins * tasks * shards,
+        "fit_random_probes": twins * tasks,
         "fit_general_probe": sum(layers),
         "compare_generality": models,
         "transfer_probes": sum(layers),
@@ -69,7 +76,7 @@ def jobs(config: Mapping) -> dict[str, int]:
 
 def present_bytes(config: Mapping, root: Path) -> int:
     """Bytes of activations that the study already has on disk."""
-    shards = (root / "results" / config["study"] / "activations").glob("*/*/*.h5")
+    shards = (root / "results" / config["study"]).glob("*activations/*/*/*.h5")
     return sum(path.stat().st_size for path in shards)
 
 

@@ -36,6 +36,7 @@ PROBES = {
     "general_leave_one_out": "general, other tasks only",
     "residualised": "control: specialist, confounds taken out",
     "shuffled": "control: specialist, shuffled labels",
+    "random_weights": "control: random-weight twin",
     "surface_length": "surface: length of the answer",
     "surface_template": "surface: phrasing of the instruction",
     "surface_prompt_words": "surface: words of the prompt",

@@ -36,6 +36,7 @@ def generality_table(
     generals: Mapping[int, Mapping[str, Mapping[str, ProbeResult]]],
     categories: Mapping[str, str],
     *,
+    random: Mapping[str, Mapping[int, ProbeResult]] | None = None,
     surface: Mapping[str, Mapping[str, ProbeResult]] | None = None,
     n_draws: int = 2000,
     seed: int = 0,
@@ -46,13 +47,14 @@ def generality_table(
     specialists: {task: {layer: result}}; generals: {layer: {variant: {task: result}}}; categories: {task:
     category}. layer is a number, or "selected": chosen for each outer fold by inner AUROC, each probe by its
     own. Controls of the specialist, AUROC only and at its own layer: probe "residualised", without what the
-    confounds predict, and "shuffled", the mean over shuffled labels. surface: {task: {baseline: result}}, in
-    rows "surface_<baseline>" of layer "selected", as they have no layer of their own. Rows of probe
+    confounds predict, and "shuffled", the mean over shuffled labels. random: {task: {layer: result}} of the
+    random-weight twin, in rows "random_weights", its selected layer its own. surface: {task: {baseline:
+    result}}, in rows "surface_<baseline>" of layer "selected", as they have no layer. Rows of probe
     "specialist_minus_<other>" are paired differences. The bootstrap is joint: one set of draws of bases (of
     the study, None: of the rows) for everything. status: "", "constant scores" (a value of ½ that means no
     signal at all), or "insufficient: …" with NaN for the numbers.
     """
-    probes = _by_probe(specialists, generals)
+    probes = _by_probe(specialists, generals) | ({"random_weights": random} if random else {})
     everything = [
         result for by_task in probes.values() for by_layer in by_task.values() for result in by_layer.values()
     ]
@@ -66,7 +68,9 @@ def generality_table(
         for task, by_layer in by_task.items():
             by_layer = dict(sorted(by_layer.items()))
             for layer, scored in {**by_layer, SELECTED: select_layer(by_layer)}.items():
-                estimates = {probe: _evaluate(scored, draws), **_controls(scored, draws)}
+                estimates = {probe: _evaluate(scored, draws)}
+                if probe == "specialist":
+                    estimates |= _controls(scored, draws)
                 for name, by_metric in estimates.items():
                     aurocs.setdefault((name, layer), {})[task] = by_metric["auroc"]
                     rows += [

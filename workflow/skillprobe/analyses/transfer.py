@@ -167,8 +167,10 @@ class _Matrix:
         """Half-widths [T, T] of intervals that hold for all cells at once: the standard error times the
         quantile of the largest studentised deviation of a draw."""
         seeds = self.by_seed.var(axis=0, ddof=1) if len(self.by_seed) > 1 else 0.0
-        error = np.sqrt(np.nanvar(self.drawn, axis=0, ddof=1))
-        usable = np.isfinite(error) & (error > 0)
+        error = np.full(self.value.shape, np.nan)
+        known = np.isfinite(self.drawn).sum(axis=0) > 1
+        error[known] = np.sqrt(np.nanvar(self.drawn[:, known], axis=0, ddof=1))
+        usable = error > 0
         if not usable.any():
             return np.where(np.isfinite(error), 0.0, np.nan)
         deviation = np.abs(self.drawn - self.value)[:, usable] / error[usable]

@@ -104,13 +104,14 @@ def test_rules_that_load_a_model_ask_for_what_its_entry_says(tmp_path):
     entry = "- gpu: 1\n    mem_mb: 24000\n    runtime: 90\n    name: toy-llama"
     path.write_text(path.read_text().replace("- name: toy-llama", entry))
     jobs = workdir.listed()
-    loading = [job for job in jobs if job["rule"] in ("generate_responses", "extract_activations")]
+    rules = ("generate_responses", "extract_activations", "extract_random_activations")
+    loading = [job for job in jobs if job["rule"] in rules]
     asked = [job["resources"] for job in loading if "toy-llama" in job["wildcards"]]
-    assert len(asked) == 6 and len(loading) == 18
+    assert len(asked) == 9 and len(loading) == 27
     assert all("gpu=1" in line and "mem_mb=24000" in line and "runtime=90" in line for line in asked)
     # Toy models on the CPU, and all that needs no language model, ask for none.
     others = [job["resources"] for job in jobs if job not in loading or "toy-llama" not in job["wildcards"]]
-    assert len(others) == len(jobs) - 6 and not any("gpu=1" in line for line in others)
+    assert len(others) == len(jobs) - 9 and not any("gpu=1" in line for line in others)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def select_layer(by_layer: Mapping[int, ProbeResult]) -> Scored:
     if any(not np.array_equal(first.ids, result.ids) for result in results[1:]):
         raise UserError("probes of different layers were trained on different rows; train them again")
     if first.status:
-        return Scored(**{name.name: getattr(first, name.name) for name in fields(Scored)})
+        return Scored(**{each.name: getattr(first, each.name) for each in fields(Scored)})
     best = np.argmax([result.inner_auroc for result in results], axis=0)
 
     def pick(name: str) -> np.ndarray:

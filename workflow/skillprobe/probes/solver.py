@@ -78,7 +78,7 @@ class Rows:
             kept = squares > NO_AXIS * squares[-1]
             self._back = vectors[:, kept]
             self.coordinates = np.concatenate([self._rows(here) @ self._back for here in rows])
-        # Sum of squares of each axis: the diagonal of every Hessian, but for a factor.
+        # Sum of squares along each axis: nearly the diagonal of every Hessian, but for a factor.
         self.spectrum = squares[kept]
 
     def _features(self, which: slice) -> np.ndarray:
@@ -114,13 +114,15 @@ class Rows:
         sets of one class, or without any variance, give the constant score 0 and are marked degenerate.
         """
         n, d = self.x.shape
-        train = train.astype(float)
         m, k = train.shape[1], len(penalties)
-        labels = np.broadcast_to(labels.reshape(n, -1), (n, m)).astype(float)
-        design = _Design(self.coordinates, self.spectrum, train, confounds)
+        # Rows that no training set holds take part in the scores alone.
+        used = train.any(axis=1)
+        labels = np.broadcast_to(labels.reshape(n, -1), (n, m))[used].astype(float)
+        held = None if confounds is None else confounds[used]
+        design = _Design(self.coordinates[used], self.spectrum / n, train[used].astype(float), held)
         count = train.sum(axis=0)
         variance, reference = design.variance()
-        ones = (labels * train).sum(axis=0)
+        ones = (labels * design.train).sum(axis=0)
         degenerate = (variance <= NO_VARIANCE * reference) | (ones == 0) | (ones == count)
 
         coefficients = np.zeros((k, self.coordinates.shape[1], m))
@@ -131,8 +133,11 @@ class Rows:
             path = _Path(design, labels, variance / (count * d), usable)
             for p, penalty in enumerate(penalties):
                 path.solve(penalty)
-                coefficients[p][:, usable] = path.coefficients
-                intercepts[p, usable], decision[p][:, usable] = path.intercepts, path.decision
+                coefficients[p][:, usable], intercepts[p, usable] = path.coefficients, path.intercepts
+                scores = self.coordinates @ path.coefficients + path.intercepts
+                if confounds is not None:
+                    scores -= confounds @ design.explained(path.coefficients, usable)
+                decision[p][:, usable] = scores
         return Fit(self, design, decision, coefficients, intercepts, degenerate)
 
 
@@ -169,7 +174,8 @@ class Fit:
 class _Design:
     """Products with the rows [n, r] of each training set, confounds taken out.
 
-    train: [n, m] in {0, 1}. Columns of the arguments belong to the training sets `which`.
+    spectrum: [r], mean square of each coordinate; train: [n, m] in {0, 1}. Columns of the arguments belong to
+    the training sets `which`.
     """
 
     def __init__(self, x, spectrum, train, confounds):
@@ -306,7 +312,7 @@ def _conjugate_gradients(design, which, curvature, ridge, right, tolerance):
     Preconditioned by the diagonal that it would have if each training set had the spectrum of all rows.
     """
     total = curvature.sum(axis=0)
-    diagonal = ridge + np.outer(design.spectrum, total / len(design.x))
+    diagonal = ridge + np.outer(design.spectrum, total)
     solution, residual = np.zeros_like(right), right.copy()
     scaled = residual / diagonal
     direction, size = scaled.copy(), _dot(residual, scaled)

@@ -62,6 +62,13 @@ STYLE = {
 }
 # Chance is white, and colour-blind readers can tell the ends apart.
 TRANSFER_COLOURS = matplotlib.colormaps["RdBu_r"]
+# What the names of a control's probes begin with, its words in the legend, its mark.
+CONTROLS = (
+    ("residualised", "specialist without length and phrasing", "d"),
+    ("shuffled", "specialist on shuffled labels", "|"),
+    ("random_weights", "specialist of a random-weight twin", "1"),
+    ("surface_", "best of length, phrasing, words", "+"),
+)
 # So that tasks of one category, which share its colour, can be told apart.
 DASHES = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (6, 1.2, 1, 1.2)))
 MARKERS = ("o", "s", "^", "D", "v")
@@ -192,14 +199,6 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
     return Figure(page.canvas, _shown(rows, settings, columns), columns, settings["figures"]["dpi"])
 
 
-CONTROLS = (
-    ("residualised", "specialist without length and phrasing", "d"),
-    ("shuffled", "specialist on shuffled labels", "|"),
-    ("random_weights", "specialist of a random-weight twin", "1"),
-    ("surface_", "best of length, phrasing, words", "+"),
-)
-
-
 def _controls(axes: Axes, rows: Sequence[Mapping], y: float) -> None:
     """The specialist's controls on one line, small and grey; of the surface baselines, the best."""
     for prefix, _, mark in CONTROLS:
@@ -214,8 +213,8 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
 
     rows: tables/generality.csv; emergence: tables/layers.csv; settings: as for `compliance`.
     """
-    columns = ("model", "task", "category", "layer", "depth", "estimate", "lower95", "upper95", "n", "status")
-    columns = (*columns[:3], "probe", *columns[3:])
+    columns = ("model", "task", "category", "probe", "layer", "depth")
+    columns += ("estimate", "lower95", "upper95", "n", "status")
     rows = [
         r
         for r in rows

@@ -13,6 +13,8 @@ from skillprobe.errors import UserError
 
 CALIBRATION = -1
 CLASS_NAMES = ("violated", "satisfied")
+# A task has a signal if the lower 99 % bound of its AUROC is above this.
+SIGNAL = 0.55
 
 
 def keyed_hash(key: str, text: str) -> int:
@@ -194,6 +196,20 @@ def auroc_draws(
     return np.divide(concordant, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
+def auroc_lines(
+    scores: np.ndarray, labels: np.ndarray, bases: np.ndarray, folds: np.ndarray, draws: Draws
+) -> tuple[np.ndarray, np.ndarray]:
+    """AUROC of each line (a fold seed, or a shuffle), [lines], and its bootstrap draws, [lines, n_draws].
+
+    scores: [lines, n]; labels and folds: the same or [n], for all lines; bases: [n].
+    """
+    labels, folds = np.broadcast_to(labels, scores.shape), np.broadcast_to(folds, scores.shape)
+    lines = list(zip(scores, labels, folds, strict=True))
+    values = [auroc(score, label, fold).value for score, label, fold in lines]
+    drawn = [auroc_draws(score, label, bases, fold, draws) for score, label, fold in lines]
+    return np.array(values), np.array(drawn)
+
+
 METRICS = ("balanced_accuracy", "accuracy", "log_loss", "base_rate")
 
 
@@ -264,3 +280,20 @@ def interval(
         lower, upper = estimate - half_width, estimate + half_width
     lower, upper = np.clip([min(lower, estimate), max(upper, estimate)], *bounds)
     return Interval(estimate, float(lower), float(upper), level, dropped)
+
+
+def both_intervals(
+    by_seed: Sequence[float] | np.ndarray | None,
+    draws: np.ndarray | None = None,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> dict[str, float]:
+    """Cells of a table: "estimate" and the bounds of its 95 and 99 % intervals, as `interval` gives them; all
+    NaN for None."""
+    found = {"estimate": float("nan")}
+    for level in (95, 99):
+        lower = upper = float("nan")
+        if by_seed is not None:
+            result = interval(by_seed, draws, level / 100, bounds)
+            found["estimate"], lower, upper = result.estimate, result.lower, result.upper
+        found |= {f"lower{level}": lower, f"upper{level}": upper}
+    return found

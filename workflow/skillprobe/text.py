@@ -16,7 +16,8 @@ CHARACTER_UNITS = ("codepoint", "grapheme")
 _PLAIN_WORD = re.compile(r"\w+")
 _APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}\N{FULLWIDTH APOSTROPHE}"
 _HYPHENS = "\\-\N{HYPHEN}\N{NON-BREAKING HYPHEN}"
-_JOINT = re.compile(rf"(?<=\w)(?:[{_APOSTROPHES}{_HYPHENS}](?=\w)|(?<=\d)\.(?=\d))")
+_JOINT = rf"(?:[{_APOSTROPHES}{_HYPHENS}](?=\w)|(?<=\d)\.(?=\d))"
+_INNER_JOINT = re.compile(rf"(?<=\w){_JOINT}")
 # Invisible characters inside a word: soft hyphen, and the (non-)joiners that Persian and Indic scripts need.
 _INVISIBLE = "\N{SOFT HYPHEN}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
@@ -38,7 +39,7 @@ def count_words(text: str, rule: str | None = None) -> int:
     if marks := _marks(text):
         text = re.sub(f"[{marks}]+", "", text)
     # Words = runs - joints between two runs: unlike one pattern with a repeated group, this needs no memory.
-    return len(_PLAIN_WORD.findall(text)) - len(_JOINT.findall(text))
+    return len(_PLAIN_WORD.findall(text)) - len(_INNER_JOINT.findall(text))
 
 
 def words(text: str) -> list[str]:
@@ -46,8 +47,7 @@ def words(text: str) -> list[str]:
     folded = Folded(text).folded
     inner = _inner(_marks(folded))
     # Possessive: a run never has to be given back, so long texts cost no memory.
-    joint = rf"(?:[{_APOSTROPHES}{_HYPHENS}](?=\w)|(?<=\d)\.(?=\d))"
-    return re.findall(rf"\w{inner}*+(?:{joint}{inner}*+)*+", folded)
+    return re.findall(rf"\w{inner}*+(?:{_JOINT}{inner}*+)*+", folded)
 
 
 def count_characters(text: str, unit: str = "codepoint") -> int:

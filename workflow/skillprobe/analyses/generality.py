@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,8 +15,9 @@ from skillprobe.stats import (
     Draws,
     auroc,
     auroc_draws,
+    auroc_lines,
+    both_intervals,
     draw_tested,
-    interval,
     threshold_metrics,
 )
 
@@ -131,26 +132,33 @@ def select_layer(by_layer: Mapping[int, ProbeResult]) -> Scored:
     best = np.argmax([result.inner_auroc for result in results], axis=0)
 
     def pick(name: str) -> np.ndarray:
-        """Test rows of each fold, from the layer that is best for it; shuffles are of the first fold seed."""
-        picked = getattr(first, name).copy()
-        for s, f in np.ndindex(best.shape if name != "shuffled_scores" else best[:1].shape):
-            test = first.folds[s] == f
-            source = getattr(results[best[s, f]], name)
-            if len(picked):
-                where = (s, test) if name != "shuffled_scores" else (slice(None), test)
-                picked[where] = source[where]
-        return picked
+        return pick_layers(best, first.folds, [getattr(result, name) for result in results])
 
+    # Shuffles are of the first fold seed.
+    shuffled = [result.shuffled_scores[:, None] for result in results]
     return Scored(
         first.labels,
         first.bases,
         first.folds,
         pick("scores"),
         pick("residualised_scores"),
-        pick("shuffled_scores"),
+        pick_layers(best[:1], first.folds, shuffled)[:, 0],
         first.shuffled_labels,
         first.status,
     )
+
+
+def pick_layers(best: np.ndarray, folds: np.ndarray, by_layer: Sequence[np.ndarray]) -> np.ndarray:
+    """Scores whose test rows of each fold are of the layer that is best for it.
+
+    best: [S, K], which of `by_layer`; folds: [S, n]; by_layer: [..., S, n] each, or without any scores.
+    """
+    picked = by_layer[0].copy()
+    if picked.size:
+        for s, f in np.ndindex(best.shape):
+            test = folds[s] == f
+            picked[..., s, test] = by_layer[best[s, f]][..., s, test]
+    return picked
 
 
 @dataclass(frozen=True)
@@ -208,26 +216,17 @@ def _controls(scored: ProbeResult | Scored, draws: Draws) -> dict[str, dict[str,
     used = scored.folds[0] != CALIBRATION
     bases, folds = scored.bases[used], scored.folds[:, used]
 
-    def estimate(scores, labels, folds):
-        """Of each line: [lines] values and [lines, n_draws]."""
-        values = [auroc(*line).value for line in zip(scores, labels, folds, strict=True)]
-        drawn = [
-            auroc_draws(score, label, bases, fold, draws)
-            for score, label, fold in zip(scores, labels, folds, strict=True)
-        ]
-        return np.array(values), np.mean(drawn, axis=0)
-
     about = (frozenset(bases.tolist()), int(used.sum()), float(scored.labels[used].mean()))
     found = {}
     if len(scored.residualised_scores):
-        labels = np.broadcast_to(scored.labels[used], folds.shape)
-        by_seed, drawn = estimate(scored.residualised_scores[:, used], labels, folds)
-        found["residualised"] = {"auroc": _Estimate(by_seed, drawn, *about)}
+        scores = scored.residualised_scores[:, used]
+        by_seed, drawn = auroc_lines(scores, scored.labels[used], bases, folds, draws)
+        found["residualised"] = {"auroc": _Estimate(by_seed, drawn.mean(axis=0), *about)}
     if len(scored.shuffled_scores):
-        lines = np.broadcast_to(folds[0], (len(scored.shuffled_scores), len(bases)))
-        each, drawn = estimate(scored.shuffled_scores[:, used], scored.shuffled_labels[:, used], lines)
+        scores, labels = scored.shuffled_scores[:, used], scored.shuffled_labels[:, used]
+        each, drawn = auroc_lines(scores, labels, bases, folds[0], draws)
         # One value: how shuffles differ is no variance of their mean over fold seeds.
-        found["shuffled"] = {"auroc": _Estimate(each.mean(keepdims=True), drawn, *about)}
+        found["shuffled"] = {"auroc": _Estimate(each.mean(keepdims=True), drawn.mean(axis=0), *about)}
     return found
 
 
@@ -266,15 +265,9 @@ def _row(model, task, categories, layer, probe, metric, estimate: _Estimate) -> 
         "layer": layer,
         "probe": probe,
         "metric": metric,
-        "estimate": float("nan"),
     }
     bounds = _BOUNDS.get("difference" if "minus" in probe else metric, (0.0, 1.0))
-    for level in (95, 99):
-        lower = upper = float("nan")
-        if not estimate.insufficient:
-            result = interval(estimate.by_seed, estimate.draws, level / 100, bounds)
-            row["estimate"], lower, upper = result.estimate, result.lower, result.upper
-        row |= {f"lower{level}": lower, f"upper{level}": upper}
+    row |= both_intervals(None if estimate.insufficient else estimate.by_seed, estimate.draws, bounds)
     return row | {
         "n": estimate.n,
         "n_bases": len(estimate.bases),

@@ -10,7 +10,7 @@ import numpy as np
 from skillprobe.analyses.generality import Scored, select_layer
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult
-from skillprobe.stats import Draws, auroc, auroc_draws, draw_tested, interval
+from skillprobe.stats import SIGNAL, Draws, auroc_lines, both_intervals, draw_tested, interval
 
 ALL = "all"
 CATEGORY_RANKS = {"structural": 1, "lexical": 2, "semantic": 3, "stylistic": 3}
@@ -30,7 +30,7 @@ def layers_table(
     n_draws: int = 2000,
     seed: int = 0,
     study_bases: Iterable[str] | None = None,
-    signal: float = 0.55,
+    signal: float = SIGNAL,
     share: float = 0.95,
 ) -> list[dict]:
     """Rows with COLUMNS: quantity "emergence" of every task and "tau" of task "all" (ESTIMANDS, Layers).
@@ -116,10 +116,7 @@ def _check(model, specialists, categories, num_layers) -> None:
 
 def _auroc_of(scored: ProbeResult | Scored, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
     """AUROC of each fold seed, [S], and of its draws, [S, n_draws]."""
-    pairs = list(zip(scored.scores, scored.folds, strict=True))
-    values = [auroc(scores, scored.labels, folds).value for scores, folds in pairs]
-    drawn = [auroc_draws(scores, scored.labels, scored.bases, folds, draws) for scores, folds in pairs]
-    return np.array(values), np.array(drawn)
+    return auroc_lines(scored.scores, scored.labels, scored.bases, scored.folds, draws)
 
 
 def _emergence_of(
@@ -173,13 +170,9 @@ def _row(model, task, category, quantity, estimate: _Estimate, n_tasks: int) -> 
         "task": task,
         "category": category,
         "quantity": quantity,
-        "estimate": float("nan"),
     }
-    for level in (95, 99):
-        lower = upper = float("nan")
-        if not estimate.status:
-            drawn = estimate.draws.mean(axis=0)
-            result = interval(estimate.by_seed, drawn, level / 100, _BOUNDS[quantity])
-            row["estimate"], lower, upper = result.estimate, result.lower, result.upper
-        row |= {f"lower{level}": lower, f"upper{level}": upper}
+    if estimate.status:
+        row |= both_intervals(None)
+    else:
+        row |= both_intervals(estimate.by_seed, estimate.draws.mean(axis=0), _BOUNDS[quantity])
     return row | {"n_tasks": n_tasks, "status": estimate.status}

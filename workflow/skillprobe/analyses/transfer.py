@@ -9,10 +9,11 @@ from math import comb
 
 import numpy as np
 
+from skillprobe.analyses.generality import pick_layers
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult
 from skillprobe.probes.transfer import Crossed
-from skillprobe.stats import CALIBRATION, Draws, auroc, auroc_draws, draw_tested, interval
+from skillprobe.stats import CALIBRATION, SIGNAL, Draws, auroc_lines, both_intervals, draw_tested, interval
 
 SELECTED = "selected"
 # The paper's own grouping (study.md); a task that it doesn't know is a group by itself.
@@ -45,7 +46,7 @@ def transfer_tables(
     n_draws: int = 2000,
     seed: int = 0,
     study_bases: Iterable[str] | None = None,
-    signal: float = 0.55,
+    signal: float = SIGNAL,
 ) -> tuple[list[dict], list[dict]]:
     """Rows with CELL_COLUMNS, one a layer, source and target, and rows with SUMMARY_COLUMNS.
 
@@ -93,18 +94,19 @@ def _selected(
     """As `_scores`, each outer fold at the layer that is best for it."""
     layers = sorted(crossed)
     usable = [by_layer for by_layer in specialists.values() if not by_layer[layers[0]].status]
-    scores = {target: each.scores.copy() for target, each in crossed[layers[0]].items()}
     if not usable:
-        return scores
+        return _scores(crossed[layers[0]])
     # [layer, S, K]
     inner = np.mean([[by_layer[layer].inner_auroc for layer in layers] for by_layer in usable], axis=0)
     best = inner.argmax(axis=0)
-    for target, chosen in scores.items():
-        folds = specialists[target][layers[0]].folds
-        for s, f in np.ndindex(best.shape):
-            test = folds[s] == f
-            chosen[:, s, test] = crossed[layers[best[s, f]]][target].scores[:, s, test]
-    return scores
+    return {
+        target: pick_layers(
+            best,
+            specialists[target][layers[0]].folds,
+            [crossed[layer][target].scores for layer in layers],
+        )
+        for target in crossed[layers[0]]
+    }
 
 
 @dataclass(frozen=True)
@@ -136,11 +138,8 @@ class _Matrix:
             for i, source in enumerate(tasks):
                 if results[source].status:
                     continue
-                lines = list(zip(scores[target][i][:, used], folds, strict=True))
-                by_seed[:, i, j] = [auroc(score, labels, fold).value for score, fold in lines]
-                drawn[:, i, j] = np.mean(
-                    [auroc_draws(score, labels, bases, fold, draws) for score, fold in lines], axis=0
-                )
+                values, lines = auroc_lines(scores[target][i][:, used], labels, bases, folds, draws)
+                by_seed[:, i, j], drawn[:, i, j] = values, lines.mean(axis=0)
         return cls(tasks, by_seed, drawn, n, n_bases, [results[task].status for task in tasks])
 
     @property
@@ -187,9 +186,9 @@ class _Matrix:
         for (i, source), (j, target) in (
             (a, b) for a in enumerate(self.tasks) for b in enumerate(self.tasks)
         ):
-            estimate = _numbers(self.by_seed[:, i, j], self.drawn[:, i, j], (0, 1))
+            estimate = both_intervals(self.by_seed[:, i, j], self.drawn[:, i, j], (0, 1))
             value = estimate["estimate"]
-            ratio = _numbers(ratio_seed[:, i, j], ratio_drawn[:, i, j], defined=bool(has_signal[j]))
+            ratio = both_intervals(ratio_seed[:, i, j] if has_signal[j] else None, ratio_drawn[:, i, j])
             yield {
                 "source": source,
                 "target": target,
@@ -205,20 +204,6 @@ class _Matrix:
             }
 
 
-def _numbers(by_seed, drawn, bounds=(-np.inf, np.inf), defined: bool = True) -> dict:
-    """Estimate and BOUNDS; NaN where not `defined`."""
-    if not defined:
-        return dict.fromkeys(("estimate", *BOUNDS), float("nan"))
-    both = [interval(by_seed, drawn, level, bounds) for level in (0.95, 0.99)]
-    return {
-        "estimate": both[0].estimate,
-        "lower95": both[0].lower,
-        "upper95": both[0].upper,
-        "lower99": both[1].lower,
-        "upper99": both[1].upper,
-    }
-
-
 def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, str]) -> Iterator[dict]:
     n_tasks, n_signal = len(matrix.tasks), int(has_signal.sum())
     enough = 3 * n_signal >= 2 * n_tasks
@@ -231,10 +216,10 @@ def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, s
         yield {
             "quantity": quantity,
             "grouping": "",
-            **_numbers(
-                by_seed[:, cells].mean(axis=1) if cells.any() else [],
-                drawn[:, cells].mean(axis=1) if cells.any() else np.zeros(0),
-                defined=bool(cells.any()),
+            **(
+                both_intervals(by_seed[:, cells].mean(axis=1), drawn[:, cells].mean(axis=1))
+                if cells.any()
+                else both_intervals(None)
             ),
             "p": float("nan"),
             "n_permutations": 0,
@@ -255,10 +240,10 @@ def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, s
         if testable:
             kept = np.ix_(has_signal, has_signal)
             alike = [(m + np.swapaxes(m, -1, -2))[(..., *kept)] / 2 for m in (by_seed, drawn)]
-            row |= _numbers(*(block_statistic(each, groups) for each in alike))
+            row |= both_intervals(*(block_statistic(each, groups) for each in alike))
             row["p"], row["n_permutations"] = permutation_p(alike[0].mean(axis=0), groups)
         else:
-            row |= _numbers([], np.zeros(0), defined=False)
+            row |= both_intervals(None)
         missing = "insufficient: the tasks with a signal form no groups to compare"
         yield row | {"n_tasks": n_signal, "status": status or ("" if testable else missing)}
 

@@ -1,5 +1,6 @@
 # skillprobe: how does a language model follow instructions?
-# prompts -> responses -> labels -> activations -> probes -> generality, transfer, layers -> figures -> report
+# prompts -> responses -> labels -> activations -> probes -> generality, transfer, layers
+#   -> findings -> figures -> report
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -18,16 +19,19 @@ include: "workflow/rules/generality.smk"
 include: "workflow/rules/transfer.smk"
 include: "workflow/rules/layers.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/findings.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/toy.smk"
 include: "workflow/rules/plan.smk"
+include: "workflow/rules/calibration.smk"
 
 
 rule all:
     default_target: True
     input:
         rules.transfer.input,
+        rules.write_findings.output,
         rules.figures.input,
         rules.report_pages.input,
 

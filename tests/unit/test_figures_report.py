@@ -4,12 +4,13 @@ import csv
 from html.parser import HTMLParser
 
 import pytest
-from skillprobe import figures, report
+from skillprobe import figures, findings, report
 from skillprobe.tables import read_csv, write_csv
 from skillprobe.tasks import CATEGORIES
 
 NAN = float("nan")
 FEW = "insufficient: 12 violated responses from 6 bases to train on; probes need 20 from 10 of each class"
+THRESHOLDS = {"signal": 0.55, "margin": 0.02, "weak_ratio": 0.5, "cluster_p": 0.01}
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 
 
@@ -185,46 +186,6 @@ def test_a_category_has_one_colour_whatever_the_tasks():
     assert one["stylistic"] == figures._colours(together, make_settings(["a"], list("pqrx")))["stylistic"]
 
 
-# --- the verdict
-
-
-@pytest.mark.parametrize(
-    "difference, half, word",
-    [
-        (0.05, 0.02, "supported"),
-        (0.04, 0.02, "inconclusive"),  # the lower end is 0.02, not above it
-        (0.03, 0.02, "inconclusive"),
-        (0.0, 0.02, "inconclusive"),
-        (0.0, 0.01, "contradicted"),
-        (-0.1, 0.02, "contradicted"),
-    ],
-)
-def test_verdict(difference, half, word):
-    rows = generality_rows(["a"], ["p", "q", "r"], difference=difference, half=half)
-    assert report.generality_verdict(rows, "a", ["p", "q", "r"]).word == word
-
-
-@pytest.mark.parametrize("missing, word", [(["p"], "supported"), (["p", "q"], "insufficient")])
-def test_verdict_needs_two_thirds_of_the_tasks(missing, word):
-    verdict = report.generality_verdict(
-        generality_rows(["a"], ["p", "q", "r"], insufficient=missing), "a", ["p", "q", "r"]
-    )
-    assert verdict.word == word
-    assert verdict.with_signal == tuple(task for task in "pqr" if task not in missing)
-
-
-def test_verdict_needs_specialists_with_signal():
-    rows = generality_rows(["a"], ["p", "q", "r"])
-    for row in rows:
-        if row["probe"] == "specialist" and row["task"] in ("p", "q"):
-            row["lower99"] = 0.55
-    assert report.generality_verdict(rows, "a", ["p", "q", "r"]).word == "insufficient"
-
-
-def test_no_rows_are_insufficient():
-    assert report.generality_verdict([], "a", ["p"]) == report.Verdict("insufficient", None, ())
-
-
 # --- pages
 
 NASTY = [
@@ -297,7 +258,7 @@ def test_names_are_escaped():
     config = small_config() | {"study": "<i>s</i>"}
     config["models"] = [{"name": "<b>m"}]
     rows = generality_rows(["<b>m"], config["tasks"])
-    text = parse(report.overview_page(compliance_rows(["<b>m"], config["tasks"]), rows, config)).text
+    text = parse(overview(compliance_rows(["<b>m"], config["tasks"]), rows, config)).text
     assert "<i>s</i>" in text and "<b>m" in text
 
 
@@ -324,7 +285,15 @@ def small_config():
         "tasks": ["word_count", "topic", "toxicity"],
         "prompts": {"bases": 90},
         "probes": {"position": "eos"},
+        "claims": THRESHOLDS,
     }
+
+
+def overview(compliance, generality, config):
+    tables = {"generality": generality, "transfer_summary": [], "layers": []}
+    models = [entry["name"] for entry in config["models"]]
+    found = findings.judge(tables, models, config["tasks"], config["claims"])
+    return report.overview_page(compliance, generality, found, config)
 
 
 def test_overview_has_the_numbers():
@@ -332,18 +301,22 @@ def test_overview_has_the_numbers():
     rows = generality_rows(["a"], config["tasks"], insufficient=["topic"], difference=0.123)
     rows += generality_rows(["b"], config["tasks"], insufficient=["topic", "toxicity"])
     compliance = compliance_rows(["a", "b"], config["tasks"])
-    page = report.overview_page(compliance, rows, config)
+    page = overview(compliance, rows, config)
     text = " ".join(parse(page).text.split())
     assert "0.123 [0.103, 0.143]" in text and "2 of 3 tasks had enough data" in text
-    assert "supported for a; insufficient for b" in text
+    assert "A specialist probe is better than one general probe: supported for a; insufficient for b" in text
+    # A specialist of 0.80 [0.75, 0.85] with topic missing; 0.75 [0.70, 0.80] without the confounds.
+    assert "2 of them a clear signal (2 without what the confounds predict)" in text
+    assert "supported if its lower bound is above 0.02" in text
     assert "12 violated responses from 6 bases" in text
     assert "Seed 7" in text and '"study": "demo"' in text and "torch" in text
-    assert page == report.overview_page(compliance, rows, config)
+    assert page == overview(compliance, rows, config)
 
 
 def test_overview_of_nothing():
-    text = parse(report.overview_page([], [], small_config())).text
-    assert "insufficient" in text and "no whole answers" in text
+    text = parse(overview([], [], small_config())).text
+    assert "insufficient" in text and "no whole answers" in text and "there is no estimate" not in text
+    assert "0 of 3 tasks have a signal" in text
 
 
 def test_table_pages():

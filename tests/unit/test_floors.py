@@ -32,7 +32,8 @@ FLOORS = [
         "probes",
         "config",
     },
-    {"codefiles", "plan", "analyses", "toy"},
+    {"codefiles", "plan", "analyses", "toy", "planted"},
+    {"findings", "calibration"},
     {"figures", "report", "cli", "__main__", "__init__"},
 ]
 

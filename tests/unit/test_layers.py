@@ -45,7 +45,9 @@ def planted(strengths, labels=None, seed=0):
 
 def table(specialists, **kwargs):
     kwargs = {"n_draws": 400, **kwargs}
-    return layers.layers_table("toy", specialists, CATEGORIES, NUM_LAYERS, **kwargs)
+    return layers.layers_table(
+        "toy", specialists, CATEGORIES, NUM_LAYERS, **{"signal": 0.55, "share": 0.95} | kwargs
+    )
 
 
 def find(rows, task):
@@ -215,6 +217,8 @@ def test_refusals_say_what_is_wrong(stratified):
     with pytest.raises(UserError, match="no probes of model 'toy'"):
         table({})
     with pytest.raises(UserError, match="layers 0 to 4, but model 'toy' has layers 0 to 3"):
-        layers.layers_table("toy", stratified, CATEGORIES, 3)
+        layers.layers_table("toy", stratified, CATEGORIES, 3, signal=0.55, share=0.95)
     with pytest.raises(UserError, match="'json' is of category 'new'"):
-        layers.layers_table("toy", stratified, CATEGORIES | {"json": "new"}, NUM_LAYERS)
+        layers.layers_table(
+            "toy", stratified, CATEGORIES | {"json": "new"}, NUM_LAYERS, signal=0.55, share=0.95
+        )

@@ -42,7 +42,7 @@ def tables(directions, layer=3, **kwargs):
     x, ids, specialists = world(directions, **kwargs)
     crossed = {layer: cross_scores(x, ids, specialists)}
     by_layer = {task: {layer: result} for task, result in specialists.items()}
-    return transfer_tables("toy", by_layer, crossed, CATEGORIES, n_draws=400)
+    return transfer_tables("toy", by_layer, crossed, CATEGORIES, signal=0.55, n_draws=400)
 
 
 def find(rows, **wanted):
@@ -163,7 +163,7 @@ def test_selected_layer_is_common_to_all_tasks_and_nested():
     by_layer = {task: {0: bad[task], 1: good[task]} for task in TASKS}
     # Both layers have the labels of the good one: the same draws of a seeded generator.
     assert all((bad[task].labels == good[task].labels).all() for task in TASKS)
-    cells, _ = transfer_tables("toy", by_layer, crossed, CATEGORIES, n_draws=100)
+    cells, _ = transfer_tables("toy", by_layer, crossed, CATEGORIES, signal=0.55, n_draws=100)
     for source, target in (("topic", "topic"), ("topic", "toxicity")):
         chosen = find(cells, layer="selected", source=source, target=target)
         assert chosen["estimate"] == find(cells, layer=1, source=source, target=target)["estimate"]

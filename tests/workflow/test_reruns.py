@@ -15,6 +15,7 @@ COPY = "workflow/resources/models/toy-copy"
 FIGURES = {("plot_compliance", ""), ("plot_generality", ""), ("plot_layers", ""), ("plot_transfer", "")}
 PAGES = {("write_overview", ""), ("write_table_pages", "")}
 COMPLIANCE = {("summarise_compliance", ""), ("plot_compliance", "")} | PAGES
+FINDINGS = {("write_findings", "")}
 # It shows the whole config.
 OVERVIEW = {("write_overview", "")}
 
@@ -34,7 +35,7 @@ def comparisons(models=MODELS):
     names = ("generality", "transfer", "layers")
     compared = set().union(*(per(f"compare_{name}", models) for name in names))
     merged = {("merge_tables", f"analysis={name}") for name in (*names, "transfer_summary")}
-    return compared | merged | FIGURES - {("plot_compliance", "")} | PAGES
+    return compared | merged | FIGURES - {("plot_compliance", "")} | PAGES | FINDINGS
 
 
 def of_all_tasks(models=MODELS, layers=LAYERS):
@@ -149,6 +150,29 @@ def test_new_weights_in_a_models_folder_rerun_that_model(study):
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert study.planned() == from_responses(models=("toy-llama",))
+
+
+def test_a_threshold_decides_anew_from_the_same_tables(study):
+    change(study, claims__margin=0.03)
+    assert study.planned() == FINDINGS | OVERVIEW
+
+
+def test_what_counts_as_signal_is_compared_anew_where_it_counts(study):
+    change(study, claims__signal=0.6)
+    names = {"transfer", "transfer_summary", "layers"}
+    assert study.planned() == (
+        per("compare_transfer")
+        | per("compare_layers")
+        | {("merge_tables", f"analysis={name}") for name in names}
+        | {("plot_transfer", ""), ("plot_layers", "")}
+        | FINDINGS
+        | OVERVIEW
+    )
+
+
+def test_calibration_is_no_part_of_the_study(study):
+    change(study, calibration__seeds=1)
+    assert study.planned() == OVERVIEW
 
 
 def test_order_of_keys_and_comments_change_nothing(study):

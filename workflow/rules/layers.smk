@@ -19,6 +19,8 @@ rule compare_layers:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=layer_settings("seed", "tasks", "prompts", "statistics"),
+        settings=layer_settings(
+            "seed", "tasks", "prompts", "statistics", "claims.signal", "claims.emergence_share"
+        ),
     script:
         "../scripts/compare_layers.py"

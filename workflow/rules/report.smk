@@ -8,6 +8,7 @@ rule write_overview:
     input:
         compliance=rules.summarise_compliance.output.table,
         generality=merged("generality"),
+        findings=rules.write_findings.output.findings,
         code=code("write_overview"),
     output:
         page=report(

@@ -48,6 +48,6 @@ rule compare_transfer:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=layer_settings("seed", "tasks", "prompts", "statistics"),
+        settings=layer_settings("seed", "tasks", "prompts", "statistics", "claims.signal"),
     script:
         "../scripts/compare_transfer.py"

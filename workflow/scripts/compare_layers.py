@@ -18,5 +18,7 @@ rows = layers_table(
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
     study_bases=base_ids(settings["prompts"]),
+    signal=settings["claims.signal"],
+    share=settings["claims.emergence_share"],
 )
 tables.write_csv(snakemake.output.table, rows)

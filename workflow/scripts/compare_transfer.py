@@ -20,6 +20,7 @@ cells, summary = transfer_tables(
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
     study_bases=base_ids(settings["prompts"]),
+    signal=settings["claims.signal"],
 )
 tables.write_csv(snakemake.output.cells, cells)
 tables.write_csv(snakemake.output.summary, summary)

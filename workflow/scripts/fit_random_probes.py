@@ -4,23 +4,15 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from dataclasses import replace
-
 from skillprobe import probes
-from skillprobe.bases import base_ids
-from skillprobe.probes.rows import read_rows
+from skillprobe.probes.rows import fit_specialist, read_rows
 
-protocol = probes.Settings.from_config(settings["probes"], settings["seed"])
-results = {}
-for layer in settings["layers"]:
-    rows = read_rows(snakemake.input.shards, layer, settings["probes"]["position"])
-    results[str(layer)] = probes.specialist(
-        rows.x,
-        rows.y,
-        rows.bases,
-        replace(protocol, shuffles=0),
-        ids=rows.ids,
-        study_bases=base_ids(settings["prompts"]),
-        truncated_fraction=rows.truncated,
+# A control has no controls.
+settings["probes"] |= {"shuffles": 0, "confounds": []}
+results = {
+    str(layer): fit_specialist(
+        read_rows(snakemake.input.shards, layer, settings["probes"]["position"]), settings
     )
+    for layer in settings["layers"]
+}
 probes.save(snakemake.output.probes, results)

@@ -8,4 +8,5 @@ from skillprobe import report, store, tables
 
 compliance = tables.read_csv(snakemake.input.compliance)
 generality = tables.read_csv(snakemake.input.generality)
-store.write_text(snakemake.output.page, report.overview_page(compliance, generality, settings))
+findings = store.read_json(snakemake.input.findings)
+store.write_text(snakemake.output.page, report.overview_page(compliance, generality, findings, settings))

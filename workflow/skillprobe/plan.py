@@ -64,6 +64,7 @@ def jobs(config: Mapping) -> dict[str, int]:
         "compare_transfer": models,
         "compare_layers": models,
         "merge_tables": 4,
+        "write_findings": 1,
         "plot_compliance": 1,
         "plot_generality": 1,
         "plot_layers": 1,

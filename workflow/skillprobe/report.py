@@ -12,20 +12,20 @@ import math
 import platform
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from importlib import metadata
 from statistics import fmean
 
-# The primary variant of ESTIMANDS: all data, centred within task.
-GENERAL = "general_centred"
-DIFFERENCE = f"specialist_minus_{GENERAL}"
-SELECTED = "selected"
-MEAN = "mean"
-
-# ESTIMANDS, "Generality" and "Sufficient".
-MARGIN = 0.02
-SIGNAL = 0.55
+from skillprobe.findings import (
+    CLAIMS,
+    DIFFERENCE,
+    GENERAL,
+    MEAN,
+    SELECTED,
+    gate,
+    has_estimate,
+    tasks_with_signal,
+)
 
 LIBRARIES = ("h5py", "matplotlib", "numpy", "scikit-learn", "seaborn", "snakemake", "torch", "transformers")
 PROBES = {
@@ -45,75 +45,37 @@ PROBES = {
 LONGEST = 1500
 
 
-# --- what the rule of ESTIMANDS says
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The generality claim for one model.
-
-    word: supported, contradicted, inconclusive or insufficient; difference: the table's row of the mean
-    paired difference specialist − general, or None; with_signal: tasks that are sufficient with a specialist
-    above SIGNAL (lower bound, 99 %).
-    """
-
-    word: str
-    difference: Mapping | None
-    with_signal: tuple[str, ...]
-
-
-def generality_verdict(rows: Sequence[Mapping], model: str, tasks: Sequence[str]) -> Verdict:
-    """Is a specialist better than the general probe? rows: tables/generality.csv; decided at 99 %."""
-    found = _aurocs(rows, model)
-    with_signal = tuple(
-        task
-        for task in tasks
-        if _has_estimate(row := found.get((task, "specialist"))) and row["lower99"] > SIGNAL
-    )
-    difference = found.get((MEAN, DIFFERENCE))
-    if not _has_estimate(difference):
-        return Verdict("insufficient", None, with_signal)
-    if 3 * len(with_signal) < 2 * len(tasks):
-        word = "insufficient"
-    elif difference["lower99"] > MARGIN:
-        word = "supported"
-    elif difference["upper99"] < MARGIN:
-        word = "contradicted"
-    else:
-        word = "inconclusive"
-    return Verdict(word, difference, with_signal)
-
-
 # --- pages
 
-_MEANING = {
-    "supported": "specialists are better than one general probe",
-    "contradicted": "one general probe is as good as the specialists",
-    "inconclusive": "the interval allows for both",
-    "insufficient": "too little signal to say",
-}
 
-
-def overview_page(compliance: Sequence[Mapping], generality: Sequence[Mapping], config: Mapping) -> str:
-    """The study in the form of an abstract, from its tables and the completed config."""
+def overview_page(
+    compliance: Sequence[Mapping],
+    generality: Sequence[Mapping],
+    findings: Mapping[str, Mapping[str, Mapping]],
+    config: Mapping,
+) -> str:
+    """The study in the form of an abstract, from its tables, findings.json and the completed config."""
     models, tasks = [entry["name"] for entry in config["models"]], config["tasks"]
     answers = sum(row["n"] for row in compliance if _is_number(row["n"]))
-    verdicts = {model: generality_verdict(generality, model, tasks) for model in models}
     body = [
         f"""<p class="lead">In the study <b>{escape(config["study"])}</b>,
 {_count(len(models), "model")} answered {_count(config["prompts"]["bases"], "content request")} under
 {_count(len(tasks), "constraint")}, in {answers:,} whole answers. Each was checked for whether it satisfies
 its constraint, and linear probes read “satisfied” from the hidden states (position
 <code>{escape(config["probes"]["position"])}</code>). If following instructions left one universal signal, a
-general probe of all tasks would do as well as a specialist for each. {_summary(verdicts)}</p>""",
+general probe of all tasks would do as well as a specialist for each, and a probe of one task would serve the
+others. What the study claims, and what these models say to it:</p>""",
+        _verdicts(findings),
         "<h2>What was found</h2>",
-        *(_finding(model, verdicts[model], compliance, generality, tasks) for model in models),
+        *(
+            _finding(model, findings[model], compliance, generality, tasks, config["claims"])
+            for model in models
+        ),
         f"""<p class="small">AUROC: the chance that a satisfied answer scores above a violated one; 0.5 is no
-signal. Brackets: 99 % intervals over content requests. The rule, fixed beforehand: <b>supported</b> if the
-lower end of the mean difference is above {MARGIN}, <b>contradicted</b> if the upper end is below, else
-<b>inconclusive</b>; <b>insufficient</b> if fewer than two thirds of the tasks have enough data and a
-specialist above {SIGNAL} (lower end). The claim is that of
-<a href="https://arxiv.org/abs/2604.06015">arXiv 2604.06015</a>.</p>""",
+signal. Brackets: 99 % intervals over content requests. The claims are those of
+<a href="https://arxiv.org/abs/2604.06015">arXiv 2604.06015</a>; the rules that decide were fixed before any
+result was seen:</p>
+{_rules(findings[models[0]], config["claims"])}""",
         "<h2>Tasks left out</h2>",
         _left_out(generality, models, tasks),
         "<h2>Provenance</h2>",
@@ -191,7 +153,7 @@ specialist’s AUROC, paired. The table file has every layer and 99 % intervals 
         }
         cells = []
         for task in (*settings["tasks"], MEAN):
-            shown = [probe for probe in probes if _has_estimate(found.get((task, probe, "auroc")))]
+            shown = [probe for probe in probes if has_estimate(found.get((task, probe, "auroc")))]
             if not shown:
                 row = found.get((task, "specialist", "auroc"))
                 cells.append([_words(task), "no probe" if row is None else str(row["status"])])
@@ -276,33 +238,56 @@ def _visible_character(character: str) -> str:
 # --- parts of pages
 
 
-def _summary(verdicts: Mapping[str, Verdict]) -> str:
-    """The last sentence of the abstract."""
-    by_word: dict[str, list[str]] = {}
-    for model, verdict in verdicts.items():
-        by_word.setdefault(verdict.word, []).append(escape(model))
-    parts = [f"<b>{word}</b> for {_joined(names)}" for word, names in by_word.items()]
-    return f"The claim that specialists are better: {'; '.join(parts)}."
+def _verdicts(findings: Mapping[str, Mapping[str, Mapping]]) -> str:
+    """Each claim with the models by verdict."""
+    lines = []
+    for claim, meaning in CLAIMS.items():
+        by_verdict: dict[str, list[str]] = {}
+        for model, found in findings.items():
+            by_verdict.setdefault(found[claim]["verdict"], []).append(escape(model))
+        parts = [f"<b>{verdict}</b> for {_joined(names)}" for verdict, names in by_verdict.items()]
+        lines.append(f"<li>{_sentence(meaning)}: {'; '.join(parts)}.</li>")
+    return f"<ul class=lead>{''.join(lines)}</ul>"
 
 
-def _finding(model, verdict: Verdict, compliance, generality, tasks) -> str:
+def _finding(model, found: Mapping[str, Mapping], compliance, generality, tasks, thresholds) -> str:
     rates = [row["compliance"] for row in compliance if str(row["model"]) == model]
     rates = [rate for rate in rates if _is_number(rate)]
     obeys = "It has no whole answers."
     if rates:
         spread = f" (mean of tasks; {_percent(min(rates))} to {_percent(max(rates))})" if rates[1:] else ""
         obeys = f"It obeys in {_percent(fmean(rates))} of its answers{spread}."
-    found = _aurocs(generality, model)
-    sufficient = [task for task in tasks if _has_estimate(found.get((task, "specialist")))]
+    aurocs = _aurocs(generality, model)
+    sufficient = [task for task in tasks if has_estimate(aurocs.get((task, "specialist")))]
     probes = "There was nothing to compare."
-    if verdict.difference is not None:
-        special, general = (found.get((MEAN, probe)) for probe in ("specialist", GENERAL))
+    if has_estimate(aurocs.get((MEAN, DIFFERENCE))):
+        special, general = (aurocs.get((MEAN, probe)) for probe in ("specialist", GENERAL))
         probes = f"""Specialists reach a mean AUROC of {_with_interval(special, 99)}, the general probe
-{_with_interval(general, 99)}: a difference of <b>{_with_interval(verdict.difference, 99)}</b>."""
-    return f"""<section class="finding {verdict.word}"><h3>{escape(model)}
-<span class="badge">{verdict.word}</span> <span class="small">{_MEANING[verdict.word]}</span></h3>
+{_with_interval(general, 99)}."""
+    signal = found["generality"]["tasks_with_signal"]
+    kept = tasks_with_signal(generality, model, thresholds["signal"], "residualised")
+    confounds = f" ({len(kept)} without what the confounds predict)" if kept or signal else ""
+    rows = []
+    for claim, finding in found.items():
+        interval = finding["interval"] or (None, None)
+        estimate = {"estimate": finding["estimate"], "lower99": interval[0], "upper99": interval[1]}
+        rows.append([_sentence(CLAIMS[claim]), finding["verdict"], _with_interval(estimate, 99)])
+        rows[-1].append(finding["reason"])
+    table = _table(("claim", "verdict", "estimate", "why insufficient"), rows, words=4)
+    word = found["generality"]["verdict"]
+    return f"""<section class="finding {word}"><h3>{escape(model)}</h3>
 <p>{obeys} {probes} {len(sufficient)} of {_count(len(tasks), "task")} had enough data,
-{len(verdict.with_signal)} of them a clear signal.</p></section>"""
+{len(signal)} of them a clear signal{confounds}.</p>
+{table}</section>"""
+
+
+def _rules(found: Mapping[str, Mapping], thresholds: Mapping) -> str:
+    common = gate(thresholds)
+    lines = [
+        f"<li><b>{_sentence(CLAIMS[claim])}.</b> {escape(finding['rule'].removesuffix(common))}</li>"
+        for claim, finding in found.items()
+    ]
+    return f"<ul class=small>{''.join(lines)}<li>{escape(common)}</li></ul>"
 
 
 def _left_out(rows: Sequence[Mapping], models: Sequence[str], tasks: Sequence[str]) -> str:
@@ -311,7 +296,7 @@ def _left_out(rows: Sequence[Mapping], models: Sequence[str], tasks: Sequence[st
         found = _aurocs(rows, model)
         for task in tasks:
             row = found.get((task, "specialist"))
-            if not _has_estimate(row):
+            if not has_estimate(row):
                 reason = "no probe" if row is None else str(row["status"]).removeprefix("insufficient: ")
                 cells.append([model, _words(task), reason])
     return _table(("model", "task", "why"), cells, words=3) if cells else "<p>None.</p>"
@@ -440,16 +425,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _has_estimate(row: Mapping | None) -> bool:
-    return row is not None and _is_number(row["estimate"])
-
-
 def _number(value: object) -> str:
     return f"{value:.3f}".replace("-", "−") if _is_number(value) else ""
 
 
 def _with_interval(row: Mapping | None, level: int) -> str:
-    if not _has_estimate(row):
+    if not has_estimate(row):
         return ""
     return f"{_number(row['estimate'])} [{_number(row[f'lower{level}'])}, {_number(row[f'upper{level}'])}]"
 
@@ -464,6 +445,10 @@ def _count(number: int, noun: str) -> str:
 
 def _joined(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _words(task: str) -> str:

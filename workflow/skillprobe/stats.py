@@ -13,8 +13,6 @@ from skillprobe.errors import UserError
 
 CALIBRATION = -1
 CLASS_NAMES = ("violated", "satisfied")
-# A task has a signal if the lower 99 % bound of its AUROC is above this.
-SIGNAL = 0.55
 
 
 def keyed_hash(key: str, text: str) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from skillprobe.analyses.generality import Scored, select_layer
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult
-from skillprobe.stats import SIGNAL, Draws, auroc_lines, both_intervals, draw_tested, interval
+from skillprobe.stats import Draws, auroc_lines, both_intervals, draw_tested, interval
 
 ALL = "all"
 CATEGORY_RANKS = {"structural": 1, "lexical": 2, "semantic": 3, "stylistic": 3}
@@ -27,11 +27,11 @@ def layers_table(
     categories: Mapping[str, str],
     num_layers: int,
     *,
+    signal: float,
+    share: float,
     n_draws: int = 2000,
     seed: int = 0,
     study_bases: Iterable[str] | None = None,
-    signal: float = SIGNAL,
-    share: float = 0.95,
 ) -> list[dict]:
     """Rows with COLUMNS: quantity "emergence" of every task and "tau" of task "all" (ESTIMANDS, Layers).
 

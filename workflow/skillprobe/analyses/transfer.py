@@ -13,7 +13,7 @@ from skillprobe.analyses.generality import pick_layers
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult
 from skillprobe.probes.transfer import Crossed
-from skillprobe.stats import CALIBRATION, SIGNAL, Draws, auroc_lines, both_intervals, draw_tested, interval
+from skillprobe.stats import CALIBRATION, Draws, auroc_lines, both_intervals, draw_tested, interval
 
 SELECTED = "selected"
 # The paper's own grouping (study.md); a task that it doesn't know is a group by itself.
@@ -43,10 +43,10 @@ def transfer_tables(
     crossed: Mapping[int, Mapping[str, Crossed]],
     categories: Mapping[str, str],
     *,
+    signal: float,
     n_draws: int = 2000,
     seed: int = 0,
     study_bases: Iterable[str] | None = None,
-    signal: float = SIGNAL,
 ) -> tuple[list[dict], list[dict]]:
     """Rows with CELL_COLUMNS, one a layer, source and target, and rows with SUMMARY_COLUMNS.
 

@@ -1,10 +1,12 @@
 """The rows that a probe sees: constrained, untruncated responses, read from activation shards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from skillprobe.bases import base_ids
+from skillprobe.probes.protocol import VARIANTS, ProbeResult, Settings, general, specialist
 from skillprobe.shards import Shard
 
 
@@ -59,3 +61,33 @@ def read_tasks(paths: Sequence[str], tasks: Sequence[str], layer: int, position:
         task: read_rows(paths[i * n_shards : (i + 1) * n_shards], layer, position)
         for i, task in enumerate(tasks)
     }
+
+
+def fit_specialist(rows: ProbeRows, settings: Mapping) -> ProbeResult:
+    """`specialist` of these rows; settings: the config's "seed", "prompts" and "probes"."""
+    return specialist(
+        rows.x,
+        rows.y,
+        rows.bases,
+        Settings.from_config(settings["probes"], settings["seed"]),
+        ids=rows.ids,
+        study_bases=base_ids(settings["prompts"]),
+        truncated_fraction=rows.truncated,
+        confounds=rows.confounds(settings["probes"]["confounds"]),
+    )
+
+
+def fit_general(
+    rows: Mapping[str, ProbeRows], settings: Mapping, variants: Sequence[str] = VARIANTS
+) -> dict[str, dict[str, ProbeResult]]:
+    """`general` of all tasks' rows; settings: as for `fit_specialist`."""
+    return general(
+        {task: part.x for task, part in rows.items()},
+        {task: part.y for task, part in rows.items()},
+        {task: part.bases for task, part in rows.items()},
+        Settings.from_config(settings["probes"], settings["seed"]),
+        ids_by_task={task: part.ids for task, part in rows.items()},
+        study_bases=base_ids(settings["prompts"]),
+        truncated_fraction={task: part.truncated for task, part in rows.items()},
+        variants=variants,
+    )

@@ -1,0 +1,156 @@
+"""The rules that decide a claim, at and around their thresholds."""
+
+import json
+
+import pytest
+from skillprobe import findings
+
+NAN = float("nan")
+TASKS = ["p", "q", "r"]
+THRESHOLDS = {"signal": 0.55, "margin": 0.02, "weak_ratio": 0.5, "cluster_p": 0.01}
+
+
+def generality(signal=TASKS, difference=(0.1, 0.05, 0.15), model="m"):
+    about = {"model": model, "layer": "selected", "metric": "auroc", "status": ""}
+    rows = [
+        about
+        | {"task": task, "probe": "specialist", "estimate": 0.8 if task in signal else NAN}
+        # Known, but too low to be a signal.
+        | {"lower99": 0.7 if task in signal else 0.55, "upper99": 0.9}
+        for task in TASKS
+    ]
+    estimate, lower, upper = difference
+    rows.append(
+        about
+        | {"task": "mean", "probe": "specialist_minus_general_centred", "estimate": estimate}
+        | {"lower99": lower, "upper99": upper}
+    )
+    # What a rule must not take by mistake: other layers, metrics, probes and models.
+    other = {"task": "mean", "estimate": -1.0, "lower99": -1.0, "upper99": -1.0}
+    return [
+        about | other | {"layer": 1, "probe": "specialist_minus_general_centred"},
+        about | other | {"probe": "specialist_minus_general_all"},
+        about | other | {"model": "x", "probe": "specialist_minus_general_centred"},
+        *rows,
+    ]
+
+
+def summary(quantity, grouping, estimate, p=NAN, status="", model="m"):
+    value, lower, upper = estimate
+    row = {"model": model, "layer": "selected", "quantity": quantity, "grouping": grouping, "p": p}
+    row |= {"estimate": value, "lower99": lower, "upper99": upper, "status": status}
+    return [row | {"layer": 2, "estimate": -1.0, "lower99": -9.0, "upper99": 9.0}, row]
+
+
+def tau(value, lower, upper, status=""):
+    row = {"model": "m", "task": "all", "quantity": "tau", "status": status}
+    return [row | {"estimate": value, "lower99": lower, "upper99": upper}]
+
+
+def judge(claim, generality_rows=None, transfer=(), layers=(), model="m", thresholds=THRESHOLDS):
+    tables = {
+        "generality": generality() if generality_rows is None else generality_rows,
+        "transfer_summary": list(transfer),
+        "layers": list(layers),
+    }
+    found = findings.judge(tables, [model], TASKS, thresholds)[model]
+    assert list(found) == list(findings.CLAIMS)
+    # No NaN, which is no JSON.
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    return found[claim]
+
+
+@pytest.mark.parametrize(
+    "difference, verdict",
+    [
+        ((0.05, 0.021, 0.08), "supported"),
+        ((0.05, 0.02, 0.08), "inconclusive"),  # at the margin, not above it
+        ((0.0, -0.03, 0.02), "inconclusive"),
+        ((0.0, -0.03, 0.019), "contradicted"),
+        ((-0.1, -0.15, -0.05), "contradicted"),
+        ((NAN, NAN, NAN), "insufficient"),
+        ((0.05, NAN, NAN), "inconclusive"),
+    ],
+)
+def test_generality(difference, verdict):
+    found = judge("generality", generality(difference=difference))
+    assert found["verdict"] == verdict
+    assert "above 0.02" in found["rule"] and found["rules_version"] == findings.VERSION
+    if verdict not in ("insufficient",):
+        assert found["estimate"] == difference[0]
+
+
+@pytest.mark.parametrize(
+    "ratio, verdict",
+    [
+        ((0.2, 0.1, 0.49), "supported"),
+        ((0.2, 0.1, 0.5), "inconclusive"),
+        ((0.8, 0.5, 0.9), "inconclusive"),
+        ((0.8, 0.51, 0.9), "contradicted"),
+    ],
+)
+def test_weak_transfer(ratio, verdict):
+    rows = summary("mean_ratio_signal", "", (0.0, 0.0, 0.0)) + summary("mean_ratio", "", ratio)
+    assert judge("transfer_weak", transfer=rows)["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    "statistic, p, verdict",
+    [
+        ((0.3, 0.1, 0.5), 0.009, "supported"),
+        ((0.3, 0.1, 0.5), 0.01, "inconclusive"),
+        ((-0.3, -0.5, -0.1), 0.9, "contradicted"),
+        ((-0.3, -0.5, 0.0), 0.9, "inconclusive"),
+    ],
+)
+def test_clustered_transfer(statistic, p, verdict):
+    rows = summary("block", "categories", (0.9, 0.8, 1.0), 0.0001) + summary("block", "paper", statistic, p)
+    assert judge("transfer_clustered", transfer=rows)["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    "found, verdict",
+    [
+        ((0.8, 0.1, 1.0), "supported"),
+        ((0.8, 0.0, 1.0), "inconclusive"),
+        ((-0.8, -1.0, -0.1), "contradicted"),
+        ((-0.8, -1.0, 0.0), "inconclusive"),
+    ],
+)
+def test_stratified_layers(found, verdict):
+    assert judge("layers_stratified", layers=tau(*found))["verdict"] == verdict
+
+
+@pytest.mark.parametrize("claim", findings.CLAIMS)
+@pytest.mark.parametrize("signal, enough", [(["p", "q"], True), (["r"], False), ([], False)])
+def test_every_claim_needs_two_thirds_of_the_tasks(claim, signal, enough):
+    transfer = summary("mean_ratio", "", (0.1, 0.0, 0.2)) + summary("block", "paper", (0.3, 0.1, 0.5), 0.001)
+    found = judge(claim, generality(signal), transfer, tau(0.8, 0.1, 1.0))
+    assert found["verdict"] == ("supported" if enough else "insufficient")
+    assert found["tasks_with_signal"] == signal
+    assert found["reason"] == ("" if enough else f"{len(signal)} of 3 tasks have a signal")
+    # The number is shown all the same.
+    assert found["estimate"] is not None
+
+
+def test_a_table_without_a_number_says_why():
+    rows = summary("block", "paper", (NAN, NAN, NAN), status="insufficient: no groups to compare")
+    found = judge("transfer_clustered", transfer=rows)
+    assert (found["verdict"], found["reason"]) == ("insufficient", "no groups to compare")
+    assert found["estimate"] is found["interval"] is None
+    assert judge("layers_stratified")["reason"] == "there is no estimate"
+    assert judge("generality", [])["verdict"] == "insufficient"
+
+
+def test_thresholds_come_from_the_config():
+    rows = generality(difference=(0.05, 0.03, 0.08))
+    assert judge("generality", rows)["verdict"] == "supported"
+    strict = THRESHOLDS | {"margin": 0.04}
+    found = judge("generality", rows, thresholds=strict)
+    assert found["verdict"] == "inconclusive" and "above 0.04" in found["rule"]
+    assert judge("generality", rows, thresholds=THRESHOLDS | {"signal": 0.75})["verdict"] == "insufficient"
+
+
+def test_a_model_may_be_named_by_a_number():
+    """A CSV file doesn't tell "7" from 7."""
+    assert judge("generality", generality(model=7), model="7")["verdict"] == "supported"

@@ -1,0 +1,92 @@
+# How often the analyses say what is true: planted worlds, judged by the code and the rules that judge a model.
+CALIBRATION = f"{RESULTS}/calibration"
+# A world without any signal has no effects to choose from.
+PLANTED = [
+    (world, auroc)
+    for world in STUDY["calibration"]["worlds"]
+    for auroc in (STUDY["calibration"]["aurocs"] if world != "noise" else [0.5])
+]
+
+
+wildcard_constraints:
+    world="|".join(STUDY["calibration"]["worlds"]),
+    auroc=r"0\.\d+",
+    seed=r"\d+",
+
+
+rule plant_world:
+    input:
+        code=code("plant_world", *TASKS),
+    output:
+        shards=temp(expand(f"{CALIBRATION}/{{{{world}}}}/{{{{auroc}}}}/{{{{seed}}}}/{{task}}.h5", task=TASKS)),
+    log:
+        f"{RESULTS}/logs/plant_world/{{world}}/{{auroc}}/{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plant_world/{{world}}/{{auroc}}/{{seed}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=settings(
+            *("seed", "study", "tasks", "prompts", "generation.samples", "probes.position"),
+            *("calibration.hidden_size", "calibration.num_layers"),
+        ),
+    script:
+        "../scripts/plant_world.py"
+
+
+rule judge_world:
+    input:
+        shards=rules.plant_world.output.shards,
+        code=code("judge_world", *TASKS),
+    output:
+        verdicts=f"{CALIBRATION}/{{world}}/{{auroc}}/{{seed}}.csv",
+    log:
+        f"{RESULTS}/logs/judge_world/{{world}}/{{auroc}}/{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/judge_world/{{world}}/{{auroc}}/{{seed}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings(
+            *("seed", "tasks", "prompts", "probes", "statistics", "claims"),
+            num_layers=STUDY["calibration"]["num_layers"],
+        ),
+    script:
+        "../scripts/judge_world.py"
+
+
+rule tabulate_calibration:
+    input:
+        verdicts=[
+            f"{CALIBRATION}/{world}/{auroc}/{seed}.csv"
+            for world, auroc in PLANTED
+            for seed in range(STUDY["calibration"]["seeds"])
+        ],
+        code=code("tabulate_calibration"),
+    output:
+        table=f"{RESULTS}/tables/calibration.csv",
+        text=f"{RESULTS}/calibration.md",
+    log:
+        f"{RESULTS}/logs/tabulate_calibration.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tabulate_calibration.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "prompts", "generation", "calibration"),
+    script:
+        "../scripts/tabulate_calibration.py"
+
+
+rule calibrate:
+    input:
+        rules.tabulate_calibration.output,

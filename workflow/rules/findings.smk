@@ -1,0 +1,24 @@
+# What the tables say about each claim of the study.
+
+
+rule write_findings:
+    input:
+        generality=merged("generality"),
+        transfer_summary=merged("transfer_summary"),
+        layers=merged("layers"),
+        code=code("write_findings"),
+    output:
+        findings=f"{RESULTS}/findings.json",
+    log:
+        f"{RESULTS}/logs/write_findings.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_findings.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        settings=settings("tasks", "claims", models=MODELS),
+    script:
+        "../scripts/write_findings.py"

@@ -1,0 +1,14 @@
+"""Judge a planted world as if it were a model, and whether the verdicts are right."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import tables
+from skillprobe.calibration import judge_world
+
+world = snakemake.wildcards
+rows = judge_world(
+    snakemake.input.shards, world.world, settings, auroc=float(world.auroc), seed=int(world.seed)
+)
+tables.write_csv(snakemake.output.verdicts, rows)

@@ -1,0 +1,208 @@
+"""How often the analyses and the rules say what is true: planted worlds, judged like a model (ESTIMANDS)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from skillprobe import findings, tasks
+from skillprobe.analyses.generality import generality_table
+from skillprobe.analyses.layers import layers_table
+from skillprobe.analyses.transfer import transfer_tables
+from skillprobe.bases import base_ids
+from skillprobe.planted import WORLDS
+from skillprobe.probes.rows import fit_general, fit_specialist, read_tasks
+from skillprobe.probes.transfer import cross_scores
+
+# Of the verdicts of a claim in a world, at most; at least; and of the seeds of the world of noise, at most.
+WRONG, RIGHT, NULL = 0.05, 0.80, 0.10
+# A rate is refuted by a count that has less than this chance where the rate just holds.
+DOUBT = 0.01
+ANY = "any claim supported"
+VERDICT_COLUMNS = ("world", "auroc", "seed", "claim", "truth", "verdict", "outcome", "estimate")
+VERDICT_COLUMNS += ("lower99", "upper99", "n_signal", "specialist")
+TABLE_COLUMNS = (
+    "world",
+    "auroc",
+    "specialist",
+    "claim",
+    "truth",
+    "n_seeds",
+    *findings.VERDICTS,
+    "right",
+    "wrong",
+    "met",
+)
+
+
+def judge_world(
+    shards: Sequence[str], world: str, settings: Mapping, *, auroc: float, seed: int
+) -> list[dict]:
+    """Verdicts on one planted world, rows with VERDICT_COLUMNS, by the code that judges a model.
+
+    shards: one a task, in the order of settings["tasks"]; settings: the config's "seed", "tasks", "prompts",
+    "probes", "statistics", "claims" and "num_layers". "signal_beyond_confounds" is no claim of the study but
+    its control: whether two thirds of the tasks keep a signal without what the confounds predict. outcome:
+    right, wrong, or open (inconclusive or insufficient where there was something to find); specialist: the
+    mean AUROC that specialists reached.
+    """
+    names, num_layers = settings["tasks"], settings["num_layers"]
+    # No claim looks at the shuffled labels.
+    settings = {**settings, "probes": settings["probes"] | {"shuffles": 0}}
+    specialists = {task: {} for task in names}
+    generals, crossed = {}, {}
+    for layer in range(num_layers + 1):
+        rows = read_tasks(shards, names, layer, settings["probes"]["position"])
+        for task, part in rows.items():
+            specialists[task][layer] = fit_specialist(part, settings)
+        generals[layer] = fit_general(rows, settings, variants=("centred",))
+        crossed[layer] = cross_scores(
+            {task: part.x for task, part in rows.items()},
+            {task: part.ids for task, part in rows.items()},
+            {task: specialists[task][layer] for task in names},
+        )
+    categories = {task: tasks.get(task).category for task in names}
+    options = {
+        "n_draws": settings["statistics"]["bootstrap_draws"],
+        "seed": settings["seed"],
+        "study_bases": base_ids(settings["prompts"]),
+    }
+    claims = settings["claims"]
+    tables = {
+        "generality": generality_table(world, specialists, generals, categories, **options),
+        "transfer_summary": transfer_tables(
+            world, specialists, crossed, categories, signal=claims["signal"], **options
+        )[1],
+        "layers": layers_table(
+            world,
+            specialists,
+            categories,
+            num_layers,
+            signal=claims["signal"],
+            share=claims["emergence_share"],
+            **options,
+        ),
+    }
+    found = findings.judge(tables, [world], names, claims)[world]
+    found["signal_beyond_confounds"] = _beyond_confounds(tables["generality"], world, names, claims["signal"])
+    reached = findings.mean_auroc(tables["generality"], world)
+    rows = []
+    for claim, finding in found.items():
+        lower, upper = finding["interval"] or (float("nan"), float("nan"))
+        truth = WORLDS[world].truth[claim]
+        values = (world, auroc, seed, claim, truth, finding["verdict"], outcome(finding["verdict"], truth))
+        values += (float("nan") if finding["estimate"] is None else finding["estimate"], lower, upper)
+        values += (len(finding["tasks_with_signal"]), reached)
+        rows.append(dict(zip(VERDICT_COLUMNS, values, strict=True)))
+    return rows
+
+
+def _beyond_confounds(generality: Sequence[Mapping], world: str, names: Sequence[str], signal: float) -> dict:
+    kept = findings.tasks_with_signal(generality, world, signal, "residualised")
+    enough = 3 * len(kept) >= 2 * len(names)
+    return {
+        "verdict": "supported" if enough else "contradicted",
+        "estimate": len(kept) / len(names),
+        "interval": None,
+        "tasks_with_signal": kept,
+    }
+
+
+def outcome(verdict: str, truth: str) -> str:
+    """right, wrong or open; truth: as in `planted.World`."""
+    if truth in ("none", "unsupported"):
+        wrong = verdict == "supported" or (truth == "none" and verdict == "contradicted")
+        return "wrong" if wrong else "right"
+    if verdict == truth:
+        return "right"
+    return "wrong" if verdict in ("supported", "contradicted") else "open"
+
+
+def calibration_table(verdicts: Sequence[Mapping]) -> list[dict]:
+    """Rows with TABLE_COLUMNS: by world, effect and claim, how often each verdict was given, and the shares
+    that were right and wrong.
+
+    met: "yes" if wrong ≤ WRONG and right ≥ RIGHT (in noise's row ANY, which counts the seeds with a
+    supported claim: wrong ≤ NULL); "no" if the counts refute that (a chance below DOUBT); else "unsure".
+    """
+    groups: dict[tuple, list[Mapping]] = {}
+    for row in verdicts:
+        groups.setdefault((row["world"], row["auroc"], row["claim"]), []).append(row)
+    table = []
+    for (world, auroc, claim), rows in groups.items():
+        outcomes = Counter(row["outcome"] for row in rows)
+        counts = Counter(row["verdict"] for row in rows)
+        wrong, right = outcomes["wrong"], outcomes["right"]
+        met = _met(wrong, right, len(rows))
+        reached = fmean(row["specialist"] for row in rows)
+        about = (world, auroc, reached, claim, rows[0]["truth"])
+        table.append(_row(about, len(rows), counts, right, wrong, met))
+    for world, auroc in dict.fromkeys((row["world"], row["auroc"]) for row in verdicts):
+        if world != "noise":
+            continue
+        of_claims = [r for r in verdicts if r["world"] == world and r["claim"] in findings.CLAIMS]
+        seeds = {row["seed"] for row in of_claims}
+        wrong = len({row["seed"] for row in of_claims if row["verdict"] == "supported"})
+        met = "yes" if wrong <= NULL * len(seeds) else "unsure"
+        met = "no" if _at_least(wrong, len(seeds), NULL) < DOUBT else met
+        counts = Counter({"supported": wrong})
+        about = (world, auroc, fmean(row["specialist"] for row in of_claims), ANY, "none")
+        table.append(_row(about, len(seeds), counts, len(seeds) - wrong, wrong, met))
+    order = list(WORLDS)
+    return sorted(table, key=lambda row: (order.index(row["world"]), row["auroc"]))
+
+
+def _row(about: tuple, n: int, counts: Counter, right: int, wrong: int, met: str) -> dict:
+    """about: the cells before n_seeds."""
+    verdicts = [counts[verdict] for verdict in findings.VERDICTS]
+    return dict(zip(TABLE_COLUMNS, (*about, n, *verdicts, right / n, wrong / n, met), strict=True))
+
+
+def _met(wrong: int, right: int, n: int) -> str:
+    if _at_least(wrong, n, WRONG) < DOUBT or _at_least(n - right, n, 1 - RIGHT) < DOUBT:
+        return "no"
+    return "yes" if wrong <= WRONG * n and right >= RIGHT * n else "unsure"
+
+
+def _at_least(k: int, n: int, p: float) -> float:
+    """Chance of k or more of n, each with chance p."""
+    return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k, n + 1))
+
+
+def describe(table: Sequence[Mapping], settings: Mapping) -> str:
+    """The table as Markdown; settings: the config's "study", "prompts", "generation" and "calibration"."""
+    prompts, samples = settings["prompts"], settings["generation"]["samples"]
+    made = settings["calibration"]
+    rows_per_task = prompts["bases"] * prompts["items_per_base"] * samples
+    lines = [
+        "# Calibration",
+        "",
+        f"Planted worlds with {len(settings['tasks'])} tasks of {rows_per_task} answers to "
+        f"{prompts['bases']} requests, {made['hidden_size']} dimensions and {made['num_layers']} blocks, "
+        f"judged by the code and the rules that judge a model (rules version {findings.VERSION}).",
+        "",
+        *(f"- **{_words(name)}**: {world.about}" for name, world in WORLDS.items()),
+        "",
+        "AUROC: the best that a linear probe of one task could reach, and what specialists did reach on "
+        "average, at the layers chosen for them. Truth: the verdict that is right; "
+        "*unsupported*: all but supported; *none*: neither supported nor contradicted. Met: at most "
+        f"{WRONG:.0%} wrong and at least {RIGHT:.0%} right (any claim supported in the world of noise: at "
+        f"most {NULL:.0%}); *no* where that is refuted at {1 - DOUBT:.0%}.",
+        "",
+        "| world | AUROC | reached | claim | truth | seeds | supported | contradicted | inconclusive "
+        "| insufficient | right | wrong | met |",
+        "|---|--:|--:|---|---|--:|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for row in table:
+        cells = [_words(row["world"]), f"{row['auroc']:g}", f"{row['specialist']:.2f}", _words(row["claim"])]
+        cells.append(row["truth"])
+        cells += [row[key] for key in ("n_seeds", *findings.VERDICTS)]
+        cells += [f"{row['right']:.0%}", f"{row['wrong']:.0%}", row["met"]]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -28,6 +28,8 @@ BASE_SHARE = 0.5
 # The correlation of the noise at neighbouring layers, as in a residual stream.
 LAYER_CORRELATION = 0.8
 LENGTH_CENTRE, LENGTH_SPREAD = 3.3, 0.35
+# In a chain, noise of this size lies along a task's direction (sine) and, more so, along the one before.
+CHAIN_NOISE, CHAIN_SINE = 10.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class World:
     """What is planted, and so what is true.
 
     directions, along which satisfied and violated rows differ: "one" for all tasks, "own" ones at right
-    angles, "groups" (own ones, partly shared within the paper's groups) or "none". depths, where they begin
+    angles, "groups" (own ones, partly shared within the paper's groups), "chain" (own ones, each of which can
+    only be read by taking off noise that the one before it shows), or "none". depths, where they begin
     to: "same", "ranked" by category as the paper has it, or "reversed". by_length: satisfied answers are
     longer. truth, by claim: the verdict that is right; "none" where neither supported nor contradicted is, as
     there is nothing to find; "unsupported" where only supported is wrong.
@@ -83,6 +86,18 @@ WORLDS = {
             "transfer_weak": "supported",
             "transfer_clustered": "supported",
             "layers_stratified": "contradicted",
+            "signal_beyond_confounds": "supported",
+        },
+    ),
+    "asymmetric": World(
+        "a direction for each task; noise hides it from whoever can't see the direction of the task before it",
+        "chain",
+        "same",
+        {
+            "generality": "supported",
+            "transfer_weak": "supported",
+            "transfer_clustered": "unsupported",
+            "layers_stratified": "none",
             "signal_beyond_confounds": "supported",
         },
     ),
@@ -174,7 +189,15 @@ def plant(
         z = (np.log1p(lengths) - LENGTH_CENTRE) / LENGTH_SPREAD
         still = TASK_EFFECT * rng.normal(size=hidden_size) / np.sqrt(hidden_size)
         still = still + of_base[base] + LENGTH_EFFECT * z[:, None] * length_axis
-        signal = gap * (labels - 0.5)[:, None] * directions[task]
+        if plan.directions == "chain" and task != tasks[0]:
+            before = directions[tasks[tasks.index(task) - 1]]
+            along = CHAIN_SINE * directions[task] + np.sqrt(1 - CHAIN_SINE**2) * before
+            still = still + CHAIN_NOISE * rng.normal(size=(len(base), 1)) * along
+            # So that the best probe, which takes the noise off, reaches the stated AUROC.
+            lost = CHAIN_SINE**2 * CHAIN_NOISE**2 / (1 + CHAIN_NOISE**2)
+            signal = gap / np.sqrt(1 - lost) * (labels - 0.5)[:, None] * directions[task]
+        else:
+            signal = gap * (labels - 0.5)[:, None] * directions[task]
         first = _first_layer(plan.depths, categories[task], num_layers)
         noise, layers = np.zeros((len(base), hidden_size)), []
         for layer in range(num_layers + 1):

@@ -295,3 +295,21 @@ def both_intervals(
             found["estimate"], lower, upper = result.estimate, result.lower, result.upper
         found |= {f"lower{level}": lower, f"upper{level}": upper}
     return found
+
+
+def simultaneous(by_seed: np.ndarray, drawn: np.ndarray, level: float) -> np.ndarray:
+    """Half-widths [...] of intervals that hold for all cells at once: a cell's standard error times the
+    quantile of the largest studentised deviation of a draw.
+
+    by_seed: [n_fold_seeds, ...] estimates, whose variance widens the intervals; drawn: [n_draws, ...]. NaN
+    for cells without draws.
+    """
+    seeds = by_seed.var(axis=0, ddof=1) if len(by_seed) > 1 else 0.0
+    error = np.full(by_seed.shape[1:], np.nan)
+    known = np.isfinite(drawn).sum(axis=0) > 1
+    error[known] = np.sqrt(np.nanvar(drawn[:, known], axis=0, ddof=1))
+    usable = error > 0
+    if not usable.any():
+        return np.where(np.isfinite(error), 0.0, np.nan)
+    deviation = np.abs(drawn - by_seed.mean(axis=0))[:, usable] / error[usable]
+    return np.nanquantile(np.nanmax(deviation, axis=1), level) * np.sqrt(error**2 + seeds)

@@ -13,7 +13,15 @@ from skillprobe.analyses.generality import pick_layers
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult
 from skillprobe.probes.transfer import Crossed
-from skillprobe.stats import CALIBRATION, Draws, auroc_lines, both_intervals, draw_tested, interval
+from skillprobe.stats import (
+    CALIBRATION,
+    Draws,
+    auroc_lines,
+    both_intervals,
+    draw_tested,
+    interval,
+    simultaneous,
+)
 
 SELECTED = "selected"
 # The paper's own grouping (study.md); a task that it doesn't know is a group by itself.
@@ -88,17 +96,27 @@ def _scores(crossed: Mapping[str, Crossed]) -> dict[str, np.ndarray]:
     return {target: each.scores for target, each in crossed.items()}
 
 
+def best_layers(
+    specialists: Mapping[str, Mapping[int, ProbeResult]], layers: Sequence[int]
+) -> np.ndarray | None:
+    """Which of `layers` has the best mean inner AUROC of all tasks' specialists, for each outer fold: [S, K];
+    None if no task is sufficient."""
+    usable = [by_layer for by_layer in specialists.values() if not by_layer[layers[0]].status]
+    if not usable:
+        return None
+    # [layer, S, K]
+    inner = np.mean([[by_layer[layer].inner_auroc for layer in layers] for by_layer in usable], axis=0)
+    return inner.argmax(axis=0)
+
+
 def _selected(
     specialists: Mapping[str, Mapping[int, ProbeResult]], crossed: Mapping[int, Mapping[str, Crossed]]
 ) -> dict[str, np.ndarray]:
     """As `_scores`, each outer fold at the layer that is best for it."""
     layers = sorted(crossed)
-    usable = [by_layer for by_layer in specialists.values() if not by_layer[layers[0]].status]
-    if not usable:
+    best = best_layers(specialists, layers)
+    if best is None:
         return _scores(crossed[layers[0]])
-    # [layer, S, K]
-    inner = np.mean([[by_layer[layer].inner_auroc for layer in layers] for by_layer in usable], axis=0)
-    best = inner.argmax(axis=0)
     return {
         target: pick_layers(
             best,
@@ -162,26 +180,13 @@ class _Matrix:
                 return f"insufficient: {task.replace('_', ' ')}: {reason}"
         return ""
 
-    def simultaneous(self, level: float) -> np.ndarray:
-        """Half-widths [T, T] of intervals that hold for all cells at once: the standard error times the
-        quantile of the largest studentised deviation of a draw."""
-        seeds = self.by_seed.var(axis=0, ddof=1) if len(self.by_seed) > 1 else 0.0
-        error = np.full(self.value.shape, np.nan)
-        known = np.isfinite(self.drawn).sum(axis=0) > 1
-        error[known] = np.sqrt(np.nanvar(self.drawn[:, known], axis=0, ddof=1))
-        usable = error > 0
-        if not usable.any():
-            return np.where(np.isfinite(error), 0.0, np.nan)
-        deviation = np.abs(self.drawn - self.value)[:, usable] / error[usable]
-        return np.nanquantile(np.nanmax(deviation, axis=1), level) * np.sqrt(error**2 + seeds)
-
     def ratios(self, matrix: np.ndarray) -> np.ndarray:
         """(T_ij − ½) / (T_jj − ½); matrix: [..., T, T]."""
         own = np.diagonal(matrix, axis1=-2, axis2=-1)[..., None, :] - 0.5
         return np.divide(matrix - 0.5, own, out=np.full(matrix.shape, np.nan), where=np.abs(own) > 1e-9)
 
     def rows(self, has_signal: np.ndarray, place: Mapping[str, int]) -> Iterator[dict]:
-        half = self.simultaneous(0.95)
+        half = simultaneous(self.by_seed, self.drawn, 0.95)
         ratio_seed, ratio_drawn = self.ratios(self.by_seed), self.ratios(self.drawn)
         for (i, source), (j, target) in (
             (a, b) for a in enumerate(self.tasks) for b in enumerate(self.tasks)

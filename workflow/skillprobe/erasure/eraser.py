@@ -1,4 +1,4 @@
-"""Erasers: affine maps that take a subspace out of activations, or turn it round, and the files they are in."""
+"""Erasers: affine maps that take a subspace out of activations, or turn it round, and their files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Eraser:
 
 
 def save(path: str | Path, erasers: Eraser | Mapping) -> None:
-    """Store an eraser, or any nesting of mappings of erasers, as HDF5 (float32): equal erasers, equal bytes."""
+    """Store an eraser, or any nesting of mappings of erasers, as HDF5 (float32): equal ones, equal bytes."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         _write(file, erasers)
 

@@ -148,7 +148,9 @@ def specialist(
         rest = _cross_validate(rows, task.folds, task.labels, settings, every, confounds=confounds)
         controls["residualised_scores"] = rest.scores[0]
     if settings.shuffles:
-        shuffled = _shuffle(task, settings)
+        shuffled = shuffle_labels(
+            task.labels, task.bases, task.ids, task.folds[0], draws=settings.shuffles, seed=settings.seed
+        )
         control = _cross_validate(rows, task.folds[:1], shuffled, settings, every)
         controls |= {"shuffled_scores": control.scores[:, 0], "shuffled_labels": shuffled.T}
     return replace(
@@ -395,20 +397,28 @@ def _cross_validate(
     return _Found(scores, chosen, inner_auroc, outer, settings)
 
 
-def _shuffle(task: _Task, settings: Settings) -> np.ndarray:
-    """Labels [n, shuffles] with those of a base replaced by another base's: a control task (Hewitt & Liang
-    2019) that keeps how alike the answers to one request are. Calibration bases keep theirs."""
-    used = np.unique(task.bases[task.folds[0] != CALIBRATION])
+def shuffle_labels(
+    labels: np.ndarray,
+    bases: np.ndarray,
+    ids: np.ndarray,
+    folds: np.ndarray,
+    *,
+    draws: int,
+    seed: int,
+) -> np.ndarray:
+    """Labels [n, draws] with those of a base replaced by another base's: a control task (Hewitt & Liang 2019)
+    that keeps how alike the answers to one request are. Calibration bases (in folds [n]) keep theirs."""
+    used = np.unique(bases[folds != CALIBRATION])
     # Sorted by name, so that the order of the rows changes nothing.
-    by_id = np.argsort(task.ids)
-    of_base = {base: by_id[task.bases[by_id] == base] for base in used}
-    shuffled = np.repeat(task.labels[:, None], settings.shuffles, axis=1)
-    for draw in range(settings.shuffles):
-        rng = np.random.default_rng([settings.seed, draw])
+    by_id = np.argsort(ids)
+    of_base = {base: by_id[bases[by_id] == base] for base in used}
+    shuffled = np.repeat(labels[:, None], draws, axis=1)
+    for draw in range(draws):
+        rng = np.random.default_rng([seed, draw])
         for base, donor in zip(used, rng.permutation(used), strict=True):
             rows = of_base[base]
             # Repeated or cut where a truncated answer makes one base shorter than the other.
-            shuffled[rows, draw] = np.resize(task.labels[of_base[donor]], len(rows))
+            shuffled[rows, draw] = np.resize(labels[of_base[donor]], len(rows))
     return shuffled
 
 

@@ -87,6 +87,18 @@ class Rows:
     def _rows(self, which: slice) -> np.ndarray:
         return (self.x[which] - self.offset) / self.scale
 
+    def project(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Directions [d, k] among the scaled features: the rows' projections on them, [n, k], and their parts
+        along the principal axes, [r, k]; what points out of the rows' span is lost."""
+        n, d = self.x.shape
+        if n > d:
+            rows = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
+            projections = np.concatenate([self._rows(here) @ directions for here in rows])
+            return projections, self._back.T @ directions
+        blocks = [slice(start, start + BLOCK) for start in range(0, d, BLOCK)]
+        projections = sum(self._features(here) @ directions[here] for here in blocks)
+        return projections, self._back.T @ projections
+
     def weights(self, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """On raw activations; coefficients: [r, m] in the principal axes. Weights [d, m], and what they give
         the common offset, [m]: x @ weights − that is the projection of a row."""
@@ -103,53 +115,92 @@ class Rows:
         self,
         train: np.ndarray,
         labels: np.ndarray,
-        penalties: Sequence[float],
+        penalties: Sequence[float | np.ndarray],
         confounds: np.ndarray | None = None,
+        erased: Erased | None = None,
+        start: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Fit:
         """Fit at each penalty C, in ascending order, for m training sets side by side.
 
         train: [n, m] bool, the rows of each training set; labels: [n] or [n, m] in {0, 1}, read where
-        `train` only; confounds: [n, q], whose linear prediction of the activations, estimated on the
-        training rows, is subtracted from all rows (one-hot groups: centring within the group). Training
-        sets of one class, or without any variance, give the constant score 0 and are marked degenerate.
+        `train` only; penalties: numbers, or arrays [m] of one for each training set; confounds: [n, q], whose
+        linear prediction of the activations, estimated on the training rows, is subtracted from all rows
+        (one-hot groups: centring within the group); erased: what is taken out of the rows for each training
+        set; start: coefficients [r, m] and intercepts [m] to begin from. Training sets of one class, or without any variance, give the constant score 0 and are marked
+        degenerate. Raises ValueError for both confounds and erased.
         """
+        if confounds is not None and erased is not None:
+            raise ValueError("confounds can't be taken out of erased rows")
         n, d = self.x.shape
         m, k = train.shape[1], len(penalties)
         # Rows that no training set holds take part in the scores alone.
         used = train.any(axis=1)
         labels = np.broadcast_to(labels.reshape(n, -1), (n, m))[used].astype(float)
-        held = None if confounds is None else confounds[used]
-        design = _Design(self.coordinates[used], self.spectrum / n, train[used].astype(float), held)
+        if erased is None:
+            held = None if confounds is None else confounds[used]
+            design = _Design(self.coordinates[used], self.spectrum / n, train[used].astype(float), held)
+        else:
+            held = erased if used.all() else Erased(erased.left[:, used], erased.right)
+            design = _ErasedDesign(self.coordinates[used], self.spectrum / n, train[used].astype(float), held)
         count = train.sum(axis=0)
         variance, reference = design.variance()
         ones = (labels * design.train).sum(axis=0)
         degenerate = (variance <= NO_VARIANCE * reference) | (ones == 0) | (ones == count)
 
-        coefficients = np.zeros((k, self.coordinates.shape[1], m))
-        intercepts, decision = np.zeros((k, m)), np.zeros((k, n, m))
+        coefficients = np.zeros((k, design.x.shape[1], m))
+        intercepts, decision, loss = np.zeros((k, m)), np.zeros((k, n, m)), np.full((k, m), np.nan)
         usable = np.flatnonzero(~degenerate)
         if len(usable):
             # With rows divided by s, ½‖w‖² is ½ s²‖β‖² in the coefficients β of undivided rows.
-            path = _Path(design, labels, variance / (count * d), usable)
+            path = _Path(design, labels, variance / (count * d), usable, start)
             for p, penalty in enumerate(penalties):
-                path.solve(penalty)
+                path.solve(np.broadcast_to(penalty, m)[usable])
                 coefficients[p][:, usable], intercepts[p, usable] = path.coefficients, path.intercepts
-                scores = self.coordinates @ path.coefficients + path.intercepts
+                loss[p, usable] = path.loss(np.broadcast_to(penalty, m)[usable])
+                scores = self.coordinates @ path.coefficients[: self.coordinates.shape[1]] + path.intercepts
                 if confounds is not None:
                     scores -= confounds @ design.explained(path.coefficients, usable)
+                if erased is not None:
+                    scores -= erased.columns(usable).project(path.coefficients)
                 decision[p][:, usable] = scores
-        return Fit(self, design, decision, coefficients, intercepts, degenerate)
+        return Fit(self, design, decision, coefficients, intercepts, loss, degenerate)
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What is taken out of the rows for each of m training sets: left @ right, in the principal axes.
+
+    left: [m, n, k]; right: [m, k, r + e] of r axes, and e more for what points out of the rows' span.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+
+    def columns(self, which: np.ndarray) -> Erased:
+        """Of some training sets."""
+        # No copies while no column is done.
+        return self if len(which) == len(self.left) else Erased(self.left[which], self.right[which])
+
+    def project(self, beta: np.ndarray) -> np.ndarray:
+        """Of coefficients [r + e, m]: [n, m]."""
+        return (self.left @ (self.right @ beta.T[:, :, None]))[..., 0].T
+
+    def gather(self, values: np.ndarray) -> np.ndarray:
+        """The transpose of `project`: [n, m] to [r + e, m]."""
+        return ((values.T[:, None, :] @ self.left) @ self.right)[:, 0].T
 
 
 @dataclass(frozen=True)
 class Fit:
-    """decision: [penalty, n, m] of *all* rows; degenerate: [m], whose scores are constant."""
+    """decision: [penalty, n, m] of *all* rows; loss: [penalty, m], the objective at its minimum, NaN for
+    those that are degenerate, [m], whose scores are constant."""
 
     rows: Rows
     design: _Design
     decision: np.ndarray
     coefficients: np.ndarray
     intercepts: np.ndarray
+    loss: np.ndarray
     degenerate: np.ndarray
 
     def raw(
@@ -221,6 +272,33 @@ class _Design:
         return result
 
 
+class _ErasedDesign(_Design):
+    """Products with rows of which each training set has something else taken out.
+
+    Their variance is that of the rows before: else a penalty would weigh less the more is erased.
+    """
+
+    def __init__(self, x, spectrum, train, erased):
+        more = erased.right.shape[2] - x.shape[1]
+        # For the preconditioner alone, so one training set may speak for all.
+        outside = np.square(erased.left[0] @ erased.right[0][:, x.shape[1] :]).mean(axis=0)
+        super().__init__(np.pad(x, ((0, 0), (0, more))), np.append(spectrum, outside), train, None)
+        self.erased = self.recent = erased
+        self.recent_sets = np.arange(len(erased.left))
+
+    def project(self, beta, which):
+        return self.x @ beta - self._of(which).project(beta)
+
+    def gather(self, values, which):
+        return self.x.T @ values - self._of(which).gather(values)
+
+    def _of(self, which):
+        # The same columns are asked for many times over: copied once.
+        if not np.array_equal(which, self.recent_sets):
+            self.recent, self.recent_sets = self.erased.columns(which), which.copy()
+        return self.recent
+
+
 class _Path:
     """The solutions of some of a design's fits (`which`), from one penalty to the next.
 
@@ -228,19 +306,27 @@ class _Path:
     ½‖β‖² of each fit.
     """
 
-    def __init__(self, design, labels, ridge, which):
+    def __init__(self, design, labels, ridge, which, start=None):
         self.design, self.which = design, which
         self.train, self.labels, self.ridge = design.train[:, which], labels[:, which], ridge[which]
-        rate = (self.labels * self.train).sum(axis=0) / self.train.sum(axis=0)
         self.coefficients = np.zeros((design.x.shape[1], len(which)))
-        self.intercepts = np.log(rate / (1 - rate))
-        self.decision = np.tile(self.intercepts, (len(labels), 1))
+        if start is None:
+            rate = (self.labels * self.train).sum(axis=0) / self.train.sum(axis=0)
+            self.intercepts = np.log(rate / (1 - rate))
+            self.decision = np.tile(self.intercepts, (len(labels), 1))
+        else:
+            coefficients, intercepts = start
+            self.coefficients[: len(coefficients)] = coefficients[:, which]
+            self.intercepts = intercepts[which]
+            self.decision = design.project(self.coefficients, which) + self.intercepts
 
-    def solve(self, penalty: float) -> None:
-        """Newton's method with inexact steps and backtracking, each column until it has converged."""
+    def solve(self, penalties: np.ndarray) -> None:
+        """Newton's method with inexact steps and backtracking, each column until it has converged;
+        penalties: [columns]."""
         columns = np.arange(len(self.which))
         tolerance = np.full(len(columns), FAR)
         for _ in range(MAX_STEPS):
+            penalty = penalties[columns]
             ridge, decision = self.ridge[columns], self.decision[:, columns]
             train, labels = self.train[:, columns], self.labels[:, columns]
             beta, which = self.coefficients[:, columns], self.which[columns]
@@ -278,6 +364,11 @@ class _Path:
                 return
             tolerance = np.where(largest < FAR, NEAR, FAR)[~converged]
 
+    def loss(self, penalties: np.ndarray) -> np.ndarray:
+        """½‖w‖² + C Σ log-loss, [columns]."""
+        each = np.logaddexp(0, (1 - 2 * self.labels) * self.decision) * self.train
+        return self.ridge / 2 * _dot(self.coefficients, self.coefficients) + penalties * each.sum(axis=0)
+
     def _backtrack(self, penalty, columns, change, slope, cross, square, unsure):
         """Step lengths [columns]: halved until the descent is a fair share of the promised one, up to
         rounding, for those that are `unsure`."""
@@ -287,7 +378,7 @@ class _Path:
         def loss(of, shift):
             here = columns[of]
             each = np.logaddexp(0, sign[:, here] * (self.decision[:, here] + shift)) * self.train[:, here]
-            return penalty * each.sum(axis=0)
+            return penalty[of] * each.sum(axis=0)
 
         current = loss(unsure, 0.0)
         norm = _dot(self.coefficients, self.coefficients)[columns]

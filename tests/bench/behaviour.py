@@ -1,0 +1,75 @@
+"""How much slower generation is under an eraser, beside plain generation of as many tokens, on one thread.
+
+A random Llama (8 layers, d = 512, float32) on the CPU, the tokenizer a toy model's. Ratios come from one run
+on one machine, the best of three of each, taken in turns.
+"""
+
+import os
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from skillprobe.behaviour import Erase, edited, identity
+from skillprobe.erasure import Eraser
+from skillprobe.generation import generate
+from skillprobe.models import load
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+TOY = Path(__file__).resolve().parents[2] / "workflow/resources/models/toy-llama"
+HIDDEN, LAYERS, RANK = 512, 8, 10
+PROMPTS = [f"Write a short text about the {word} ." for word in ("river", "garden", "teacher", "city")] * 8
+SETTINGS = {"max_new_tokens": 64, "batch_size": 16, "temperature": 1.0}
+
+
+def random_llama():
+    toy = load({"name": "toy-llama", "source": str(TOY)})
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(
+        LlamaConfig(
+            vocab_size=len(toy.tokenizer),
+            hidden_size=HIDDEN,
+            intermediate_size=4 * HIDDEN,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=8,
+            num_key_value_heads=4,
+        )
+    )
+    backbone = model.eval().requires_grad_(False).get_decoder()
+    # No token ends a response: edited or not, all are equally long.
+    return replace(toy, model=model, backbone=backbone, blocks=backbone.layers, eos_ids=(len(toy.tokenizer),))
+
+
+def eraser():
+    rng = np.random.default_rng(0)
+    a = np.linalg.qr(rng.normal(size=(HIDDEN, RANK)))[0].astype(np.float32)
+    return Eraser(a, a.T, np.zeros(HIDDEN, np.float32))
+
+
+def seconds(loaded, edits):
+    start = time.perf_counter()
+    with edited(loaded, edits):
+        generate(loaded, PROMPTS, range(len(PROMPTS)), SETTINGS)
+    return time.perf_counter() - start
+
+
+loaded = random_llama()
+every = range(LAYERS + 1)
+ways = {
+    "plain": {},
+    "identity, all layers": dict.fromkeys(every, identity),
+    f"rank {RANK}, one layer": {LAYERS // 2: Erase(eraser())},
+    f"rank {RANK}, all layers": dict.fromkeys(every, Erase(eraser())),
+}
+seconds(loaded, {})
+times = {name: [] for name in ways}
+for _ in range(3):
+    for name, edits in ways.items():
+        times[name].append(seconds(loaded, edits))
+for name in ways:
+    best = min(times[name])
+    print(f"{name:<24}{best:>8.2f}s{best / min(times['plain']):>8.2f}x")

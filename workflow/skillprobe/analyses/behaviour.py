@@ -1,0 +1,144 @@
+"""What edits of the hidden states do to the model's compliance, and to how well it predicts neutral text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from skillprobe.errors import UserError
+from skillprobe.probes.protocol import Settings
+from skillprobe.stats import Draws, both_intervals, draw_bases
+
+UNEDITED, IDENTITY, RANDOM = "none", "identity", "random"
+COLUMNS = (
+    *("model", "condition", "task", "quantity", "estimate"),
+    *("lower95", "upper95", "lower99", "upper99", "n", "n_bases", "truncated", "status"),
+)
+_BOUNDS = {
+    "compliance": (0.0, 1.0),
+    "unedited": (0.0, 1.0),
+    "change": (-1.0, 1.0),
+    "change_minus_random": (-1.0, 1.0),
+    "perplexity_ratio": (0.0, np.inf),
+}
+
+
+def behaviour_table(
+    model: str,
+    rows: Sequence[Mapping],
+    perplexities: Sequence[Mapping],
+    settings: Settings,
+    *,
+    controls: Mapping[str, str] | None = None,
+    n_draws: int = 2000,
+    seed: int = 0,
+) -> list[dict]:
+    """Rows with COLUMNS, one for each condition but "none", target task and quantity.
+
+    rows: label rows of constrained responses, each with its "condition" and its "task" besides; responses of
+    one id have one prompt and seed. perplexities: rows of `behaviour.perplexity` with the same two, or none.
+    settings: the probes', for what counts as enough data. controls: {condition: the one that edits a random
+    subspace of the same rank in the same way}, "random" for those left out.
+
+    Quantities: "compliance" under the condition and "unedited" without; "change", the first minus the second;
+    "change_minus_random", the change less that under the control; "perplexity_ratio", the perplexity of the
+    same unedited responses under the condition over that without. All are paired by id: n counts pairs
+    (tokens, for perplexity), n_bases their bases. A pair with a truncated response is left out; `truncated`
+    is the share of these. One set of draws of the edited rows' bases serves all. status: "", or
+    "insufficient: …" with NaN for the numbers. Raises UserError where nothing was edited, or an edited
+    response has no unedited one.
+    """
+    cells, texts = _by_cell(rows), _by_cell(perplexities)
+    edited = [row for row in (*rows, *perplexities) if row["condition"] != UNEDITED]
+    if not edited:
+        raise UserError(f"there are no responses of model {model!r} under any edit; generate them first")
+    draws = draw_bases((row["base"] for row in edited), n_draws=n_draws, seed=seed)
+    conditions = list(dict.fromkeys(row["condition"] for row in edited))
+    controls = {condition: (controls or {}).get(condition, RANDOM) for condition in conditions}
+    no_control = {IDENTITY, *controls.values()}
+
+    table = []
+    for condition in conditions:
+        for task in dict.fromkeys(row["task"] for row in (*rows, *perplexities)):
+            found = {}
+            ours, unedited, random = (
+                cells.get((name, task), {}) for name in (condition, UNEDITED, controls[condition])
+            )
+            _check_paired(ours, unedited)
+            for quantity, weights in (("compliance", (1, 0)), ("unedited", (0, 1)), ("change", (1, -1))):
+                found[quantity] = _satisfied(ours, unedited, weights, settings, draws)
+            if condition not in no_control:
+                # Both changes are from the same unedited responses, which cancel.
+                found["change_minus_random"] = _satisfied(ours, random, (1, -1), settings, draws)
+            if perplexities:
+                ours, unedited = (texts.get((name, task), {}) for name in (condition, UNEDITED))
+                _check_paired(ours, unedited)
+                found["perplexity_ratio"] = _perplexity_ratio(ours, unedited, settings, draws)
+            for quantity, (estimate, drawn, about) in found.items():
+                row = {"model": model, "condition": condition, "task": task, "quantity": quantity}
+                by_seed = None if about["status"] else [estimate]
+                row |= both_intervals(by_seed, drawn, _BOUNDS[quantity])
+                table.append(row | about)
+    return table
+
+
+def _by_cell(rows: Sequence[Mapping]) -> dict[tuple[str, str], dict[str, Mapping]]:
+    """{(condition, task): {id: row}}"""
+    cells: dict[tuple[str, str], dict[str, Mapping]] = {}
+    for row in rows:
+        cells.setdefault((row["condition"], row["task"]), {})[row["id"]] = row
+    return cells
+
+
+def _check_paired(edited: Mapping[str, Mapping], unedited: Mapping[str, Mapping]) -> None:
+    for name in sorted(edited.keys() - unedited.keys()):
+        raise UserError(f"response '{name}' has been edited, but there is no unedited one; generate it")
+
+
+def _satisfied(ours, theirs, weights: tuple[int, int], settings: Settings, draws: Draws):
+    """Mean over pairs of weights · (satisfied in ours, in theirs), its draws, and the row's last cells."""
+    pairs = [(row, theirs[name]) for name, row in ours.items() if name in theirs]
+    whole = [pair for pair in pairs if not any(row["truncated"] for row in pair)]
+    satisfied = np.array([[row["satisfied"] for row in pair] for pair in whole], float).reshape(-1, 2)
+    bases = [row["base"] for row, _ in whole]
+    n_bases = len(set(bases))
+    truncated = 1 - len(whole) / len(pairs) if pairs else float("nan")
+    status = ""
+    if truncated > settings.max_truncated:
+        most = f"at most {settings.max_truncated:.1%} may"
+        status = f"{truncated:.1%} of the pairs have a truncated response; {most}"
+    elif len(whole) < settings.min_rows or n_bases < settings.min_bases:
+        needed = f"{settings.min_rows} from {settings.min_bases} are needed"
+        status = f"{len(whole)} pairs from {n_bases} bases; {needed}"
+    about = {"n": len(whole), "n_bases": n_bases, "truncated": truncated, "status": _insufficient(status)}
+    return *_ratio(satisfied @ weights, np.ones(len(whole)), bases, draws), about
+
+
+def _perplexity_ratio(ours, theirs, settings: Settings, draws: Draws):
+    """Ratio of the perplexities of the same texts, its draws, and the row's last cells."""
+    change = np.array([row["nll"] - theirs[name]["nll"] for name, row in ours.items()])
+    tokens = np.array([row["tokens"] for row in ours.values()], float)
+    bases = [row["base"] for row in ours.values()]
+    n_bases = len(set(bases))
+    status = ""
+    if n_bases < settings.min_bases or not tokens.sum():
+        status = f"texts from {n_bases} bases; {settings.min_bases} are needed"
+    about = {"n": int(tokens.sum()), "n_bases": n_bases, "truncated": "", "status": _insufficient(status)}
+    estimate, drawn = _ratio(change, tokens, bases, draws)
+    return np.exp(estimate), np.exp(drawn), about
+
+
+def _insufficient(status: str) -> str:
+    return status and f"insufficient: {status}"
+
+
+def _ratio(above: np.ndarray, below: np.ndarray, bases: Sequence[str], draws: Draws):
+    """Σ above / Σ below over rows, and that of every bootstrap draw, [n_draws]; NaN where Σ below is 0."""
+    names, base = np.unique(np.array(bases, dtype=str), return_inverse=True)
+    sums = np.stack([np.bincount(base, value, len(names)) for value in (above, below)], axis=1)
+    # The first row is the estimate itself: every base once.
+    weights = np.vstack([np.ones(len(names)), draws.weights[:, draws.columns(names)]])
+    top, bottom = (weights @ sums).T
+    values = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    return float(values[0]), values[1:]

@@ -1,0 +1,432 @@
+"""Each task's signal erased from every task's rows: what is left for a probe, at one layer and position.
+
+Erasers are fitted on outer-training rows of their source task only, and folds are of bases, the same for all
+tasks: so an eraser never saw the base of a row that it is judged on, whatever the row's task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from skillprobe.erasure.eraser import Eraser
+from skillprobe.erasure.inlp import Directions, inlp
+from skillprobe.erasure.leace import leace
+from skillprobe.errors import UserError
+from skillprobe.probes.protocol import ProbeResult, shuffle_labels
+from skillprobe.probes.solver import Erased, Rows, feature_scale
+from skillprobe.stats import CALIBRATION, auroc, auroc_draws, draw_bases, interval, keyed_hash
+from skillprobe.store import atomic_path
+
+# Directions whose part outside a target's rows is shorter than this lie in their span.
+INSIDE = 1e-8
+
+
+@dataclass(frozen=True)
+class Settings:
+    """rank: of the primary erasers; max_rank: how many directions are found; shuffles: null erasers, of labels
+    shuffled between bases; random: subspaces of the primary rank; stop: where the upper 95 % bound of the inner
+    AUROC is below it, the stopped variant ends."""
+
+    rank: int = 4
+    max_rank: int = 8
+    shuffles: int = 20
+    random: int = 20
+    stop: float = 0.55
+    seed: int = 0
+    feature_scaling: bool = True
+    n_draws: int = 500
+
+
+@dataclass(frozen=True)
+class Ablated:
+    """Decision values on the n rows of one target, of T sources, S fold seeds; NaN on calibration rows and
+    for sources without probes.
+
+    before: [S, n]. retrained: [T, S, n] by "inlp" (the primary), "inlp_stopped" and "leace", of probes trained
+    on erased rows; frozen: [T, S, n] by "inlp", "inlp_reflected" and "leace", of the probes from before. Of
+    the first fold seed, retrained: null [shuffles, T, n]; curve [max_rank, T, n], by the first so many
+    directions; random [draws, n]. A reflection loses nothing that retraining could not find again, so it has
+    no retrained scores.
+    """
+
+    sources: tuple[str, ...]
+    ids: np.ndarray
+    before: np.ndarray
+    retrained: dict[str, np.ndarray]
+    frozen: dict[str, np.ndarray]
+    null: np.ndarray
+    curve: np.ndarray
+    random: np.ndarray
+
+
+RETRAINED = ("inlp", "inlp_stopped", "leace")
+FROZEN = ("inlp", "inlp_reflected", "leace")
+_ARRAYS = ("before", "null", "curve", "random")
+
+
+def cross_ablate(
+    x_by_task: Mapping[str, np.ndarray], specialists: Mapping[str, ProbeResult], settings: Settings
+) -> tuple[dict[str, Ablated], dict[str, dict[str, Eraser]]]:
+    """{target: scores} and {source: {fold: eraser}}, the latter INLP's with max_rank directions, of the first
+    fold seed, and "all": of all rows but calibration's.
+
+    x_by_task: [n, d] activations; specialists: of the same rows, which give labels, folds and the penalty of
+    each fold. The feature scale is of all tasks' calibration rows together. Raises UserError for a rank that
+    the training rows of some task can't have.
+    """
+    calibration = [x[specialists[task].folds[0] == CALIBRATION] for task, x in x_by_task.items()]
+    scale = feature_scale(np.concatenate(calibration)) if settings.feature_scaling else None
+    usable = [task for task, result in specialists.items() if not result.status]
+    rows = {task: Rows(x_by_task[task], scale) for task in usable}
+    plans = {task: _Plan.make(specialists[task], settings) for task in usable}
+    per_class = min((plan.smallest_class() for plan in plans.values()), default=0)
+    for task in usable:
+        most = min(2 * per_class - 1, rows[task].coordinates.shape[1])
+        if settings.max_rank > most:
+            raise UserError(
+                f"ablation.max_rank is {settings.max_rank}, but erasers of task '{task}' have {2 * per_class} "
+                f"training rows in {rows[task].x.shape[1]} dimensions; lower it to {most} or less"
+            )
+    found = {task: _Source.make(rows[task], plans[task], per_class, settings) for task in usable}
+    targets = {}
+    for task, result in specialists.items():
+        if task in found:
+            targets[task] = _ablate_target(
+                rows[task], plans[task], result, found, list(specialists), settings
+            )
+        else:
+            targets[task] = _nothing(result, list(specialists), settings)
+    return targets, {task: source.stored() for task, source in found.items()}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The training sets of one task, as columns: first S · K outer ones, then shuffles · K with null labels,
+    then the pairs of folds left out for the stopping rule, then all rows. train: [n, m]; labels: [n, m];
+    penalty: [m]."""
+
+    result: ProbeResult
+    train: np.ndarray
+    labels: np.ndarray
+    penalty: np.ndarray
+    order: np.ndarray
+    n_folds: int
+    pairs: list[tuple[int, int]]
+
+    @classmethod
+    def make(cls, result: ProbeResult, settings: Settings) -> _Plan:
+        n_seeds, n_folds = result.chosen_c.shape
+        folds, first = result.folds, result.folds[0]
+        pairs = list(combinations(range(n_folds), 2))
+        outer = [(fold != f) & (fold != CALIBRATION) for fold in folds for f in range(n_folds)]
+        inner = [(first != f) & (first != g) & (first != CALIBRATION) for f, g in pairs]
+        shuffled = shuffle_labels(
+            *(result.labels, result.bases, result.ids, first), draws=settings.shuffles, seed=settings.seed
+        )
+        train = [*outer, *outer[:n_folds] * settings.shuffles, *inner, first != CALIBRATION]
+        real, null = n_seeds * n_folds, settings.shuffles * n_folds
+        labels = np.repeat(result.labels[:, None], len(train), axis=1)
+        labels[:, real : real + null] = np.repeat(shuffled, n_folds, axis=1)
+        modal = np.bincount(np.searchsorted(result.penalties, result.chosen_c.ravel())).argmax()
+        penalty = [*result.chosen_c.ravel(), *np.tile(result.chosen_c[0], settings.shuffles)]
+        penalty += [result.penalties[modal]] * (len(pairs) + 1)
+        hashes = [keyed_hash(f"ablation/{settings.seed}", row_id) for row_id in result.ids]
+        order = np.argsort(np.array(hashes, np.uint64), kind="stable")
+        return cls(result, np.stack(train, axis=1), labels, np.array(penalty), order, n_folds, pairs)
+
+    @property
+    def n_real(self) -> int:
+        return self.result.chosen_c.size
+
+    def null(self) -> slice:
+        return slice(self.n_real, self.train.shape[1] - len(self.pairs) - 1)
+
+    def inner(self) -> slice:
+        return slice(self.train.shape[1] - len(self.pairs) - 1, self.train.shape[1] - 1)
+
+    def smallest_class(self) -> int:
+        """Of the outer training sets, those with null labels too."""
+        outer = slice(self.null().stop)
+        ones = (self.train[:, outer] & (self.labels[:, outer] == 1)).sum(axis=0)
+        return int(min(ones.min(), (self.train[:, outer].sum(axis=0) - ones).min()))
+
+    def balanced(self, per_class: int) -> np.ndarray:
+        """The training sets cut to at most so many rows of each class, by a hash of their ids: [n, m]."""
+        cut = np.zeros_like(self.train)
+        train, labels = self.train[self.order], self.labels[self.order]
+        for label in (0, 1):
+            of_class = train & (labels == label)
+            cut[self.order] |= of_class & (of_class.cumsum(axis=0) <= per_class)
+        return cut
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A task's directions. among_features: [m, d, max_rank] of the plan's columns, orthonormal after the scale;
+    stopped: [S · K], ranks of the stopped variant; leaces: [S · K]; erasers: as stored, by fold and of all."""
+
+    plan: _Plan
+    among_features: np.ndarray
+    stopped: np.ndarray
+    leaces: list[Eraser]
+    erasers: list[Eraser]
+
+    @classmethod
+    def make(cls, rows: Rows, plan: _Plan, per_class: int, settings: Settings) -> _Source:
+        train = plan.balanced(per_class)
+        found = inlp(rows, train, plan.labels, plan.penalty, settings.max_rank)
+        m, r, k = found.axes.shape
+        weights = rows.weights(found.axes.transpose(1, 0, 2).reshape(r, m * k))[0] * rows.scale[:, None]
+        return cls(
+            plan,
+            weights.reshape(-1, m, k).transpose(1, 0, 2),
+            _stopped(found, plan, settings),
+            [leace(rows, train[:, column], plan.labels[:, column]) for column in range(plan.n_real)],
+            [*found.erasers(slice(plan.n_folds)), *found.erasers(slice(-1, None))],
+        )
+
+    def stored(self) -> dict[str, Eraser]:
+        names = [*map(str, range(self.plan.n_folds)), "all"]
+        return dict(zip(names, self.erasers, strict=True))
+
+
+def _stopped(found: Directions, plan: _Plan, settings: Settings) -> np.ndarray:
+    """For each outer training set of the first fold seed, and by its fold for the others, how many directions
+    come before the first whose AUROC on inner folds is not clearly above `stop`: [S · K]."""
+    result = plan.result
+    fold, labels, bases = result.folds[0], result.labels, result.bases
+    draws = draw_bases(bases[fold != CALIBRATION], n_draws=settings.n_draws, seed=settings.seed)
+    ranks = np.full(result.chosen_c.shape, settings.max_rank)
+    decision = found.decision[:, :, plan.inner()].astype(np.float32)
+    for f in range(plan.n_folds):
+        rest = np.where(fold == f, CALIBRATION, fold)
+        for step in range(settings.max_rank):
+            scores = np.full(len(fold), np.nan, np.float32)
+            for number, pair in enumerate(plan.pairs):
+                if f in pair:
+                    scored = fold == sum(pair) - f
+                    scores[scored] = decision[step, scored, number]
+            value = auroc(scores, labels, rest).value
+            drawn = auroc_draws(scores, labels, bases, rest, draws)
+            if interval([value], drawn, 0.95, (0.0, 1.0)).upper < settings.stop:
+                ranks[:, f] = step
+                break
+    return ranks.ravel()
+
+
+def _ablate_target(
+    rows: Rows,
+    plan: _Plan,
+    result: ProbeResult,
+    sources: Mapping[str, _Source],
+    names: list[str],
+    settings: Settings,
+) -> Ablated:
+    n_real, n_folds = plan.n_real, plan.n_folds
+    outer, labels, penalty = plan.train[:, :n_real], result.labels, plan.penalty[:n_real]
+    fit = rows.fit(outer, labels, [penalty])
+    before, beta, intercepts = fit.decision[0], fit.coefficients[0], fit.intercepts[0]
+    made = _nothing(result, names, settings)
+    _place(made.before, before, result.folds)
+
+    def retrain(taken: list[_Taken]) -> list[np.ndarray]:
+        """Decision values [n, m] after taking each out, of m columns that are the outer training sets, or those
+        of the first fold seed, over and over. In one go, and from the probes of before: most lose little."""
+        columns = [
+            np.arange(len(each.left)) % (n_real if len(each.left) == n_real else n_folds) for each in taken
+        ]
+        which = np.concatenate(columns)
+        decision = rows.fit(
+            outer[:, which],
+            labels,
+            [penalty[which]],
+            erased=_Taken.joined(taken).erased(),
+            start=(beta[:, which], intercepts[which]),
+        ).decision[0]
+        return np.split(decision, np.cumsum([len(each) for each in columns])[:-1], axis=1)
+
+    for name, source in sources.items():
+        t = names.index(name)
+        found = _Taken.of(rows, source.among_features)
+        real, null = found.columns(slice(n_real)), found.columns(source.plan.null())
+        primary, oblique = real.first(settings.rank), _Taken.oblique(rows, source.leaces)
+        first = real.columns(slice(n_folds))
+        after = retrain(
+            [
+                primary,
+                real.first(source.stopped),
+                oblique,
+                null.first(settings.rank),
+                *(first.first(rank + 1) for rank in range(settings.max_rank)),
+            ]
+        )
+        for method, decision in zip(RETRAINED, after, strict=False):
+            _place(made.retrained[method][t], decision, result.folds)
+        _place(made.null[:, t], after[len(RETRAINED)], result.folds[:1])
+        _place(made.curve[:, t], np.concatenate(after[len(RETRAINED) + 1 :], axis=1), result.folds[:1])
+        lost = primary.of_probe(beta)
+        _place(made.frozen["inlp"][t], before - lost, result.folds)
+        _place(made.frozen["inlp_reflected"][t], before - 2 * lost, result.folds)
+        _place(made.frozen["leace"][t], before - oblique.of_probe(beta), result.folds)
+    random = _Taken.of(rows, _random(rows.x.shape[1], settings)).repeated(n_folds)
+    _place(made.random, retrain([random])[0], result.folds[:1])
+    return made
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What m erasers take out of a target's rows: left [m, n, k], what they read, times inside [m, r, k], along
+    which principal axes, and outside [m, k, k], of the part that is out of the rows' span."""
+
+    left: np.ndarray
+    inside: np.ndarray
+    outside: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Rows, directions: np.ndarray) -> _Taken:
+        """directions: [m, d, k], orthonormal or zero, among the scaled features."""
+        return cls._make(rows, directions, directions)
+
+    @classmethod
+    def oblique(cls, rows: Rows, erasers: list[Eraser]) -> _Taken:
+        scale = rows.scale[:, None]
+        along = np.stack([eraser.a / scale for eraser in erasers])
+        return cls._make(rows, along, np.stack([eraser.b.T * scale for eraser in erasers]))
+
+    @classmethod
+    def _make(cls, rows: Rows, along: np.ndarray, read: np.ndarray) -> _Taken:
+        m, d, k = along.shape
+
+        def split(flat: np.ndarray) -> np.ndarray:
+            return flat.reshape(-1, m, k).transpose(1, 0, 2)
+
+        left, inside = map(split, rows.project(read.transpose(1, 0, 2).reshape(d, m * k)))
+        if along is not read:
+            inside = split(rows.project(along.transpose(1, 0, 2).reshape(d, m * k))[1])
+        squares = along.transpose(0, 2, 1) @ along - inside.transpose(0, 2, 1) @ inside
+        values, vectors = np.linalg.eigh(squares)
+        outside = np.sqrt(np.maximum(values, 0))[:, :, None] * vectors.transpose(0, 2, 1)
+        return cls(left, inside, outside)
+
+    @classmethod
+    def joined(cls, parts: list[_Taken]) -> _Taken:
+        """All of them side by side, those of fewer directions filled up with nothing."""
+        k = max(part.left.shape[2] for part in parts)
+        axes = ("left", "inside", "outside")
+        padded = [[_widened(getattr(part, name), k, name == "outside") for part in parts] for name in axes]
+        return cls(*map(np.concatenate, padded))
+
+    def columns(self, which: slice) -> _Taken:
+        return _Taken(self.left[which], self.inside[which], self.outside[which])
+
+    def repeated(self, times: int) -> _Taken:
+        return _Taken(*(np.repeat(each, times, axis=0) for each in (self.left, self.inside, self.outside)))
+
+    def first(self, rank: int | np.ndarray) -> _Taken:
+        """The first directions only, as many for all or an own number, [m], for each."""
+        kept = np.arange(self.left.shape[2]) < np.broadcast_to(rank, len(self.left))[:, None]
+        return _Taken(self.left * kept[:, None, :], self.inside, self.outside)
+
+    def erased(self) -> Erased:
+        right = self.inside.transpose(0, 2, 1)
+        if np.abs(self.outside).max() > INSIDE:
+            right = np.concatenate([right, self.outside.transpose(0, 2, 1)], axis=2)
+        return Erased(self.left, right)
+
+    def of_probe(self, beta: np.ndarray) -> np.ndarray:
+        """What probes [r, m] lose: [n, m]."""
+        read = self.inside.transpose(0, 2, 1) @ beta.T[:, :, None]
+        return (self.left @ read)[..., 0].T
+
+
+def _widened(values: np.ndarray, k: int, rows_too: bool) -> np.ndarray:
+    """[..., k] with zeros behind, and [k, k] if its rows are directions too."""
+    more = k - values.shape[2]
+    return np.pad(values, ((0, 0), (0, k - values.shape[1] if rows_too else 0), (0, more)))
+
+
+def _random(d: int, settings: Settings) -> np.ndarray:
+    """Orthonormal directions [draws, d, rank]."""
+    rng = np.random.default_rng(settings.seed)
+    return np.linalg.qr(rng.normal(size=(settings.random, d, settings.rank)))[0]
+
+
+def _place(into: np.ndarray, decision: np.ndarray, folds: np.ndarray) -> None:
+    """Of decision values [n, lines · K], each row's by the probe of its own fold, into [lines, n].
+
+    folds: [S, n], repeated for the lines.
+    """
+    n_folds = decision.shape[1] // len(into)
+    for line, scores in enumerate(into):
+        fold = folds[line % len(folds)]
+        tested = np.flatnonzero(fold != CALIBRATION)
+        # As float32, so that a probe that was left nothing gives ties, not rounding errors.
+        scores[tested] = decision[tested, line * n_folds + fold[tested]].astype(np.float32)
+
+
+def _nothing(result: ProbeResult, names: list[str], settings: Settings) -> Ablated:
+    n_seeds, n = result.folds.shape
+
+    def blank(*shape: int) -> np.ndarray:
+        return np.full((*shape, n), np.nan, np.float32)
+
+    return Ablated(
+        tuple(names),
+        result.ids,
+        blank(n_seeds),
+        {method: blank(len(names), n_seeds) for method in RETRAINED},
+        {method: blank(len(names), n_seeds) for method in FROZEN},
+        blank(settings.shuffles, len(names)),
+        blank(settings.max_rank, len(names)),
+        blank(settings.random),
+    )
+
+
+# ----------------------------------------------------------------------------------------------- files
+
+
+def save(path: str | Path, ablated: Mapping[str, Ablated]) -> None:
+    """Store scores by target as HDF5: equal scores, equal bytes."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+        file.attrs["targets"] = np.array([name.encode() for name in ablated])
+        for target, each in ablated.items():
+            group = file.create_group(target)
+            group.attrs["sources"] = np.array([name.encode() for name in each.sources])
+            for name, values in _named(each):
+                group.create_dataset(name, data=values, track_times=False)
+
+
+def load(path: str | Path) -> dict[str, Ablated]:
+    """What `save` stored. Raises UserError if it isn't such a file."""
+    try:
+        with h5py.File(path, "r") as file:
+            return {name.decode(): _read(file[name]) for name in file.attrs["targets"]}
+    except (OSError, KeyError) as error:
+        raise UserError(
+            f"{path} is not a readable ablation file ({error}); delete it and run again"
+        ) from error
+
+
+def _named(each: Ablated) -> Iterator[tuple[str, np.ndarray]]:
+    yield "ids", np.char.encode(each.ids, "utf-8") if len(each.ids) else np.zeros(0, "S1")
+    for name in _ARRAYS:
+        yield name, getattr(each, name)
+    for kind in ("retrained", "frozen"):
+        for method, values in getattr(each, kind).items():
+            yield f"{kind}/{method}", values
+
+
+def _read(group: h5py.Group) -> Ablated:
+    return Ablated(
+        sources=tuple(name.decode() for name in group.attrs["sources"]),
+        ids=np.char.decode(group["ids"][()], "utf-8"),
+        retrained={method: group[f"retrained/{method}"][()] for method in RETRAINED},
+        frozen={method: group[f"frozen/{method}"][()] for method in FROZEN},
+        **{name: group[name][()] for name in _ARRAYS},
+    )

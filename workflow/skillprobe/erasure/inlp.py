@@ -1,0 +1,76 @@
+"""Iterative nullspace projection (INLP; Ravfogel et al. 2020, arXiv 2004.07667), many erasers at once.
+
+Each step fits a probe on what the steps before have left and adds its direction. A probe's weights lie in
+the span of the rows, so everything happens in the rows' principal axes: a step takes one more rank-one term
+out of the rows (of their Gram matrix), and no projection of the features is ever formed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skillprobe.erasure.eraser import Eraser
+from skillprobe.probes.solver import Erased, Rows
+
+# A direction shorter than this share of the first one is a rounding error: nothing is left to find.
+NOTHING_LEFT = 1e-9
+
+
+@dataclass(frozen=True)
+class Directions:
+    """What INLP found for each of m training sets, in the principal axes of its rows.
+
+    axes: [m, r, k], orthonormal, in order, and zero from where nothing was left; midpoint: [m, r], of the
+    training class means; decision: [k, n, m], of all rows, by the probe of each step; loss: [k, m], the
+    optimal objective of each step (½‖w‖² + C Σ log-loss).
+    """
+
+    rows: Rows
+    axes: np.ndarray
+    midpoint: np.ndarray
+    decision: np.ndarray
+    loss: np.ndarray
+
+    def erasers(self, which: slice = slice(None), alpha: float = 1.0) -> list[Eraser]:
+        """On raw activations, of the training sets `which`."""
+        found = []
+        scale = self.rows.scale[:, None]
+        for axes, midpoint in zip(self.axes[which], self.midpoint[which], strict=True):
+            weights = self.rows.weights(np.column_stack([axes[:, axes.any(axis=0)], midpoint]))[0]
+            # Through the scale and back: features, not scaled ones, are what gets erased.
+            directions, middle = weights[:, :-1], weights[:, -1] * self.rows.scale**2 + self.rows.offset
+            found.append(Eraser(directions * scale**2, directions.T, middle, alpha))
+        return found
+
+
+def inlp(
+    rows: Rows, train: np.ndarray, labels: np.ndarray, penalty: float | np.ndarray, rank: int
+) -> Directions:
+    """Directions of `rank` successive probes for each of m training sets.
+
+    train: [n, m] bool; labels: [n] or [n, m] in {0, 1}; penalty: C, or [m]. A training set whose rows differ
+    in fewer directions, or not at all, gives fewer.
+    """
+    (n, m), r = train.shape, rows.coordinates.shape[1]
+    labels = np.broadcast_to(labels.reshape(n, -1), (n, m))
+    axes = np.zeros((m, r, 0))
+    decision, loss = np.zeros((rank, n, m)), np.zeros((rank, m))
+    longest = np.zeros(m)
+    for step in range(rank):
+        taken = rows.coordinates[None] @ axes
+        fit = rows.fit(train, labels, [penalty], erased=Erased(taken, axes.transpose(0, 2, 1)))
+        beta = fit.coefficients[0].T[:, :, None]
+        # Twice is enough to be at right angles to rounding (Kahan and Parlett).
+        for _ in range(2):
+            beta = beta - axes @ (axes.transpose(0, 2, 1) @ beta)
+        length = np.linalg.norm(beta, axis=1, keepdims=True)
+        longest = np.maximum(longest, length[:, 0, 0])
+        kept = length > NOTHING_LEFT * longest[:, None, None]
+        direction = np.divide(beta, length, out=np.zeros_like(beta), where=kept & (length > 0))
+        axes = np.concatenate([axes, direction], axis=2)
+        decision[step], loss[step] = fit.decision[0], fit.loss[0]
+    ones, zeros = train * (labels == 1), train * (labels == 0)
+    means = [rows.coordinates.T @ (of / np.maximum(of.sum(axis=0), 1)) for of in (ones, zeros)]
+    return Directions(rows, axes, (means[0] + means[1]).T / 2, decision, loss)

@@ -1,5 +1,5 @@
 # skillprobe: how does a language model follow instructions?
-# prompts -> responses -> labels -> activations -> probes -> generality, transfer, layers
+# prompts -> responses -> labels -> activations -> probes -> generality, transfer, ablation, layers
 #   -> findings -> figures -> report
 from snakemake.utils import min_version
 
@@ -17,6 +17,7 @@ include: "workflow/rules/activations.smk"
 include: "workflow/rules/probes.smk"
 include: "workflow/rules/generality.smk"
 include: "workflow/rules/transfer.smk"
+include: "workflow/rules/ablation.smk"
 include: "workflow/rules/layers.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/findings.smk"
@@ -31,6 +32,7 @@ rule all:
     default_target: True
     input:
         rules.transfer.input,
+        rules.ablation.input,
         rules.write_findings.output,
         rules.figures.input,
         rules.report_pages.input,

@@ -99,7 +99,9 @@ def test_the_shipped_config_states_every_key_and_its_default():
     for name, sub in SCHEMA["properties"].items():
         assert name in shipped
         for key, setting in sub.get("properties", {}).items():
-            assert shipped[name][key] == setting["default"], f"{name}.{key}"
+            # The toy models have few layers, and erasing at each would be most of the demo's time.
+            default = [2, 4] if (name, key) == ("ablation", "layers") else setting["default"]
+            assert shipped[name][key] == default, f"{name}.{key}"
 
 
 def test_the_judges_of_the_schema_are_those_of_the_package():
@@ -262,6 +264,28 @@ def test_models_are_refused_by_name(root):
     refused(root, r"^unknown key 'nmae' in models\[0\] \(did you mean 'name'\?\)", models=[{"nmae": "a"}])
     refused(root, r"^models is empty; give at least one", models=[])
     refused(root, r"^models must be a list, not a mapping", models={"a": {"source": "models/a"}})
+
+
+def test_ablation_is_refused_by_name(root):
+    refused(root, r"^ablation.rank is 9, more than ablation.max_rank, 8", ablation__rank=9)
+    refused(
+        root,
+        r"^ablation.max_rank is 64, but model 'a' has at most 64 training answers a task in 64 dimensions",
+        ablation__max_rank=64,
+        prompts__bases=23,
+        models=a_model(hidden_size=64),
+    )
+    refused(
+        root, r"^ablation.layers asks for layer 5, which is analysed for no model", ablation__layers=[2, 5]
+    )
+    refused(
+        root,
+        r"^ablation.layers names none of the analysed layers of the model 'a' \(0, 4\); add one",
+        ablation__layers=[2],
+        layers=[0, 4],
+    )
+    config = complete(study(ablation__layers=[4, 2], layers=[0, 1, 4]) | {"layers": [0, 2, 4]}, root)
+    assert configs.ablated_layers_of(config, "a") == [2, 4]
 
 
 def test_layers_are_refused_by_model(root):

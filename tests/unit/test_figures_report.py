@@ -11,6 +11,7 @@ from skillprobe.tasks import CATEGORIES
 NAN = float("nan")
 FEW = "insufficient: 12 violated responses from 6 bases to train on; probes need 20 from 10 of each class"
 THRESHOLDS = {"signal": 0.55, "margin": 0.02, "weak_ratio": 0.5, "cluster_p": 0.01}
+THRESHOLDS |= {"erased": 0.05, "sparse_dependent": 0.25, "sparse_independent": 0.5, "not_sparse": 0.5}
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 
 
@@ -28,7 +29,25 @@ def draw_layers(rows, settings):
     return figures.layer_curves(rows, emergence, settings)
 
 
+def draw_ablation(rows, settings):
+    blank = {(row["source"], row["target"]) for row in rows if row["status"]}
+    curves = [
+        {"model": model, "layer": layer, "source": source, "target": target, "rank": rank}
+        | {"estimate": (value := NAN if (source, target) in blank else 0.9 - 0.1 * rank * (source == target))}
+        | {"lower95": value - 0.05, "upper95": value + 0.05, "status": FEW if value != value else ""}
+        for model in settings["models"]
+        for layer in (1, "selected")
+        for source in settings["tasks"]
+        for target in settings["tasks"]
+        for rank in (2, 0, 1)
+        if rows
+    ]
+    categories = {task: category_of(k) for k, task in enumerate(settings["tasks"])}
+    return figures.ablation(rows, curves, categories, settings)
+
+
 FIGURES = {
+    "ablation": draw_ablation,
     "compliance": figures.compliance,
     "generality": figures.specialist_against_general,
     "layers": draw_layers,
@@ -109,6 +128,27 @@ def transfer_rows(models, tasks, insufficient=(), constant=()):
     ]
 
 
+def ablation_rows(models, tasks, insufficient=(), constant=(), dependent=True):
+    """Constant tasks have no signal; of the others, each depends on the one before if any does."""
+    words = {1: "dependent" if dependent else "undecided", 2: "undecided"}
+    rows = []
+    for model in models:
+        for layer in (1, "selected"):
+            for i, source in enumerate(tasks):
+                for j, target in enumerate(tasks):
+                    blank = bool({source, target} & set(insufficient))
+                    tested = source != target and not blank and not {source, target} & set(constant)
+                    net = NAN if blank else 0.3 if source == target else 0.1 if j - i == 1 else -0.004
+                    row = {"model": model, "layer": layer, "source": source, "target": target}
+                    row |= {"method": "inlp", "probe": "retrained", "before": 0.9, "after": 0.89 - net}
+                    row |= {"null": 0.01, "net": net, "net_lower95": net - 0.02, "net_upper95": net + 0.02}
+                    row |= {"lower_simultaneous99": net - 0.05, "upper_simultaneous99": net + 0.05}
+                    row |= {"cell": words.get(j - i, "independent") if tested else ""}
+                    row |= {"n": 120, "n_bases": 40, "status": FEW if blank else ""}
+                    rows += [row, row | {"method": "leace", "net": NAN, "cell": ""}]
+    return rows
+
+
 def draw(name, rows, settings, folder):
     folder.mkdir(exist_ok=True)
     paths = {kind: folder / f"{name}.{kind}" for kind in ("svg", "png", "csv")}
@@ -118,7 +158,8 @@ def draw(name, rows, settings, folder):
 
 def table_of(name, models, tasks, folder, **options):
     """As the workflow does: through a CSV file."""
-    make = {"compliance": compliance_rows, "transfer": transfer_rows}.get(name, generality_rows)
+    special = {"ablation": ablation_rows, "compliance": compliance_rows, "transfer": transfer_rows}
+    make = special.get(name, generality_rows)
     rows = make(models, tasks, **options)
     write_csv(folder / "table.csv", rows)
     return read_csv(folder / "table.csv")
@@ -135,7 +176,7 @@ def test_figures_of_any_size(name, n_tasks, n_models, tmp_path):
     assert files["png"].startswith(b"\x89PNG")
     listed = list(csv.DictReader(files["csv"].decode().splitlines()))
     # Insufficient tasks are listed too.
-    named = "target" if name == "transfer" else "task"
+    named = "target" if name in ("ablation", "transfer") else "task"
     assert {(row["model"], row[named]) for row in listed if row[named] != "mean"} == {
         (model, task) for model in models for task in tasks
     }
@@ -149,7 +190,7 @@ def test_same_table_same_bytes(name, tmp_path):
     assert draw(name, rows, make_settings(models, tasks), tmp_path / "2") == first
     assert b"<dc:date>" not in first["svg"]
     other = draw(name, rows, make_settings(models, tasks, "Set2"), tmp_path / "3")
-    # Categories' colours come from the palette, in the transfer matrix those of the labels.
+    # Categories' colours come from the palette, in the matrices those of the labels.
     assert other["svg"] != first["svg"] and other["csv"] == first["csv"]
 
 
@@ -175,6 +216,49 @@ def test_insufficient_tasks_are_labelled_blanks(tmp_path):
     assert "no answers" in texts_of("compliance", compliance_rows(["a"], tasks), settings)
     # Of the matrix, a row and a column of three stay blank.
     assert len(texts_of("transfer", transfer_rows(["a"], tasks, ["topic"]), settings)) == 4
+    rows = ablation_rows(["a"], tasks, ["topic"])
+    assert "insufficient: topic" in texts_of("ablation", rows, settings)
+    matrix, graph, _ = draw_ablation(rows, settings).canvas.axes[:3]
+    assert sum(bool(patch.get_hatch()) for patch in matrix.patches) == 5 and len(matrix.texts) == 4
+    assert [point.get_markerfacecolor() == "white" for point in graph.lines] == [False, True, False]
+
+
+def test_words_of_the_ablation_are_seen_without_colour():
+    tasks = ["word_count", "topic", "toxicity", "register"]
+    settings = make_settings(["a"], tasks)
+    rows = ablation_rows(["a"], tasks, constant=["register"])
+    matrix, graph, _ = draw_ablation(rows, settings).canvas.axes[:3]
+    outlines = [patch.get_linewidth() for patch in matrix.patches if patch.get_facecolor()[3] == 0]
+    assert sorted(outlines) == [figures.OUTLINES[word] for word in ("undecided", "dependent", "dependent")]
+    # Of the cells without a word, those of a task without signal have a cross, and only they no number.
+    assert [line.get_marker() for line in matrix.lines] == ["x"] * 6
+    numbers = [(text.get_text(), text.get_fontweight()) for text in matrix.texts]
+    assert len(numbers) == 10 and numbers.count((".10", "bold")) == 2 and (".00", "normal") in numbers
+    assert len(graph.patches) == 2
+
+
+def test_a_graph_without_arrows_says_why():
+    tasks = ["word_count", "topic"]
+    settings = make_settings(["a"], tasks)
+    assert "no dependent cell" in texts_of("ablation", ablation_rows(["a"], tasks, dependent=False), settings)
+    assert "no cell tested" in texts_of("ablation", ablation_rows(["a"], tasks, constant=tasks), settings)
+
+
+def test_numbers_of_the_ablation_stop_where_there_is_no_room():
+    tasks = [f"task_{k}" for k in range(40)]
+    figure = draw_ablation(ablation_rows(["a"], tasks), make_settings(["a"], tasks))
+    assert not figure.canvas.axes[0].texts
+
+
+def test_the_ablation_lists_what_its_curves_show():
+    tasks = ["word_count", "topic", "toxicity"]
+    rows = draw_ablation(ablation_rows(["a"], tasks, ["topic"]), make_settings(["a"], tasks)).rows
+    curves = {(r["source"], r["target"], r["rank"]): r["estimate"] for r in rows if r["panel"] == "curves"}
+    assert curves["toxicity", "toxicity", 2] == pytest.approx(0.7)
+    # The mean of the others, without the insufficient one; and of an insufficient one there is none.
+    assert curves["toxicity", "mean", 2] == pytest.approx(0.9)
+    assert ("topic", "mean", 2) not in curves and ("toxicity", "word_count", 2) not in curves
+    assert len(rows) == 9 + 9 + 6
 
 
 def test_a_category_has_one_colour_whatever_the_tasks():
@@ -290,7 +374,7 @@ def small_config():
 
 
 def overview(compliance, generality, config):
-    tables = {"generality": generality, "transfer_summary": [], "layers": []}
+    tables = {"generality": generality, "transfer_summary": [], "ablation_summary": [], "layers": []}
     models = [entry["name"] for entry in config["models"]]
     found = findings.judge(tables, models, config["tasks"], config["claims"])
     return report.overview_page(compliance, generality, found, config)

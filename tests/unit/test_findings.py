@@ -8,6 +8,7 @@ from skillprobe import findings
 NAN = float("nan")
 TASKS = ["p", "q", "r"]
 THRESHOLDS = {"signal": 0.55, "margin": 0.02, "weak_ratio": 0.5, "cluster_p": 0.01}
+THRESHOLDS |= {"erased": 0.05, "sparse_dependent": 0.25, "sparse_independent": 0.5, "not_sparse": 0.5}
 
 
 def generality(signal=TASKS, difference=(0.1, 0.05, 0.15), model="m"):
@@ -47,10 +48,27 @@ def tau(value, lower, upper, status=""):
     return [row | {"estimate": value, "lower99": lower, "upper99": upper}]
 
 
-def judge(claim, generality_rows=None, transfer=(), layers=(), model="m", thresholds=THRESHOLDS):
+def ablation(diagonal=(0.2, 0.15, 0.25), dependent=0.1, independent=0.8, asymmetry=(0.01, 0.005, 0.02)):
+    about = {"model": "m", "layer": "selected", "method": "inlp", "n_cells": 6, "status": ""}
+    values = {
+        "diagonal": diagonal,
+        "dependent": (dependent, NAN, NAN),
+        "independent": (independent, NAN, NAN),
+        "asymmetry": asymmetry,
+    }
+    return [
+        about | {"quantity": name, "estimate": value, "lower99": lower, "upper99": upper}
+        for name, (value, lower, upper) in values.items()
+    ]
+
+
+def judge(
+    claim, generality_rows=None, transfer=(), layers=(), model="m", thresholds=THRESHOLDS, ablated=None
+):
     tables = {
         "generality": generality() if generality_rows is None else generality_rows,
         "transfer_summary": list(transfer),
+        "ablation_summary": ablation() if ablated is None else ablated,
         "layers": list(layers),
     }
     found = findings.judge(tables, [model], TASKS, thresholds)[model]
@@ -119,6 +137,43 @@ def test_clustered_transfer(statistic, p, verdict):
 )
 def test_stratified_layers(found, verdict):
     assert judge("layers_stratified", layers=tau(*found))["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    "dependent, independent, verdict",
+    [
+        (0.25, 0.5, "supported"),
+        (0.26, 0.6, "inconclusive"),
+        (0.1, 0.49, "inconclusive"),
+        (0.49, 0.0, "inconclusive"),
+        (0.5, 0.0, "contradicted"),
+    ],
+)
+def test_sparse_dependencies(dependent, independent, verdict):
+    found = judge("ablation_sparse", ablated=ablation(dependent=dependent, independent=independent))
+    assert (found["verdict"], found["estimate"], found["interval"]) == (verdict, dependent, None)
+
+
+@pytest.mark.parametrize(
+    "asymmetry, verdict",
+    [
+        ((0.01, 0.0001, 0.02), "supported"),
+        ((0.01, 0.0, 0.02), "inconclusive"),
+        # 6 pairs of 0.02² each: 0.0024.
+        ((0.0, -0.002, 0.0025), "inconclusive"),
+        ((0.0, -0.002, 0.0023), "contradicted"),
+    ],
+)
+def test_asymmetric_dependencies(asymmetry, verdict):
+    assert judge("ablation_asymmetric", ablated=ablation(asymmetry=asymmetry))["verdict"] == verdict
+
+
+@pytest.mark.parametrize("claim", ["ablation_sparse", "ablation_asymmetric"])
+@pytest.mark.parametrize("lower, worked", [(0.051, True), (0.05, False)])
+def test_where_erasure_failed_nothing_follows(claim, lower, worked):
+    found = judge(claim, ablated=ablation(diagonal=(0.08, lower, 0.1)))
+    assert found["verdict"] == ("supported" if worked else "insufficient")
+    assert found["reason"].startswith("erasure failed: it takes 0.080") is not worked
 
 
 @pytest.mark.parametrize("claim", findings.CLAIMS)

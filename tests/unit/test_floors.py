@@ -16,7 +16,7 @@ LOAD_A_MODEL = {
     "train_toy_model",
     "write_model_card",
 }
-DRAW = {"plot_compliance", "plot_generality", "plot_layers", "plot_transfer"}
+DRAW = {"plot_compliance", "plot_generality", "plot_layers", "plot_transfer", "plot_ablation"}
 SCRIPTS = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} - {"publish_toys"}
 FLOORS = [
     {"errors", "text", "stats", "store", "tables", "bases", "positions", "fast_import", "fingerprint", "job"},
@@ -29,7 +29,9 @@ FLOORS = [
         "labels",
         "shards",
         "activations",
+        "behaviour",
         "probes",
+        "erasure",
         "config",
     },
     {"codefiles", "plan", "analyses", "toy", "planted"},

@@ -6,7 +6,7 @@ from skillprobe.analyses.transfer import PAPER_GROUPS
 from skillprobe.config import SCHEMA
 from skillprobe.errors import UserError
 from skillprobe.findings import CLAIMS
-from skillprobe.planted import GROUP_COSINE, WORLDS, plant, write_shards
+from skillprobe.planted import GROUP_COSINE, PAIR_COSINE, WORLDS, plant, write_shards
 from skillprobe.probes.rows import read_rows
 from skillprobe.shards import Shard
 from skillprobe.stats import concordance
@@ -57,6 +57,22 @@ def test_the_effect_is_the_stated_one(world, auroc):
 def test_noise_tells_nothing():
     reached = [best_auroc(rows) for rows in make("noise").values()]
     assert np.mean(reached) == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_first_of_a_pair_is_stronger_and_shares_its_direction():
+    planted = make("asymmetric", 0.75)
+    reached = {task: best_auroc(rows) for task, rows in planted.items()}
+    first, second = list(CATEGORIES)[0:8:2], list(CATEGORIES)[1:9:2]
+    assert min(reached[task] for task in first) > 0.9
+    assert np.mean([reached[task] for task in second]) == pytest.approx(0.75, abs=0.03)
+    x = np.concatenate([rows.x[-1] - rows.x[-1].mean(0) for rows in planted.values()])
+    values, axes = np.linalg.eigh(np.cov(x.T))
+    gaps = [(r.x[-1][r.labels == 1].mean(0) - r.x[-1][r.labels == 0].mean(0)) for r in planted.values()]
+    gaps = [gap @ axes / np.sqrt(values) for gap in gaps]
+    cosine = [
+        a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(gaps[0:8:2], gaps[1:9:2], strict=True)
+    ]
+    assert np.mean(cosine) == pytest.approx(PAIR_COSINE, abs=0.15)
 
 
 def test_directions_are_shared_as_the_world_says():

@@ -12,7 +12,8 @@ TASKS = ("json_format", "term_exclusion", "word_count")
 LAYERS = (0, 4)
 COPY = "workflow/resources/models/toy-copy"
 
-FIGURES = {("plot_compliance", ""), ("plot_generality", ""), ("plot_layers", ""), ("plot_transfer", "")}
+NAMES = ("ablation", "compliance", "generality", "layers", "transfer")
+FIGURES = {(f"plot_{name}", "") for name in NAMES}
 PAGES = {("write_overview", ""), ("write_table_pages", "")}
 COMPLIANCE = {("summarise_compliance", ""), ("plot_compliance", "")} | PAGES
 FINDINGS = {("write_findings", "")}
@@ -32,15 +33,20 @@ def per(rule, models=MODELS, tasks=None, layers=None, shard=False):
 
 def comparisons(models=MODELS):
     """What follows from any new probe."""
-    names = ("generality", "transfer", "layers")
+    names = ("generality", "transfer", "ablation", "layers")
     compared = set().union(*(per(f"compare_{name}", models) for name in names))
-    merged = {("merge_tables", f"analysis={name}") for name in (*names, "transfer_summary")}
+    more = ("transfer_summary", "ablation_curve", "ablation_summary")
+    merged = {("merge_tables", f"analysis={name}") for name in (*names, *more)}
     return compared | merged | FIGURES - {("plot_compliance", "")} | PAGES | FINDINGS
 
 
 def of_all_tasks(models=MODELS, layers=LAYERS):
     """The jobs that look at all tasks of a layer."""
-    return per("fit_general_probe", models, layers=layers) | per("transfer_probes", models, layers=layers)
+    return (
+        per("fit_general_probe", models, layers=layers)
+        | per("transfer_probes", models, layers=layers)
+        | per("ablate_activations", models, layers=set(layers) & {4})
+    )
 
 
 def probing(models=MODELS, tasks=TASKS, layers=LAYERS, of_task=True):
@@ -128,7 +134,24 @@ def test_temperature_reruns_everything_from_responses_on(study):
 
 def test_a_layer_adds_its_own_probes_and_the_comparisons(study):
     change(study, layers=[0, 2, 4])
-    assert study.planned() == probing(layers=(2,), of_task=False)
+    # It is not among ablation.layers.
+    ablation = per("compare_ablation") | {
+        *(("merge_tables", f"analysis=ablation{which}") for which in ("", "_curve", "_summary")),
+        ("plot_ablation", ""),
+    }
+    assert study.planned() == probing(layers=(2,), of_task=False) - ablation
+
+
+def test_a_layer_to_erase_at_adds_its_own_ablation(study):
+    change(study, ablation__layers=[0, 4])
+    assert study.planned() == (
+        per("ablate_activations", layers=(0,))
+        | per("compare_ablation")
+        | {("merge_tables", f"analysis=ablation{which}") for which in ("", "_curve", "_summary")}
+        | {("plot_ablation", "")}
+        | FINDINGS
+        | OVERVIEW
+    )
 
 
 def test_a_task_adds_its_own_chain_and_the_aggregates(study):
@@ -159,12 +182,13 @@ def test_a_threshold_decides_anew_from_the_same_tables(study):
 
 def test_what_counts_as_signal_is_compared_anew_where_it_counts(study):
     change(study, claims__signal=0.6)
-    names = {"transfer", "transfer_summary", "layers"}
+    names = {"transfer", "transfer_summary", "ablation", "ablation_curve", "ablation_summary", "layers"}
     assert study.planned() == (
         per("compare_transfer")
+        | per("compare_ablation")
         | per("compare_layers")
         | {("merge_tables", f"analysis={name}") for name in names}
-        | {("plot_transfer", ""), ("plot_layers", "")}
+        | {("plot_transfer", ""), ("plot_ablation", ""), ("plot_layers", "")}
         | FINDINGS
         | OVERVIEW
     )

@@ -54,7 +54,7 @@ rule judge_world:
         runtime=60,
     params:
         settings=settings(
-            *("seed", "tasks", "prompts", "probes", "statistics", "claims"),
+            *("seed", "tasks", "prompts", "probes", "ablation", "statistics", "claims"),
             num_layers=STUDY["calibration"]["num_layers"],
         ),
     script:

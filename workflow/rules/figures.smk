@@ -114,9 +114,39 @@ rule plot_transfer:
         "../scripts/plot_transfer.py"
 
 
+rule plot_ablation:
+    input:
+        cells=merged("ablation"),
+        curves=merged("ablation_curve"),
+        code=code("plot_ablation", *TASKS),
+    output:
+        svg=report(
+            f"{RESULTS}/figures/ablation.svg",
+            category="Probes",
+            labels={"content": "Does erasing one task's signal hurt the others?", "form": "figure"},
+            caption="../report/ablation.rst",
+        ),
+        png=f"{RESULTS}/figures/ablation.png",
+        data=f"{RESULTS}/figures/ablation.csv",
+    log:
+        f"{RESULTS}/logs/plot_ablation.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_ablation.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures", models=MODELS),
+    script:
+        "../scripts/plot_ablation.py"
+
+
 rule figures:
     input:
         rules.plot_compliance.output,
         rules.plot_generality.output,
         rules.plot_layers.output,
         rules.plot_transfer.output,
+        rules.plot_ablation.output,

@@ -5,6 +5,7 @@ rule write_findings:
     input:
         generality=merged("generality"),
         transfer_summary=merged("transfer_summary"),
+        ablation_summary=merged("ablation_summary"),
         layers=merged("layers"),
         code=code("write_findings"),
     output:

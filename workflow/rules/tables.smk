@@ -26,3 +26,10 @@ rule transfer:
     input:
         merged("transfer"),
         merged("transfer_summary"),
+
+
+rule ablation:
+    input:
+        merged("ablation"),
+        merged("ablation_curve"),
+        merged("ablation_summary"),

@@ -7,7 +7,10 @@ settings = start(snakemake)
 from skillprobe import findings, store, tables
 
 found = findings.judge(
-    {name: tables.read_csv(snakemake.input[name]) for name in ("generality", "transfer_summary", "layers")},
+    {
+        name: tables.read_csv(snakemake.input[name])
+        for name in ("generality", "transfer_summary", "ablation_summary", "layers")
+    },
     settings["models"],
     settings["tasks"],
     settings["claims"],

@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from skillprobe import findings, tasks
+from skillprobe.analyses.ablation import ablation_tables
 from skillprobe.analyses.generality import generality_table
 from skillprobe.analyses.layers import layers_table
 from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.bases import base_ids
+from skillprobe.erasure.cross import Settings as Ablation
+from skillprobe.erasure.cross import cross_ablate
 from skillprobe.planted import WORLDS
 from skillprobe.probes.rows import fit_general, fit_specialist, read_tasks
 from skillprobe.probes.transfer import cross_scores
@@ -43,26 +46,40 @@ def judge_world(
     """Verdicts on one planted world, rows with VERDICT_COLUMNS, by the code that judges a model.
 
     shards: one a task, in the order of settings["tasks"]; settings: the config's "seed", "tasks", "prompts",
-    "probes", "statistics", "claims" and "num_layers". "signal_beyond_confounds" is no claim of the study but
-    its control: whether two thirds of the tasks keep a signal without what the confounds predict. outcome:
-    right, wrong, or open (inconclusive or insufficient where there was something to find); specialist: the
-    mean AUROC that specialists reached.
+    "probes", "ablation", "statistics", "claims" and "num_layers". "signal_beyond_confounds" is no claim of
+    the study but its control: whether two thirds of the tasks keep a signal without what the confounds
+    predict. outcome: right, wrong, or open (inconclusive or insufficient where there was something to find);
+    specialist: the mean AUROC that specialists reached.
     """
     names, num_layers = settings["tasks"], settings["num_layers"]
     # No claim looks at the shuffled labels.
     settings = {**settings, "probes": settings["probes"] | {"shuffles": 0}}
     specialists = {task: {} for task in names}
     generals, crossed = {}, {}
+    ablated = {}
     for layer in range(num_layers + 1):
         rows = read_tasks(shards, names, layer, settings["probes"]["position"])
         for task, part in rows.items():
             specialists[task][layer] = fit_specialist(part, settings)
         generals[layer] = fit_general(rows, settings, variants=("centred",))
-        crossed[layer] = cross_scores(
+        of_layer = (
             {task: part.x for task, part in rows.items()},
             {task: part.ids for task, part in rows.items()},
             {task: specialists[task][layer] for task in names},
         )
+        crossed[layer] = cross_scores(*of_layer)
+        if layer == num_layers:
+            # All signals are there, and the primary matrix is what decides.
+            ablation = {key: settings["ablation"][key] for key in ("rank", "max_rank", "shuffles")}
+            ablated[layer] = cross_ablate(
+                *of_layer,
+                Ablation(
+                    **ablation,
+                    seed=settings["seed"],
+                    feature_scaling=settings["probes"]["feature_scaling"],
+                    primary_only=True,
+                ),
+            )[0]
     categories = {task: tasks.get(task).category for task in names}
     options = {
         "n_draws": settings["statistics"]["bootstrap_draws"],
@@ -75,6 +92,13 @@ def judge_world(
         "transfer_summary": transfer_tables(
             world, specialists, crossed, categories, signal=claims["signal"], **options
         )[1],
+        "ablation_summary": ablation_tables(
+            world,
+            specialists,
+            ablated,
+            **{key: claims[key] for key in ("signal", "dependent", "independent")},
+            **options,
+        )[2],
         "layers": layers_table(
             world,
             specialists,

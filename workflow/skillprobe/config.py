@@ -46,7 +46,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     config = _plain(config)
     _check_schema(config)
     config = _filled(config, _schema())
-    for values in [config, config["probes"], *config["models"]]:
+    for values in [config, config["probes"], config["ablation"], *config["models"]]:
         for key in ("layers", "penalties"):
             if isinstance(values.get(key), list):
                 values[key].sort()
@@ -64,6 +64,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     _check_judges(config, root, world)
     _check_activations(config)
     _check_probes(config)
+    _check_ablation(config)
     return config
 
 
@@ -90,6 +91,12 @@ def random_layers_of(config: Mapping, model: str) -> list[int]:
     if the study analyses none of those."""
     layers = layers_of(config, model)
     return [layer for layer in layers if layer % 4 == 0] or layers
+
+
+def ablated_layers_of(config: Mapping, model: str) -> list[int]:
+    """The analysed layers of a model at which signals are erased."""
+    layers, wanted = layers_of(config, model), config["ablation"]["layers"]
+    return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
 
 
 def depth(config: Mapping, model: str) -> dict:
@@ -521,6 +528,38 @@ def _check_probes(config: dict) -> None:
             f"probes.folds is {probes['folds']}, but only {dealt} of the {bases} prompts.bases are dealt to "
             "folds; lower it or ask for more bases"
         )
+
+
+def _check_ablation(config: dict) -> None:
+    ablation, prompts = config["ablation"], config["prompts"]
+    if ablation["rank"] > ablation["max_rank"]:
+        raise UserError(
+            f"ablation.rank is {ablation['rank']}, more than ablation.max_rank, {ablation['max_rank']}; "
+            "lower it or raise max_rank"
+        )
+    bases = int(prompts["bases"] * (1 - config["probes"]["calibration_fraction"]))
+    rows = bases * prompts["items_per_base"] * config["generation"]["samples"]
+    rows -= rows // config["probes"]["folds"]
+    for entry in config["models"]:
+        size = min(rows, entry["hidden_size"] or rows)
+        if ablation["max_rank"] >= size:
+            raise UserError(
+                f"ablation.max_rank is {ablation['max_rank']}, but model '{entry['name']}' has at most "
+                f"{rows} training answers a task in {entry['hidden_size'] or 'as many'} dimensions; lower it"
+            )
+        if not ablated_layers_of(config, entry["name"]):
+            raise UserError(
+                f"ablation.layers names none of the analysed layers of the model '{entry['name']}' "
+                f"({', '.join(map(str, layers_of(config, entry['name'])))}); add one, or say all"
+            )
+    if ablation["layers"] != "all":
+        known = {layer for entry in config["models"] for layer in layers_of(config, entry["name"])}
+        for layer in ablation["layers"]:
+            if layer not in known:
+                raise UserError(
+                    f"ablation.layers asks for layer {layer}, which is analysed for no model; "
+                    "remove it, or add it to layers"
+                )
 
 
 def _model_settings(folder: Path) -> dict:

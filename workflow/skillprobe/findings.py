@@ -15,6 +15,8 @@ CLAIMS = {
     "generality": "a specialist probe is better than one general probe",
     "transfer_weak": "a probe of one task says little about another",
     "transfer_clustered": "transfer is stronger within the paper's groups of tasks",
+    "ablation_sparse": "erasing one task's signal leaves most other tasks' alone",
+    "ablation_asymmetric": "that one task needs another doesn't mean that the other needs it",
     "layers_stratified": "structural tasks emerge before lexical ones, and these before the others",
 }
 
@@ -30,11 +32,11 @@ def judge(
 ) -> dict[str, dict[str, dict]]:
     """{model: {claim: finding}}, of every claim of CLAIMS; what findings.json holds.
 
-    tables: rows of tables/generality.csv, transfer_summary.csv and layers.csv by name; tasks: of the study;
-    thresholds: the config's `claims`. A finding has "verdict" (one of VERDICTS), "estimate" and "interval"
-    (99 %; both None where there is none), "rule" (the sentence that decides), "reason" (why it is
-    insufficient, else ""), "tasks_with_signal" (names: sufficient, and the specialist's lower bound above
-    the threshold), and "rules_version".
+    tables: rows of tables/generality.csv, transfer_summary.csv, ablation_summary.csv and layers.csv by name;
+    tasks: of the study; thresholds: the config's `claims`. A finding has "verdict" (one of VERDICTS),
+    "estimate" and "interval" (99 %; each None where there is none), "rule" (the sentence that decides),
+    "reason" (why it is insufficient, else ""), "tasks_with_signal" (names: sufficient, and the specialist's
+    lower bound above the threshold), and "rules_version".
     """
     return {model: _judge_model(tables, model, tasks, thresholds) for model in models}
 
@@ -76,10 +78,12 @@ def _judge_model(tables, model: str, tasks: Sequence[str], thresholds: Mapping) 
     signal = [task for task in tasks if task in signal]
     few = f"{len(signal)} of {len(tasks)} tasks have a signal" if 3 * len(signal) < 2 * len(tasks) else ""
 
-    def finding(claim: str, row: Mapping | None, rule: str, supported, contradicted) -> dict:
+    def finding(
+        claim: str, row: Mapping | None, rule: str, supported, contradicted, failed: str = ""
+    ) -> dict:
         known = has_estimate(row)
         interval = [row["lower99"], row["upper99"]] if known else None
-        reason = few or ("" if known else _reason(row))
+        reason = few or ("" if known else _reason(row)) or failed
         if reason:
             verdict = "insufficient"
         elif supported(row):
@@ -91,13 +95,29 @@ def _judge_model(tables, model: str, tasks: Sequence[str], thresholds: Mapping) 
             "claim": CLAIMS[claim],
             "estimate": row["estimate"] if known else None,
             "interval": interval if known and all(map(math.isfinite, interval)) else None,
-            "rule": f"{rule} {gate(thresholds)}",
+            "rule": f"{rule.rstrip()} {gate(thresholds)}",
             "reason": reason,
             "tasks_with_signal": signal,
             "rules_version": VERSION,
         }
 
     margin, weak, p = thresholds["margin"], thresholds["weak_ratio"], thresholds["cluster_p"]
+
+    def ablation(quantity: str) -> Mapping | None:
+        return _row(tables["ablation_summary"], model, layer=SELECTED, quantity=quantity, method="inlp")
+
+    diagonal, dependent, independent = map(ablation, ("diagonal", "dependent", "independent"))
+    asymmetry = ablation("asymmetry")
+    erased = thresholds["erased"]
+    erasure = f"Insufficient unless erasing takes more than {erased:g} (lower bound) off a task's own AUROC. "
+    failed = ""
+    if has_estimate(diagonal) and not diagonal["lower99"] > erased:
+        failed = (
+            f"erasure failed: it takes {diagonal['estimate']:.3f} off a task's own AUROC, lower bound "
+            f"{diagonal['lower99']:.3f}"
+        )
+    most, least = thresholds["sparse_dependent"], thresholds["sparse_independent"]
+    symmetric = asymmetry["n_cells"] * margin**2 if asymmetry else 0.0
     return {
         "generality": finding(
             "generality",
@@ -125,6 +145,27 @@ def _judge_model(tables, model: str, tasks: Sequence[str], thresholds: Mapping) 
             "is below 0, else inconclusive.",
             lambda row: row["p"] < p,
             lambda row: row["upper99"] < 0,
+        ),
+        "ablation_sparse": finding(
+            "ablation_sparse",
+            dependent,
+            "Share of pairs of tasks (source erased, target retrained) that are dependent, by simultaneous "
+            f"intervals: supported if it is at most {most:.0%} and at least {least:.0%} are independent, "
+            f"contradicted if at least {thresholds['not_sparse']:.0%} are dependent, else inconclusive. "
+            f"{erasure}",
+            lambda row: row["estimate"] <= most and independent["estimate"] >= least,
+            lambda row: row["estimate"] >= thresholds["not_sparse"],
+            failed,
+        ),
+        "ablation_asymmetric": finding(
+            "ablation_asymmetric",
+            asymmetry,
+            "Sum over pairs of tasks of the product, from two halves of the requests, of the differences "
+            "between both ways: supported if its lower bound is above 0, contradicted if its upper bound is "
+            f"below {margin:g}² a pair, else inconclusive. {erasure}",
+            lambda row: row["lower99"] > 0,
+            lambda row: row["upper99"] < symmetric,
+            failed,
         ),
         "layers_stratified": finding(
             "layers_stratified",

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from skillprobe.config import layers_of
+from skillprobe.config import ablated_layers_of, layers_of
 from skillprobe.errors import UserError
 
 # Of a hub model that doesn't state its hidden size; planning must not need the network.
@@ -46,6 +46,7 @@ def jobs(config: Mapping) -> dict[str, int]:
     """Jobs of a run from nothing by rule. A test holds it against Snakemake's own count."""
     models, tasks = len(config["models"]), len(config["tasks"])
     layers = [len(layers_of(config, entry["name"])) for entry in config["models"]]
+    ablated = [len(ablated_layers_of(config, entry["name"])) for entry in config["models"]]
     shards = config["generation"]["shards"]
     twins = models if config["controls"]["random_weights"] else 0
     return {
@@ -63,8 +64,11 @@ def jobs(config: Mapping) -> dict[str, int]:
         "transfer_probes": sum(layers),
         "compare_transfer": models,
         "compare_layers": models,
-        "merge_tables": 4,
+        "ablate_activations": sum(ablated),
+        "compare_ablation": models,
+        "merge_tables": 7,
         "write_findings": 1,
+        "plot_ablation": 1,
         "plot_compliance": 1,
         "plot_generality": 1,
         "plot_layers": 1,

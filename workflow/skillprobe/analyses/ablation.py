@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from skillprobe.analyses.generality import pick_layers
 from skillprobe.analyses.transfer import best_layers
-from skillprobe.erasure.cross import FROZEN, RETRAINED, Ablated
+from skillprobe.erasure.cross import Ablated
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult
 from skillprobe.stats import (
@@ -64,11 +64,12 @@ def ablation_tables(
     bootstrap over bases is joint over everything.
 
     A cell is of one source, target, method ("inlp", the primary, "inlp_stopped", "inlp_reflected", "leace")
-    and probe ("retrained" on erased rows, or "frozen"): the target's AUROC before and after, and the fall. Of
-    the primary cells also: the mean fall under erasers of shuffled labels (null), that under random subspaces,
-    and net, the fall minus the null's. Those off the diagonal whose tasks have a signal (AUROC before above
-    `signal`, lower 99 % bound) are "dependent" if the lower end of net's simultaneous 99 % interval is above
-    `dependent`, else "independent" if its upper end is below `independent`, else "undecided".
+    and probe ("retrained" on erased rows, or "frozen"): the target's AUROC before and after, and the fall.
+    Of the primary cells also: the mean fall under erasers of shuffled labels (null), that under random
+    subspaces, and net, the fall minus the null's. Those off the diagonal whose tasks have a signal (AUROC
+    before above `signal`, lower 99 % bound) are "dependent" if the lower end of net's simultaneous 99 %
+    interval is above `dependent`, else "independent" if its upper end is below `independent`, else
+    "undecided".
 
     Summaries, of the tasks with a signal: "diagonal", the mean net fall of a task's own probe; "dependent"
     and "independent", shares of the cells off the diagonal; "asymmetry", Σ over pairs of the products of
@@ -84,9 +85,12 @@ def ablation_tables(
     results = {task: specialists[task][layers[0]] for task in tasks}
     draws = draw_tested(results.values(), study_bases, n_draws=n_draws, seed=seed)
     cells, curves, summary = [], [], []
-    for layer, scores in [*((layer, ablated[layer]) for layer in layers), (SELECTED, None)]:
-        scores = _selected(specialists, ablated) if scores is None else scores
-        matrix = _Matrices.make(results, scores, draws, seed)
+    matrix = None
+    for layer in (*layers, SELECTED):
+        # Of one layer there is nothing to select.
+        if layer != SELECTED or len(layers) > 1:
+            scores = _selected(specialists, ablated) if layer == SELECTED else ablated[layer]
+            matrix = _Matrices.make(results, scores, draws, seed)
         about = {"model": model, "layer": layer}
         has_signal = matrix.signal(signal)
         cells += [about | row for row in _cells(matrix, has_signal, dependent, independent)]
@@ -118,8 +122,8 @@ def _selected(
             first.sources,
             first.ids,
             pick(lambda each: each.before, False),
-            {m: pick(lambda each, m=m: each.retrained[m], False) for m in RETRAINED},
-            {m: pick(lambda each, m=m: each.frozen[m], False) for m in FROZEN},
+            {m: pick(lambda each, m=m: each.retrained[m], False) for m in first.retrained},
+            {m: pick(lambda each, m=m: each.frozen[m], False) for m in first.frozen},
             pick(lambda each: each.null, True),
             pick(lambda each: each.curve, True),
             pick(lambda each: each.random, True),
@@ -181,7 +185,8 @@ class _Judge:
 @dataclass(frozen=True)
 class _Matrices:
     """AUROCs of T targets, NaN where insufficient: before [T]; after {(method, probe): [T, T]}, source by
-    target; falls under null and random erasers, [T, T] and [T]; net falls in each half of the bases, [T, T]."""
+    target; falls under null and random erasers, [T, T] and [T]; net falls in each half of the bases, [T, T].
+    """
 
     results: Mapping[str, ProbeResult]
     scores: Mapping[str, Ablated]
@@ -199,7 +204,8 @@ class _Matrices:
         n_tasks, n_draws = len(results), len(draws.weights)
         n_seeds = len(next(iter(results.values())).folds)
         size = (n_seeds, n_draws, n_tasks, n_tasks)
-        methods = [*((m, "retrained") for m in RETRAINED), *((m, "frozen") for m in FROZEN)]
+        some = next(iter(scores.values()))
+        methods = [*((m, "retrained") for m in some.retrained), *((m, "frozen") for m in some.frozen)]
         after = {key: _Estimate.blank(*size) for key in methods}
         halves = [_Estimate.blank(*size) for _ in range(2)]
         before, random = _Estimate.blank(*size[:3]), _Estimate.blank(1, *size[1:3])
@@ -211,9 +217,10 @@ class _Matrices:
             in_first = np.array([keyed_hash(f"halves/{seed}", base) % 2 == 0 for base in result.bases])
             judges = [_Judge(result, draws, kept) for kept in (in_first, ~in_first)]
             befores = [_fill(before, (j,), judge(each.before)), *(half(each.before) for half in judges)]
-            value, drawn = judge.first(each.random)
             plain, plain_drawn = befores[0][0][0], befores[0][1][0]
-            random.by_seed[:, j], random.drawn[:, j] = plain - value, plain_drawn - drawn
+            if len(each.random):
+                value, drawn = judge.first(each.random)
+                random.by_seed[:, j], random.drawn[:, j] = plain - value, plain_drawn - drawn
             for i, source in enumerate(results):
                 if results[source].status:
                     continue
@@ -343,7 +350,7 @@ def _summary(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[
         share = float((words == word).sum() / off.sum()) if off.any() else float("nan")
         yield row(word, both_intervals(None) | {"estimate": share}, int(off.sum()), "inlp")
     yield row("asymmetry", _asymmetry(matrix, off), int(off.sum()) // 2, "inlp")
-    for method in FROZEN:
+    for method in next(iter(matrix.scores.values())).frozen:
         for quantity, estimate in _reliability(matrix, method, own, off).items():
             yield row(quantity, estimate, n_signal, method)
 

@@ -29,9 +29,10 @@ INSIDE = 1e-8
 
 @dataclass(frozen=True)
 class Settings:
-    """rank: of the primary erasers; max_rank: how many directions are found; shuffles: null erasers, of labels
-    shuffled between bases; random: subspaces of the primary rank; stop: where the upper 95 % bound of the inner
-    AUROC is below it, the stopped variant ends."""
+    """rank: of the primary erasers; max_rank: how many directions are found; shuffles: null erasers, of
+    labels shuffled between bases; random: subspaces of the primary rank; stop: where the upper 95 % bound of
+    the inner AUROC is below it, the stopped variant ends; primary_only: neither variants nor curves nor
+    random subspaces."""
 
     rank: int = 4
     max_rank: int = 8
@@ -41,6 +42,7 @@ class Settings:
     seed: int = 0
     feature_scaling: bool = True
     n_draws: int = 500
+    primary_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,11 @@ class Ablated:
     """Decision values on the n rows of one target, of T sources, S fold seeds; NaN on calibration rows and
     for sources without probes.
 
-    before: [S, n]. retrained: [T, S, n] by "inlp" (the primary), "inlp_stopped" and "leace", of probes trained
-    on erased rows; frozen: [T, S, n] by "inlp", "inlp_reflected" and "leace", of the probes from before. Of
-    the first fold seed, retrained: null [shuffles, T, n]; curve [max_rank, T, n], by the first so many
-    directions; random [draws, n]. A reflection loses nothing that retraining could not find again, so it has
-    no retrained scores.
+    before: [S, n]. retrained: [T, S, n] by "inlp" (the primary), "inlp_stopped" and "leace", of probes
+    trained on erased rows; frozen: [T, S, n] by "inlp", "inlp_reflected" and "leace", of the probes from
+    before. Of the first fold seed, retrained: null [shuffles, T, n]; curve [max_rank, T, n], by the first so
+    many directions; random [draws, n]. A reflection loses nothing that retraining could not find again, so it
+    has no retrained scores.
     """
 
     sources: tuple[str, ...]
@@ -71,15 +73,21 @@ _ARRAYS = ("before", "null", "curve", "random")
 
 
 def cross_ablate(
-    x_by_task: Mapping[str, np.ndarray], specialists: Mapping[str, ProbeResult], settings: Settings
+    x_by_task: Mapping[str, np.ndarray],
+    ids_by_task: Mapping[str, np.ndarray],
+    specialists: Mapping[str, ProbeResult],
+    settings: Settings,
 ) -> tuple[dict[str, Ablated], dict[str, dict[str, Eraser]]]:
     """{target: scores} and {source: {fold: eraser}}, the latter INLP's with max_rank directions, of the first
     fold seed, and "all": of all rows but calibration's.
 
-    x_by_task: [n, d] activations; specialists: of the same rows, which give labels, folds and the penalty of
-    each fold. The feature scale is of all tasks' calibration rows together. Raises UserError for a rank that
-    the training rows of some task can't have.
+    x_by_task: [n, d] activations; ids_by_task: [n]; specialists: of the same rows, which give labels, folds
+    and the penalty of each fold. The feature scale is of all tasks' calibration rows together. Raises
+    UserError where rows and probes don't belong together, and for a rank that some task can't have.
     """
+    for task, result in specialists.items():
+        if not np.array_equal(np.asarray(ids_by_task[task], str), result.ids):
+            raise UserError(f"task '{task}': its probes were trained on other rows; train them again")
     calibration = [x[specialists[task].folds[0] == CALIBRATION] for task, x in x_by_task.items()]
     scale = feature_scale(np.concatenate(calibration)) if settings.feature_scaling else None
     usable = [task for task, result in specialists.items() if not result.status]
@@ -90,8 +98,8 @@ def cross_ablate(
         most = min(2 * per_class - 1, rows[task].coordinates.shape[1])
         if settings.max_rank > most:
             raise UserError(
-                f"ablation.max_rank is {settings.max_rank}, but erasers of task '{task}' have {2 * per_class} "
-                f"training rows in {rows[task].x.shape[1]} dimensions; lower it to {most} or less"
+                f"ablation.max_rank is {settings.max_rank}, but erasers of task '{task}' have "
+                f"{2 * per_class} training rows in {rows[task].x.shape[1]} dimensions; lower it to {most}"
             )
     found = {task: _Source.make(rows[task], plans[task], per_class, settings) for task in usable}
     targets = {}
@@ -168,8 +176,9 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Source:
-    """A task's directions. among_features: [m, d, max_rank] of the plan's columns, orthonormal after the scale;
-    stopped: [S · K], ranks of the stopped variant; leaces: [S · K]; erasers: as stored, by fold and of all."""
+    """A task's directions. among_features: [m, d, max_rank] of the plan's columns, orthonormal after the
+    scale; stopped: [S · K], ranks of the stopped variant; leaces: [S · K]; erasers: as stored, by fold and of
+    all."""
 
     plan: _Plan
     among_features: np.ndarray
@@ -180,14 +189,18 @@ class _Source:
     @classmethod
     def make(cls, rows: Rows, plan: _Plan, per_class: int, settings: Settings) -> _Source:
         train = plan.balanced(per_class)
-        found = inlp(rows, train, plan.labels, plan.penalty, settings.max_rank)
+        rank = settings.rank if settings.primary_only else settings.max_rank
+        found = inlp(rows, train, plan.labels, plan.penalty, rank)
         m, r, k = found.axes.shape
         weights = rows.weights(found.axes.transpose(1, 0, 2).reshape(r, m * k))[0] * rows.scale[:, None]
         return cls(
             plan,
             weights.reshape(-1, m, k).transpose(1, 0, 2),
-            _stopped(found, plan, settings),
-            [leace(rows, train[:, column], plan.labels[:, column]) for column in range(plan.n_real)],
+            np.zeros(plan.n_real, int) if settings.primary_only else _stopped(found, plan, settings),
+            [
+                leace(rows, train[:, column], plan.labels[:, column])
+                for column in range(0 if settings.primary_only else plan.n_real)
+            ],
             [*found.erasers(slice(plan.n_folds)), *found.erasers(slice(-1, None))],
         )
 
@@ -236,8 +249,9 @@ def _ablate_target(
     _place(made.before, before, result.folds)
 
     def retrain(taken: list[_Taken]) -> list[np.ndarray]:
-        """Decision values [n, m] after taking each out, of m columns that are the outer training sets, or those
-        of the first fold seed, over and over. In one go, and from the probes of before: most lose little."""
+        """Decision values [n, m] after taking each out, of m columns that are the outer training sets, or
+        those of the first fold seed, over and over. In one go, and from the probes of before: most lose
+        little."""
         columns = [
             np.arange(len(each.left)) % (n_real if len(each.left) == n_real else n_folds) for each in taken
         ]
@@ -255,14 +269,19 @@ def _ablate_target(
         t = names.index(name)
         found = _Taken.of(rows, source.among_features)
         real, null = found.columns(slice(n_real)), found.columns(source.plan.null())
-        primary, oblique = real.first(settings.rank), _Taken.oblique(rows, source.leaces)
-        first = real.columns(slice(n_folds))
+        primary, chance = real.first(settings.rank), null.first(settings.rank)
+        if settings.primary_only:
+            after, by_chance = retrain([primary, chance])
+            _place(made.retrained["inlp"][t], after, result.folds)
+            _place(made.null[:, t], by_chance, result.folds[:1])
+            continue
+        oblique, first = _Taken.oblique(rows, source.leaces), real.columns(slice(n_folds))
         after = retrain(
             [
                 primary,
                 real.first(source.stopped),
                 oblique,
-                null.first(settings.rank),
+                chance,
                 *(first.first(rank + 1) for rank in range(settings.max_rank)),
             ]
         )
@@ -274,6 +293,8 @@ def _ablate_target(
         _place(made.frozen["inlp"][t], before - lost, result.folds)
         _place(made.frozen["inlp_reflected"][t], before - 2 * lost, result.folds)
         _place(made.frozen["leace"][t], before - oblique.of_probe(beta), result.folds)
+    if settings.primary_only:
+        return made
     random = _Taken.of(rows, _random(rows.x.shape[1], settings)).repeated(n_folds)
     _place(made.random, retrain([random])[0], result.folds[:1])
     return made
@@ -281,8 +302,8 @@ def _ablate_target(
 
 @dataclass(frozen=True)
 class _Taken:
-    """What m erasers take out of a target's rows: left [m, n, k], what they read, times inside [m, r, k], along
-    which principal axes, and outside [m, k, k], of the part that is out of the rows' span."""
+    """What m erasers take out of a target's rows: left [m, n, k], what they read, times inside [m, r, k],
+    along which principal axes, and outside [m, k, k], of the part that is out of the rows' span."""
 
     left: np.ndarray
     inside: np.ndarray
@@ -376,15 +397,16 @@ def _nothing(result: ProbeResult, names: list[str], settings: Settings) -> Ablat
     def blank(*shape: int) -> np.ndarray:
         return np.full((*shape, n), np.nan, np.float32)
 
+    only = settings.primary_only
     return Ablated(
         tuple(names),
         result.ids,
         blank(n_seeds),
-        {method: blank(len(names), n_seeds) for method in RETRAINED},
-        {method: blank(len(names), n_seeds) for method in FROZEN},
+        {method: blank(len(names), n_seeds) for method in (RETRAINED[:1] if only else RETRAINED)},
+        {method: blank(len(names), n_seeds) for method in (() if only else FROZEN)},
         blank(settings.shuffles, len(names)),
-        blank(settings.max_rank, len(names)),
-        blank(settings.random),
+        blank(0 if only else settings.max_rank, len(names)),
+        blank(0 if only else settings.random),
     )
 
 

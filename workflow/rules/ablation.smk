@@ -1,0 +1,67 @@
+# Each task's signal erased from every task's activations: which task needs what another uses?
+
+
+rule ablate_activations:
+    input:
+        shards=ancient(
+            expand(rules.extract_activations.output.shard, task=TASKS, shard=SHARDS, allow_missing=True)
+        ),
+        manifests=expand(
+            rules.extract_activations.output.manifest, task=TASKS, shard=SHARDS, allow_missing=True
+        ),
+        probes=expand(rules.fit_specialist_probe.output.probe, task=TASKS, allow_missing=True),
+        code=code("ablate_activations"),
+    output:
+        scores=f"{RESULTS}/ablation/{{model}}/{{layer}}.h5",
+        erasers=f"{RESULTS}/erasers/{{model}}/{{layer}}.h5",
+    log:
+        f"{RESULTS}/logs/ablate_activations/{{model}}/{{layer}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/ablate_activations/{{model}}/{{layer}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings(
+            *("seed", "tasks", "probes.position", "probes.feature_scaling"),
+            ablation={key: value for key, value in STUDY["ablation"].items() if key != "layers"},
+        ),
+    script:
+        "../scripts/ablate_activations.py"
+
+
+rule compare_ablation:
+    input:
+        specialists=lambda w: expand(
+            rules.fit_specialist_probe.output.probe,
+            model=w.model,
+            task=TASKS,
+            layer=ablated_layers_of(w.model),
+        ),
+        scores=lambda w: expand(
+            rules.ablate_activations.output.scores, model=w.model, layer=ablated_layers_of(w.model)
+        ),
+        code=code("compare_ablation", *TASKS),
+    output:
+        cells=f"{RESULTS}/tables/ablation/{{model}}.csv",
+        curves=f"{RESULTS}/tables/ablation_curve/{{model}}.csv",
+        summary=f"{RESULTS}/tables/ablation_summary/{{model}}.csv",
+    log:
+        f"{RESULTS}/logs/compare_ablation/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_ablation/{{model}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda w: settings(
+            *("seed", "tasks", "prompts", "statistics"),
+            *("claims.signal", "claims.dependent", "claims.independent"),
+            layers=ablated_layers_of(w.model),
+        ),
+    script:
+        "../scripts/compare_ablation.py"

@@ -1,0 +1,26 @@
+"""Measure how far each task's signal falls when another's is erased, and which tasks depend on which."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import probes, tables
+from skillprobe.analyses.ablation import ablation_tables
+from skillprobe.bases import base_ids
+from skillprobe.erasure import cross
+
+names, layers = settings["tasks"], settings["layers"]
+cells, curves, summary = ablation_tables(
+    snakemake.wildcards.model,
+    probes.load_specialists(snakemake.input.specialists, names, layers),
+    {layer: cross.load(path) for layer, path in zip(layers, snakemake.input.scores, strict=True)},
+    signal=settings["claims.signal"],
+    dependent=settings["claims.dependent"],
+    independent=settings["claims.independent"],
+    n_draws=settings["statistics"]["bootstrap_draws"],
+    seed=settings["seed"],
+    study_bases=base_ids(settings["prompts"]),
+)
+tables.write_csv(snakemake.output.cells, cells)
+tables.write_csv(snakemake.output.curves, curves)
+tables.write_csv(snakemake.output.summary, summary)

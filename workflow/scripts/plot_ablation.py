@@ -1,0 +1,13 @@
+"""Draw what erasing each task's signal does to every task."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import figures, tables, tasks
+
+output = snakemake.output
+categories = {task: tasks.get(task).category for task in settings["tasks"]}
+cells, curves = tables.read_csv(snakemake.input.cells), tables.read_csv(snakemake.input.curves)
+figure = figures.ablation(cells, curves, categories, settings)
+figure.save(svg=output.svg, png=output.png, data=output.data)

@@ -14,32 +14,8 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-rule plant_world:
-    input:
-        code=code("plant_world", *TASKS),
-    output:
-        shards=temp(expand(f"{CALIBRATION}/{{{{world}}}}/{{{{auroc}}}}/{{{{seed}}}}/{{task}}.h5", task=TASKS)),
-    log:
-        f"{RESULTS}/logs/plant_world/{{world}}/{{auroc}}/{{seed}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/plant_world/{{world}}/{{auroc}}/{{seed}}.tsv"
-    conda:
-        "../../envs/cpu.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        settings=settings(
-            *("seed", "study", "tasks", "prompts", "generation.samples", "probes.position"),
-            *("calibration.hidden_size", "calibration.num_layers"),
-        ),
-    script:
-        "../scripts/plant_world.py"
-
-
 rule judge_world:
     input:
-        shards=rules.plant_world.output.shards,
         code=code("judge_world", *TASKS),
     output:
         verdicts=f"{CALIBRATION}/{{world}}/{{auroc}}/{{seed}}.csv",
@@ -54,7 +30,18 @@ rule judge_world:
         runtime=60,
     params:
         settings=settings(
-            *("seed", "tasks", "prompts", "probes", "ablation", "statistics", "claims"),
+            *(
+                "seed",
+                "study",
+                "tasks",
+                "prompts",
+                "generation.samples",
+                "probes",
+                "ablation",
+                "statistics",
+                "claims",
+            ),
+            hidden_size=STUDY["calibration"]["hidden_size"],
             num_layers=STUDY["calibration"]["num_layers"],
         ),
     script:

@@ -1,4 +1,4 @@
-"""Judge a planted world as if it were a model, and whether the verdicts are right."""
+"""Plant a world, judge it as if it were a model, and say whether the verdicts are right."""
 
 from skillprobe.job import start
 
@@ -8,7 +8,5 @@ from skillprobe import tables
 from skillprobe.calibration import judge_world
 
 world = snakemake.wildcards
-rows = judge_world(
-    snakemake.input.shards, world.world, settings, auroc=float(world.auroc), seed=int(world.seed)
-)
+rows = judge_world(world.world, settings, auroc=float(world.auroc), seed=int(world.seed))
 tables.write_csv(snakemake.output.verdicts, rows)

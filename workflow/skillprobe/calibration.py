@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 
 from skillprobe import findings, tasks
 from skillprobe.analyses.ablation import ablation_tables
@@ -15,7 +17,7 @@ from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.bases import base_ids
 from skillprobe.erasure.cross import Settings as Ablation
 from skillprobe.erasure.cross import cross_ablate
-from skillprobe.planted import WORLDS
+from skillprobe.planted import WORLDS, plant, write_shards
 from skillprobe.probes.rows import fit_general, fit_specialist, read_tasks
 from skillprobe.probes.transfer import cross_scores
 
@@ -40,23 +42,58 @@ TABLE_COLUMNS = (
 )
 
 
-def judge_world(
-    shards: Sequence[str], world: str, settings: Mapping, *, auroc: float, seed: int
-) -> list[dict]:
+def judge_world(world: str, settings: Mapping, *, auroc: float, seed: int) -> list[dict]:
     """Verdicts on one planted world, rows with VERDICT_COLUMNS, by the code that judges a model.
 
-    shards: one a task, in the order of settings["tasks"]; settings: the config's "seed", "tasks", "prompts",
-    "probes", "ablation", "statistics", "claims" and "num_layers". "signal_beyond_confounds" is no claim of
-    the study but its control: whether two thirds of the tasks keep a signal without what the confounds
-    predict. outcome: right, wrong, or open (inconclusive or insufficient where there was something to find);
-    specialist: the mean AUROC that specialists reached.
+    settings: the config's "seed", "study", "tasks", "prompts", "generation.samples", "probes",
+    "ablation", "statistics" and "claims", and calibration's "hidden_size" and "num_layers".
+    "signal_beyond_confounds" is no claim of the study but its control: whether two thirds of the tasks keep a
+    signal without what the confounds predict. outcome: right, wrong, or open (inconclusive or insufficient
+    where there was something to find); specialist: the mean AUROC that specialists reached.
     """
-    names, num_layers = settings["tasks"], settings["num_layers"]
+    with TemporaryDirectory() as folder:
+        paths = _plant(world, settings, Path(folder), auroc, seed)
+        tables = _analyse(world, paths, settings)
+    names, claims = settings["tasks"], settings["claims"]
+    found = findings.judge(tables, [world], names, claims)[world]
+    found["signal_beyond_confounds"] = _beyond_confounds(tables["generality"], world, names, claims["signal"])
+    reached = findings.mean_auroc(tables["generality"], world)
+    rows = []
+    for claim, finding in found.items():
+        lower, upper = finding["interval"] or (float("nan"), float("nan"))
+        truth = WORLDS[world].truth[claim]
+        values = (world, auroc, seed, claim, truth, finding["verdict"], outcome(finding["verdict"], truth))
+        values += (float("nan") if finding["estimate"] is None else finding["estimate"], lower, upper)
+        values += (len(finding["tasks_with_signal"]), reached)
+        rows.append(dict(zip(VERDICT_COLUMNS, values, strict=True)))
+    return rows
+
+
+def _plant(world: str, settings: Mapping, folder: Path, auroc: float, seed: int) -> list[str]:
+    """Paths of the shards, one a task."""
+    names, position = settings["tasks"], settings["probes"]["position"]
+    rows = plant(
+        world,
+        {task: tasks.get(task).category for task in names},
+        base_ids(settings["prompts"]),
+        seed=seed,
+        auroc=auroc,
+        rows_per_base=settings["prompts"]["items_per_base"] * settings["generation.samples"],
+        hidden_size=settings["hidden_size"],
+        num_layers=settings["num_layers"],
+    )
+    paths = {task: folder / f"{task}.h5" for task in names}
+    write_shards(paths, rows, position=position, study=settings["study"], world=world)
+    return list(map(str, paths.values()))
+
+
+def _analyse(world: str, shards: Sequence[str], settings: Mapping) -> dict[str, list[dict]]:
+    """The tables that findings are judged by."""
+    names, num_layers, claims = settings["tasks"], settings["num_layers"], settings["claims"]
     # No claim looks at the shuffled labels.
     settings = {**settings, "probes": settings["probes"] | {"shuffles": 0}}
     specialists = {task: {} for task in names}
-    generals, crossed = {}, {}
-    ablated = {}
+    generals, crossed, ablated = {}, {}, {}
     for layer in range(num_layers + 1):
         rows = read_tasks(shards, names, layer, settings["probes"]["position"])
         for task, part in rows.items():
@@ -86,8 +123,7 @@ def judge_world(
         "seed": settings["seed"],
         "study_bases": base_ids(settings["prompts"]),
     }
-    claims = settings["claims"]
-    tables = {
+    return {
         "generality": generality_table(world, specialists, generals, categories, **options),
         "transfer_summary": transfer_tables(
             world, specialists, crossed, categories, signal=claims["signal"], **options
@@ -109,18 +145,6 @@ def judge_world(
             **options,
         ),
     }
-    found = findings.judge(tables, [world], names, claims)[world]
-    found["signal_beyond_confounds"] = _beyond_confounds(tables["generality"], world, names, claims["signal"])
-    reached = findings.mean_auroc(tables["generality"], world)
-    rows = []
-    for claim, finding in found.items():
-        lower, upper = finding["interval"] or (float("nan"), float("nan"))
-        truth = WORLDS[world].truth[claim]
-        values = (world, auroc, seed, claim, truth, finding["verdict"], outcome(finding["verdict"], truth))
-        values += (float("nan") if finding["estimate"] is None else finding["estimate"], lower, upper)
-        values += (len(finding["tasks_with_signal"]), reached)
-        rows.append(dict(zip(VERDICT_COLUMNS, values, strict=True)))
-    return rows
 
 
 def _beyond_confounds(generality: Sequence[Mapping], world: str, names: Sequence[str], signal: float) -> dict:

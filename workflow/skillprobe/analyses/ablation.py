@@ -19,7 +19,6 @@ from skillprobe.stats import (
     both_intervals,
     draw_tested,
     interval,
-    keyed_hash,
     simultaneous,
 )
 
@@ -73,9 +72,10 @@ def ablation_tables(
 
     Summaries, of the tasks with a signal: "diagonal", the mean net fall of a task's own probe; "dependent"
     and "independent", shares of the cells off the diagonal; "asymmetry", Σ over pairs of the products of
-    net's differences in two halves of the bases; by method, of frozen probes: "completeness", how much of
-    what was to go has gone (for a reflection: of what was to turn round), "selectivity", how much of the
-    others' is kept, and "reliability", their harmonic mean (Canby et al., arXiv 2408.15510).
+    net's differences, fitted and judged in two halves of the bases apart; by method, of frozen probes:
+    "completeness", how much of what was to go has gone (for a reflection: of what was to turn round),
+    "selectivity", how much of the others' is kept, and "reliability", their harmonic mean (Canby et al.,
+    arXiv 2408.15510).
     Curves: AUROC of a retrained target after the first so many directions, of the first fold seed.
     """
     tasks = list(specialists)
@@ -90,7 +90,7 @@ def ablation_tables(
         # Of one layer there is nothing to select.
         if layer != SELECTED or len(layers) > 1:
             scores = _selected(specialists, ablated) if layer == SELECTED else ablated[layer]
-            matrix = _Matrices.make(results, scores, draws, seed)
+            matrix = _Matrices.make(results, scores, draws)
         about = {"model": model, "layer": layer}
         has_signal = matrix.signal(signal)
         cells += [about | row for row in _cells(matrix, has_signal, dependent, independent)]
@@ -127,6 +127,9 @@ def _selected(
             pick(lambda each: each.null, True),
             pick(lambda each: each.curve, True),
             pick(lambda each: each.random, True),
+            pick(lambda each: each.half_before, True),
+            pick(lambda each: each.half_after, True),
+            pick(lambda each: each.half_null, True),
         )
     return picked
 
@@ -199,7 +202,7 @@ class _Matrices:
 
     @classmethod
     def make(
-        cls, results: Mapping[str, ProbeResult], scores: Mapping[str, Ablated], draws: Draws, seed: int
+        cls, results: Mapping[str, ProbeResult], scores: Mapping[str, Ablated], draws: Draws
     ) -> _Matrices:
         n_tasks, n_draws = len(results), len(draws.weights)
         n_seeds = len(next(iter(results.values())).folds)
@@ -207,17 +210,15 @@ class _Matrices:
         some = next(iter(scores.values()))
         methods = [*((m, "retrained") for m in some.retrained), *((m, "frozen") for m in some.frozen)]
         after = {key: _Estimate.blank(*size) for key in methods}
-        halves = [_Estimate.blank(*size) for _ in range(2)]
+        halves = [_Estimate.blank(1, *size[1:]) for _ in range(2)]
         before, random = _Estimate.blank(*size[:3]), _Estimate.blank(1, *size[1:3])
         null = _Estimate.blank(1, *size[1:])
         for j, (target, result) in enumerate(results.items()):
             if result.status:
                 continue
             judge, each = _Judge(result, draws), scores[target]
-            in_first = np.array([keyed_hash(f"halves/{seed}", base) % 2 == 0 for base in result.bases])
-            judges = [_Judge(result, draws, kept) for kept in (in_first, ~in_first)]
-            befores = [_fill(before, (j,), judge(each.before)), *(half(each.before) for half in judges)]
-            plain, plain_drawn = befores[0][0][0], befores[0][1][0]
+            values, lines = _fill(before, (j,), judge(each.before))
+            plain, plain_drawn = values[0], lines[0]
             if len(each.random):
                 value, drawn = judge.first(each.random)
                 random.by_seed[:, j], random.drawn[:, j] = plain - value, plain_drawn - drawn
@@ -228,12 +229,19 @@ class _Matrices:
                     _fill(after[method, probe], (i, j), judge(getattr(each, probe)[method][i]))
                 value, drawn = judge.first(each.null[:, i])
                 null.by_seed[:, i, j], null.drawn[:, i, j] = plain - value, plain_drawn - drawn
-                for into, half, (was, was_drawn) in zip(halves, judges, befores[1:], strict=True):
-                    now, now_drawn = half(each.retrained["inlp"][i])
-                    value, drawn = half.first(each.null[:, i])
-                    by_chance, by_chance_drawn = was[0] - value, was_drawn[0] - drawn
-                    fall = was - now - by_chance, was_drawn - now_drawn - by_chance_drawn
-                    _fill(into, (i, j), fall)
+            for into, was, now, chance in zip(
+                halves, each.half_before, each.half_after, each.half_null, strict=True
+            ):
+                half = _Judge(result, draws, np.isfinite(was))
+                for i in range(n_tasks):
+                    if half.rows.any() and np.isfinite(now[i]).any():
+                        # What both lack, the fall and that by chance, is the AUROC before.
+                        value, drawn = half.first(now[i][None])
+                        by_chance, by_chance_drawn = half.first(chance[:, i])
+                        into.by_seed[:, i, j], into.drawn[:, i, j] = (
+                            by_chance - value,
+                            by_chance_drawn - drawn,
+                        )
         return cls(results, scores, draws, before, after, null, random, halves)
 
     @property
@@ -356,11 +364,12 @@ def _summary(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[
 
 
 def _asymmetry(matrix: _Matrices, off: np.ndarray) -> dict[str, float]:
-    """Σ over pairs of the product of net's differences in the two halves: noise alone gives 0 on average."""
-    upper = np.triu(off, 1)
-    if not upper.any():
-        return both_intervals(None)
+    """Σ over pairs of the product of net's differences in two halves that share neither rows nor fits: noise
+    alone gives 0 on average."""
     one, other = (half.by_seed - half.by_seed.swapaxes(1, 2) for half in matrix.halves)
+    upper = np.triu(off, 1)
+    if not upper.any() or not np.isfinite((one * other)[:, upper]).all():
+        return both_intervals(None)
     one_drawn, other_drawn = (half.drawn - half.drawn.swapaxes(1, 2) for half in matrix.halves)
     return both_intervals(
         (one * other)[:, upper].sum(axis=1), (one_drawn * other_drawn)[:, upper].sum(axis=1)

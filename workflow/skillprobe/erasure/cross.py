@@ -7,7 +7,7 @@ tasks: so an eraser never saw the base of a row that it is judged on, whatever t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from skillprobe.erasure.leace import leace
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult, shuffle_labels
 from skillprobe.probes.solver import Erased, Rows, feature_scale
-from skillprobe.stats import CALIBRATION, auroc, auroc_draws, draw_bases, interval, keyed_hash
+from skillprobe.stats import CALIBRATION, auroc, auroc_draws, draw_bases, interval, keyed_hash, sufficiency
 from skillprobe.store import atomic_path
 
 # Directions whose part outside a target's rows is shorter than this lie in their span.
-INSIDE = 1e-8
+INSIDE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Settings:
     """rank: of the primary erasers; max_rank: how many directions are found; shuffles: null erasers, of
     labels shuffled between bases; random: subspaces of the primary rank; stop: where the upper 95 % bound of
     the inner AUROC is below it, the stopped variant ends; primary_only: neither variants nor curves nor
-    random subspaces."""
+    random subspaces; halves: everything once more in each half of the bases, for the asymmetry."""
 
     rank: int = 4
     max_rank: int = 8
@@ -43,6 +43,7 @@ class Settings:
     feature_scaling: bool = True
     n_draws: int = 500
     primary_only: bool = False
+    halves: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ class Ablated:
     trained on erased rows; frozen: [T, S, n] by "inlp", "inlp_reflected" and "leace", of the probes from
     before. Of the first fold seed, retrained: null [shuffles, T, n]; curve [max_rank, T, n], by the first so
     many directions; random [draws, n]. A reflection loses nothing that retraining could not find again, so it
-    has no retrained scores.
+    has no retrained scores. Of the first fold seed too, where all is fitted and judged in one half of the
+    bases: half_before [2, n], half_after [2, T, n] and half_null [2, draws, T, n], NaN in the other half, and
+    everywhere if the halves are too small.
     """
 
     sources: tuple[str, ...]
@@ -65,11 +68,16 @@ class Ablated:
     null: np.ndarray
     curve: np.ndarray
     random: np.ndarray
+    half_before: np.ndarray
+    half_after: np.ndarray
+    half_null: np.ndarray
 
 
 RETRAINED = ("inlp", "inlp_stopped", "leace")
 FROZEN = ("inlp", "inlp_reflected", "leace")
-_ARRAYS = ("before", "null", "curve", "random")
+_ARRAYS = ("before", "null", "curve", "random", "half_before", "half_after", "half_null")
+# Half as many as the protocol asks for by default.
+HALF_ROWS, HALF_BASES = 10, 5
 
 
 def cross_ablate(
@@ -110,7 +118,65 @@ def cross_ablate(
             )
         else:
             targets[task] = _nothing(result, list(specialists), settings)
+    if settings.halves:
+        _ablate_halves(targets, x_by_task, specialists, settings)
     return targets, {task: source.stored() for task, source in found.items()}
+
+
+def _ablate_halves(
+    targets: Mapping[str, Ablated],
+    x_by_task: Mapping[str, np.ndarray],
+    specialists: Mapping[str, ProbeResult],
+    settings: Settings,
+) -> None:
+    """Fill in what is fitted on one half of the bases alone, so that the halves share no noise."""
+    for half in range(2):
+        kept, parts = {}, {}
+        for task, result in specialists.items():
+            inside = np.array(
+                [keyed_hash(f"halves/{settings.seed}", b) % 2 == half for b in result.bases], bool
+            )
+            # Calibration bases have no part in any fit but that of the scale.
+            kept[task] = inside | (result.folds[0] == CALIBRATION)
+            parts[task] = _part(result, kept[task])
+        sizes = [_Plan.make(part, settings).smallest_class() for part in parts.values() if not part.status]
+        if sizes and 2 * min(sizes) <= settings.rank:
+            continue
+        scores, _ = cross_ablate(
+            {task: x[kept[task]] for task, x in x_by_task.items()},
+            {task: part.ids for task, part in parts.items()},
+            parts,
+            replace(
+                settings,
+                max_rank=settings.rank,
+                shuffles=_half_shuffles(settings),
+                primary_only=True,
+                halves=False,
+            ),
+        )
+        for task, each in scores.items():
+            targets[task].half_before[half, kept[task]] = each.before[0]
+            targets[task].half_after[half][:, kept[task]] = each.retrained["inlp"][:, 0]
+            targets[task].half_null[half][:, :, kept[task]] = each.null
+
+
+def _part(result: ProbeResult, kept: np.ndarray) -> ProbeResult:
+    """Some rows of a task, with the first fold seed."""
+    labels, bases, folds = result.labels[kept], result.bases[kept], result.folds[:1, kept]
+    status = result.status or sufficiency(labels, bases, folds, min_rows=HALF_ROWS, min_bases=HALF_BASES)
+    return replace(
+        result,
+        ids=result.ids[kept],
+        bases=bases,
+        labels=labels,
+        folds=folds,
+        chosen_c=result.chosen_c[:1],
+        status=status,
+    )
+
+
+def _half_shuffles(settings: Settings) -> int:
+    return max(settings.shuffles // 4, 1)
 
 
 @dataclass(frozen=True)
@@ -248,12 +314,13 @@ def _ablate_target(
     made = _nothing(result, names, settings)
     _place(made.before, before, result.folds)
 
-    def retrain(taken: list[_Taken]) -> list[np.ndarray]:
-        """Decision values [n, m] after taking each out, of m columns that are the outer training sets, or
-        those of the first fold seed, over and over. In one go, and from the probes of before: most lose
-        little."""
+    def retrain(taken: list[_Taken], every: int) -> list[np.ndarray]:
+        """Decision values [n, m] after taking each out, of m columns that are the outer training sets for the
+        first `every`, and those of the first fold seed, over and over, for the others. In one go, and from
+        the probes of before: most lose little."""
         columns = [
-            np.arange(len(each.left)) % (n_real if len(each.left) == n_real else n_folds) for each in taken
+            np.arange(len(each.left)) % (n_real if number < every else n_folds)
+            for number, each in enumerate(taken)
         ]
         which = np.concatenate(columns)
         decision = rows.fit(
@@ -271,7 +338,7 @@ def _ablate_target(
         real, null = found.columns(slice(n_real)), found.columns(source.plan.null())
         primary, chance = real.first(settings.rank), null.first(settings.rank)
         if settings.primary_only:
-            after, by_chance = retrain([primary, chance])
+            after, by_chance = retrain([primary, chance], 1)
             _place(made.retrained["inlp"][t], after, result.folds)
             _place(made.null[:, t], by_chance, result.folds[:1])
             continue
@@ -283,7 +350,8 @@ def _ablate_target(
                 oblique,
                 chance,
                 *(first.first(rank + 1) for rank in range(settings.max_rank)),
-            ]
+            ],
+            len(RETRAINED),
         )
         for method, decision in zip(RETRAINED, after, strict=False):
             _place(made.retrained[method][t], decision, result.folds)
@@ -296,7 +364,7 @@ def _ablate_target(
     if settings.primary_only:
         return made
     random = _Taken.of(rows, _random(rows.x.shape[1], settings)).repeated(n_folds)
-    _place(made.random, retrain([random])[0], result.folds[:1])
+    _place(made.random, retrain([random], 0)[0], result.folds[:1])
     return made
 
 
@@ -407,6 +475,9 @@ def _nothing(result: ProbeResult, names: list[str], settings: Settings) -> Ablat
         blank(settings.shuffles, len(names)),
         blank(0 if only else settings.max_rank, len(names)),
         blank(0 if only else settings.random),
+        blank(2),
+        blank(2, len(names)),
+        blank(2, _half_shuffles(settings), len(names)),
     )
 
 

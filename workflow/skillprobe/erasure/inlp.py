@@ -14,7 +14,7 @@ import numpy as np
 from skillprobe.erasure.eraser import Eraser
 from skillprobe.probes.solver import Erased, Rows
 
-# A direction shorter than this share of the first one is a rounding error: nothing is left to find.
+# A direction shorter than this share of the longest one is a rounding error: nothing is left to find.
 NOTHING_LEFT = 1e-9
 
 
@@ -58,6 +58,8 @@ def inlp(
     axes = np.zeros((m, r, 0))
     decision, loss = np.zeros((rank, n, m)), np.zeros((rank, m))
     longest = np.zeros(m)
+    # Rows differ in one direction less than there are of them; the solver's errors would pass for more.
+    most = train.sum(axis=0) - 1
     for step in range(rank):
         taken = rows.coordinates[None] @ axes
         fit = rows.fit(train, labels, [penalty], erased=Erased(taken, axes.transpose(0, 2, 1)))
@@ -67,7 +69,7 @@ def inlp(
             beta = beta - axes @ (axes.transpose(0, 2, 1) @ beta)
         length = np.linalg.norm(beta, axis=1, keepdims=True)
         longest = np.maximum(longest, length[:, 0, 0])
-        kept = length > NOTHING_LEFT * longest[:, None, None]
+        kept = (length > NOTHING_LEFT * longest[:, None, None]) & (step < most[:, None, None])
         direction = np.divide(beta, length, out=np.zeros_like(beta), where=kept & (length > 0))
         axes = np.concatenate([axes, direction], axis=2)
         decision[step], loss[step] = fit.decision[0], fit.loss[0]

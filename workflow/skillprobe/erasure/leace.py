@@ -26,9 +26,12 @@ def leace(rows: Rows, train: np.ndarray, labels: np.ndarray, alpha: float = 1.0)
     centred = x - x.mean(axis=0)
     axes = np.linalg.svd(centred, full_matrices=False)[2]
     axes = axes[: min(len(x) - 1, len(axes))].T
+    if not axes.size:
+        raise ValueError("LEACE finds nothing to erase: both classes have the same mean")
     coordinates, y = torch.from_numpy(centred @ axes), torch.from_numpy(y.astype(float))
     # Without the bound on the trace, which would give up the equal means.
-    fitter = LeaceFitter.fit(coordinates, y, constrain_cov_trace=False)
+    # Nor does it take a small difference for none.
+    fitter = LeaceFitter.fit(coordinates, y, constrain_cov_trace=False, svd_tol=1e-9)
     # With hardly more rows than dimensions, the package's shrinkage overshoots to negative variances.
     if torch.linalg.eigvalsh(fitter.sigma_xx)[0] <= 0:
         fitter.shrinkage = False

@@ -48,7 +48,7 @@ def judge_world(world: str, settings: Mapping, *, auroc: float, seed: int) -> li
     settings: the config's "seed", "study", "tasks", "prompts", "generation.samples", "probes",
     "ablation", "statistics" and "claims", and calibration's "hidden_size" and "num_layers".
     "signal_beyond_confounds" is no claim of the study but its control: whether two thirds of the tasks keep a
-    signal without what the confounds predict. outcome: right, wrong, or open (inconclusive or insufficient
+    signal without what the confounds predict (insufficient if so many had none). outcome: right, wrong, or open (inconclusive or insufficient
     where there was something to find); specialist: the mean AUROC that specialists reached.
     """
     with TemporaryDirectory() as folder:
@@ -149,9 +149,10 @@ def _analyse(world: str, shards: Sequence[str], settings: Mapping) -> dict[str, 
 
 def _beyond_confounds(generality: Sequence[Mapping], world: str, names: Sequence[str], signal: float) -> dict:
     kept = findings.tasks_with_signal(generality, world, signal, "residualised")
-    enough = 3 * len(kept) >= 2 * len(names)
+    had = findings.tasks_with_signal(generality, world, signal)
+    verdict = "supported" if 3 * len(kept) >= 2 * len(names) else "contradicted"
     return {
-        "verdict": "supported" if enough else "contradicted",
+        "verdict": verdict if 3 * len(had) >= 2 * len(names) else "insufficient",
         "estimate": len(kept) / len(names),
         "interval": None,
         "tasks_with_signal": kept,

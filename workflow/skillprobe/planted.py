@@ -138,7 +138,7 @@ WORLDS = {
             "ablation_sparse": "none",
             "ablation_asymmetric": "none",
             "layers_stratified": "none",
-            "signal_beyond_confounds": "contradicted",
+            "signal_beyond_confounds": "none",
         },
     ),
 }

@@ -37,8 +37,10 @@ lint: setup ## check style and the workflow's form
 	snakefmt --check $(SNAKEFILES)
 	snakemake --lint
 
-bench: setup ## time the probes' solver beside scikit-learn's
+bench: setup ## time probes, erasers and hooked generation beside their peers
 	python tests/bench/probes.py
+	python tests/bench/erasure.py
+	python tests/bench/behaviour.py
 
 toys: setup ## train the toy models, to results/toy/
 	snakemake --cores $(CORES) train_toy_models

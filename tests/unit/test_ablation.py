@@ -24,7 +24,7 @@ from skillprobe.planted import plant
 from skillprobe.probes import LogisticProbe, specialist
 from skillprobe.probes import Settings as ProbeSettings
 from skillprobe.probes.solver import Rows, feature_scale
-from skillprobe.stats import CALIBRATION, auroc
+from skillprobe.stats import CALIBRATION, auroc, keyed_hash
 from sklearn.linear_model import LogisticRegression
 
 CATEGORIES = {
@@ -271,7 +271,7 @@ def test_erasers_of_all_sources_see_as_many_rows_of_each_class(monkeypatch):
         return find_directions(rows, train, labels, *rest)
 
     monkeypatch.setattr(cross, "inlp", counting)
-    ablate(x, specialists, replace(SETTINGS, primary_only=True))
+    ablate(x, specialists, replace(SETTINGS, primary_only=True, halves=False))
     assert len(sizes) == 2 * len(TASKS) and np.ptp(np.concatenate(sizes)) == 0
     # As many as the smallest class of any training set has.
     rarest = min(
@@ -606,6 +606,42 @@ def test_asymmetry_finds_tasks_that_need_one_another_one_way_only():
         assert of_other > of_first + 0.02
     row = find(summary, layer=0, quantity="asymmetry")
     assert row["lower99"] > 0 and row["n_cells"] == 6 and row["status"] == ""
+
+
+def half_of(result, half):
+    """Rows that are judged in one half of the bases."""
+    inside = np.array([keyed_hash("halves/0", base) % 2 == half for base in result.bases])
+    return inside & (result.folds[0] != CALIBRATION)
+
+
+def test_the_halves_of_the_asymmetry_share_no_fit():
+    """Were erasers and probes common to both, their noise would be counted as asymmetry."""
+    x, specialists = world("compositional")
+    scores = ablated("compositional")[0]
+    rng = np.random.default_rng(0)
+    moved = {}
+    for task, result in specialists.items():
+        other = half_of(result, 1)
+        moved[task] = x[task].copy()
+        moved[task][other] += rng.normal(size=moved[task][other].shape)
+    after = ablate(moved, specialists, replace(SETTINGS, primary_only=True))[0]
+    for task, result in specialists.items():
+        one, other = half_of(result, 0), half_of(result, 1)
+        assert one.any() and other.any() and not set(result.bases[one]) & set(result.bases[other])
+        for name in ("half_before", "half_after", "half_null"):
+            old, new = getattr(scores[task], name), getattr(after[task], name)
+            np.testing.assert_allclose(new[0][..., one], old[0][..., one], atol=2e-3)
+            assert np.abs(new[1] - old[1])[..., other].max() > 0.05
+            for half, rows in enumerate((one, other)):
+                assert np.isfinite(old[half][..., rows]).all() and np.isnan(old[half][..., ~rows]).all()
+
+
+def test_asymmetry_is_left_open_where_halves_are_too_small():
+    x, specialists = own_world(np.eye(16)[:4], n_bases=20, strength=2.0)
+    assert not any(result.status for result in specialists.values())
+    cells, _, summary = tabulate(specialists, ablate(x, specialists)[0])
+    assert np.isnan(find(summary, layer=0, quantity="asymmetry")["estimate"])
+    assert all(np.isfinite(row["net"]) for row in primary(cells))
 
 
 @cache

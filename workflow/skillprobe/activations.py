@@ -134,7 +134,7 @@ def _read_block(loaded, rows, sequences, indices, valid, block: range, settings)
     queue = sorted(block, key=lambda row: len(sequences[row]))
     most = settings["tokens_per_batch"]
     while queue:
-        batch = _next_batch(queue, sequences, most)
+        batch = next_batch(queue, sequences, most)
         try:
             states = read_states(loaded, [sequences[row] for row in batch], indices[batch])
         except torch.OutOfMemoryError:
@@ -149,7 +149,7 @@ def _read_block(loaded, rows, sequences, indices, valid, block: range, settings)
     return values
 
 
-def _next_batch(queue: list[int], sequences: list[list[int]], most: int) -> list[int]:
+def next_batch(queue: list[int], sequences: list[list[int]], most: int) -> list[int]:
     """The first of the queue (shortest first) that fit into `most` tokens when padded; at least one."""
     count = 1
     while count < len(queue) and (count + 1) * len(sequences[queue[count]]) <= most:

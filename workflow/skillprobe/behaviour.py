@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from skillprobe.activations import _next_batch
+from skillprobe.activations import next_batch
 from skillprobe.errors import UserError
 from skillprobe.fast_import import fast_import
 from skillprobe.generation import generate_task
@@ -177,7 +177,7 @@ def perplexity(loaded: LoadedModel, rows: Sequence[Mapping], settings: Mapping) 
     most = settings["tokens_per_batch"]
     sums: dict[int, float] = {}
     while queue:
-        batch = _next_batch(queue, sequences, most)
+        batch = next_batch(queue, sequences, most)
         lengths = [len(rows[row]["token_ids"]) for row in batch]
         try:
             found = _nll(loaded, [sequences[row] for row in batch], lengths)

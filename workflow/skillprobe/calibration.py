@@ -45,11 +45,11 @@ TABLE_COLUMNS = (
 def judge_world(world: str, settings: Mapping, *, auroc: float, seed: int) -> list[dict]:
     """Verdicts on one planted world, rows with VERDICT_COLUMNS, by the code that judges a model.
 
-    settings: the config's "seed", "study", "tasks", "prompts", "generation.samples", "probes",
-    "ablation", "statistics" and "claims", and calibration's "hidden_size" and "num_layers".
-    "signal_beyond_confounds" is no claim of the study but its control: whether two thirds of the tasks keep a
-    signal without what the confounds predict (insufficient if so many had none). outcome: right, wrong, or open (inconclusive or insufficient
-    where there was something to find); specialist: the mean AUROC that specialists reached.
+    settings: the config's "seed", "study", "tasks", "prompts", "generation.samples", "probes", "ablation",
+    "statistics" and "claims", and calibration's "hidden_size" and "num_layers". "signal_beyond_confounds" is
+    no claim of the study but its control: whether two thirds of the tasks keep a signal without what the
+    confounds predict (insufficient if so many had none). outcome: right, wrong, or open (inconclusive or
+    insufficient where there was something to find); specialist: the mean AUROC that specialists reached.
     """
     with TemporaryDirectory() as folder:
         paths = _plant(world, settings, Path(folder), auroc, seed)

@@ -432,7 +432,8 @@ def _number(value: object) -> str:
 def _with_interval(row: Mapping | None, level: int) -> str:
     if not has_estimate(row):
         return ""
-    return f"{_number(row['estimate'])} [{_number(row[f'lower{level}'])}, {_number(row[f'upper{level}'])}]"
+    bounds = [_number(row[f"{end}{level}"]) for end in ("lower", "upper")]
+    return _number(row["estimate"]) + (f" [{', '.join(bounds)}]" if all(bounds) else "")
 
 
 def _percent(value: object) -> str:

@@ -169,7 +169,9 @@ def draw_tested(
         tested.update(result.bases[~is_calibration].tolist())
         calibration.update(result.bases[is_calibration].tolist())
     # Calibration bases are never scored; to draw them would make draws of too few.
-    return draw_bases((tested | set(study_bases or ())) - calibration, n_draws=n_draws, seed=seed)
+    return draw_bases(
+        (tested | set(() if study_bases is None else study_bases)) - calibration, n_draws=n_draws, seed=seed
+    )
 
 
 def auroc_draws(

@@ -357,7 +357,10 @@ def _summary(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[
     for word in ("dependent", "independent"):
         share = float((words == word).sum() / off.sum()) if off.any() else float("nan")
         yield row(word, both_intervals(None) | {"estimate": share}, int(off.sum()), "inlp")
-    yield row("asymmetry", _asymmetry(matrix, off), int(off.sum()) // 2, "inlp")
+    asymmetry = row("asymmetry", _asymmetry(matrix, off), int(off.sum()) // 2, "inlp")
+    if not status and np.isnan(asymmetry["estimate"]):
+        asymmetry["status"] = "insufficient: half of the bases are too few to fit and judge by"
+    yield asymmetry
     for method in next(iter(matrix.scores.values())).frozen:
         for quantity, estimate in _reliability(matrix, method, own, off).items():
             yield row(quantity, estimate, n_signal, method)

@@ -48,8 +48,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Ablated:
-    """Decision values on the n rows of one target, of T sources, S fold seeds; NaN on calibration rows and
-    for sources without probes.
+    """Decision values on the n rows of one target, of T sources, S fold seeds, frozen ones up to a constant
+    in each fold; NaN on calibration rows and for sources without probes.
 
     before: [S, n]. retrained: [T, S, n] by "inlp" (the primary), "inlp_stopped" and "leace", of probes
     trained on erased rows; frozen: [T, S, n] by "inlp", "inlp_reflected" and "leace", of the probes from
@@ -87,7 +87,7 @@ def cross_ablate(
     settings: Settings,
 ) -> tuple[dict[str, Ablated], dict[str, dict[str, Eraser]]]:
     """{target: scores} and {source: {fold: eraser}}, the latter INLP's with max_rank directions, of the first
-    fold seed, and "all": of all rows but calibration's.
+    fold seed, and "all": of all folds. All are fitted on as many rows of each class.
 
     x_by_task: [n, d] activations; ids_by_task: [n]; specialists: of the same rows, which give labels, folds
     and the penalty of each fold. The feature scale is of all tasks' calibration rows together. Raises
@@ -277,7 +277,7 @@ class _Source:
 
 def _stopped(found: Directions, plan: _Plan, settings: Settings) -> np.ndarray:
     """For each outer training set of the first fold seed, and by its fold for the others, how many directions
-    come before the first whose AUROC on inner folds is not clearly above `stop`: [S · K]."""
+    come before the first whose AUROC on inner folds is clearly below `stop`: [S · K]."""
     result = plan.result
     fold, labels, bases = result.folds[0], result.labels, result.bases
     draws = draw_bases(bases[fold != CALIBRATION], n_draws=settings.n_draws, seed=settings.seed)
@@ -519,7 +519,7 @@ def _read(group: h5py.Group) -> Ablated:
     return Ablated(
         sources=tuple(name.decode() for name in group.attrs["sources"]),
         ids=np.char.decode(group["ids"][()], "utf-8"),
-        retrained={method: group[f"retrained/{method}"][()] for method in RETRAINED},
-        frozen={method: group[f"frozen/{method}"][()] for method in FROZEN},
+        retrained={m: group[f"retrained/{m}"][()] for m in RETRAINED if f"retrained/{m}" in group},
+        frozen={m: group[f"frozen/{m}"][()] for m in FROZEN if f"frozen/{m}" in group},
         **{name: group[name][()] for name in _ARRAYS},
     )

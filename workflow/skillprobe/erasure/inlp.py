@@ -16,6 +16,8 @@ from skillprobe.probes.solver import Erased, Rows
 
 # A direction shorter than this share of the longest one is a rounding error: nothing is left to find.
 NOTHING_LEFT = 1e-9
+# Each step carries on the errors of those before.
+TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def inlp(
     """Directions of `rank` successive probes for each of m training sets.
 
     train: [n, m] bool; labels: [n] or [n, m] in {0, 1}; penalty: C, or [m]. A training set whose rows differ
-    in fewer directions, or not at all, gives fewer.
+    in fewer directions, or not at all, gives fewer; so does a very strong penalty (small C), under which
+    each direction is shorter than the one before by a large factor, until rounding hides it.
     """
     (n, m), r = train.shape, rows.coordinates.shape[1]
     labels = np.broadcast_to(labels.reshape(n, -1), (n, m))
@@ -62,7 +65,8 @@ def inlp(
     most = train.sum(axis=0) - 1
     for step in range(rank):
         taken = rows.coordinates[None] @ axes
-        fit = rows.fit(train, labels, [penalty], erased=Erased(taken, axes.transpose(0, 2, 1)))
+        erased = Erased(taken, axes.transpose(0, 2, 1))
+        fit = rows.fit(train, labels, [penalty], erased=erased, tolerance=TOLERANCE)
         beta = fit.coefficients[0].T[:, :, None]
         # Twice is enough to be at right angles to rounding (Kahan and Parlett).
         for _ in range(2):

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A Newton step that moves no decision value by more than this leaves an error of about its square.
-LAST_STEP = 1e-3
+# A Newton step that moves no decision value by more than this leaves an error of about its square. Near the
+# optimum it is also how large a residual of the linear system may be, relative to its right-hand side ...
+TOLERANCE = 1e-3
+# ... and this far from it.
+FAR = 0.1
 MAX_STEPS = 200
-# Residuals of the linear systems, relative to their right-hand side: far from the optimum, and near it.
-FAR, NEAR = 0.1, 1e-3
 MAX_PRODUCTS = 2000
 # Training rows whose variance is below this share of their mean square differ by rounding only.
 NO_VARIANCE = 1e-13
@@ -119,6 +120,7 @@ class Rows:
         confounds: np.ndarray | None = None,
         erased: Erased | None = None,
         start: tuple[np.ndarray, np.ndarray] | None = None,
+        tolerance: float = TOLERANCE,
     ) -> Fit:
         """Fit at each penalty C, in ascending order, for m training sets side by side.
 
@@ -126,7 +128,8 @@ class Rows:
         `train` only; penalties: numbers, or arrays [m] of one for each training set; confounds: [n, q], whose
         linear prediction of the activations, estimated on the training rows, is subtracted from all rows
         (one-hot groups: centring within the group); erased: what is taken out of the rows for each training
-        set; start: coefficients [r, m] and intercepts [m] to begin from. Training sets of one class, or
+        set; start: coefficients [r, m] and intercepts [m] to begin from; tolerance: of decision values, about
+        its square in the end. Training sets of one class, or
         without any variance, give the constant score 0 and are marked degenerate. Raises ValueError for both
         confounds and erased.
         """
@@ -155,7 +158,7 @@ class Rows:
             # With rows divided by s, ½‖w‖² is ½ s²‖β‖² in the coefficients β of undivided rows.
             path = _Path(design, labels, variance / (count * d), usable, start)
             for p, penalty in enumerate(penalties):
-                path.solve(np.broadcast_to(penalty, m)[usable])
+                path.solve(np.broadcast_to(penalty, m)[usable], tolerance)
                 coefficients[p][:, usable], intercepts[p, usable] = path.coefficients, path.intercepts
                 loss[p, usable] = path.loss(np.broadcast_to(penalty, m)[usable])
                 scores = self.coordinates @ path.coefficients[: self.coordinates.shape[1]] + path.intercepts
@@ -321,7 +324,7 @@ class _Path:
             self.intercepts = intercepts[which]
             self.decision = design.project(self.coefficients, which) + self.intercepts
 
-    def solve(self, penalties: np.ndarray) -> None:
+    def solve(self, penalties: np.ndarray, near: float) -> None:
         """Newton's method with inexact steps and backtracking, each column until it has converged;
         penalties: [columns]."""
         columns = np.arange(len(self.which))
@@ -353,17 +356,17 @@ class _Path:
                 _dot(gradient, step) + gradient_intercept * step_intercept,
                 _dot(beta, step),
                 _dot(step, step),
-                np.flatnonzero(largest > LAST_STEP),
+                np.flatnonzero(largest > TOLERANCE),
             )
             self.coefficients[:, columns] += length * step
             self.intercepts[columns] += length * step_intercept
             self.decision[:, columns] += length * change
             # No way down is left but rounding errors, or a small step that was solved for closely.
-            converged = (length == 0) | ((largest <= LAST_STEP) & (tolerance == NEAR))
+            converged = (length == 0) | ((largest <= near) & (tolerance == near))
             columns = columns[~converged]
             if not len(columns):
                 return
-            tolerance = np.where(largest < FAR, NEAR, FAR)[~converged]
+            tolerance = np.where(largest < FAR, near, FAR)[~converged]
 
     def loss(self, penalties: np.ndarray) -> np.ndarray:
         """½‖w‖² + C Σ log-loss, [columns]."""

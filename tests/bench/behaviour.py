@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from skillprobe.behaviour import Erase, edited, identity
+from skillprobe.behaviour import Erase, RowWise, edited, identity
 from skillprobe.erasure import Eraser
 from skillprobe.generation import generate
 from skillprobe.models import load
@@ -44,32 +44,41 @@ def random_llama():
     return replace(toy, model=model, backbone=backbone, blocks=backbone.layers, eos_ids=(len(toy.tokenizer),))
 
 
-def eraser():
-    rng = np.random.default_rng(0)
+def eraser(seed=0):
+    rng = np.random.default_rng(seed)
     a = np.linalg.qr(rng.normal(size=(HIDDEN, RANK)))[0].astype(np.float32)
     return Eraser(a, a.T, np.zeros(HIDDEN, np.float32))
 
 
-def seconds(loaded, edits):
+def seconds(loaded, edits, n_kinds=1):
+    """n_kinds: of its edits, how many a RowWise makes in one batch."""
+
+    def choose(rows):
+        for edit in edits.values():
+            if isinstance(edit, RowWise):
+                edit.choose(np.array(rows) % n_kinds)
+
     start = time.perf_counter()
     with edited(loaded, edits):
-        generate(loaded, PROMPTS, range(len(PROMPTS)), SETTINGS)
+        generate(loaded, PROMPTS, range(len(PROMPTS)), SETTINGS, choose)
     return time.perf_counter() - start
 
 
 loaded = random_llama()
 every = range(LAYERS + 1)
+one, several = RowWise([Erase(eraser())]), RowWise([None, *(Erase(eraser(seed)) for seed in range(15))])
 ways = {
-    "plain": {},
-    "identity, all layers": dict.fromkeys(every, identity),
-    f"rank {RANK}, one layer": {LAYERS // 2: Erase(eraser())},
-    f"rank {RANK}, all layers": dict.fromkeys(every, Erase(eraser())),
+    "plain": ({},),
+    "identity, all layers": (dict.fromkeys(every, identity),),
+    f"rank {RANK}, one layer": ({LAYERS // 2: one},),
+    f"rank {RANK}, all layers": (dict.fromkeys(every, one),),
+    "mixed batch, all layers": (dict.fromkeys(every, several), 16),
 }
 seconds(loaded, {})
 times = {name: [] for name in ways}
 for _ in range(3):
-    for name, edits in ways.items():
-        times[name].append(seconds(loaded, edits))
+    for name, way in ways.items():
+        times[name].append(seconds(loaded, *way))
 for name in ways:
     best = min(times[name])
     print(f"{name:<24}{best:>8.2f}s{best / min(times['plain']):>8.2f}x")

@@ -71,7 +71,10 @@ def own_world(directions, seed=0, n_bases=50, per_base=4, strength=1.2, constant
 
 
 def ablate(x, specialists, settings=SETTINGS):
-    return cross_ablate(x, {task: each.ids for task, each in specialists.items()}, specialists, settings)
+    """Scores by target, and the tasks' erasers."""
+    ids = {task: each.ids for task, each in specialists.items()}
+    scores, erasers = cross_ablate(x, ids, specialists, settings)
+    return scores, erasers["tasks"]
 
 
 @cache
@@ -815,3 +818,15 @@ def test_broken_files_are_named(tmp_path, how):
             file["scores"] = np.zeros(3)
     with pytest.raises(UserError, match=r"broken\.h5"):
         load(path)
+
+
+def test_random_subspaces_are_erasers_of_the_primary_rank_one_for_each_fold():
+    x, specialists = world("compositional")
+    ids = {task: each.ids for task, each in specialists.items()}
+    random = cross_ablate(x, ids, specialists, SETTINGS)[1]["random"]
+    assert list(random) == [str(fold) for fold in range(5)]
+    for eraser in random.values():
+        np.testing.assert_allclose(eraser.b @ eraser.a, np.eye(SETTINGS.rank), atol=1e-9)
+    assert np.abs(random["0"].b - random["1"].b).max() > 0.01
+    middle = np.mean([rows.mean(axis=0) for rows in x.values()], axis=0)
+    np.testing.assert_allclose(random["0"].mean, middle, atol=1e-5)

@@ -1,15 +1,28 @@
 """Edits of the hidden states: what they change, what they leave alone, and what the table says of them."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from conftest import HIDDEN, NUM_LAYERS, TEXT
-from skillprobe import behaviour, tasks
+from skillprobe import behaviour, generation, tasks
 from skillprobe.activations import read_states
 from skillprobe.analyses.behaviour import COLUMNS, behaviour_table
-from skillprobe.behaviour import Erase, Steer, cross_fitted, edited, identity, perplexity, respond
+from skillprobe.behaviour import (
+    Erase,
+    RowWise,
+    Steer,
+    choose_bases,
+    edited,
+    erasing,
+    identity,
+    perplexity,
+    respond,
+    steering,
+    under_all,
+)
 from skillprobe.erasure import Eraser
 from skillprobe.errors import UserError
 from skillprobe.generation import generate, generate_task
@@ -36,14 +49,23 @@ def eraser(rank=4, alpha=1.0, seed=0, d=HIDDEN):
     )
 
 
-def responses(loaded, edits=None):
-    with edited(loaded, edits or {}):
-        return generate(loaded, PROMPTS, SEEDS, GENERATION)
+def responses(loaded, edits=None, kinds=None):
+    """kinds: [prompt], which of its edits a RowWise makes."""
+    edits, kinds = edits or {}, np.zeros(len(PROMPTS), int) if kinds is None else kinds
+    with edited(loaded, edits):
+        return generate(loaded, PROMPTS, SEEDS, GENERATION, lambda rows: choose(edits, kinds[rows]))
+
+
+def choose(edits, of_row):
+    for edit in edits.values():
+        if isinstance(edit, RowWise):
+            edit.choose(np.asarray(of_row))
 
 
 def states(loaded, edits):
     """[layer, token, hidden] of one sequence."""
     ids = chat_ids(loaded.tokenizer, PROMPTS[1])
+    choose(edits, [0])
     with edited(loaded, edits):
         return read_states(loaded, [ids], np.arange(len(ids))[None])[:, :, 0]
 
@@ -52,31 +74,39 @@ def hooks(loaded):
     return [(len(block._forward_hooks), len(block._forward_pre_hooks)) for block in loaded.blocks]
 
 
+def direction(seed=0):
+    return np.random.default_rng(seed).normal(size=HIDDEN)
+
+
 # Hooks and edits
 
 
 def test_identity_is_bit_identical(loaded):
     plain = responses(loaded)
-    assert responses(loaded, dict.fromkeys(LAYERS, identity)) == plain
-    rank_0 = Erase(eraser(rank=0))
-    assert responses(loaded, dict.fromkeys(LAYERS, Steer(np.ones(HIDDEN), 0.0))) == plain
-    assert responses(loaded, dict.fromkeys(LAYERS, rank_0)) == plain
     ids = torch.tensor([chat_ids(loaded.tokenizer, PROMPTS[1])])
     with torch.no_grad():
         logits = loaded.model(ids).logits
-        for edit in (identity, Steer(np.ones(HIDDEN), 0.0), rank_0):
-            with edited(loaded, dict.fromkeys(LAYERS, edit)):
+        for edit in (
+            identity,
+            RowWise([Steer(np.ones(HIDDEN), 0.0)]),
+            RowWise([Erase(eraser(rank=0))]),
+            RowWise([None, Erase(eraser()), Steer(np.ones(HIDDEN), 3.0)]),
+        ):
+            edits = dict.fromkeys(LAYERS, edit)
+            assert responses(loaded, edits) == plain
+            choose(edits, [0])
+            with edited(loaded, edits):
                 assert torch.equal(loaded.model(ids).logits, logits)
     # And they are no test of nothing: a real edit at any layer changes the text.
     for layer in LAYERS:
-        assert responses(loaded, {layer: Steer(np.random.default_rng(1).normal(size=HIDDEN), 3.0)}) != plain
+        assert responses(loaded, {layer: RowWise([Steer(direction(1), 3.0)])}) != plain
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_the_layer_and_those_above_are_changed_and_none_below(loaded, layer):
     plain = states(loaded, {})
     made = eraser()
-    found = states(loaded, {layer: Erase(made)})
+    found = states(loaded, {layer: RowWise([Erase(made)])})
     assert torch.equal(found[:layer], plain[:layer])
     np.testing.assert_allclose(found[layer], made(plain[layer].numpy()), atol=1e-4)
     read = (found[layer].numpy() - made.mean) @ made.b.T
@@ -87,13 +117,13 @@ def test_the_layer_and_those_above_are_changed_and_none_below(loaded, layer):
 
 def test_edits_of_several_layers_are_made_together(loaded):
     made = {layer: eraser(seed=layer) for layer in LAYERS}
-    found = states(loaded, {layer: Erase(each) for layer, each in made.items()})
+    found = states(loaded, {layer: RowWise([Erase(each)]) for layer, each in made.items()})
     for layer, each in made.items():
         np.testing.assert_allclose((found[layer].numpy() - each.mean) @ each.b.T, 0, atol=1e-3)
 
 
 def test_reflecting_twice_is_the_identity(loaded):
-    reflect = Erase(eraser(alpha=2.0))
+    reflect = RowWise([Erase(eraser(alpha=2.0))])
     once = states(loaded, {1: reflect})
     twice = states(loaded, {1: lambda hidden: reflect(reflect(hidden))})
     plain = states(loaded, {})
@@ -102,17 +132,51 @@ def test_reflecting_twice_is_the_identity(loaded):
 
 
 def test_steering_adds_strength_times_direction(loaded):
-    direction = np.random.default_rng(0).normal(size=HIDDEN)
-    found, plain = states(loaded, {2: Steer(direction, -1.5)}), states(loaded, {})
-    torch.testing.assert_close(found[2], plain[2] - 1.5 * torch.tensor(direction, dtype=torch.float32))
+    found, plain = states(loaded, {2: RowWise([Steer(direction(), -1.5)])}), states(loaded, {})
+    torch.testing.assert_close(found[2], plain[2] - 1.5 * torch.tensor(direction(), dtype=torch.float32))
+
+
+def test_each_row_has_its_own_edit():
+    """Of any rank, in any order, and as often as it is chosen."""
+    edits = [Erase(eraser(rank=5)), None, Steer(direction(), 2.0), Erase(eraser(rank=2, alpha=2.0, seed=1))]
+    together, of_row = RowWise(edits), np.array([3, 0, 1, 2, 2, 0])
+    hidden = torch.tensor(np.random.default_rng(2).normal(size=(len(of_row), 7, HIDDEN)), dtype=torch.float32)
+    together.choose(of_row)
+    found = together(hidden)
+    for row, number in enumerate(of_row):
+        if edits[number] is None:
+            assert torch.equal(found[row], hidden[row])
+            continue
+        alone = RowWise([edits[number]])
+        alone.choose(np.array([0]))
+        torch.testing.assert_close(found[row], alone(hidden[row : row + 1])[0])
+    together.choose(np.array([1, 1]))
+    assert torch.equal(together(hidden[:2]), hidden[:2])
+
+
+def mixed_edits():
+    """Three kinds of rows: unedited, edited at two layers, edited at one."""
+    return {
+        0: RowWise([None, Steer(direction(2), 0.5), None]),
+        2: RowWise([None, Erase(eraser(alpha=2.0)), Erase(eraser(rank=2, seed=3))]),
+    }
+
+
+def test_rows_of_a_mixed_batch_are_as_if_alone(loaded):
+    kinds = np.array([0, 1, 2, 1, 0, 2])
+    alone = [responses(loaded, mixed_edits(), np.full(len(PROMPTS), kind)) for kind in range(3)]
+    assert len({str(made) for made in alone}) == 3
+    assert responses(loaded, mixed_edits(), kinds) == [alone[kind][row] for row, kind in enumerate(kinds)]
+    assert alone[0] == responses(loaded)
 
 
 def test_cached_decoding_is_the_teacher_forced_pass_under_the_same_edits(loaded):
-    edits = {0: Steer(np.random.default_rng(2).normal(size=HIDDEN), 0.5), 2: Erase(eraser(alpha=2.0))}
+    edits = mixed_edits()
     prompts = [chat_ids(loaded.tokenizer, prompt) for prompt in PROMPTS[:3]]
     width = max(map(len, prompts))
     ids = torch.tensor([[loaded.pad_id] * (width - len(each)) + each for each in prompts])
     mask = torch.tensor([[0] * (width - len(each)) + [1] * len(each) for each in prompts])
+    choose(edits, range(3))
     with torch.no_grad(), edited(loaded, edits):
         # More than Gemma's sliding window of 8; nothing ends, so that every step has every row.
         made = loaded.model.generate(
@@ -127,15 +191,17 @@ def test_cached_decoding_is_the_teacher_forced_pass_under_the_same_edits(loaded)
         stepwise = torch.stack(made.logits, dim=1)
         for row, prompt in enumerate(prompts):
             whole = torch.tensor([prompt + made.sequences[row, width:].tolist()])
+            choose(edits, [row])
             forced = loaded.model(whole, use_cache=False).logits[0, len(prompt) - 1 : -1]
             torch.testing.assert_close(stepwise[row], forced, atol=2e-3, rtol=2e-3)
-    with torch.no_grad():
-        assert not torch.allclose(loaded.model(whole).logits[0, len(prompt) - 1 : -1], forced, atol=0.1)
+            choose(edits, [(row + 1) % 3])
+            other = loaded.model(whole, use_cache=False).logits[0, len(prompt) - 1 : -1]
+            assert not torch.allclose(other, forced, atol=0.1)
 
 
 def test_hooks_are_gone_after_the_block_and_after_an_exception(loaded):
     before, plain = hooks(loaded), states(loaded, {})
-    edits = dict.fromkeys(LAYERS, Erase(eraser()))
+    edits = dict.fromkeys(LAYERS, RowWise([Erase(eraser())]))
     with edited(loaded, edits):
         assert hooks(loaded) != before
     assert hooks(loaded) == before
@@ -150,19 +216,22 @@ def test_hooks_are_gone_after_the_block_and_after_an_exception(loaded):
 def test_half_precision_is_edited_in_float32_and_stays_half(model_folders):
     loaded = load({"name": "m", "source": str(model_folders["llama"]), "dtype": "bfloat16"})
     made, plain = eraser(), states(loaded, {})
-    found = states(loaded, {2: Erase(made)})
+    found = states(loaded, {2: RowWise([Erase(made)])})
     assert found.dtype == torch.bfloat16
     expected = torch.tensor(made(plain[2].float().numpy())).bfloat16()
     # Another order of sums may round the last bit the other way.
     torch.testing.assert_close(found[2], expected, atol=1e-3, rtol=2**-7)
-    assert responses(loaded, dict.fromkeys(LAYERS, identity)) == responses(loaded)
+    unedited = responses(loaded)
+    assert responses(loaded, dict.fromkeys(LAYERS, identity)) == unedited
+    assert responses(loaded, dict.fromkeys(LAYERS, RowWise([None, Erase(made)]))) == unedited
 
 
 def test_factors_are_copied_once_to_a_device():
-    erase = Erase(eraser())
+    edit = RowWise([None, Erase(eraser())])
+    edit.choose(np.array([1, 0]))
     meta = torch.empty(2, 3, HIDDEN, device="meta")
-    assert erase(meta).device.type == "meta" and erase(meta).shape == meta.shape
-    assert erase._factors.on(meta.device) is erase._factors.on(meta.device)
+    assert edit(meta).device.type == "meta" and edit(meta).shape == meta.shape
+    assert edit._chosen.on(meta.device) is edit._chosen.on(meta.device)
 
 
 @pytest.mark.parametrize("layer", [-1, NUM_LAYERS + 1])
@@ -178,14 +247,85 @@ def test_a_layer_that_is_not_there_is_refused(loaded_models, layer):
 @pytest.mark.parametrize("edit", [Erase(eraser(d=48)), Steer(np.ones(48), 1.0)])
 def test_an_edit_of_another_hidden_size_is_refused(loaded_models, edit):
     message = "layer 2 is for a hidden size of 48, but that of model 'llama' is 32"
-    with pytest.raises(UserError, match=message), edited(loaded_models["llama"], {2: edit}):
+    with (
+        pytest.raises(UserError, match=message),
+        edited(loaded_models["llama"], {2: RowWise([None, edit])}),
+    ):
         pass
+
+
+# Conditions
+
+TASK = tasks.get("word_count")
+FOLDS = {f"b{n:03d}": n % 3 - 1 for n in range(9)}  # -1: calibration
+NONE = {0: {}, 1: {}}
+EDITED_LAYERS = (1, 3)
+ERASERS = {
+    layer: {
+        "tasks": {
+            task: {
+                fold: eraser(rank=6, seed=10 * layer + 4 * k + f) for f, fold in enumerate(("0", "1", "all"))
+            }
+            for k, task in enumerate(("word_count", "topic"))
+        },
+        "random": {fold: eraser(seed=100 * layer + int(fold)) for fold in ("0", "1")},
+    }
+    for layer in EDITED_LAYERS
+}
+
+
+def test_conditions_that_erase():
+    conditions = erasing(ERASERS, rank=3)
+    sources = {"random": ("random", 1.0), "random_flip": ("random", 2.0)}
+    for task in ("word_count", "topic"):
+        sources |= {f"erase:{task}": (task, 1.0), f"flip:{task}": (task, 2.0)}
+    assert conditions.keys() == sources.keys()
+    for name, (source, alpha) in sources.items():
+        assert conditions[name].keys() == {0, 1}
+        for fold, by_layer in conditions[name].items():
+            assert tuple(by_layer) == EDITED_LAYERS
+            for layer, edit in by_layer.items():
+                of_layer = ERASERS[layer]
+                by_fold = of_layer["random"] if source == "random" else of_layer["tasks"][source]
+                own = Erase(by_fold[str(fold)].truncated(3).with_alpha(alpha))
+                assert edit.a.shape == (HIDDEN, 3)
+                for values in ("a", "b", "offset"):
+                    np.testing.assert_array_equal(getattr(edit, values), getattr(own, values))
+
+
+def test_conditions_that_steer():
+    rng = np.random.default_rng(0)
+    bases = np.repeat(list(FOLDS), 4)
+    rows = {
+        layer: SimpleNamespace(x=rng.normal(size=(len(bases), HIDDEN)), bases=bases)
+        for layer in EDITED_LAYERS
+    }
+    conditions = steering("topic", ERASERS, rows, FOLDS, [-4, 0.5])
+    assert list(conditions) == ["steer:-4", "steer:0.5"]
+    of_row = np.array([FOLDS[base] for base in bases])
+    for layer in EDITED_LAYERS:
+        for fold in (0, 1):
+            read = ERASERS[layer]["tasks"]["topic"][str(fold)].b[0]
+            unit = read / np.linalg.norm(read)
+            sd = (rows[layer].x[of_row == 1 - fold] @ unit).std()
+            for name, strength in (("steer:-4", -4), ("steer:0.5", 0.5)):
+                step = conditions[name][fold][layer].step
+                np.testing.assert_allclose(step, strength * sd * unit, rtol=1e-6)
+                # λ counts standard deviations of what the probe reads.
+                assert step @ unit == pytest.approx(strength * sd)
+    assert steering("sentiment", ERASERS, rows, FOLDS, [1]) == {}
+
+
+def test_more_bases_keep_those_that_there_are():
+    chosen = [choose_bases(FOLDS, number, seed=0) for number in range(8)]
+    assert [len(each) for each in chosen] == [0, 1, 2, 3, 4, 5, 6, 6]
+    assert all(few <= more for few, more in itertools.pairwise(chosen))
+    assert chosen[-1] == {base for base, fold in FOLDS.items() if fold >= 0}
+    assert any(choose_bases(FOLDS, 3, seed) != chosen[3] for seed in range(1, 9))
 
 
 # Responses and perplexity under edits
 
-TASK = tasks.get("word_count")
-FOLDS = {f"b{n:03d}": n % 3 - 1 for n in range(9)}  # -1: calibration
 ITEMS = [
     {
         "item": f"word_count/{base}/0",
@@ -199,100 +339,145 @@ ITEMS = [
     }
     for number, base in enumerate(FOLDS)
 ]
-SAMPLING = GENERATION | {"samples": 2, "twin_samples": 1, "max_new_tokens": 8, "batch_size": 1}
+SAMPLING = GENERATION | {"samples": 2, "twin_samples": 1, "max_new_tokens": 8, "batch_size": 5}
+ONE_BY_ONE = SAMPLING | {"batch_size": 1}
+CONDITIONS = {
+    "none": NONE,
+    "flip": {fold: {2: Erase(eraser(alpha=2.0, seed=fold))} for fold in (0, 1)},
+    "steer": {fold: {0: Steer(direction(fold), 1.0), 2: Steer(direction(3), 2.0)} for fold in (0, 1)},
+}
+
+
+def by_condition(rows):
+    found = {}
+    for row in rows:
+        found.setdefault(row["condition"], {})[row["id"]] = row["token_ids"]
+    return found
 
 
 def test_unedited_responses_are_the_studys(loaded_models):
     loaded = loaded_models["llama"]
-    made = generate_task(loaded, ITEMS, SAMPLING, seed=7)
+    made = generate_task(loaded, ITEMS, ONE_BY_ONE, seed=7)
     study = {row["id"]: row for row in label_rows(TASK, None, ITEMS, made, None, {"crossings": 0}, 7)}
-    rows = respond(loaded, TASK, ITEMS, dict.fromkeys((0, 1), {1: identity}), FOLDS, SAMPLING, seed=7)
-    assert all(row == study[row["id"]] for row in rows)
+    with edited(loaded, {1: identity}):
+        rows = respond(loaded, TASK, ITEMS, {"none": NONE}, FOLDS, ONE_BY_ONE, seed=7)
+    about = {"condition": "none", "task": "word_count"}
+    assert all(row == about | study[row["id"]] for row in rows)
     assert {row["base"] for row in rows} == {base for base, fold in FOLDS.items() if fold >= 0}
     assert len(rows) == 2 * 6 and {row["variant"] for row in rows} == {"constrained"}
-    fewer = respond(loaded, TASK, ITEMS, {0: {}, 1: {}}, FOLDS, SAMPLING | {"samples": 1}, seed=7)
+    fewer = respond(loaded, TASK, ITEMS, {"none": NONE}, FOLDS, ONE_BY_ONE | {"samples": 1}, seed=7)
     assert fewer == [row for row in rows if row["id"].endswith("/0")]
 
 
-def test_a_base_is_answered_under_its_own_folds_edits_only(loaded_models, monkeypatch):
+def test_a_base_is_answered_under_its_own_folds_edits_only(loaded_models):
     loaded = loaded_models["llama"]
-    edits = {fold: {2: Erase(eraser(alpha=2.0, seed=fold))} for fold in (0, 1)}
-    rows = {row["id"]: row for row in respond(loaded, TASK, ITEMS, edits, FOLDS, SAMPLING, seed=7)}
+    rows = by_condition(respond(loaded, TASK, ITEMS, CONDITIONS, FOLDS, SAMPLING, seed=7))
+    fold_of = {f"{item['item']}/constrained/{k}": FOLDS[item["base"]] for item in ITEMS for k in range(2)}
+    for name in ("flip", "steer"):
+        for fold in (0, 1):
+            edits = {layer: RowWise([edit]) for layer, edit in CONDITIONS[name][fold].items()}
+            choose(edits, [0])
+            items = [item for item in ITEMS if FOLDS[item["base"]] == fold]
+            with edited(loaded, edits):
+                alone = generate_task(loaded, items, ONE_BY_ONE, 7)
+            own = {row["id"]: row["token_ids"] for row in alone if row["variant"] == "constrained"}
+            assert own == {key: ids for key, ids in rows[name].items() if fold_of[key] == fold}
+    # What the edits of the other fold are makes no difference.
     for fold in (0, 1):
-        with edited(loaded, edits[fold]):
-            alone = generate_task(
-                loaded, [item for item in ITEMS if FOLDS[item["base"]] == fold], SAMPLING, 7
-            )
-        for row in alone:
-            if row["variant"] == "constrained":
-                assert rows[row["id"]]["token_ids"] == row["token_ids"]
-    other = {
-        row["id"]: row for row in respond(loaded, TASK, ITEMS, {0: edits[1], 1: edits[0]}, FOLDS, SAMPLING, 7)
-    }
-    assert other.keys() == rows.keys() and other != rows
-    # No edit ever sees another fold's prompts.
-    within = []
-    monkeypatch.setattr(behaviour, "edited", lambda _, edits: within.append(edits) or edited(loaded, {}))
-    cross_fitted(
-        loaded, ITEMS, edits, FOLDS, lambda part: within.append({FOLDS[i["base"]] for i in part}) or []
-    )
-    assert within == [edits[0], {0}, edits[1], {1}]
+        changed = {name: {**by_fold, 1 - fold: by_fold[fold]} for name, by_fold in CONDITIONS.items()}
+        others = by_condition(respond(loaded, TASK, ITEMS, changed, FOLDS, SAMPLING, seed=7))
+        for name in ("flip", "steer"):
+            same = {key: others[name][key] == ids for key, ids in rows[name].items()}
+            assert all(equal for key, equal in same.items() if fold_of[key] == fold)
+            assert not all(same.values())
+
+
+def test_conditions_answered_together_are_as_if_alone(loaded):
+    together = respond(loaded, TASK, ITEMS, CONDITIONS, FOLDS, SAMPLING, seed=7)
+    alone = [
+        row
+        for name, by_fold in CONDITIONS.items()
+        for row in respond(loaded, TASK, ITEMS, {name: by_fold}, FOLDS, SAMPLING, seed=7)
+    ]
+    assert together == alone
+    ids = by_condition(together)
+    assert list(ids) == list(CONDITIONS) and ids["none"] != ids["flip"] != ids["steer"] != ids["none"]
+
+
+def test_responses_halve_their_batches_when_out_of_memory(loaded_models, monkeypatch):
+    loaded, plain = loaded_models["llama"], generation._generate_batch
+    whole = respond(loaded, TASK, ITEMS, CONDITIONS, FOLDS, SAMPLING, seed=7)
+
+    def small_gpu(loaded, encoded, *rest):
+        if len(encoded) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(loaded, encoded, *rest)
+
+    monkeypatch.setattr(generation, "_generate_batch", small_gpu)
+    with pytest.warns(UserWarning, match="out of memory"):
+        assert respond(loaded, TASK, ITEMS, CONDITIONS, FOLDS, SAMPLING, seed=7) == whole
 
 
 def test_judged_tasks_are_judged(loaded_models):
     items = [item | {"params": {"label": "x", "labels": ["x", "y"]}} for item in ITEMS]
     judge = SimpleNamespace(classify=lambda text: {"label": "x", "scores": {}}, labels=("x", "y"))
     rows = respond(
-        loaded_models["llama"], tasks.get("topic"), items, {0: {}, 1: {}}, FOLDS, SAMPLING, 7, judge
+        loaded_models["llama"], tasks.get("topic"), items, {"none": NONE}, FOLDS, SAMPLING, 7, judge
     )
     assert all(row["satisfied"] == bool(row["response"]) for row in rows)
 
 
-def test_nothing_is_generated_when_a_fold_is_wrong(loaded_models, monkeypatch):
-    monkeypatch.setattr(behaviour, "generate_task", lambda *_: pytest.fail("generated"))
-    for edits, folds, message in (
-        ({0: {}}, FOLDS, "fold 1 has no edits"),
-        ({0: {}, 1: {9: identity}}, FOLDS, "no layer 9"),
+@pytest.mark.parametrize(
+    "by_fold, folds, message",
+    [
+        ({0: {}}, FOLDS, "fold 1 has no edits 'erase'"),
+        ({0: {}, 1: {9: Erase(eraser())}}, FOLDS, "no layer 9"),
         ({0: {}, 1: {1: Erase(eraser(d=16))}}, FOLDS, "hidden size of 16"),
-        ({0: {}, 1: {}}, {"b000": 0}, "base 'b001'"),
-    ):
-        with pytest.raises(UserError, match=message):
-            respond(loaded_models["llama"], TASK, ITEMS, edits, folds, SAMPLING, seed=7)
+        (NONE, {"b000": 0}, "base 'b001'"),
+    ],
+)
+def test_nothing_is_generated_when_a_fold_is_wrong(by_fold, folds, message, loaded_models, monkeypatch):
+    monkeypatch.setattr(behaviour, "generate", lambda *_: pytest.fail("generated"))
+    conditions = {"none": NONE, "erase": by_fold}
+    with pytest.raises(UserError, match=message):
+        respond(loaded_models["llama"], TASK, ITEMS, conditions, folds, SAMPLING, seed=7)
 
 
-def text_rows():
-    return [
-        {
-            "id": f"r{n}",
-            "base": f"b{n:03d}",
-            "prompt": prompt,
-            "token_ids": [6 + (n + i) % 20 for i in range(n)],
-        }
-        for n, prompt in enumerate(PROMPTS)
-    ]
+TEXTS = [
+    {"id": f"r{n}", "base": f"b{n:03d}", "prompt": prompt, "token_ids": [6 + (n + i) % 20 for i in range(n)]}
+    for n, prompt in enumerate(PROMPTS)
+]
+TEXT_FOLDS = {row["base"]: n % 2 for n, row in enumerate(TEXTS)}
 
 
-@pytest.mark.parametrize("edits", [{}, {2: Erase(eraser())}], ids=["plain", "erased"])
-def test_perplexity_is_that_of_the_models_own_loss(loaded, edits):
-    rows = text_rows()
-    with edited(loaded, edits):
-        found = perplexity(loaded, rows, {"tokens_per_batch": 60})
-        for row, result in zip(rows, found, strict=True):
-            assert (result["id"], result["base"]) == (row["id"], row["base"])
-            assert result["tokens"] == len(row["token_ids"])
-            if not row["token_ids"]:
-                assert result["nll"] == 0
-                continue
-            ids = chat_ids(loaded.tokenizer, row["prompt"])
-            labels = torch.tensor([[-100] * len(ids) + row["token_ids"]])
-            with torch.no_grad():
-                loss = loaded.model(torch.tensor([ids + row["token_ids"]]), labels=labels).loss
-            assert result["nll"] == pytest.approx(loss.item() * result["tokens"], rel=1e-4)
+def test_perplexity_is_that_of_the_models_own_loss(loaded):
+    found = perplexity(loaded, TEXTS, CONDITIONS, TEXT_FOLDS, {"tokens_per_batch": 60})
+    expected = [(name, row) for name in CONDITIONS for row in TEXTS]
+    sums = set()
+    for (name, row), result in zip(expected, found, strict=True):
+        assert (result["condition"], result["id"], result["base"]) == (name, row["id"], row["base"])
+        assert result["tokens"] == len(row["token_ids"])
+        if not row["token_ids"]:
+            assert result["nll"] == 0
+            continue
+        ids = chat_ids(loaded.tokenizer, row["prompt"])
+        labels = torch.tensor([[-100] * len(ids) + row["token_ids"]])
+        of_fold = CONDITIONS[name][TEXT_FOLDS[row["base"]]]
+        edits = {layer: RowWise([edit]) for layer, edit in of_fold.items()}
+        choose(edits, [0])
+        with torch.no_grad(), edited(loaded, edits):
+            loss = loaded.model(torch.tensor([ids + row["token_ids"]]), labels=labels).loss
+        assert result["nll"] == pytest.approx(loss.item() * result["tokens"], rel=1e-4)
+        sums.add(round(result["nll"], 2))
+    assert len(sums) == 15
+    folds = TEXT_FOLDS | {"b001": -1}
+    fewer = perplexity(loaded, TEXTS, CONDITIONS, folds, {"tokens_per_batch": 60})
+    assert [row["id"] for row in fewer] == [row["id"] for row in found if row["id"] != "r1"]
 
 
 def test_perplexity_halves_its_batches_when_out_of_memory(loaded_models, monkeypatch):
     loaded, plain = loaded_models["llama"], behaviour._nll
-    whole = perplexity(loaded, text_rows(), {"tokens_per_batch": 1000})
+    whole = perplexity(loaded, TEXTS, CONDITIONS, TEXT_FOLDS, {"tokens_per_batch": 1000})
 
     def small_gpu(loaded, sequences, lengths):
         if len(sequences) > 2:
@@ -301,9 +486,33 @@ def test_perplexity_halves_its_batches_when_out_of_memory(loaded_models, monkeyp
 
     monkeypatch.setattr(behaviour, "_nll", small_gpu)
     with pytest.warns(UserWarning, match="out of memory"):
-        parts = perplexity(loaded, text_rows(), {"tokens_per_batch": 1000})
+        parts = perplexity(loaded, TEXTS, CONDITIONS, TEXT_FOLDS, {"tokens_per_batch": 1000})
     for one, other in zip(whole, parts, strict=True):
         assert one["nll"] == pytest.approx(other["nll"], rel=1e-4)
+
+
+def test_all_conditions_with_their_controls(loaded_models, monkeypatch):
+    loaded, settings = loaded_models["llama"], SAMPLING | {"tokens_per_batch": 60}
+    conditions = {name: CONDITIONS[name] for name in ("flip", "steer")}
+    twins = [row | {"base": f"b{n + 1:03d}"} for n, row in enumerate(TEXTS)]
+
+    def run(conditions):
+        return under_all(loaded, TASK, ITEMS, twins, conditions, FOLDS, settings, 7)
+
+    answers, texts = run(conditions)
+    ids = by_condition(answers)
+    assert list(ids) == ["none", "identity", "flip", "steer"] and ids["identity"] == ids["none"]
+    assert list(dict.fromkeys(row["condition"] for row in texts)) == ["none", "flip", "steer"]
+    assert {row["task"] for row in (*answers, *texts)} == {"word_count"}
+    # Which is what the table is made of.
+    table = behaviour_table("toy", answers, texts, Settings(), n_draws=10)
+    assert {row["condition"] for row in table} == {"identity", "flip", "steer"}
+    assert list(by_condition(run({})[0])) == ["none", "identity"]
+    # Where every twin is truncated there is no text to predict.
+    assert under_all(loaded, TASK, ITEMS, [], conditions, FOLDS, settings, 7) == (answers, [])
+    monkeypatch.setattr(behaviour, "identity", lambda hidden: -hidden)
+    with pytest.raises(UserError, match="writes other text under hooks that change nothing"):
+        run(conditions)
 
 
 # The table

@@ -284,6 +284,14 @@ def test_ablation_is_refused_by_name(root):
         ablation__layers=[2],
         layers=[0, 4],
     )
+    refused(
+        root,
+        r"^behaviour.layers names none of the layers of the model 'a' at which signals are erased \(2\)",
+        ablation__layers=[2],
+        behaviour__layers=[4],
+    )
+    refused(root, r"^behaviour.bases is 91, more than prompts.bases, 90", behaviour__bases=91)
+    refused(root, r"^behaviour.samples is 9, more than generation.samples, 4", behaviour__samples=9)
     config = complete(study(ablation__layers=[4, 2], layers=[0, 1, 4]) | {"layers": [0, 2, 4]}, root)
     assert configs.ablated_layers_of(config, "a") == [2, 4]
 

@@ -3,6 +3,7 @@
 import csv
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from skillprobe import figures, findings, report
 from skillprobe.tables import read_csv, write_csv
@@ -46,8 +47,14 @@ def draw_ablation(rows, settings):
     return figures.ablation(rows, curves, categories, settings)
 
 
+def draw_behaviour(rows, settings):
+    categories = {task: category_of(k) for k, task in enumerate(settings["tasks"])}
+    return figures.behaviour(rows, categories, settings)
+
+
 FIGURES = {
     "ablation": draw_ablation,
+    "behaviour": draw_behaviour,
     "compliance": figures.compliance,
     "generality": figures.specialist_against_general,
     "layers": draw_layers,
@@ -149,6 +156,40 @@ def ablation_rows(models, tasks, insufficient=(), constant=(), dependent=True):
     return rows
 
 
+def behaviour_rows(models, tasks, insufficient=(), constant=(), texts=True):
+    """Each signal's own task loses 0.4 where it is erased and the next one a little; steering helps and
+    harms. Constant tasks are never obeyed."""
+    conditions = ["identity", "random", "random_flip"]
+    conditions += [
+        f"{kind}:{task}" for kind in ("erase", "flip") for task in tasks if task not in insufficient
+    ]
+    conditions += ["steer:-2", "steer:2", "steer:-4", "steer:0.5"]
+    rows = []
+    for model in models:
+        for condition in conditions:
+            kind, _, source = condition.partition(":")
+            for j, target in enumerate(tasks):
+                unedited = 0.0 if target in constant else 0.6
+                change = 0.08 * float(source) if kind == "steer" else -0.4 if source == target else -0.002
+                change = 0.0 if kind == "identity" or target in constant else change
+                found = {"compliance": unedited + change, "unedited": unedited, "change": change}
+                if kind not in ("identity", "random", "random_flip"):
+                    found["change_minus_random"] = change
+                if texts and kind != "identity":
+                    found["perplexity_ratio"] = (
+                        1.0 + 0.01 * j + (float(source) ** 2 if kind == "steer" else 0)
+                    )
+                for quantity, value in found.items():
+                    blank = target in insufficient
+                    value = NAN if blank else value
+                    row = {"model": model, "condition": condition, "task": target, "quantity": quantity}
+                    row |= {"estimate": value, "lower95": value - 0.05, "upper95": value + 0.05}
+                    row |= {"lower99": value - 0.1, "upper99": value + 0.1, "n": 120, "n_bases": 40}
+                    row |= {"truncated": "" if quantity == "perplexity_ratio" else 0.01}
+                    rows.append(row | {"status": "insufficient: 0 pairs" if blank else ""})
+    return rows
+
+
 def draw(name, rows, settings, folder):
     folder.mkdir(exist_ok=True)
     paths = {kind: folder / f"{name}.{kind}" for kind in ("svg", "png", "csv")}
@@ -158,7 +199,12 @@ def draw(name, rows, settings, folder):
 
 def table_of(name, models, tasks, folder, **options):
     """As the workflow does: through a CSV file."""
-    special = {"ablation": ablation_rows, "compliance": compliance_rows, "transfer": transfer_rows}
+    special = {
+        "ablation": ablation_rows,
+        "behaviour": behaviour_rows,
+        "compliance": compliance_rows,
+        "transfer": transfer_rows,
+    }
     make = special.get(name, generality_rows)
     rows = make(models, tasks, **options)
     write_csv(folder / "table.csv", rows)
@@ -259,6 +305,43 @@ def test_the_ablation_lists_what_its_curves_show():
     assert curves["toxicity", "mean", 2] == pytest.approx(0.9)
     assert ("topic", "mean", 2) not in curves and ("toxicity", "word_count", 2) not in curves
     assert len(rows) == 9 + 9 + 6
+
+
+def test_changes_of_behaviour_are_seen_without_colour():
+    tasks = ["word_count", "topic", "toxicity"]
+    rows = behaviour_rows(["a"], tasks, ["topic"])
+    figure = draw_behaviour(rows, make_settings(["a"], tasks))
+    erased, flipped, doses, text = figure.canvas.axes[:4]
+    for matrix in (erased, flipped):
+        assert sum(bool(patch.get_hatch()) for patch in matrix.patches) == 5
+        assert sum(patch.get_facecolor()[3] == 0 for patch in matrix.patches) == 2
+        numbers = [(text.get_text(), text.get_fontweight()) for text in matrix.texts]
+        # Beside the cells, perplexities: of the insufficient one there is none.
+        assert numbers == [
+            *(("−40", "bold"), ("0", "normal"), ("0", "normal"), ("−40", "bold")),
+            *(("1.01", "normal"), ("–", "normal"), ("1.01", "normal")),
+        ]
+    assert [note.get_text() for note in doses.texts] == ["insufficient: topic"]
+    for line in doses.lines:
+        np.testing.assert_allclose(line.get_xdata(), [-4, -2, 0, 0.5, 2])
+        np.testing.assert_allclose(line.get_ydata(), [28, 44, 60, 64, 76])
+    assert len(doses.lines) == 2 and doses.lines[0].get_marker() == "o"
+    mean = next(line for line in text.lines if line.get_marker() == "o")
+    assert mean.get_ydata()[2] == 1 and mean.get_ydata()[0] == pytest.approx(17, rel=0.01)
+
+
+def test_behaviour_lists_what_it_shows():
+    tasks = ["word_count", "topic"]
+    settings = make_settings(["a"], tasks)
+    rows = draw_behaviour(behaviour_rows(["a"], tasks), settings).rows
+    panels = [row["panel"] for row in rows]
+    assert {name: panels.count(name) for name in panels} == {"erase": 4, "flip": 4, "steer": 10, "text": 16}
+    steered = [row for row in rows if row["panel"] == "steer" and row["task"] == "topic"]
+    assert [row["strength"] for row in steered] == [-4, -2, 0, 0.5, 2]
+    assert [row["condition"] for row in steered if row["strength"] == 0] == ["identity"]
+    # Of perplexity there may be none.
+    rows = draw_behaviour(behaviour_rows(["a"], tasks, texts=False), settings)
+    assert "no text" in [text.get_text() for axes in rows.canvas.axes for text in axes.texts]
 
 
 def test_a_category_has_one_colour_whatever_the_tasks():

@@ -13,10 +13,12 @@ LOAD_A_MODEL = {
     "generate_responses",
     "extract_activations",
     "extract_random_activations",
+    "edit_behaviour",
     "train_toy_model",
     "write_model_card",
 }
-DRAW = {"plot_compliance", "plot_generality", "plot_layers", "plot_transfer", "plot_ablation"}
+FIGURES = ("ablation", "behaviour", "compliance", "generality", "layers", "transfer")
+DRAW = {f"plot_{name}" for name in FIGURES}
 SCRIPTS = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} - {"publish_toys"}
 FLOORS = [
     {"errors", "text", "stats", "store", "tables", "bases", "positions", "fast_import", "fingerprint", "job"},

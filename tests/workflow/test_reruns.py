@@ -12,7 +12,7 @@ TASKS = ("json_format", "term_exclusion", "word_count")
 LAYERS = (0, 4)
 COPY = "workflow/resources/models/toy-copy"
 
-NAMES = ("ablation", "compliance", "generality", "layers", "transfer")
+NAMES = ("ablation", "behaviour", "compliance", "generality", "layers", "transfer")
 FIGURES = {(f"plot_{name}", "") for name in NAMES}
 PAGES = {("write_overview", ""), ("write_table_pages", "")}
 COMPLIANCE = {("summarise_compliance", ""), ("plot_compliance", "")} | PAGES
@@ -37,7 +37,17 @@ def comparisons(models=MODELS):
     compared = set().union(*(per(f"compare_{name}", models) for name in names))
     more = ("transfer_summary", "ablation_curve", "ablation_summary")
     merged = {("merge_tables", f"analysis={name}") for name in (*names, *more)}
-    return compared | merged | FIGURES - {("plot_compliance", "")} | PAGES | FINDINGS
+    others = {("plot_compliance", ""), ("plot_behaviour", "")}
+    return compared | merged | FIGURES - others | PAGES | FINDINGS
+
+
+def edited(models=MODELS, tasks=TASKS):
+    """What is written anew under edits, and what follows."""
+    return (
+        per("edit_behaviour", models, tasks)
+        | per("compare_behaviour", models)
+        | {("merge_tables", "analysis=behaviour"), ("plot_behaviour", "")}
+    )
 
 
 def of_all_tasks(models=MODELS, layers=LAYERS):
@@ -57,6 +67,8 @@ def probing(models=MODELS, tasks=TASKS, layers=LAYERS, of_task=True):
         | (per("fit_random_probes", models, tasks) if of_task else set())
         | of_all_tasks(models, layers)
         | comparisons(models)
+        # Whatever moves an eraser.
+        | (edited(models) if 4 in layers else set())
     )
 
 
@@ -146,6 +158,8 @@ def test_a_layer_to_erase_at_adds_its_own_ablation(study):
     change(study, ablation__layers=[0, 4])
     assert study.planned() == (
         per("ablate_activations", layers=(0,))
+        # behaviour.layers: all of them.
+        | edited()
         | per("compare_ablation")
         | {("merge_tables", f"analysis=ablation{which}") for which in ("", "_curve", "_summary")}
         | {("plot_ablation", "")}
@@ -157,7 +171,11 @@ def test_a_layer_to_erase_at_adds_its_own_ablation(study):
 def test_a_task_adds_its_own_chain_and_the_aggregates(study):
     change(study, tasks=["word_count", "json_format", "term_exclusion", "topic"])
     assert study.planned() == (
-        {("make_prompts", "task=topic, shard=0")} | from_responses(tasks=("topic",)) | of_all_tasks()
+        {("make_prompts", "task=topic, shard=0")}
+        | from_responses(tasks=("topic",))
+        | of_all_tasks()
+        # All tasks are answered under the new task's eraser, too.
+        | per("edit_behaviour", tasks=("topic",))
     )
 
 
@@ -192,6 +210,16 @@ def test_what_counts_as_signal_is_compared_anew_where_it_counts(study):
         | FINDINGS
         | OVERVIEW
     )
+
+
+def test_a_strength_of_steering_is_answered_anew(study):
+    change(study, behaviour__strengths=[2, 3])
+    assert study.planned() == edited() | OVERVIEW
+
+
+def test_behaviour_may_be_left_out(study):
+    change(study, behaviour__bases=0)
+    assert study.planned() == OVERVIEW
 
 
 def test_calibration_is_no_part_of_the_study(study):

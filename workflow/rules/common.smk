@@ -33,7 +33,7 @@ wildcard_constraints:
     task="|".join(map(re.escape, TASKS)),
     shard=r"\d+",
     layer=r"\d+",
-    analysis="generality|transfer|transfer_summary|ablation|ablation_curve|ablation_summary|layers",
+    analysis="generality|transfer|transfer_summary|ablation|ablation_curve|ablation_summary|behaviour|layers",
 
 
 def settings(*keys, **more):
@@ -71,6 +71,10 @@ def random_layers_of(model):
 
 def ablated_layers_of(model):
     return study_config.ablated_layers_of(STUDY, model)
+
+
+def edited_layers_of(model):
+    return study_config.edited_layers_of(STUDY, model)
 
 
 @cache

@@ -143,6 +143,34 @@ rule plot_ablation:
         "../scripts/plot_ablation.py"
 
 
+rule plot_behaviour:
+    input:
+        table=merged("behaviour"),
+        code=code("plot_behaviour", *TASKS),
+    output:
+        svg=report(
+            f"{RESULTS}/figures/behaviour.svg",
+            category="Behaviour",
+            labels={"content": "Do the answers change when a signal is edited?", "form": "figure"},
+            caption="../report/behaviour.rst",
+        ),
+        png=f"{RESULTS}/figures/behaviour.png",
+        data=f"{RESULTS}/figures/behaviour.csv",
+    log:
+        f"{RESULTS}/logs/plot_behaviour.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_behaviour.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures", models=MODELS),
+    script:
+        "../scripts/plot_behaviour.py"
+
+
 rule figures:
     input:
         rules.plot_compliance.output,
@@ -150,3 +178,4 @@ rule figures:
         rules.plot_layers.output,
         rules.plot_transfer.output,
         rules.plot_ablation.output,
+        rules.plot_behaviour.output if BEHAVIOUR else [],

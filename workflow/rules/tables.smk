@@ -22,6 +22,10 @@ rule merge_tables:
         "../scripts/merge_tables.py"
 
 
+# None if no prompt is to be answered under edits.
+BEHAVIOUR = [merged("behaviour")] if STUDY["behaviour"]["bases"] else []
+
+
 rule transfer:
     input:
         merged("transfer"),
@@ -33,3 +37,4 @@ rule ablation:
         merged("ablation"),
         merged("ablation_curve"),
         merged("ablation_summary"),
+        BEHAVIOUR,

@@ -9,10 +9,11 @@ import numpy as np
 from skillprobe.activations import next_batch
 from skillprobe.errors import UserError
 from skillprobe.fast_import import fast_import
-from skillprobe.generation import generate_task
+from skillprobe.generation import completed, generate, requests
 from skillprobe.labels import label_rows
 from skillprobe.models import LoadedModel, chat_ids, halved
-from skillprobe.stats import CALIBRATION, row_folds
+from skillprobe.probes.rows import ProbeRows
+from skillprobe.stats import CALIBRATION, keyed_hash, row_folds
 from skillprobe.tasks import Task
 
 with fast_import():
@@ -20,8 +21,8 @@ with fast_import():
     from torch.nn import functional
     from torch.nn.utils.rnn import pad_sequence
 
-# From hidden states [..., d] to those that take their place, in the same shape, dtype and device. One with
-# an attribute `hidden_size` is refused for models of another.
+# From hidden states [row, token, d] to those that take their place, in the same shape, dtype and device. One
+# with an attribute `hidden_size` is refused for models of another.
 Edit = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -37,15 +38,8 @@ class Erase:
     """
 
     def __init__(self, eraser):
-        a, b, mean = (np.asarray(value, float) for value in (eraser.a, eraser.b, eraser.mean))
-        self.hidden_size = len(mean)
-        self._factors = _Factors(b, -(b @ mean), eraser.alpha * a)
-
-    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        b, offset, scaled_a = self._factors.on(hidden.device)
-        full = hidden.float()
-        read = functional.linear(full, b, offset)  # B (x − μ), [..., k]
-        return (full - functional.linear(read, scaled_a)).to(hidden.dtype)
+        a, self.b, mean = (np.asarray(value, float) for value in (eraser.a, eraser.b, eraser.mean))
+        self.a, self.offset, self.step = eraser.alpha * a, -(self.b @ mean), np.zeros(len(mean))
 
 
 class Steer:
@@ -56,21 +50,52 @@ class Steer:
     """
 
     def __init__(self, direction: np.ndarray, strength: float):
-        self.hidden_size = len(direction)
-        self._factors = _Factors(strength * np.asarray(direction, float))
+        self.step = strength * np.asarray(direction, float)
+        self.a, self.b, self.offset = (
+            np.zeros((len(self.step), 0)),
+            np.zeros((0, len(self.step))),
+            np.zeros(0),
+        )
+
+
+class RowWise:
+    """The edit that each row of a batch has for itself, so that batches needn't be of one edit.
+
+    edits: of Erase and Steer, or None for none, of one hidden size. `choose` says which of them the rows of
+    the batches to come have.
+    """
+
+    def __init__(self, edits: Sequence[Erase | Steer | None]):
+        self.hidden_size = next(len(edit.step) for edit in edits if edit)
+        rank = max(len(edit.offset) for edit in edits if edit)
+        shapes = (self.hidden_size, rank), (rank, self.hidden_size), (rank,), (self.hidden_size,)
+        stacked = [np.zeros((len(edits), *shape)) for shape in shapes]
+        for number, edit in enumerate(edits):
+            if edit:
+                for values, own in zip(stacked, (edit.a, edit.b, edit.offset, edit.step), strict=True):
+                    values[number][tuple(map(slice, own.shape))] = own
+        self._all = _Factors(*stacked)
+        self._chosen: _Factors | None = None
+
+    def choose(self, of_row: np.ndarray) -> None:
+        """of_row: [row], numbers of edits."""
+        self._chosen = _Factors(*(values[torch.as_tensor(of_row)] for values in self._all.on("cpu")))
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        (step,) = self._factors.on(hidden.device)
-        return (hidden.float() + step).to(hidden.dtype)
+        a, b, offset, step = self._chosen.on(hidden.device)
+        full = hidden.float()
+        read = torch.baddbmm(offset[:, None], full, b.transpose(1, 2))  # B (x − μ), [row, token, k]
+        return (torch.baddbmm(full, read, a.transpose(1, 2), alpha=-1) + step[:, None]).to(hidden.dtype)
 
 
 class _Factors:
     """float32 tensors, copied once to each device that asks: a model's blocks may be on several."""
 
-    def __init__(self, *arrays: np.ndarray):
-        self._of = {torch.device("cpu"): [torch.tensor(array, dtype=torch.float32) for array in arrays]}
+    def __init__(self, *arrays: np.ndarray | torch.Tensor):
+        self._of = {torch.device("cpu"): [torch.as_tensor(array, dtype=torch.float32) for array in arrays]}
 
-    def on(self, device: torch.device) -> list[torch.Tensor]:
+    def on(self, device: torch.device | str) -> list[torch.Tensor]:
+        device = torch.device(device)
         if device not in self._of:
             self._of[device] = [tensor.to(device) for tensor in self._of[torch.device("cpu")]]
         return self._of[device]
@@ -113,85 +138,209 @@ def edited(loaded: LoadedModel, edits: Mapping[int, Edit]) -> Iterator[None]:
             handle.remove()
 
 
-def cross_fitted(
-    loaded: LoadedModel,
-    rows: Sequence[Mapping],
-    edits: Mapping[int, Mapping[int, Edit]],
-    folds: Mapping[str, int],
-    run: Callable[[list[Mapping]], list[dict]],
-) -> list[dict]:
-    """run(rows of fold f) under the edits of fold f, which were fitted without its bases; fold after fold.
+# By condition and outer fold: the edit of each layer, fitted without that fold's bases; none for {}.
+Conditions = Mapping[str, Mapping[int, Mapping[int, "Erase | Steer"]]]
 
-    rows: each with a "base"; edits: {outer fold: {layer: edit}}, all the same for edits that weren't fitted;
-    folds: {base: outer fold}; rows of calibration bases are left out. Raises UserError before the first run
-    for a fold without edits, a base without a fold, and what `edited` refuses.
+
+def choose_bases(folds: Mapping[str, int], number: int, seed: int) -> set[str]:
+    """So many of the bases that are in a fold, by a hash: more of them keep those that there are."""
+    inside = [base for base, fold in folds.items() if fold != CALIBRATION]
+    return set(sorted(inside, key=lambda base: (keyed_hash(f"behaviour/{seed}", base), base))[:number])
+
+
+def under_all(
+    loaded: LoadedModel,
+    task: Task,
+    items: Sequence[Mapping],
+    twins: Sequence[Mapping],
+    conditions: Conditions,
+    folds: Mapping[str, int],
+    settings: Mapping,
+    seed: int,
+    judge=None,
+) -> tuple[list[dict], list[dict]]:
+    """`respond` to the items and `perplexity` of the twins, without edits ("none") and under all conditions,
+    and responses under hooks that change nothing ("identity"); each row with its "task".
+
+    Raises UserError where the latter aren't the unedited ones to the last token.
     """
-    of_row = row_folds([row["base"] for row in rows], folds)
-    used = np.unique(of_row[of_row != CALIBRATION]).tolist()
-    for fold in used:
-        if fold not in edits:
-            raise UserError(f"fold {fold} has no edits; fit its erasers, or leave its bases out")
-        _check(loaded, edits[fold])
-    results = []
-    for fold in used:
-        with edited(loaded, edits[fold]):
-            results += run([rows[row] for row in np.flatnonzero(of_row == fold)])
-    return results
+    nothing = {fold: {} for fold in folds.values()}
+    layers = {layer for by_fold in conditions.values() for edits in by_fold.values() for layer in edits}
+
+    def run(conditions: Conditions) -> list[dict]:
+        return respond(loaded, task, items, conditions, folds, settings, seed, judge)
+
+    responses = run({"none": nothing})
+    with edited(loaded, dict.fromkeys(layers, identity)):
+        same = run({"identity": nothing})
+    if [row["token_ids"] for row in same] != [row["token_ids"] for row in responses]:
+        raise UserError(
+            f"model '{loaded.name}' writes other text under hooks that change nothing, so what it writes "
+            "under others says nothing; use deterministic kernels, or leave it out"
+        )
+    # Without any sufficient task there is nothing to erase.
+    responses += same + (run(conditions) if conditions else [])
+    texts = perplexity(loaded, twins, {"none": nothing, **conditions}, folds, settings)
+    return responses, [{"task": task.name, **row} for row in texts]
 
 
 def respond(
     loaded: LoadedModel,
     task: Task,
     items: Sequence[Mapping],
-    edits: Mapping[int, Mapping[int, Edit]],
+    conditions: Conditions,
     folds: Mapping[str, int],
     settings: Mapping,
     seed: int,
     judge=None,
 ) -> list[dict]:
-    """Label rows of the responses to the items' constrained prompts, each under the edits of its base's fold.
+    """Label rows, each with its "condition", of the responses to the items' constrained prompts under every
+    condition, each under the edits of its base's fold.
 
-    edits, folds: see `cross_fitted`; settings, seed: see `generate_task`, judge: see `Task.verify`. Ids and
-    random streams are those of the unedited study, so responses are paired by prompt and seed; fewer
-    "samples" than the study's are its first.
+    folds: {base: outer fold}; items of calibration bases are left out. settings, seed: see `generate_task`,
+    judge: see `Task.verify`. Ids and random streams are those of the unedited study, so responses are paired
+    by prompt and seed; fewer "samples" than the study's are its first. Raises UserError before anything is
+    generated for a fold without edits, a base without a fold, and what `edited` refuses.
     """
-    only = {**settings, "twin_samples": 0}
-    responses = cross_fitted(
-        loaded, items, edits, folds, lambda part: generate_task(loaded, part, only, seed)
-    )
-    # The world is there for the crossings, of which there are none.
-    return label_rows(task, None, items, responses, judge, {"crossings": 0}, seed)
+    plain, seeds = requests(items, {**settings, "twin_samples": 0}, seed)
+    batch = _Mixed(plain, conditions, folds)
+    prompts = [plain[row]["prompt"] for row in batch.rows]
+    with edited(loaded, batch.edits):
+        made = generate(loaded, prompts, [seeds[row] for row in batch.rows], settings, batch.choose)
+    responses = completed([plain[row] for row in batch.rows], made)
+    found = []
+    for name, rows in batch.by_condition(responses):
+        # The world is there for the crossings, of which there are none.
+        labels = label_rows(task, None, items, rows, judge, {"crossings": 0}, seed)
+        found += [{"condition": name, "task": task.name, **row} for row in labels]
+    return found
+
+
+def erasing(erasers: Mapping[int, Mapping], rank: int) -> dict[str, dict[int, dict[int, Erase]]]:
+    """Conditions "erase:<task>" and "flip:<task>" (reflected), and for a random subspace of the same rank
+    "random" and "random_flip", at all layers given at once.
+
+    erasers: {layer: {"tasks": {task: {fold: Eraser}}, "random": {fold: Eraser}}}, as `cross_ablate` gives.
+    """
+    some = next(iter(erasers.values()))
+    named = {"random": ("random", "random_flip")}
+    named |= {task: (f"erase:{task}", f"flip:{task}") for task in some["tasks"]}
+    conditions: dict[str, dict[int, dict[int, Erase]]] = {}
+    for source, names in named.items():
+        for name, alpha in zip(names, (1.0, 2.0), strict=True):
+            for fold in map(int, some["random"]):
+                for layer, of_layer in erasers.items():
+                    by_fold = of_layer["random"] if source == "random" else of_layer["tasks"][source]
+                    eraser = by_fold[str(fold)].truncated(rank).with_alpha(alpha)
+                    conditions.setdefault(name, {}).setdefault(fold, {})[layer] = Erase(eraser)
+    return conditions
+
+
+def steering(
+    task: str,
+    erasers: Mapping[int, Mapping],
+    rows: Mapping[int, ProbeRows],
+    folds: Mapping[str, int],
+    strengths: Sequence[float],
+) -> dict[str, dict[int, dict[int, Steer]]]:
+    """Conditions "steer:<strength>": along the probe's direction of the task itself, the first of its eraser.
+
+    erasers: as for `erasing`; rows: of the task at each layer, and folds: {base: outer fold}, for the
+    standard deviation of the projections of the rows outside a fold. A task without an eraser has none.
+    """
+    conditions: dict[str, dict[int, dict[int, Steer]]] = {}
+    for layer, of_layer in erasers.items():
+        if task not in of_layer["tasks"] or not of_layer["tasks"][task]["all"].rank:
+            return {}
+        of_row = row_folds(rows[layer].bases, folds)
+        for fold in map(int, of_layer["random"]):
+            unit = of_layer["tasks"][task][str(fold)].b[0]
+            unit = unit / np.linalg.norm(unit)
+            seen = rows[layer].x[(of_row != fold) & (of_row != CALIBRATION)]
+            for strength in strengths:
+                edit = Steer(unit * (seen @ unit).std(), strength)
+                conditions.setdefault(f"steer:{strength:g}", {}).setdefault(fold, {})[layer] = edit
+    return conditions
+
+
+class _Mixed:
+    """Every row under every condition, as one list of rows: `rows`, numbers of the given ones, and `edits`,
+    {layer: RowWise}, which `choose` tells which rows a batch holds."""
+
+    def __init__(self, rows: Sequence[Mapping], conditions: Conditions, folds: Mapping[str, int]):
+        of_row = row_folds([row["base"] for row in rows], folds)
+        used = np.flatnonzero(of_row != CALIBRATION)
+        kinds = {}
+        for name, by_fold in conditions.items():
+            for fold in np.unique(of_row[used]).tolist():
+                if fold not in by_fold:
+                    raise UserError(
+                        f"fold {fold} has no edits '{name}'; fit its erasers, or leave its bases out"
+                    )
+                kinds[name, fold] = len(kinds)
+        self.conditions = list(conditions)
+        self.rows = np.tile(used, len(conditions)).tolist()
+        self.kind = np.array([kinds[name, of_row[row]] for name in conditions for row in used], int)
+        layers = sorted({layer for name, fold in kinds for layer in conditions[name][fold]})
+        self.edits = {
+            layer: RowWise([conditions[name][fold].get(layer) for name, fold in kinds]) for layer in layers
+        }
+
+    def choose(self, batch: Sequence[int]) -> None:
+        for edit in self.edits.values():
+            edit.choose(self.kind[batch])
+
+    def by_condition(self, results: Sequence[dict]) -> Iterator[tuple[str, list[dict]]]:
+        size = len(results) // len(self.conditions)
+        for number, name in enumerate(self.conditions):
+            yield name, results[number * size : (number + 1) * size]
 
 
 @torch.inference_mode()
-def perplexity(loaded: LoadedModel, rows: Sequence[Mapping], settings: Mapping) -> list[dict]:
-    """How well the model predicts the given responses, teacher-forced: for each row, in order, its "id",
-    "base", "nll" (sum over "token_ids", in nats) and "tokens" (their number).
+def perplexity(
+    loaded: LoadedModel,
+    rows: Sequence[Mapping],
+    conditions: Conditions,
+    folds: Mapping[str, int],
+    settings: Mapping,
+) -> list[dict]:
+    """How well the model predicts the given responses, teacher-forced, under every condition: rows of
+    "condition", "id", "base", "nll" (sum over "token_ids", in nats) and "tokens" (their number).
 
     rows: label rows; for text without constraints, the unconstrained twins. Their perplexity is exp(Σ nll /
-    Σ tokens). settings: "tokens_per_batch" (padded; halved with a warning when a GPU runs out of memory).
+    Σ tokens). conditions, folds: as for `respond`. settings: "tokens_per_batch" (padded; halved with a
+    warning when a GPU runs out of memory).
     """
+    batch = _Mixed(rows, conditions, folds)
     encode = functools.cache(functools.partial(chat_ids, loaded.tokenizer))
-    sequences = [encode(row["prompt"]) + row["token_ids"] for row in rows]
-    queue = sorted(range(len(rows)), key=lambda row: len(sequences[row]))
+    sequences = [encode(rows[row]["prompt"]) + rows[row]["token_ids"] for row in batch.rows]
+    queue = sorted(range(len(sequences)), key=lambda number: len(sequences[number]))
     most = settings["tokens_per_batch"]
     sums: dict[int, float] = {}
-    while queue:
-        batch = next_batch(queue, sequences, most)
-        lengths = [len(rows[row]["token_ids"]) for row in batch]
-        try:
-            found = _nll(loaded, [sequences[row] for row in batch], lengths)
-        except torch.OutOfMemoryError:
-            found = None
-        if found is None:  # Outside the handler, where the failed call's tensors are gone.
-            most = halved(loaded.name, len(batch)) * len(sequences[batch[-1]])
-            continue
-        sums.update(zip(batch, found, strict=True))
-        queue = queue[len(batch) :]
-    return [
-        {"id": row["id"], "base": row["base"], "nll": sums[number], "tokens": len(row["token_ids"])}
-        for number, row in enumerate(rows)
+    with edited(loaded, batch.edits):
+        while queue:
+            now = next_batch(queue, sequences, most)
+            batch.choose(now)
+            lengths = [len(rows[batch.rows[number]]["token_ids"]) for number in now]
+            try:
+                found = _nll(loaded, [sequences[number] for number in now], lengths)
+            except torch.OutOfMemoryError:
+                found = None
+            if found is None:  # Outside the handler, where the failed call's tensors are gone.
+                most = halved(loaded.name, len(now)) * len(sequences[now[-1]])
+                continue
+            sums.update(zip(now, found, strict=True))
+            queue = queue[len(now) :]
+    results = [
+        {
+            "id": rows[row]["id"],
+            "base": rows[row]["base"],
+            "nll": sums[number],
+            "tokens": len(rows[row]["token_ids"]),
+        }
+        for number, row in enumerate(batch.rows)
     ]
+    return [{"condition": name, **row} for name, part in batch.by_condition(results) for row in part]
 
 
 def _nll(loaded: LoadedModel, sequences: list[list[int]], lengths: list[int]) -> list[float]:

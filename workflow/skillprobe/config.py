@@ -46,8 +46,9 @@ def complete(config: Mapping, root: str | Path) -> dict:
     config = _plain(config)
     _check_schema(config)
     config = _filled(config, _schema())
-    for values in [config, config["probes"], config["ablation"], *config["models"]]:
-        for key in ("layers", "penalties"):
+    sections = [config[name] for name in ("probes", "ablation", "behaviour")]
+    for values in [config, *sections, *config["models"]]:
+        for key in ("layers", "penalties", "strengths"):
             if isinstance(values.get(key), list):
                 values[key].sort()
     for key in ("instruction_types", "polarities"):
@@ -96,6 +97,14 @@ def random_layers_of(config: Mapping, model: str) -> list[int]:
 def ablated_layers_of(config: Mapping, model: str) -> list[int]:
     """The analysed layers of a model at which signals are erased."""
     layers, wanted = layers_of(config, model), config["ablation"]["layers"]
+    return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
+
+
+def edited_layers_of(config: Mapping, model: str) -> list[int]:
+    """The layers at which a model's activations are edited while it writes; none if nothing is answered."""
+    layers, wanted = ablated_layers_of(config, model), config["behaviour"]["layers"]
+    if not config["behaviour"]["bases"]:
+        return []
     return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
 
 
@@ -551,6 +560,18 @@ def _check_ablation(config: dict) -> None:
             raise UserError(
                 f"ablation.layers names none of the analysed layers of the model '{entry['name']}' "
                 f"({', '.join(map(str, layers_of(config, entry['name'])))}); add one, or say all"
+            )
+        if config["behaviour"]["bases"] and not edited_layers_of(config, entry["name"]):
+            ablated = ", ".join(map(str, ablated_layers_of(config, entry["name"])))
+            raise UserError(
+                f"behaviour.layers names none of the layers of the model '{entry['name']}' at which signals "
+                f"are erased ({ablated}); add one, or say all"
+            )
+    for key, most in (("bases", prompts["bases"]), ("samples", config["generation"]["samples"])):
+        if config["behaviour"][key] > most:
+            where = "prompts.bases" if key == "bases" else "generation.samples"
+            raise UserError(
+                f"behaviour.{key} is {config['behaviour'][key]}, more than {where}, {most}; lower it"
             )
     if ablation["layers"] != "all":
         known = {layer for entry in config["models"] for layer in layers_of(config, entry["name"])}

@@ -1,7 +1,7 @@
 """Sampling responses: batched, left-padded, with a random stream for each row."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,14 +54,18 @@ class InverseCDFSampler(LogitsProcessor):
 
 
 def generate(
-    loaded: LoadedModel, prompts: Sequence[str], seeds: Sequence[int], settings: Mapping
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    settings: Mapping,
+    on_batch: Callable[[list[int]], None] | None = None,
 ) -> list[Generated]:
     """One response to each prompt, in order.
 
     seeds: one integer a prompt; the same prompt and seed give the same response in any batch, up to the
     rounding of matrix products. settings: "max_new_tokens", "batch_size", "temperature" (0: greedy), "top_k"
-    (0 or null: off), "top_p" (1 or null: off). When a GPU runs out of memory the batch is halved, with a
-    warning.
+    (0 or null: off), "top_p" (1 or null: off). on_batch is told before each batch which prompts are its rows.
+    When a GPU runs out of memory the batch is halved, with a warning.
     """
     encode = functools.cache(functools.partial(chat_ids, loaded.tokenizer))
     encoded = [encode(prompt) for prompt in prompts]
@@ -71,6 +75,8 @@ def generate(
     results: dict[int, Generated] = {}
     while queue:
         rows = queue[:batch_size]
+        if on_batch:
+            on_batch(rows)
         try:
             token_ids = _generate_batch(
                 loaded, [encoded[row] for row in rows], [seeds[row] for row in rows], settings
@@ -86,8 +92,14 @@ def generate(
 
 
 def generate_task(loaded: LoadedModel, items: Sequence[Mapping], settings: Mapping, seed: int) -> list[dict]:
-    """Rows of responses/<model>/<task>/<shard>.jsonl: "samples" responses to each item's constrained prompt
-    and "twin_samples" to its unconstrained one. settings: these two and those of `generate`."""
+    """Rows of responses/<model>/<task>/<shard>.jsonl, of `requests`. settings: theirs and `generate`'s."""
+    rows, seeds = requests(items, settings, seed)
+    return completed(rows, generate(loaded, [row["prompt"] for row in rows], seeds, settings))
+
+
+def requests(items: Sequence[Mapping], settings: Mapping, seed: int) -> tuple[list[dict], list[int]]:
+    """Rows of responses that are yet to be made, and the seed of each: "samples" (of settings) to each item's
+    constrained prompt and "twin_samples" to its unconstrained one."""
     rows = []
     for item in items:
         for variant, prompt, samples in (
@@ -105,8 +117,11 @@ def generate_task(loaded: LoadedModel, items: Sequence[Mapping], settings: Mappi
                         "prompt": prompt,
                     }
                 )
-    seeds = [seed_from("response", seed, row["item"], row["variant"], row["sample"]) for row in rows]
-    responses = generate(loaded, [row["prompt"] for row in rows], seeds, settings)
+    return rows, [seed_from("response", seed, row["item"], row["variant"], row["sample"]) for row in rows]
+
+
+def completed(rows: Sequence[Mapping], responses: Sequence[Generated]) -> list[dict]:
+    """The rows with their responses."""
     return [
         row | {"response": made.text, "token_ids": made.token_ids, "truncated": made.truncated}
         for row, made in zip(rows, responses, strict=True)

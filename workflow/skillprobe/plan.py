@@ -47,7 +47,7 @@ def jobs(config: Mapping) -> dict[str, int]:
     models, tasks = len(config["models"]), len(config["tasks"])
     layers = [len(layers_of(config, entry["name"])) for entry in config["models"]]
     ablated = [len(ablated_layers_of(config, entry["name"])) for entry in config["models"]]
-    shards = config["generation"]["shards"]
+    shards, edits = config["generation"]["shards"], int(config["behaviour"]["bases"] > 0)
     twins = models if config["controls"]["random_weights"] else 0
     return {
         "make_prompts": tasks * shards,
@@ -66,9 +66,12 @@ def jobs(config: Mapping) -> dict[str, int]:
         "compare_layers": models,
         "ablate_activations": sum(ablated),
         "compare_ablation": models,
-        "merge_tables": 7,
+        "edit_behaviour": models * tasks * edits,
+        "compare_behaviour": models * edits,
+        "merge_tables": 7 + edits,
         "write_findings": 1,
         "plot_ablation": 1,
+        "plot_behaviour": edits,
         "plot_compliance": 1,
         "plot_generality": 1,
         "plot_layers": 1,

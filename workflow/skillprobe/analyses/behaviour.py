@@ -71,7 +71,7 @@ def behaviour_table(
             if condition not in no_control:
                 # Both changes are from the same unedited responses, which cancel.
                 found["change_minus_random"] = _satisfied(ours, random, (1, -1), settings, draws)
-            if perplexities:
+            if (condition, task) in texts:
                 ours, unedited = (texts.get((name, task), {}) for name in (condition, UNEDITED))
                 _check_paired(ours, unedited)
                 found["perplexity_ratio"] = _perplexity_ratio(ours, unedited, settings, draws)

@@ -85,9 +85,10 @@ def cross_ablate(
     ids_by_task: Mapping[str, np.ndarray],
     specialists: Mapping[str, ProbeResult],
     settings: Settings,
-) -> tuple[dict[str, Ablated], dict[str, dict[str, Eraser]]]:
-    """{target: scores} and {source: {fold: eraser}}, the latter INLP's with max_rank directions, of the first
-    fold seed, and "all": of all folds. All are fitted on as many rows of each class.
+) -> tuple[dict[str, Ablated], dict[str, dict]]:
+    """{target: scores}, and as erasers "tasks": {source: {fold: eraser}}, INLP's with max_rank directions, of
+    the first fold seed, and for fold "all" of all folds, and "random": {fold: eraser}, random subspaces of
+    the primary rank. INLP's are all fitted on as many rows of each class.
 
     x_by_task: [n, d] activations; ids_by_task: [n]; specialists: of the same rows, which give labels, folds
     and the penalty of each fold. The feature scale is of all tasks' calibration rows together. Raises
@@ -120,7 +121,22 @@ def cross_ablate(
             targets[task] = _nothing(result, list(specialists), settings)
     if settings.halves:
         _ablate_halves(targets, x_by_task, specialists, settings)
-    return targets, {task: source.stored() for task, source in found.items()}
+    return targets, {
+        "tasks": {task: source.stored() for task, source in found.items()},
+        "random": _random_erasers(list(rows.values()), specialists, settings),
+    }
+
+
+def _random_erasers(
+    rows: list[Rows], specialists: Mapping[str, ProbeResult], settings: Settings
+) -> dict[str, Eraser]:
+    """Of the primary rank, through the mean of all rows; each fold has its own."""
+    if not rows:
+        return {}
+    n_folds = next(iter(specialists.values())).chosen_c.shape[1]
+    scale, mean = rows[0].scale[:, None], np.mean([each.offset for each in rows], axis=0)
+    drawn = _random(len(scale), replace(settings, random=n_folds))
+    return {str(fold): Eraser(q * scale, (q / scale).T, mean) for fold, q in enumerate(drawn)}
 
 
 def _ablate_halves(

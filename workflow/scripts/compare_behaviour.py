@@ -1,0 +1,27 @@
+"""Measure what the edits did to one model's compliance on every task, and to its perplexity."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import probes, store, tables
+from skillprobe.analyses.behaviour import behaviour_table
+
+responses = [row for path in snakemake.input.responses for row in store.read_jsonl(path)]
+perplexities = [row for path in snakemake.input.perplexities for row in store.read_jsonl(path)]
+# A reflection is compared with that of a random subspace, steering with nothing done.
+controls = {
+    row["condition"]: "random_flip" if row["condition"].startswith("flip:") else "none"
+    for row in responses
+    if row["condition"].startswith(("flip:", "steer:"))
+}
+rows = behaviour_table(
+    snakemake.wildcards.model,
+    responses,
+    perplexities,
+    probes.Settings.from_config(settings["probes"], settings["seed"]),
+    controls=controls,
+    n_draws=settings["statistics"]["bootstrap_draws"],
+    seed=settings["seed"],
+)
+tables.write_csv(snakemake.output.table, rows)

@@ -1,0 +1,41 @@
+"""Let one model answer one task's prompts anew, its activations erased, reflected or steered as it writes."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import behaviour, erasure, judges, models, store, tasks
+from skillprobe.bases import base_ids
+from skillprobe.probes import Settings
+from skillprobe.probes.rows import read_rows
+from skillprobe.tasks.world import load_world
+
+task, seed = tasks.get(snakemake.wildcards.task), settings["seed"]
+judge = (
+    judges.get_judge(settings["judge"], task.name, load_world(snakemake.input.world)) if task.judged else None
+)
+folds = Settings.from_config(settings["probes"], seed).folds(base_ids(settings["prompts"]))[0]
+chosen = behaviour.choose_bases(folds, settings["behaviour.bases"], seed)
+items = [row for path in snakemake.input.prompts for row in store.read_jsonl(path) if row["base"] in chosen]
+labels = [row for path in snakemake.input.labels for row in store.read_jsonl(path) if row["base"] in chosen]
+erasers = dict(zip(settings["layers"], map(erasure.load, snakemake.input.erasers), strict=True))
+rows = {layer: read_rows(snakemake.input.shards, layer, settings["probes"]["position"]) for layer in erasers}
+conditions = behaviour.erasing(erasers, settings["ablation.rank"])
+conditions |= behaviour.steering(task.name, erasers, rows, folds, settings["behaviour.strengths"])
+responses, perplexities = behaviour.under_all(
+    models.load(settings["model"] | {"name": snakemake.wildcards.model}),
+    task,
+    items,
+    [row for row in labels if row["variant"] == "unconstrained" and not row["truncated"]],
+    conditions,
+    folds,
+    settings["generation"]
+    | {
+        "samples": settings["behaviour.samples"],
+        "tokens_per_batch": settings["activations.tokens_per_batch"],
+    },
+    seed,
+    judge,
+)
+store.write_jsonl(snakemake.output.responses, responses)
+store.write_jsonl(snakemake.output.perplexities, perplexities)

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from skillprobe import config as study_config
 from skillprobe import plan, tables
+from skillprobe.findings import VERDICTS
 from skillprobe.shards import Shard
 from workdir import ROOT, SMOKE, copy_repository
 
@@ -57,9 +58,17 @@ def test_every_stage_has_its_results(smoke):
                     assert "scores" in probe
     compliance = tables.read_csv(root / "tables/compliance.csv")
     assert len(compliance) == 9 and all(row["n"] > 0 for row in compliance)
+    findings = json.loads((root / "findings.json").read_text())
+    for by_claim in findings.values():
+        assert {found["verdict"] for found in by_claim.values()} <= set(VERDICTS)
+    assert list(findings) == [entry["name"] for entry in study["models"]]
+    behaviour = tables.read_csv(root / "tables/behaviour.csv")
+    # Hooks that change nothing change nothing.
+    same = [row for row in behaviour if (row["condition"], row["quantity"]) == ("identity", "change")]
+    assert len(same) == 9 and all(row["estimate"] == 0 for row in same)
     generality = tables.read_csv(root / "tables/generality.csv")
     assert {row["layer"] for row in generality} == {0, 4, "selected"}
-    for name in ("compliance", "generality", "layers"):
+    for name in ("ablation", "behaviour", "compliance", "generality", "layers", "transfer"):
         assert {path.suffix for path in (root / "figures").glob(f"{name}.*")} == {".svg", ".png", ".csv"}
 
 
@@ -104,14 +113,14 @@ def test_rules_that_load_a_model_ask_for_what_its_entry_says(tmp_path):
     entry = "- gpu: 1\n    mem_mb: 24000\n    runtime: 90\n    name: toy-llama"
     path.write_text(path.read_text().replace("- name: toy-llama", entry))
     jobs = workdir.listed()
-    rules = ("generate_responses", "extract_activations", "extract_random_activations")
+    rules = ("generate_responses", "extract_activations", "extract_random_activations", "edit_behaviour")
     loading = [job for job in jobs if job["rule"] in rules]
     asked = [job["resources"] for job in loading if "toy-llama" in job["wildcards"]]
-    assert len(asked) == 9 and len(loading) == 27
+    assert len(asked) == 12 and len(loading) == 36
     assert all("gpu=1" in line and "mem_mb=24000" in line and "runtime=90" in line for line in asked)
     # Toy models on the CPU, and all that needs no language model, ask for none.
     others = [job["resources"] for job in jobs if job not in loading or "toy-llama" not in job["wildcards"]]
-    assert len(others) == len(jobs) - 9 and not any("gpu=1" in line for line in others)
+    assert len(others) == len(jobs) - 12 and not any("gpu=1" in line for line in others)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,7 @@ Run by `make bench` (some minutes; `--quick` for INLP only). The published algor
 and its singular vectors in every step: it is timed at two smaller d and extrapolated by the exponent between.
 """
 
-import os
-
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+from common import best, world  # isort: skip (before numpy: it sets the threads)
 
 import resource
 import sys
@@ -25,14 +23,6 @@ from sklearn.linear_model import LogisticRegression
 ROWS, HIDDEN, STEPS, C = 600, 4096, 10, 1e-3
 DENSE = (512, 1024)
 TASKS, PER_BASE = 9, 4
-
-
-def world(n, d, seed=0):
-    """Rows [n, d] whose features' variances fall off as in a language model, and labels [n]."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, 2, n)
-    size = np.arange(1, d + 1) ** -0.5
-    return (rng.normal(size=(n, d)) + np.outer(y - 0.5, rng.normal(size=d) * 3 / np.sqrt(d))) * size, y
 
 
 def probe(x, y):
@@ -73,16 +63,6 @@ def published(x, y):
 def rowspace(matrix):
     basis = scipy.linalg.orth(matrix.T)
     return basis @ basis.T
-
-
-def best(function, *arguments, times=3):
-    """Shortest of a few runs, in seconds, and the result."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        result = function(*arguments)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds), result
 
 
 def steps():

@@ -4,9 +4,7 @@ Run by `make bench` (some ten minutes; `--quick` for the first table only). Rati
 machine, with scikit-learn at its best thread count, one: at two, lbfgs trips over itself.
 """
 
-import os
-
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+from common import best, world  # isort: skip (before numpy: it sets the threads)
 
 import resource
 import sys
@@ -23,16 +21,6 @@ from sklearn.linear_model import LogisticRegression
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)
 SHAPES = ((600, 4096), (360, 128), (3000, 128))
 TASKS, ROWS, HIDDEN, PER_BASE, SHUFFLES = 9, 600, 4096, 4, 20
-
-
-def world(n, d, seed=0):
-    """Rows x [n, d] whose features' variances fall off as in a language model, with a weak signal in them,
-    labels y [n], and five folds."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, 2, n)
-    size = np.arange(1, d + 1) ** -0.5
-    x = (rng.normal(size=(n, d)) + np.outer(y - 0.5, rng.normal(size=d) * 3 / np.sqrt(d))) * size
-    return x, y, np.arange(n) % 5
 
 
 def ours(x, y, folds):
@@ -55,21 +43,11 @@ def theirs(x, y, folds, tolerance):
     return [path(x, y, folds != fold, PENALTIES, tolerance)[:, folds == fold] for fold in range(5)]
 
 
-def best(function, *arguments, times=3):
-    """Shortest of a few runs, in seconds, and the result."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        result = function(*arguments)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds), result
-
-
 def grid():
     print("Five folds x four penalties")
     print(f"{'rows x features':>16}{'ours':>10}{'sklearn, default':>20}{'converged':>20}{'difference':>14}")
     for n, d in SHAPES:
-        data = world(n, d)
+        data = *world(n, d), np.arange(n) % 5
         seconds, scores = best(ours, *data)
         loose, _ = best(theirs, *data, 1e-4)
         tight, reference = best(theirs, *data, 1e-9)
@@ -84,7 +62,7 @@ def tasks():
     """x, y, bases and ids of each task."""
     made = {}
     for task in range(TASKS):
-        x, y, _ = world(ROWS, HIDDEN, seed=task)
+        x, y = world(ROWS, HIDDEN, seed=task)
         bases = [f"b{row // PER_BASE:03d}" for row in range(ROWS)]
         made[f"task{task}"] = (x.astype(np.float32), y, bases, [f"{task}/{row}" for row in range(ROWS)])
     return made

@@ -20,6 +20,7 @@ from skillprobe.erasure.cross import cross_ablate
 from skillprobe.planted import WORLDS, plant, write_shards
 from skillprobe.probes.rows import fit_general, fit_specialist, read_tasks
 from skillprobe.probes.transfer import cross_scores
+from skillprobe.stats import enough_signal
 
 # Of the verdicts of a claim in a world, at most; at least; and of the seeds of the world of noise, at most.
 WRONG, RIGHT, NULL = 0.05, 0.80, 0.10
@@ -150,9 +151,9 @@ def _analyse(world: str, shards: Sequence[str], settings: Mapping) -> dict[str, 
 def _beyond_confounds(generality: Sequence[Mapping], world: str, names: Sequence[str], signal: float) -> dict:
     kept = findings.tasks_with_signal(generality, world, signal, "residualised")
     had = findings.tasks_with_signal(generality, world, signal)
-    verdict = "supported" if 3 * len(kept) >= 2 * len(names) else "contradicted"
+    verdict = "supported" if enough_signal(len(kept), len(names)) else "contradicted"
     return {
-        "verdict": verdict if 3 * len(had) >= 2 * len(names) else "insufficient",
+        "verdict": verdict if enough_signal(len(had), len(names)) else "insufficient",
         "estimate": len(kept) / len(names),
         "interval": None,
         "tasks_with_signal": kept,
@@ -221,7 +222,7 @@ def _at_least(k: int, n: int, p: float) -> float:
 
 
 def describe(table: Sequence[Mapping], settings: Mapping) -> str:
-    """The table as Markdown; settings: the config's "study", "prompts", "generation" and "calibration"."""
+    """The table as Markdown; settings: the config's "tasks", "prompts", "generation" and "calibration"."""
     prompts, samples = settings["prompts"], settings["generation"]["samples"]
     made = settings["calibration"]
     rows_per_task = prompts["bases"] * prompts["items_per_base"] * samples

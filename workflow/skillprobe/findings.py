@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from skillprobe.stats import enough_signal
+
 VERSION = 1
 VERDICTS = ("supported", "contradicted", "inconclusive", "insufficient")
 # In the order shown.
@@ -76,7 +78,11 @@ def has_estimate(row: Mapping | None) -> bool:
 def _judge_model(tables, model: str, tasks: Sequence[str], thresholds: Mapping) -> dict[str, dict]:
     signal = tasks_with_signal(tables["generality"], model, thresholds["signal"])
     signal = [task for task in tasks if task in signal]
-    few = f"{len(signal)} of {len(tasks)} tasks have a signal" if 3 * len(signal) < 2 * len(tasks) else ""
+    few = (
+        f"{len(signal)} of {len(tasks)} tasks have a signal"
+        if not enough_signal(len(signal), len(tasks))
+        else ""
+    )
 
     def finding(
         claim: str, row: Mapping | None, rule: str, supported, contradicted, failed: str = ""

@@ -299,6 +299,20 @@ def both_intervals(
     return found
 
 
+def enough_signal(n_signal: int, n_tasks: int) -> bool:
+    """What a claim about structure needs (ESTIMANDS, "Sufficient"): two thirds of the tasks."""
+    return 3 * n_signal >= 2 * n_tasks
+
+
+def lower_above(by_seed: np.ndarray, drawn: np.ndarray, threshold: float) -> np.ndarray:
+    """Which of T AUROCs have a lower 99 % bound above the threshold, [T] bool; never one that is NaN.
+
+    by_seed: [n_fold_seeds, T]; drawn: [n_draws, T].
+    """
+    bounds = [interval(by_seed[:, t], drawn[:, t], 0.99, (0.0, 1.0)).lower for t in range(by_seed.shape[1])]
+    return np.array(bounds) > threshold
+
+
 def simultaneous(by_seed: np.ndarray, drawn: np.ndarray, level: float) -> np.ndarray:
     """Half-widths [...] of intervals that hold for all cells at once: a cell's standard error times the
     quantile of the largest studentised deviation of a draw.

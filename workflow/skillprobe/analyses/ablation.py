@@ -18,7 +18,8 @@ from skillprobe.stats import (
     auroc_lines,
     both_intervals,
     draw_tested,
-    interval,
+    enough_signal,
+    lower_above,
     simultaneous,
 )
 
@@ -253,11 +254,7 @@ class _Matrices:
 
     def signal(self, threshold: float) -> np.ndarray:
         """[T] bool: the lower 99 % bound of a task's AUROC before is above the threshold."""
-        bounds = (
-            interval(self.before.by_seed[:, j], self.before.drawn[:, j], 0.99, (0, 1)).lower
-            for j in range(len(self.results))
-        )
-        return np.array([lower > threshold for lower in bounds])
+        return lower_above(self.before.by_seed, self.before.drawn, threshold)
 
     def status(self, source: str, target: str) -> str:
         for task in (target, source):
@@ -342,7 +339,7 @@ def _summary(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[
     words = _cell_words(matrix, has_signal, dependent, independent)[2]
     off = words != ""
     status = ""
-    if 3 * n_signal < 2 * n_tasks:
+    if not enough_signal(n_signal, n_tasks):
         status = f"insufficient: {n_signal} of {n_tasks} tasks have a signal; two thirds must"
     elif not off.any():
         status = "insufficient: fewer than two tasks have a signal"

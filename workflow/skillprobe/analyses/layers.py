@@ -10,7 +10,7 @@ import numpy as np
 from skillprobe.analyses.generality import Scored, select_layer
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult
-from skillprobe.stats import Draws, auroc_lines, both_intervals, draw_tested, interval
+from skillprobe.stats import Draws, auroc_lines, both_intervals, draw_tested, enough_signal, interval
 
 ALL = "all"
 CATEGORY_RANKS = {"structural": 1, "lexical": 2, "semantic": 3, "stylistic": 3}
@@ -141,7 +141,7 @@ def _emergence_of(
 
 def _tau_of(ranks: np.ndarray, estimates: list[_Estimate], n_given: int) -> _Estimate:
     """ranks: [n] of the tasks with signal, whose emergences `estimates` are; n_given: of all tasks."""
-    if 3 * len(ranks) < 2 * n_given:
+    if not enough_signal(len(ranks), n_given):
         return _Estimate.missing(
             f"insufficient: {len(ranks)} of {n_given} tasks have signal; at least two thirds must"
         )

@@ -19,7 +19,8 @@ from skillprobe.stats import (
     auroc_lines,
     both_intervals,
     draw_tested,
-    interval,
+    enough_signal,
+    lower_above,
     simultaneous,
 )
 
@@ -166,13 +167,8 @@ class _Matrix:
 
     def signal(self, threshold: float) -> np.ndarray:
         """[T] bool: the lower 99 % bound of a task's own probe is above the threshold."""
-        lower = [
-            interval(self.by_seed[:, j, j], self.drawn[:, j, j], 0.99, (0, 1)).lower
-            for j in range(len(self.tasks))
-        ]
-        return np.array(
-            [not reason and low > threshold for reason, low in zip(self.reasons, lower, strict=True)]
-        )
+        own = (np.diagonal(each, axis1=1, axis2=2) for each in (self.by_seed, self.drawn))
+        return lower_above(*own, threshold)
 
     def status(self, source: str, target: str) -> str:
         for task in (target, source):
@@ -211,7 +207,7 @@ class _Matrix:
 
 def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, str]) -> Iterator[dict]:
     n_tasks, n_signal = len(matrix.tasks), int(has_signal.sum())
-    enough = 3 * n_signal >= 2 * n_tasks
+    enough = enough_signal(n_signal, n_tasks)
     status = "" if enough else f"insufficient: {n_signal} of {n_tasks} tasks have a signal; two thirds must"
     by_seed, drawn = matrix.ratios(matrix.by_seed), matrix.ratios(matrix.drawn)
     off = ~np.eye(n_tasks, dtype=bool)

@@ -129,9 +129,8 @@ class Rows:
         linear prediction of the activations, estimated on the training rows, is subtracted from all rows
         (one-hot groups: centring within the group); erased: what is taken out of the rows for each training
         set; start: coefficients [r, m] and intercepts [m] to begin from; tolerance: of decision values, about
-        its square in the end. Training sets of one class, or
-        without any variance, give the constant score 0 and are marked degenerate. Raises ValueError for both
-        confounds and erased.
+        its square in the end. Training sets of one class, or without any variance, give the constant score 0
+        and are marked degenerate. Raises ValueError for both confounds and erased.
         """
         if confounds is not None and erased is not None:
             raise ValueError("confounds can't be taken out of erased rows")

@@ -642,6 +642,23 @@ def test_a_condition_may_have_a_control_of_its_own():
     assert ("random_flip", "topic", "change_minus_random") not in found
 
 
+def test_means_over_own_and_other_tasks():
+    first = made_up({"none": 0.8, "random": 0.8, "flip:topic": 0.4, "flip:register": 0.7, "steer:2": 0.1})
+    second = made_up({"none": 0.5, "random": 0.5, "flip:topic": 0.6, "flip:register": 0.3}, 1, "register")
+    found = cells([*first, *second])
+    own, others = (found["flip", word, "change_minus_random"] for word in ("own", "others"))
+    assert own["estimate"] == pytest.approx((-0.4 - 0.2) / 2) and own["n"] == 2
+    assert others["estimate"] == pytest.approx((-0.1 + 0.1) / 2) and others["n_bases"] == len(BASES)
+    # Joint draws: what one task gains where the other loses leaves the mean narrow.
+    single = found["flip:topic", "topic", "change_minus_random"]
+    assert own["lower99"] < -0.3 < own["upper99"] < 0
+    assert own["upper99"] - own["lower99"] < single["upper99"] - single["lower99"]
+    # Strengths are no tasks; insufficient cells take no part.
+    assert not [key for key in found if key[0] == "steer"]
+    second = [row for row in second if row["condition"] != "flip:register"]
+    assert cells([*first, *second])["flip", "own", "change_minus_random"]["n"] == 1
+
+
 def test_perplexity_ratio():
     rng = np.random.default_rng(0)
     texts = [

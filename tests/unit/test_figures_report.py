@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from skillprobe import figures, findings, report
+from skillprobe.figures.style import OUTLINES, category_colours
 from skillprobe.tables import read_csv, write_csv
 from skillprobe.tasks import CATEGORIES
 
@@ -52,8 +53,20 @@ def draw_behaviour(rows, settings):
     return figures.behaviour(rows, categories, settings)
 
 
+def draw_agreement(rows, settings):
+    summary = [
+        {"model": model, "edit": edit, "quantity": quantity, "estimate": -0.2 if len(rows) else NAN, "p": 0.7}
+        for model in settings["models"]
+        for edit in ("erase", "flip")
+        for quantity in ("rank_correlation", "within")
+    ]
+    categories = {task: category_of(k) for k, task in enumerate(settings["tasks"])}
+    return figures.agreement(rows, summary, categories, settings)
+
+
 FIGURES = {
     "ablation": draw_ablation,
+    "agreement": draw_agreement,
     "behaviour": draw_behaviour,
     "compliance": figures.compliance,
     "generality": figures.specialist_against_general,
@@ -156,6 +169,20 @@ def ablation_rows(models, tasks, insufficient=(), constant=(), dependent=True):
     return rows
 
 
+def agreement_rows(models, tasks, insufficient=(), constant=()):
+    """The first task depends on the last in the activations; answers to every task fall by its number."""
+    return [
+        {"model": model, "edit": edit, "source": source, "target": target, "fall_auroc": 0.1 * (i == j)}
+        | {"fall_compliance": 0.01 * j, "lower99": 0.01 * j - 0.02, "upper99": 0.01 * j + 0.02}
+        | {"dependent": int((i, j) == (len(tasks) - 1, 0)), "lost": int(j > 2)}
+        for model in models
+        for edit in ("erase", "flip")
+        for i, source in enumerate(tasks)
+        for j, target in enumerate(tasks)
+        if not {source, target} & set(insufficient)
+    ]
+
+
 def behaviour_rows(models, tasks, insufficient=(), constant=(), texts=True):
     """Each signal's own task loses 0.4 where it is erased and the next one a little; steering helps and
     harms. Constant tasks are never obeyed."""
@@ -201,13 +228,14 @@ def table_of(name, models, tasks, folder, **options):
     """As the workflow does: through a CSV file."""
     special = {
         "ablation": ablation_rows,
+        "agreement": agreement_rows,
         "behaviour": behaviour_rows,
         "compliance": compliance_rows,
         "transfer": transfer_rows,
     }
     make = special.get(name, generality_rows)
     rows = make(models, tasks, **options)
-    write_csv(folder / "table.csv", rows)
+    write_csv(folder / "table.csv", rows, None if rows else ["model"])
     return read_csv(folder / "table.csv")
 
 
@@ -221,10 +249,11 @@ def test_figures_of_any_size(name, n_tasks, n_models, tmp_path):
     assert files["svg"].startswith(b"<?xml") and files["svg"].rstrip().endswith(b"</svg>")
     assert files["png"].startswith(b"\x89PNG")
     listed = list(csv.DictReader(files["csv"].decode().splitlines()))
-    # Insufficient tasks are listed too.
-    named = "target" if name in ("ablation", "transfer") else "task"
+    # Insufficient tasks are listed too, but for those that no pair can be made of.
+    named = "target" if name in ("ablation", "agreement", "transfer") else "task"
+    missing = tasks[1:2] if name == "agreement" else []
     assert {(row["model"], row[named]) for row in listed if row[named] != "mean"} == {
-        (model, task) for model in models for task in tasks
+        (model, task) for model in models for task in tasks if task not in missing
     }
 
 
@@ -253,6 +282,19 @@ def texts_of(name, rows, settings):
     return [text.get_text() for axes in canvas.axes for text in axes.texts]
 
 
+def test_agreement_marks_own_and_dependent_tasks(tmp_path):
+    tasks = ["word_count", "topic", "toxicity"]
+    settings = make_settings(["a"], tasks)
+    axes = draw_agreement(agreement_rows(["a"], tasks), settings).canvas.axes[0]
+    points = [line for line in axes.lines if line.get_marker() in ("o", "x")]
+    assert sorted(line.get_marker() for line in points) == ["o"] * 6 + ["x"] * 3
+    assert [line.get_markeredgewidth() for line in points if line.get_marker() == "o"].count(1.0) == 1
+    assert "ρ −0.20, p 0.7\nρ within −0.20, p 0.7" in texts_of(
+        "agreement", agreement_rows(["a"], tasks), settings
+    )
+    assert "insufficient" in texts_of("agreement", [], settings)
+
+
 def test_insufficient_tasks_are_labelled_blanks(tmp_path):
     tasks = ["word_count", "topic", "toxicity"]
     rows = generality_rows(["a"], tasks, insufficient=["topic"])
@@ -275,7 +317,7 @@ def test_words_of_the_ablation_are_seen_without_colour():
     rows = ablation_rows(["a"], tasks, constant=["register"])
     matrix, graph, _ = draw_ablation(rows, settings).canvas.axes[:3]
     outlines = [patch.get_linewidth() for patch in matrix.patches if patch.get_facecolor()[3] == 0]
-    assert sorted(outlines) == [figures.OUTLINES[word] for word in ("undecided", "dependent", "dependent")]
+    assert sorted(outlines) == [OUTLINES[word] for word in ("undecided", "dependent", "dependent")]
     # Of the cells without a word, those of a task without signal have a cross, and only they no number.
     assert [line.get_marker() for line in matrix.lines] == ["x"] * 6
     numbers = [(text.get_text(), text.get_fontweight()) for text in matrix.texts]
@@ -349,8 +391,8 @@ def test_a_category_has_one_colour_whatever_the_tasks():
     for row in alone:
         row["category"] = "stylistic"
     together = generality_rows(["a"], ["p", "q", "r", "x"])
-    one = figures._colours(alone, make_settings(["a"], ["x"]))
-    assert one["stylistic"] == figures._colours(together, make_settings(["a"], list("pqrx")))["stylistic"]
+    one = category_colours(alone, make_settings(["a"], ["x"]))
+    assert one["stylistic"] == category_colours(together, make_settings(["a"], list("pqrx")))["stylistic"]
 
 
 # --- pages
@@ -456,11 +498,11 @@ def small_config():
     }
 
 
-def overview(compliance, generality, config):
+def overview(compliance, generality, config, *edits):
     tables = {"generality": generality, "transfer_summary": [], "ablation_summary": [], "layers": []}
     models = [entry["name"] for entry in config["models"]]
     found = findings.judge(tables, models, config["tasks"], config["claims"])
-    return report.overview_page(compliance, generality, found, config)
+    return report.overview_page(compliance, generality, found, config, *edits)
 
 
 def test_overview_has_the_numbers():
@@ -478,6 +520,29 @@ def test_overview_has_the_numbers():
     assert "12 violated responses from 6 bases" in text
     assert "Seed 7" in text and '"study": "demo"' in text and "torch" in text
     assert page == overview(compliance, rows, config)
+
+
+def test_overview_says_what_edits_did():
+    config = small_config()
+    about = {"model": "a", "condition": "flip", "quantity": "change_minus_random"}
+    behaviour = [
+        about | {"task": "own", "estimate": -0.2, "lower99": -0.3, "upper99": -0.1},
+        about | {"task": "others", "estimate": 0.01, "lower99": -0.05, "upper99": 0.07},
+    ]
+    about = {"model": "a", "edit": "flip"}
+    agreement = [
+        about | {"quantity": "within", "estimate": 0.41, "p": 0.0312},
+        about | {"quantity": "rank_correlation", "estimate": 0.9, "p": 0.001},
+    ]
+    page = parse(overview([], [], config, behaviour, agreement)).text
+    text = " ".join(page.split())
+    assert "by −20.000 [−30.000, −10.000] percentage points beyond" in text
+    assert "the other tasks by 1.000 [−5.000, 7.000]." in text
+    assert "a rank correlation of 0.410 (row and column means removed; permutation p = 0.0312)" in text
+    # The other model's answers were not edited.
+    assert text.count("While it writes") == 1
+    text = " ".join(parse(overview([], [], config, behaviour, [])).text.split())
+    assert "While it writes" in text and "rank correlation" not in text
 
 
 def test_overview_of_nothing():

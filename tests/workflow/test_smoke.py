@@ -68,7 +68,7 @@ def test_every_stage_has_its_results(smoke):
     assert len(same) == 9 and all(row["estimate"] == 0 for row in same)
     generality = tables.read_csv(root / "tables/generality.csv")
     assert {row["layer"] for row in generality} == {0, 4, "selected"}
-    for name in ("ablation", "behaviour", "compliance", "generality", "layers", "transfer"):
+    for name in ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "transfer"):
         assert {path.suffix for path in (root / "figures").glob(f"{name}.*")} == {".svg", ".png", ".csv"}
 
 

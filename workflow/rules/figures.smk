@@ -171,6 +171,35 @@ rule plot_behaviour:
         "../scripts/plot_behaviour.py"
 
 
+rule plot_agreement:
+    input:
+        cells=rules.compare_agreement.output.cells,
+        summary=rules.compare_agreement.output.summary,
+        code=code("plot_agreement", *TASKS),
+    output:
+        svg=report(
+            f"{RESULTS}/figures/agreement.svg",
+            category="Behaviour",
+            labels={"content": "Do answers depend on a signal where activations do?", "form": "figure"},
+            caption="../report/agreement.rst",
+        ),
+        png=f"{RESULTS}/figures/agreement.png",
+        data=f"{RESULTS}/figures/agreement.csv",
+    log:
+        f"{RESULTS}/logs/plot_agreement.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_agreement.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures", models=MODELS),
+    script:
+        "../scripts/plot_agreement.py"
+
+
 rule figures:
     input:
         rules.plot_compliance.output,
@@ -178,4 +207,4 @@ rule figures:
         rules.plot_layers.output,
         rules.plot_transfer.output,
         rules.plot_ablation.output,
-        rules.plot_behaviour.output if BEHAVIOUR else [],
+        [rules.plot_behaviour.output, rules.plot_agreement.output] if BEHAVIOUR else [],

@@ -22,19 +22,7 @@ rule merge_tables:
         "../scripts/merge_tables.py"
 
 
-# None if no prompt is to be answered under edits.
-BEHAVIOUR = [merged("behaviour")] if STUDY["behaviour"]["bases"] else []
-
-
 rule transfer:
     input:
         merged("transfer"),
         merged("transfer_summary"),
-
-
-rule ablation:
-    input:
-        merged("ablation"),
-        merged("ablation_curve"),
-        merged("ablation_summary"),
-        BEHAVIOUR,

@@ -53,8 +53,13 @@ def overview_page(
     generality: Sequence[Mapping],
     findings: Mapping[str, Mapping[str, Mapping]],
     config: Mapping,
+    behaviour: Sequence[Mapping] = (),
+    agreement: Sequence[Mapping] = (),
 ) -> str:
-    """The study in the form of an abstract, from its tables, findings.json and the completed config."""
+    """The study in the form of an abstract, from its tables, findings.json and the completed config.
+
+    behaviour, agreement: rows of tables/behaviour.csv and agreement_summary.csv, where answers were edited.
+    """
     models, tasks = [entry["name"] for entry in config["models"]], config["tasks"]
     answers = sum(row["n"] for row in compliance if _is_number(row["n"]))
     body = [
@@ -68,7 +73,15 @@ others. What the study claims, and what these models say to it:</p>""",
         _verdicts(findings),
         "<h2>What was found</h2>",
         *(
-            _finding(model, findings[model], compliance, generality, tasks, config["claims"])
+            _finding(
+                model,
+                findings[model],
+                compliance,
+                generality,
+                tasks,
+                config["claims"],
+                _edits(model, behaviour, agreement),
+            )
             for model in models
         ),
         f"""<p class="small">AUROC: the chance that a satisfied answer scores above a violated one; 0.5 is no
@@ -250,7 +263,9 @@ def _verdicts(findings: Mapping[str, Mapping[str, Mapping]]) -> str:
     return f"<ul class=lead>{''.join(lines)}</ul>"
 
 
-def _finding(model, found: Mapping[str, Mapping], compliance, generality, tasks, thresholds) -> str:
+def _finding(
+    model, found: Mapping[str, Mapping], compliance, generality, tasks, thresholds, edits: str
+) -> str:
     rates = [row["compliance"] for row in compliance if str(row["model"]) == model]
     rates = [rate for rate in rates if _is_number(rate)]
     obeys = "It has no whole answers."
@@ -277,8 +292,37 @@ def _finding(model, found: Mapping[str, Mapping], compliance, generality, tasks,
     word = found["generality"]["verdict"]
     return f"""<section class="finding {word}"><h3>{escape(model)}</h3>
 <p>{obeys} {probes} {len(sufficient)} of {_count(len(tasks), "task")} had enough data,
-{len(signal)} of them a clear signal{confounds}.</p>
+{len(signal)} of them a clear signal{confounds}.{edits}</p>
 {table}</section>"""
+
+
+def _edits(model: str, behaviour: Sequence[Mapping], agreement: Sequence[Mapping]) -> str:
+    """A sentence on what editing the signals does to the answers, "" where none were edited."""
+    found = {
+        row["task"]: row
+        for row in behaviour
+        if (str(row["model"]), row["condition"]) == (model, "flip") and has_estimate(row)
+    }
+    if not {"own", "others"} <= found.keys():
+        return ""
+    changes = [
+        f"{_number(100 * row['estimate'])} [{_number(100 * row['lower99'])}, {_number(100 * row['upper99'])}]"
+        for row in (found["own"], found["others"])
+    ]
+    text = f""" While it writes, reflecting a task's signal changes compliance with that task by
+{changes[0]} percentage points beyond a random subspace, and with the other tasks by {changes[1]}."""
+    row = next(
+        (
+            row
+            for row in agreement
+            if (str(row["model"]), row["edit"], row["quantity"]) == (model, "flip", "within")
+        ),
+        None,
+    )
+    if has_estimate(row):
+        text += f""" Where activations and answers depend on another task's signal agrees with a rank
+correlation of {_number(row["estimate"])} (row and column means removed; permutation p = {row["p"]:.3g})."""
+    return text
 
 
 def _rules(found: Mapping[str, Mapping], thresholds: Mapping) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -46,7 +46,11 @@ def behaviour_table(
     same unedited responses under the condition over that without. All are paired by id: n counts pairs
     (tokens, for perplexity), n_bases their bases. A pair with a truncated response is left out; `truncated`
     is the share of these. One set of draws of the edited rows' bases serves all. status: "", or
-    "insufficient: …" with NaN for the numbers. Raises UserError where nothing was edited, or an edited
+    "insufficient: …" with NaN for the numbers.
+
+    Of conditions named "<edit>:<task>" there are also the means of change_minus_random over the sufficient
+    cells, as rows with the edit as condition: of each task edited by its own ("own" as task), and by the
+    other tasks' ("others"); n counts cells. Raises UserError where nothing was edited, or an edited
     response has no unedited one.
     """
     cells, texts = _by_cell(rows), _by_cell(perplexities)
@@ -58,7 +62,7 @@ def behaviour_table(
     controls = {condition: (controls or {}).get(condition, RANDOM) for condition in conditions}
     no_control = {IDENTITY, *controls.values()}
 
-    table = []
+    table, beyond_random = [], {}
     for condition in conditions:
         for task in dict.fromkeys(row["task"] for row in (*rows, *perplexities)):
             found = {}
@@ -75,12 +79,36 @@ def behaviour_table(
                 ours, unedited = (texts.get((name, task), {}) for name in (condition, UNEDITED))
                 _check_paired(ours, unedited)
                 found["perplexity_ratio"] = _perplexity_ratio(ours, unedited, settings, draws)
+            if "change_minus_random" in found and not found["change_minus_random"][-1]["status"]:
+                beyond_random[condition, task] = found["change_minus_random"]
             for quantity, (estimate, drawn, about) in found.items():
                 row = {"model": model, "condition": condition, "task": task, "quantity": quantity}
                 by_seed = None if about["status"] else [estimate]
                 row |= both_intervals(by_seed, drawn, _BOUNDS[quantity])
                 table.append(row | about)
-    return table
+    return table + [{"model": model, **row} for row in _means(beyond_random)]
+
+
+def _means(cells: Mapping[tuple[str, str], tuple]) -> Iterator[dict]:
+    """Of conditions "<edit>:<task>": the mean effects on the edited tasks themselves, and on the others."""
+    tasks = {task for _, task in cells}
+    groups: dict[tuple[str, str], list[tuple]] = {}
+    for (condition, task), cell in cells.items():
+        edit, _, source = condition.partition(":")
+        if source in tasks:
+            groups.setdefault((edit, "own" if source == task else "others"), []).append(cell)
+    for (edit, word), chosen in groups.items():
+        estimates, draws, abouts = zip(*chosen, strict=True)
+        yield {
+            "condition": edit,
+            "task": word,
+            "quantity": "change_minus_random",
+            **both_intervals([float(np.mean(estimates))], np.mean(draws, axis=0), (-1.0, 1.0)),
+            "n": len(chosen),
+            "n_bases": max(about["n_bases"] for about in abouts),
+            "truncated": float(np.mean([about["truncated"] for about in abouts])),
+            "status": "",
+        }
 
 
 def _by_cell(rows: Sequence[Mapping]) -> dict[tuple[str, str], dict[str, Mapping]]:

@@ -1,0 +1,17 @@
+"""Compare which tasks depend on which in the activations, and in what the models write."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import tables
+from skillprobe.analyses.agreement import CELL_COLUMNS, SUMMARY_COLUMNS, agreement_tables
+
+cells, summary = agreement_tables(
+    tables.read_csv(snakemake.input.ablation),
+    tables.read_csv(snakemake.input.behaviour),
+    settings["models"],
+    settings["tasks"],
+)
+tables.write_csv(snakemake.output.cells, cells, CELL_COLUMNS)
+tables.write_csv(snakemake.output.summary, summary, SUMMARY_COLUMNS)

@@ -13,7 +13,6 @@ from skillprobe.analyses.ablation import (
     SELECTED,
     SUMMARY_COLUMNS,
     _cell_words,
-    _Estimate,
     ablation_tables,
 )
 from skillprobe.erasure import cross
@@ -24,7 +23,7 @@ from skillprobe.planted import plant
 from skillprobe.probes import LogisticProbe, specialist
 from skillprobe.probes import Settings as ProbeSettings
 from skillprobe.probes.solver import Rows, feature_scale
-from skillprobe.stats import CALIBRATION, auroc, keyed_hash
+from skillprobe.stats import CALIBRATION, Estimate, auroc, keyed_hash
 from sklearn.linear_model import LogisticRegression
 
 CATEGORIES = {
@@ -466,7 +465,7 @@ def cell(lower_of_one, upper_of_one, dependent, independent):
     by_seed = np.array([[[0.7, middle], [0.5, 0.7]]])
     # Draws as far off on one side as on the other: each cell's half-width is that distance.
     drawn = np.where(np.arange(400)[:, None, None] % 2 == 0, by_seed + half, by_seed - half)
-    matrix = SimpleNamespace(net=_Estimate(by_seed, drawn))
+    matrix = SimpleNamespace(net=Estimate(by_seed, drawn))
     lower, upper, words = _cell_words(matrix, np.array([True, True]), dependent, independent)
     np.testing.assert_allclose([lower[0, 1], upper[0, 1]], [lower_of_one, upper_of_one], atol=1e-3 * half)
     assert words[0, 0] == words[1, 1] == "" and np.isnan(lower[0, 0]) and words[1, 0] == "dependent"

@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, HIDDEN, NUM_LAYERS, TEXT
+from conftest import ARCHITECTURES, HIDDEN, NUM_LAYERS, SPECIAL, TEXT
 from skillprobe import activations, shards
 from skillprobe.activations import extract, hooked, read_states
 from skillprobe.errors import UserError
@@ -18,6 +18,7 @@ SETTINGS = {"positions": list(DEFAULT), "dtype": "float32", "tokens_per_batch": 
 
 
 def label_row(number, variant="constrained", length=9, truncated=False, prompt_words=5):
+    content = [6 + (number + i) % 20 for i in range(length)]
     return {
         "id": f"topic/b{number:03d}/0/{variant}/0",
         "item": f"topic/b{number:03d}/0",
@@ -26,7 +27,8 @@ def label_row(number, variant="constrained", length=9, truncated=False, prompt_w
         "satisfied": number % 2 == 0,
         "truncated": truncated,
         "prompt": " ".join(WORDS[:prompt_words]),
-        "token_ids": [6 + (number + i) % 20 for i in range(length)] + [3] * (not truncated),
+        "response": " ".join((SPECIAL + WORDS)[token] for token in content),
+        "token_ids": content + [3] * (not truncated),
         "instruction_type": "human",
         "polarity": "positive",
         "phrasing": "topic.human.1",
@@ -59,6 +61,35 @@ def plain_states(loaded, ids):
 
 
 # Reading
+
+
+def test_characters_are_those_of_the_tokens_up_to_the_position(loaded, tmp_path):
+    with Shard(make_shard(loaded, tmp_path / "s.h5")) as shard:
+        rows = {row["id"]: row for row in ROWS}
+        for column, name in enumerate(shard.samples["id"]):
+            row, found = rows[name], dict(zip(shard.positions, shard.characters[:, column], strict=True))
+            words = row["response"].split()
+            assert found["prompt_50"] == found["prompt_100"] == 0
+            if row["truncated"] or row["variant"] == "unconstrained":
+                continue
+            assert found["eos"] == len(row["response"])
+            if words:
+                assert found["last"] == len(row["response"])
+                assert found["onset"] == len(words[0])
+                half = (50 * (len(words) - 1) + 50) // 100
+                assert found["body_50"] == len(" ".join(words[: half + 1]))
+
+
+def test_a_character_of_several_tokens_counts_when_it_is_whole():
+    class Bytes:
+        """A token a byte."""
+
+        def decode(self, ids, **_):
+            return bytes(ids).decode(errors="replace")
+
+    row = {"response": "aé\U0001f600b", "token_ids": [*"aé\U0001f600b".encode(), 3]}
+    lengths = [activations.prefix_length(Bytes(), row, n) for n in range(10)]
+    assert lengths == [0, 1, 1, 2, 2, 2, 2, 3, 4, 4]
 
 
 @pytest.mark.parametrize(

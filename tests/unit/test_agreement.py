@@ -123,6 +123,9 @@ def test_tasks_without_data_are_left_out():
     falls[1], falls[:, 1] = NAN, NAN
     rows = summary(falls, losses)
     assert rows["within"]["n_tasks"] == 6 and rows["within"]["n_permutations"] == 720
+    # A source under which every answer to two others is cut off: one goes, not three.
+    losses[2, 3] = losses[2, 4] = NAN
+    assert summary(falls, losses)["within"]["n_tasks"] == 5
     losses[2:5], losses[:, 2:5] = NAN, NAN
     rows = summary(falls, losses)
     assert np.isnan(rows["within"]["estimate"])

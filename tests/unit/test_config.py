@@ -99,8 +99,10 @@ def test_the_shipped_config_states_every_key_and_its_default():
     for name, sub in SCHEMA["properties"].items():
         assert name in shipped
         for key, setting in sub.get("properties", {}).items():
-            # The toy models have few layers, and erasing at each would be most of the demo's time.
-            default = [2, 4] if (name, key) == ("ablation", "layers") else setting["default"]
+            # The toy models have few layers, and all analyses at each would be most of the demo's time.
+            trimmed = {("ablation", "layers"): [2, 4], ("time", "layers"): [2, 4]}
+            trimmed |= {("behaviour", "bases"): 24, ("behaviour", "strengths"): [-4, 4]}
+            default = trimmed.get((name, key), setting["default"])
             assert shipped[name][key] == default, f"{name}.{key}"
 
 
@@ -276,7 +278,9 @@ def test_ablation_is_refused_by_name(root):
         models=a_model(hidden_size=64),
     )
     refused(
-        root, r"^ablation.layers asks for layer 5, which is analysed for no model", ablation__layers=[2, 5]
+        root,
+        r"^ablation.layers asks for layer 5, but the deepest model has layers 0 to 4; remove it",
+        ablation__layers=[2, 5],
     )
     refused(
         root,
@@ -294,6 +298,24 @@ def test_ablation_is_refused_by_name(root):
     refused(root, r"^behaviour.samples is 9, more than generation.samples, 4", behaviour__samples=9)
     config = complete(study(ablation__layers=[4, 2], layers=[0, 1, 4]) | {"layers": [0, 2, 4]}, root)
     assert configs.ablated_layers_of(config, "a") == [2, 4]
+
+
+def test_positions_are_probed_at_layers_that_are_there(root):
+    refused(root, r"^time.layers asks for layer 7, but the deepest model has layers 0 to 4", time__layers=[7])
+    refused(
+        root,
+        r"^time.layers names none of the analysed layers of the model 'a' \(0, 4\); add one, or say all",
+        time__layers=[2],
+        layers=[0, 4],
+    )
+    config = complete(study(time__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
+    assert configs.timed_layers_of(config, "a") == [2, 4] and configs.over_time(config)
+    # A study of EOS alone needs no layers for it.
+    config = complete(
+        study(time__layers=[2], layers=[0, 4], activations__positions=["onset", "eos"], ablation__layers=[4]),
+        root,
+    )
+    assert not configs.over_time(config)
 
 
 def test_layers_are_refused_by_model(root):

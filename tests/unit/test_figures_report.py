@@ -14,6 +14,7 @@ NAN = float("nan")
 FEW = "insufficient: 12 violated responses from 6 bases to train on; probes need 20 from 10 of each class"
 THRESHOLDS = {"signal": 0.55, "margin": 0.02, "weak_ratio": 0.5, "cluster_p": 0.01}
 THRESHOLDS |= {"erased": 0.05, "sparse_dependent": 0.25, "sparse_independent": 0.5, "not_sparse": 0.5}
+THRESHOLDS |= {"gain": 0.05, "planning": 0.5, "headroom": 0.05}
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 
 
@@ -71,6 +72,7 @@ FIGURES = {
     "compliance": figures.compliance,
     "generality": figures.specialist_against_general,
     "layers": draw_layers,
+    "time": figures.time_courses,
     "transfer": draw_transfer,
 }
 
@@ -183,6 +185,27 @@ def agreement_rows(models, tasks, insufficient=(), constant=()):
     ]
 
 
+def time_rows(models, tasks, insufficient=(), constant=()):
+    """Ever better to read, and what the text decides with it."""
+    positions = ["prompt_50", "prompt_100", "onset", "body_50", "eos", "tokens_1", "tokens_3_4"]
+    rows = []
+    for model in models:
+        for layer, probe in (
+            *((layer, probe) for layer in (2, "selected") for probe in ("trained", "eos_back")),
+            *(("selected", probe) for probe in ("text", "words", "length", "trained_minus_text", "surface")),
+        ):
+            for k, task in enumerate((*tasks, "mean")):
+                for place, position in enumerate(positions):
+                    blank = task in insufficient
+                    value = NAN if blank else 0.5 if task in constant else 0.5 + 0.06 * place
+                    row = {"model": model, "layer": layer, "task": task, "probe": probe}
+                    row |= {"category": "mean" if task == "mean" else category_of(k), "position": position}
+                    row |= {"estimate": value, "lower95": value - 0.05, "upper95": value + 0.05}
+                    row |= {"lower99": value - 0.07, "upper99": value + 0.07, "n": 300, "n_bases": 80}
+                    rows.append(row | {"valid": 0.9, "status": FEW if blank else ""})
+    return rows
+
+
 def behaviour_rows(models, tasks, insufficient=(), constant=(), texts=True):
     """Each signal's own task loses 0.4 where it is erased and the next one a little; steering helps and
     harms. Constant tasks are never obeyed."""
@@ -231,6 +254,7 @@ def table_of(name, models, tasks, folder, **options):
         "agreement": agreement_rows,
         "behaviour": behaviour_rows,
         "compliance": compliance_rows,
+        "time": time_rows,
         "transfer": transfer_rows,
     }
     make = special.get(name, generality_rows)
@@ -536,9 +560,12 @@ def test_overview_says_what_edits_did():
     ]
     page = parse(overview([], [], config, behaviour, agreement)).text
     text = " ".join(page.split())
-    assert "by −20.000 [−30.000, −10.000] percentage points beyond" in text
-    assert "the other tasks by 1.000 [−5.000, 7.000]." in text
-    assert "a rank correlation of 0.410 (row and column means removed; permutation p = 0.0312)" in text
+    assert (
+        "reflecting a task's signal changes compliance with that task by −20.0 [−30.0, −10.0] percentage"
+        in text
+    )
+    assert "the other tasks by 1.0 [−5.0, 7.0]." in text
+    assert "a rank correlation of 0.41 (p = 0.031)" in text
     # The other model's answers were not edited.
     assert text.count("While it writes") == 1
     text = " ".join(parse(overview([], [], config, behaviour, [])).text.split())

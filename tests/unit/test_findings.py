@@ -9,6 +9,7 @@ NAN = float("nan")
 TASKS = ["p", "q", "r"]
 THRESHOLDS = {"signal": 0.55, "margin": 0.02, "weak_ratio": 0.5, "cluster_p": 0.01}
 THRESHOLDS |= {"erased": 0.05, "sparse_dependent": 0.25, "sparse_independent": 0.5, "not_sparse": 0.5}
+THRESHOLDS |= {"gain": 0.05, "planning": 0.5, "headroom": 0.05}
 
 
 def generality(signal=TASKS, difference=(0.1, 0.05, 0.15), model="m"):
@@ -62,8 +63,27 @@ def ablation(diagonal=(0.2, 0.15, 0.25), dependent=0.1, independent=0.8, asymmet
     ]
 
 
+def over_time(gain, index, status=""):
+    about = {"model": "m", "layer": "selected", "task": "mean", "status": ""}
+    rows = [
+        about
+        | {"quantity": name, "estimate": value, "lower99": lower, "upper99": upper}
+        | {"status": status if name == "planning_index" else ""}
+        for name, (value, lower, upper) in (("gain", gain), ("planning_index", index))
+    ]
+    wrong = {"estimate": -1.0, "lower99": -2.0, "upper99": -0.5}
+    return [row | wrong | {"layer": 3} for row in rows] + [row | wrong | {"task": "p"} for row in rows] + rows
+
+
 def judge(
-    claim, generality_rows=None, transfer=(), layers=(), model="m", thresholds=THRESHOLDS, ablated=None
+    claim,
+    generality_rows=None,
+    transfer=(),
+    layers=(),
+    model="m",
+    thresholds=THRESHOLDS,
+    ablated=None,
+    time=None,
 ):
     tables = {
         "generality": generality() if generality_rows is None else generality_rows,
@@ -71,6 +91,8 @@ def judge(
         "ablation_summary": ablation() if ablated is None else ablated,
         "layers": list(layers),
     }
+    if time is not None:
+        tables["time_summary"] = time
     found = findings.judge(tables, [model], TASKS, thresholds)[model]
     assert list(found) == list(findings.CLAIMS)
     # No NaN, which is no JSON.
@@ -168,6 +190,42 @@ def test_asymmetric_dependencies(asymmetry, verdict):
     assert judge("ablation_asymmetric", ablated=ablation(asymmetry=asymmetry))["verdict"] == verdict
 
 
+LITTLE, NO_INDEX = (0.2, -0.1, 0.4), (NAN, NAN, NAN)
+
+
+@pytest.mark.parametrize(
+    "gain, index, verdict",
+    [
+        ((0.2, 0.06, 0.3), LITTLE, "supported"),
+        ((0.2, 0.05, 0.3), LITTLE, "inconclusive"),  # at the threshold, not above it
+        ((0.2, 0.06, 0.3), (0.3, 0.1, 0.5), "inconclusive"),
+        ((0.2, 0.06, 0.3), (0.8, 0.51, 1.1), "contradicted"),
+        ((0.2, 0.06, 0.3), (0.8, 0.5, 1.1), "inconclusive"),
+        ((0.0, -0.1, 0.049), LITTLE, "contradicted"),
+        ((0.0, -0.1, 0.05), LITTLE, "inconclusive"),
+        ((0.0, -0.1, 0.049), NO_INDEX, "contradicted"),
+        ((0.2, 0.06, 0.3), NO_INDEX, "supported"),
+        (NO_INDEX, LITTLE, "insufficient"),
+    ],
+)
+def test_monitoring(gain, index, verdict):
+    status = "insufficient: the ceiling is only 0.010 above" if index is NO_INDEX else ""
+    found = judge("monitoring", time=over_time(gain, index, status))
+    assert found["verdict"] == verdict
+    if verdict == "insufficient":
+        assert found["estimate"] is None
+        return
+    assert found["estimate"] == gain[0] and found["interval"] == list(gain[1:])
+    untested = "planning untested: the ceiling is only 0.010 above" if index is NO_INDEX else ""
+    assert found["reason"] == untested
+
+
+def test_a_study_without_positions_says_nothing_of_monitoring():
+    assert judge("monitoring")["verdict"] == "insufficient"
+    few = judge("monitoring", generality(signal=["p"]), time=over_time((0.2, 0.1, 0.3), LITTLE))
+    assert few["verdict"] == "insufficient" and few["reason"] == "1 of 3 tasks have a signal"
+
+
 @pytest.mark.parametrize("claim", ["ablation_sparse", "ablation_asymmetric"])
 @pytest.mark.parametrize("lower, worked", [(0.051, True), (0.05, False)])
 def test_where_erasure_failed_nothing_follows(claim, lower, worked):
@@ -180,7 +238,8 @@ def test_where_erasure_failed_nothing_follows(claim, lower, worked):
 @pytest.mark.parametrize("signal, enough", [(["p", "q"], True), (["r"], False), ([], False)])
 def test_every_claim_needs_two_thirds_of_the_tasks(claim, signal, enough):
     transfer = summary("mean_ratio", "", (0.1, 0.0, 0.2)) + summary("block", "paper", (0.3, 0.1, 0.5), 0.001)
-    found = judge(claim, generality(signal), transfer, tau(0.8, 0.1, 1.0))
+    time = over_time((0.2, 0.1, 0.3), LITTLE)
+    found = judge(claim, generality(signal), transfer, tau(0.8, 0.1, 1.0), time=time)
     assert found["verdict"] == ("supported" if enough else "insufficient")
     assert found["tasks_with_signal"] == signal
     assert found["reason"] == ("" if enough else f"{len(signal)} of 3 tasks have a signal")

@@ -25,6 +25,10 @@ TASKS = STUDY["tasks"]
 # Models whose twins with random weights are probed too.
 RANDOM_TWINS = MODELS if STUDY["controls"]["random_weights"] else []
 SHARDS = list(range(STUDY["generation"]["shards"]))
+# What all probes have in common: not which position claims are about, nor the specialists' controls.
+PROTOCOL = {
+    key: value for key, value in STUDY["probes"].items() if key not in ("position", "shuffles", "confounds")
+}
 WORLD_FILE = study_config.world_file(STUDY, ROOT)
 
 
@@ -33,7 +37,8 @@ wildcard_constraints:
     task="|".join(map(re.escape, TASKS)),
     shard=r"\d+",
     layer=r"\d+",
-    analysis="generality|transfer|transfer_summary|ablation|ablation_curve|ablation_summary|behaviour|layers",
+    analysis="generality|transfer|transfer_summary|ablation|ablation_curve|ablation_summary|behaviour|layers"
+    "|time|time_summary",
 
 
 def settings(*keys, **more):
@@ -71,6 +76,10 @@ def random_layers_of(model):
 
 def ablated_layers_of(model):
     return study_config.ablated_layers_of(STUDY, model)
+
+
+def timed_layers_of(model):
+    return study_config.timed_layers_of(STUDY, model)
 
 
 def edited_layers_of(model):

@@ -86,6 +86,34 @@ rule plot_layers:
         "../scripts/plot_layers.py"
 
 
+rule plot_time:
+    input:
+        table=merged("time"),
+        code=code("plot_time"),
+    output:
+        svg=report(
+            f"{RESULTS}/figures/time.svg",
+            category="Probes",
+            labels={"content": "When is it known?", "form": "figure"},
+            caption="../report/time.rst",
+        ),
+        png=f"{RESULTS}/figures/time.png",
+        data=f"{RESULTS}/figures/time.csv",
+    log:
+        f"{RESULTS}/logs/plot_time.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_time.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures", models=MODELS),
+    script:
+        "../scripts/plot_time.py"
+
+
 rule plot_transfer:
     input:
         table=merged("transfer"),
@@ -205,6 +233,7 @@ rule figures:
         rules.plot_compliance.output,
         rules.plot_generality.output,
         rules.plot_layers.output,
+        rules.plot_time.output if TIME else [],
         rules.plot_transfer.output,
         rules.plot_ablation.output,
         [rules.plot_behaviour.output, rules.plot_agreement.output] if BEHAVIOUR else [],

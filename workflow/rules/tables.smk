@@ -26,3 +26,12 @@ rule transfer:
     input:
         merged("transfer"),
         merged("transfer_summary"),
+
+
+# Nothing if a position that these start or end at is not stored.
+TIME = [merged("time"), merged("time_summary")] if study_config.over_time(STUDY) else []
+
+
+rule time:
+    input:
+        TIME,

@@ -6,11 +6,11 @@ settings = start(snakemake)
 
 from skillprobe import findings, store, tables
 
+names = ("generality", "transfer_summary", "ablation_summary", "layers")
 found = findings.judge(
-    {
-        name: tables.read_csv(snakemake.input[name])
-        for name in ("generality", "transfer_summary", "ablation_summary", "layers")
-    },
+    {name: tables.read_csv(snakemake.input[name]) for name in names}
+    # A study need not look at every position.
+    | {"time_summary": [row for path in snakemake.input.time_summary for row in tables.read_csv(path)]},
     settings["models"],
     settings["tasks"],
     settings["claims"],

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from skillprobe import shards
 from skillprobe.errors import UserError
 from skillprobe.fast_import import fast_import
-from skillprobe.models import LoadedModel, chat_ids, halved, versions
+from skillprobe.models import LoadedModel, chat_ids, decode, halved, versions
 from skillprobe.positions import check_position_name, resolve
 
 with fast_import():
@@ -97,12 +98,15 @@ def extract(
     sequences = [prompts[row["prompt"]] + row["token_ids"] for row in rows]
     indices = np.zeros((len(rows), len(names)), dtype=np.int64)
     valid = np.zeros((len(rows), len(names)), dtype=bool)
+    characters = np.zeros((len(rows), len(names)), dtype=np.int32)
     eos_only = np.array([name == "eos" for name in names])
     for number, row in enumerate(rows):
         lengths = len(prompts[row["prompt"]]), len(row["token_ids"])
         indices[number], valid[number] = resolve(names, *lengths, has_eos=not row["truncated"])
         if row["variant"] == "unconstrained":
             valid[number] &= eos_only
+        seen = np.maximum(indices[number] + 1 - lengths[0], 0)
+        characters[number] = [prefix_length(loaded.tokenizer, row, n) for n in seen.tolist()]
     samples = {
         "label": [row["satisfied"] for row in rows],
         "response_length": [len(row["token_ids"]) for row in rows],
@@ -114,6 +118,7 @@ def extract(
         samples=samples,
         positions=names,
         valid=valid.T,
+        characters=characters.T,
         num_layers=loaded.num_layers,
         hidden_size=loaded.hidden_size,
         dtype=settings["dtype"],
@@ -125,6 +130,14 @@ def extract(
             values = _read_block(loaded, rows, sequences, indices, valid, block, settings)
             for layer in range(loaded.num_layers + 1):
                 writer.write(layer, start, values[layer])
+
+
+def prefix_length(tokenizer, row: Mapping, n: int) -> int:
+    """How many characters of the row's response its first n tokens make, a character begun not among them."""
+    ids, response = row["token_ids"], row["response"]
+    if n >= len(ids):
+        return len(response)
+    return len(os.path.commonprefix([decode(tokenizer, ids[:n]), response])) if n else 0
 
 
 def _read_block(loaded, rows, sequences, indices, valid, block: range, settings) -> np.ndarray:

@@ -13,12 +13,15 @@ from skillprobe import findings, tasks
 from skillprobe.analyses.ablation import ablation_tables
 from skillprobe.analyses.generality import generality_table
 from skillprobe.analyses.layers import layers_table
+from skillprobe.analyses.time import time_tables
 from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.bases import base_ids
 from skillprobe.erasure.cross import Settings as Ablation
 from skillprobe.erasure.cross import cross_ablate
-from skillprobe.planted import WORLDS, plant, write_shards
-from skillprobe.probes.rows import fit_general, fit_specialist, read_tasks
+from skillprobe.planted import WORLDS, Planted, label_rows, plant, verify, write_shards
+from skillprobe.probes.course import fit_course, read_course
+from skillprobe.probes.prefix import fit_prefixes
+from skillprobe.probes.rows import by_task, fit_general, fit_specialist, read_tasks
 from skillprobe.probes.transfer import cross_scores
 from skillprobe.stats import enough_signal
 
@@ -52,15 +55,20 @@ def judge_world(world: str, settings: Mapping, *, auroc: float, seed: int) -> li
     confounds predict (insufficient if so many had none). outcome: right, wrong, or open (inconclusive or
     insufficient where there was something to find); specialist: the mean AUROC that specialists reached.
     """
+    planted = _plant(world, settings, auroc, seed)
     with TemporaryDirectory() as folder:
-        paths = _plant(world, settings, Path(folder), auroc, seed)
-        tables = _analyse(world, paths, settings)
+        paths = {task: Path(folder) / f"{task}.h5" for task in planted}
+        position = settings["probes"]["position"]
+        write_shards(paths, planted, position=position, study=settings["study"], world=world)
+        tables = _analyse(world, planted, list(map(str, paths.values())), settings)
     names, claims = settings["tasks"], settings["claims"]
     found = findings.judge(tables, [world], names, claims)[world]
     found["signal_beyond_confounds"] = _beyond_confounds(tables["generality"], world, names, claims["signal"])
     reached = findings.mean_auroc(tables["generality"], world)
     rows = []
     for claim, finding in found.items():
+        if claim not in WORLDS[world].truth:
+            continue
         lower, upper = finding["interval"] or (float("nan"), float("nan"))
         truth = WORLDS[world].truth[claim]
         values = (world, auroc, seed, claim, truth, finding["verdict"], outcome(finding["verdict"], truth))
@@ -70,12 +78,10 @@ def judge_world(world: str, settings: Mapping, *, auroc: float, seed: int) -> li
     return rows
 
 
-def _plant(world: str, settings: Mapping, folder: Path, auroc: float, seed: int) -> list[str]:
-    """Paths of the shards, one a task."""
-    names, position = settings["tasks"], settings["probes"]["position"]
-    rows = plant(
+def _plant(world: str, settings: Mapping, auroc: float, seed: int) -> dict[str, Planted]:
+    return plant(
         world,
-        {task: tasks.get(task).category for task in names},
+        {task: tasks.get(task).category for task in settings["tasks"]},
         base_ids(settings["prompts"]),
         seed=seed,
         auroc=auroc,
@@ -83,12 +89,11 @@ def _plant(world: str, settings: Mapping, folder: Path, auroc: float, seed: int)
         hidden_size=settings["hidden_size"],
         num_layers=settings["num_layers"],
     )
-    paths = {task: folder / f"{task}.h5" for task in names}
-    write_shards(paths, rows, position=position, study=settings["study"], world=world)
-    return list(map(str, paths.values()))
 
 
-def _analyse(world: str, shards: Sequence[str], settings: Mapping) -> dict[str, list[dict]]:
+def _analyse(
+    world: str, planted: Mapping[str, Planted], shards: Sequence[str], settings: Mapping
+) -> dict[str, list[dict]]:
     """The tables that findings are judged by."""
     names, num_layers, claims = settings["tasks"], settings["num_layers"], settings["claims"]
     # No claim looks at the shuffled labels.
@@ -124,7 +129,7 @@ def _analyse(world: str, shards: Sequence[str], settings: Mapping) -> dict[str, 
         "seed": settings["seed"],
         "study_bases": base_ids(settings["prompts"]),
     }
-    return {
+    found = {
         "generality": generality_table(world, specialists, generals, categories, **options),
         "transfer_summary": transfer_tables(
             world, specialists, crossed, categories, signal=claims["signal"], **options
@@ -146,6 +151,16 @@ def _analyse(world: str, shards: Sequence[str], settings: Mapping) -> dict[str, 
             **options,
         ),
     }
+    if WORLDS[world].course:
+        courses, prefixes = {}, {}
+        for task, paths in by_task(shards, names).items():
+            courses[task] = fit_course(read_course(paths, num_layers), settings)
+            labels = label_rows(task, planted[task])
+            prefixes[task] = fit_prefixes(read_course(paths, None), labels, verify, settings)
+        found["time_summary"] = time_tables(
+            world, {num_layers: courses}, prefixes, categories, headroom=claims["headroom"], **options
+        )[1]
+    return found
 
 
 def _beyond_confounds(generality: Sequence[Mapping], world: str, names: Sequence[str], signal: float) -> dict:

@@ -46,7 +46,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     config = _plain(config)
     _check_schema(config)
     config = _filled(config, _schema())
-    sections = [config[name] for name in ("probes", "ablation", "behaviour")]
+    sections = [config[name] for name in ("probes", "ablation", "behaviour", "time")]
     for values in [config, *sections, *config["models"]]:
         for key in ("layers", "penalties", "strengths"):
             if isinstance(values.get(key), list):
@@ -66,6 +66,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     _check_activations(config)
     _check_probes(config)
     _check_ablation(config)
+    _check_time(config)
     return config
 
 
@@ -97,6 +98,17 @@ def random_layers_of(config: Mapping, model: str) -> list[int]:
 def ablated_layers_of(config: Mapping, model: str) -> list[int]:
     """The analysed layers of a model at which signals are erased."""
     layers, wanted = layers_of(config, model), config["ablation"]["layers"]
+    return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
+
+
+def over_time(config: Mapping) -> bool:
+    """Whether probes are fitted at every position: from the prompt's end to EOS, so both must be stored."""
+    return {"prompt_100", "eos"} <= set(config["activations"]["positions"])
+
+
+def timed_layers_of(config: Mapping, model: str) -> list[int]:
+    """The analysed layers of a model at which every position is probed."""
+    layers, wanted = layers_of(config, model), config["time"]["layers"]
     return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
 
 
@@ -541,6 +553,7 @@ def _check_probes(config: dict) -> None:
 
 def _check_ablation(config: dict) -> None:
     ablation, prompts = config["ablation"], config["prompts"]
+    _check_known_layers(config, "ablation")
     if ablation["rank"] > ablation["max_rank"]:
         raise UserError(
             f"ablation.rank is {ablation['rank']}, more than ablation.max_rank, {ablation['max_rank']}; "
@@ -573,14 +586,26 @@ def _check_ablation(config: dict) -> None:
             raise UserError(
                 f"behaviour.{key} is {config['behaviour'][key]}, more than {where}, {most}; lower it"
             )
-    if ablation["layers"] != "all":
-        known = {layer for entry in config["models"] for layer in layers_of(config, entry["name"])}
-        for layer in ablation["layers"]:
-            if layer not in known:
-                raise UserError(
-                    f"ablation.layers asks for layer {layer}, which is analysed for no model; "
-                    "remove it, or add it to layers"
-                )
+
+
+def _check_time(config: dict) -> None:
+    _check_known_layers(config, "time")
+    for entry in config["models"]:
+        if over_time(config) and not timed_layers_of(config, entry["name"]):
+            raise UserError(
+                f"time.layers names none of the analysed layers of the model '{entry['name']}' "
+                f"({', '.join(map(str, layers_of(config, entry['name'])))}); add one, or say all"
+            )
+
+
+def _check_known_layers(config: dict, section: str) -> None:
+    wanted, deepest = config[section]["layers"], max(entry["num_layers"] for entry in config["models"])
+    for layer in () if wanted == "all" else wanted:
+        if layer > deepest:
+            raise UserError(
+                f"{section}.layers asks for layer {layer}, but the deepest model has layers 0 to {deepest}; "
+                "remove it"
+            )
 
 
 def _model_settings(folder: Path) -> dict:

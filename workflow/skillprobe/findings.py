@@ -20,6 +20,7 @@ CLAIMS = {
     "ablation_sparse": "erasing one task's signal leaves most other tasks' alone",
     "ablation_asymmetric": "that one task needs another doesn't mean that the other needs it",
     "layers_stratified": "structural tasks emerge before lexical ones, and these before the others",
+    "monitoring": "satisfaction is read off the text while it is written, not planned in the prompt",
 }
 
 # The primary general probe: all data, centred within task.
@@ -34,11 +35,12 @@ def judge(
 ) -> dict[str, dict[str, dict]]:
     """{model: {claim: finding}}, of every claim of CLAIMS; what findings.json holds.
 
-    tables: rows of tables/generality.csv, transfer_summary.csv, ablation_summary.csv and layers.csv by name;
-    tasks: of the study; thresholds: the config's `claims`. A finding has "verdict" (one of VERDICTS),
-    "estimate" and "interval" (99 %; each None where there is none), "rule" (the sentence that decides),
-    "reason" (why it is insufficient, else ""), "tasks_with_signal" (names: sufficient, and the specialist's
-    lower bound above the threshold), and "rules_version".
+    tables: rows of tables/generality.csv, transfer_summary.csv, ablation_summary.csv, layers.csv and
+    time_summary.csv by name (the last may be left out); tasks: of the study; thresholds: the config's
+    `claims`. A finding has "verdict" (one of VERDICTS), "estimate" and "interval" (99 %; each None where
+    there is none), "rule" (the sentence that decides), "reason" (why it is insufficient, or what could not be
+    tested, else ""), "tasks_with_signal" (names: sufficient, and the specialist's lower bound above the
+    threshold), and "rules_version".
     """
     return {model: _judge_model(tables, model, tasks, thresholds) for model in models}
 
@@ -85,7 +87,13 @@ def _judge_model(tables, model: str, tasks: Sequence[str], thresholds: Mapping) 
     )
 
     def finding(
-        claim: str, row: Mapping | None, rule: str, supported, contradicted, failed: str = ""
+        claim: str,
+        row: Mapping | None,
+        rule: str,
+        supported,
+        contradicted,
+        failed: str = "",
+        untested: str = "",
     ) -> dict:
         known = has_estimate(row)
         interval = [row["lower99"], row["upper99"]] if known else None
@@ -96,6 +104,7 @@ def _judge_model(tables, model: str, tasks: Sequence[str], thresholds: Mapping) 
             verdict = "supported"
         else:
             verdict = "contradicted" if contradicted(row) else "inconclusive"
+        reason = reason or untested
         return {
             "verdict": verdict,
             "claim": CLAIMS[claim],
@@ -122,6 +131,10 @@ def _judge_model(tables, model: str, tasks: Sequence[str], thresholds: Mapping) 
             f"erasure failed: it takes {diagonal['estimate']:.3f} off a task's own AUROC, lower bound "
             f"{diagonal['lower99']:.3f}"
         )
+    gain, index = (
+        _row(tables.get("time_summary", ()), model, layer=SELECTED, task=MEAN, quantity=quantity)
+        for quantity in ("gain", "planning_index")
+    )
     most, least = thresholds["sparse_dependent"], thresholds["sparse_independent"]
     symmetric = asymmetry["n_cells"] * margin**2 if asymmetry else 0.0
     return {
@@ -181,6 +194,27 @@ def _judge_model(tables, model: str, tasks: Sequence[str], thresholds: Mapping) 
             "the upper bound is below 0, else inconclusive.",
             lambda row: row["lower99"] > 0,
             lambda row: row["upper99"] < 0,
+        ),
+        "monitoring": finding(
+            "monitoring",
+            gain,
+            "Mean over tasks of the AUROC at eos minus that at the prompt's last token, each of probes "
+            "trained there; and of the planning index, (prompt − surface) / (ceiling − surface), where the "
+            "ceiling is the satisfaction rate of a prompt's other samples and the surface its length, words, "
+            "phrasing and params: supported if the gain's lower bound is above "
+            f"{thresholds['gain']:g} and the index's upper bound below {thresholds['planning']:g} (or "
+            f"planning can't be tested, the ceiling being less than {thresholds['headroom']:g} above the "
+            f"surface), contradicted if the index's lower bound is above {thresholds['planning']:g} or the "
+            f"gain's upper bound below {thresholds['gain']:g}, else inconclusive.",
+            lambda row: (
+                row["lower99"] > thresholds["gain"]
+                and not (has_estimate(index) and index["upper99"] >= thresholds["planning"])
+            ),
+            lambda row: (
+                row["upper99"] < thresholds["gain"]
+                or (has_estimate(index) and index["lower99"] > thresholds["planning"])
+            ),
+            untested="" if has_estimate(index) else f"planning untested: {_reason(index)}",
         ),
     }
 

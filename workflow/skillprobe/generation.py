@@ -8,7 +8,7 @@ import numpy as np
 
 from skillprobe.bases import seed_from
 from skillprobe.fast_import import fast_import
-from skillprobe.models import LoadedModel, chat_ids, halved
+from skillprobe.models import LoadedModel, chat_ids, decode, halved
 
 with fast_import():
     import torch
@@ -182,5 +182,4 @@ def _cut(ids: list[int], eos_ids: tuple[int, ...]) -> list[int]:
 def _finish(loaded: LoadedModel, ids: list[int]) -> Generated:
     truncated = not ids or ids[-1] not in loaded.eos_ids
     content = ids if truncated else ids[:-1]
-    text = loaded.tokenizer.decode(content, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return Generated(ids, text, truncated)
+    return Generated(ids, decode(loaded.tokenizer, content), truncated)

@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -143,6 +143,11 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
         pad_id=pad_id,
         attn_implementation=str(config._attn_implementation),
     )
+
+
+def decode(tokenizer, ids: Sequence[int]) -> str:
+    """The text of these tokens as they were written: special ones left out, no blank tidied away."""
+    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
 def chat_ids(tokenizer, prompt: str) -> list[int]:

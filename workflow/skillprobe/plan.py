@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from skillprobe.config import ablated_layers_of, layers_of
+from skillprobe.config import ablated_layers_of, layers_of, over_time, timed_layers_of
 from skillprobe.errors import UserError
 
 # Of a hub model that doesn't state its hidden size; planning must not need the network.
@@ -47,6 +47,8 @@ def jobs(config: Mapping) -> dict[str, int]:
     models, tasks = len(config["models"]), len(config["tasks"])
     layers = [len(layers_of(config, entry["name"])) for entry in config["models"]]
     ablated = [len(ablated_layers_of(config, entry["name"])) for entry in config["models"]]
+    timed = [len(timed_layers_of(config, entry["name"])) for entry in config["models"]]
+    timing = int(over_time(config))
     shards, edits = config["generation"]["shards"], int(config["behaviour"]["bases"] > 0)
     twins = models if config["controls"]["random_weights"] else 0
     return {
@@ -64,11 +66,14 @@ def jobs(config: Mapping) -> dict[str, int]:
         "transfer_probes": sum(layers),
         "compare_transfer": models,
         "compare_layers": models,
+        "fit_course": sum(timed) * timing,
+        "fit_prefix_baselines": models * tasks * timing,
+        "compare_time": models * timing,
         "ablate_activations": sum(ablated),
         "compare_ablation": models,
         "edit_behaviour": models * tasks * edits,
         "compare_behaviour": models * edits,
-        "merge_tables": 7 + edits,
+        "merge_tables": 7 + edits + 2 * timing,
         "compare_agreement": edits,
         "write_findings": 1,
         "plot_ablation": 1,
@@ -77,6 +82,7 @@ def jobs(config: Mapping) -> dict[str, int]:
         "plot_compliance": 1,
         "plot_generality": 1,
         "plot_layers": 1,
+        "plot_time": timing,
         "plot_transfer": 1,
         "write_overview": 1,
         "write_table_pages": 1,

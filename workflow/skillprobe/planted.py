@@ -17,6 +17,8 @@ from skillprobe.analyses.layers import CATEGORY_RANKS
 from skillprobe.analyses.transfer import PAPER_GROUPS
 from skillprobe.bases import seed_from
 from skillprobe.errors import UserError
+from skillprobe.positions import resolve
+from skillprobe.tasks.base import Verdict
 
 # How much of a direction tasks of one group share, as a cosine, in a world of clusters.
 GROUP_COSINE = 0.7
@@ -42,7 +44,10 @@ class World:
     shares most of its own with the first, which is far stronger), or "none". depths, where they begin to:
     "same", "ranked" by category as the paper has it, or "reversed". by_length: satisfied answers are longer.
     truth, by claim: the verdict that is right; "none" where neither supported nor contradicted is, as
-    there is nothing to find; "unsupported" where only supported is wrong.
+    there is nothing to find; "unsupported" where only supported is wrong. course, over time: "" (EOS is all
+    there is), "planned" (whether an answer will satisfy depends on its prompt, whose state says so),
+    "monitored" (it depends on the prompt as much, but the state tells only as the answer is written), or
+    "text" (the state tells from the word on that decides it, which may stand anywhere).
     """
 
     about: str
@@ -50,7 +55,19 @@ class World:
     depths: str
     truth: Mapping[str, str]
     by_length: bool = False
+    course: str = ""
 
+
+# What is true of tasks with directions of their own that all begin at the same layer.
+_OWN = {
+    "generality": "supported",
+    "transfer_weak": "supported",
+    "transfer_clustered": "unsupported",
+    "ablation_sparse": "supported",
+    "ablation_asymmetric": "unsupported",
+    "layers_stratified": "none",
+    "signal_beyond_confounds": "supported",
+}
 
 WORLDS = {
     "universal": World(
@@ -110,6 +127,27 @@ WORLDS = {
             "signal_beyond_confounds": "supported",
         },
     ),
+    "planned": World(
+        "a direction for each task; what the prompt's last state says comes true",
+        "own",
+        "same",
+        _OWN | {"monitoring": "contradicted"},
+        course="planned",
+    ),
+    "monitored": World(
+        "a direction for each task; the prompt's state says nothing, the answer's ever more",
+        "own",
+        "same",
+        _OWN | {"monitoring": "supported"},
+        course="monitored",
+    ),
+    "text_decides": World(
+        "a direction for each task; the state says what the text so far says, no more",
+        "own",
+        "same",
+        _OWN | {"monitoring": "supported"},
+        course="text",
+    ),
     "length_confounded": World(
         "nothing but the length of the answer, which goes with satisfied in every task",
         "none",
@@ -139,19 +177,36 @@ WORLDS = {
             "ablation_asymmetric": "none",
             "layers_stratified": "none",
             "signal_beyond_confounds": "none",
+            "monitoring": "none",
         },
+        course="monitored",
     ),
 }
 
 
+# The positions before EOS of a world with a course, and how much of the signal at EOS an answer that is
+# monitored has there.
+COURSE = {"prompt_100": 0.0, "onset": 0.1, "body_50": 0.5, "last": 0.8}
+# How much an answer's satisfaction depends on its prompt there, in log-odds a standard deviation.
+PROMPT_ODDS = 2.5
+# How far apart, in the gap of satisfied and violated answers, the states of prompts are that will surely be
+# satisfied or violated, where that is planned. More than 1, as there are fewer prompts than answers to learn
+# it from.
+PLANNED_GAP = 2.0
+
+
 @dataclass(frozen=True)
 class Planted:
-    """One task: labels [n] in {0, 1}; lengths [n] in tokens; x: [layer, n, d] float32; names of bases [n]."""
+    """One task: labels [n] in {0, 1}; lengths [n] in tokens; decided [n], the number of the token that
+    decides; x: [layer, n, d] float32, at EOS; names of bases [n]; course: {position: as x} before EOS, or
+    nothing."""
 
     labels: np.ndarray
     lengths: np.ndarray
+    decided: np.ndarray
     x: np.ndarray
     bases: np.ndarray
+    course: Mapping[str, np.ndarray]
 
 
 def plant(
@@ -193,37 +248,68 @@ def plant(
         base = np.repeat(np.arange(len(bases)), rows_per_base)
         # Some requests are easier to obey than others, in all tasks and in this one.
         odds = rng.uniform(-0.5, 1) + 0.5 * ease[base] + 0.8 * rng.normal(size=len(bases))[base]
+        if plan.course:
+            odds = PROMPT_ODDS * rng.normal(size=len(bases))[base]
         labels = (rng.logistic(size=len(base)) < odds).astype(np.int8)
         z = rng.normal(size=len(base))
         if plan.by_length:
             # More, since activations tell the length with noise.
             z += np.sqrt(1 + LENGTH_EFFECT**-2) * gap * (labels - 0.5)
-        lengths = np.maximum(np.rint(np.expm1(LENGTH_CENTRE + LENGTH_SPREAD * z)), 1).astype(np.int32)
+        # At least two tokens and EOS, so that the last one is not the first.
+        lengths = np.maximum(np.rint(np.expm1(LENGTH_CENTRE + LENGTH_SPREAD * z)), 3).astype(np.int32)
         z = (np.log1p(lengths) - LENGTH_CENTRE) / LENGTH_SPREAD
         still = TASK_EFFECT * rng.normal(size=hidden_size) / np.sqrt(hidden_size)
         still = still + of_base[base] + LENGTH_EFFECT * z[:, None] * length_axis
         strength = PAIR_STRENGTH if plan.directions == "pairs" and tasks.index(task) % 2 == 0 else 1.0
         signal = strength * gap * (labels - 0.5)[:, None] * directions[task]
         first = _first_layer(plan.depths, categories[task], num_layers)
-        noise, layers = np.zeros((len(base), hidden_size)), []
-        for layer in range(num_layers + 1):
-            fresh = rng.normal(size=noise.shape) * np.sqrt(1 - BASE_SHARE)
-            keep = LAYER_CORRELATION if layer else 0.0
-            noise = keep * noise + np.sqrt(1 - keep**2) * fresh
-            layers.append((still + noise + (signal if layer >= first else 0)) @ turn.T)
-        planted[task] = Planted(labels, lengths, np.array(layers, np.float32), np.array(bases)[base])
+
+        def layers(signal, of_row, still=still, first=first) -> np.ndarray:
+            """of_row: which of the drawn noises a row has."""
+            noise, layers = np.zeros((of_row.max() + 1, hidden_size)), []
+            for layer in range(num_layers + 1):
+                fresh = rng.normal(size=noise.shape) * np.sqrt(1 - BASE_SHARE)
+                keep = LAYER_CORRELATION if layer else 0.0
+                noise = keep * noise + np.sqrt(1 - keep**2) * fresh
+                layers.append((still + noise[of_row] + (signal if layer >= first else 0)) @ turn.T)
+            return np.array(layers, np.float32)
+
+        x, course = layers(signal, np.arange(len(base))), {}
+        decided = lengths - 1
+        if plan.course == "text":
+            decided = 1 + (rng.random(len(base)) * decided).astype(np.int32)
+        for position, share in COURSE.items() if plan.course else ():
+            prompt = position == "prompt_100"
+            here = share * signal
+            if plan.course == "planned":
+                chance = 1 / (1 + np.exp(-odds))
+                here = PLANNED_GAP * gap * (chance - 0.5)[:, None] * directions[task] if prompt else signal
+            if plan.course == "text":
+                token = np.array([resolve([position], 1, length, True)[0][0] for length in lengths.tolist()])
+                here = signal * (decided <= token)[:, None]
+            # What is not yet written has no length, and samples of one prompt share its state.
+            before = still - LENGTH_EFFECT * z[:, None] * length_axis if prompt else still
+            course[position] = layers(here, base if prompt else np.arange(len(base)), before)
+        planted[task] = Planted(labels, lengths, decided, x, np.array(bases)[base], course)
     return planted
 
 
 def write_shards(
     paths: Mapping[str, str | Path], planted: Mapping[str, Planted], *, position: str, study: str, world: str
 ) -> None:
-    """Write each task's rows as one shard (float16) that has only this position."""
+    """Write each task's rows as one shard (float16) that has this position, and those of a course."""
     for task, path in paths.items():
         rows = planted[task]
+        at = {**rows.course, **({"eos": rows.x} if rows.course else {}), position: rows.x}
         n_layers, n, hidden_size = rows.x.shape
+        tokens = [resolve(list(at), 1, length, True) for length in rows.lengths.tolist()]
+        texts = [row["response"].split(" ") for row in label_rows(task, rows)]
+        characters = [
+            [len(" ".join(words[: max(place, 0)])) for place in places.tolist()]
+            for (places, _), words in zip(tokens, texts, strict=True)
+        ]
         samples = {
-            "id": [f"{task}/{base}/{number}" for number, base in enumerate(rows.bases)],
+            "id": _ids(task, rows),
             "base": rows.bases,
             "variant": ["constrained"] * n,
             "instruction_type": ["human"] * n,
@@ -236,16 +322,40 @@ def write_shards(
         with shards.create(
             path,
             samples=samples,
-            positions=[position],
-            valid=np.ones((1, n), bool),
+            positions=list(at),
+            valid=np.array([valid for _, valid in tokens]).T,
+            characters=np.array(characters, np.int32).T,
             num_layers=n_layers - 1,
             hidden_size=hidden_size,
             dtype="float16",
             attributes={"study": study, "model": f"planted {world}", "task": task},
         ) as writer:
             for layer, start in ((a, b) for a in range(n_layers) for b in range(0, n, writer.rows_per_block)):
-                block = rows.x[layer, start : start + writer.rows_per_block]
-                writer.write(layer, start, block[None].astype(np.float16))
+                block = [x[layer, start : start + writer.rows_per_block] for x in at.values()]
+                writer.write(layer, start, np.array(block).astype(np.float16))
+
+
+def label_rows(task: str, rows: Planted) -> list[dict]:
+    """What a label row says of each answer of one task; a word a token, of which one decides."""
+    found = []
+    for name, base, label, length, decided in zip(
+        _ids(task, rows), rows.bases.tolist(), rows.labels, rows.lengths, rows.decided, strict=True
+    ):
+        words = ["so"] * (length - 1)
+        words[decided - 1] = "yes" if label else "no"
+        row = {"id": name, "item": f"{task}/{base}", "prompt": f"request {base}", "phrasing": "planted"}
+        found.append(row | {"params": {}, "response": " ".join(words)})
+    return found
+
+
+def verify(text: str, params: Mapping) -> Verdict:
+    """Of the text of `label_rows`, or of its beginning."""
+    words = text.split()
+    return Verdict("yes" in words, {"decided": int("yes" in words) - int("no" in words)})
+
+
+def _ids(task: str, rows: Planted) -> list[str]:
+    return [f"{task}/{base}/{number}" for number, base in enumerate(rows.bases)]
 
 
 def _directions(plan: World, tasks: Sequence[str], axes: np.ndarray) -> dict[str, np.ndarray]:

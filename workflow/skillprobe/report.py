@@ -288,7 +288,7 @@ def _finding(
         estimate = {"estimate": finding["estimate"], "lower99": interval[0], "upper99": interval[1]}
         rows.append([_sentence(CLAIMS[claim]), finding["verdict"], _with_interval(estimate, 99)])
         rows[-1].append(finding["reason"])
-    table = _table(("claim", "verdict", "estimate", "why insufficient"), rows, words=4)
+    table = _table(("claim", "verdict", "estimate", "why not more"), rows, words=4)
     word = found["generality"]["verdict"]
     return f"""<section class="finding {word}"><h3>{escape(model)}</h3>
 <p>{obeys} {probes} {len(sufficient)} of {_count(len(tasks), "task")} had enough data,
@@ -297,31 +297,27 @@ def _finding(
 
 
 def _edits(model: str, behaviour: Sequence[Mapping], agreement: Sequence[Mapping]) -> str:
-    """A sentence on what editing the signals does to the answers, "" where none were edited."""
-    found = {
-        row["task"]: row
-        for row in behaviour
-        if (str(row["model"]), row["condition"]) == (model, "flip") and has_estimate(row)
-    }
-    if not {"own", "others"} <= found.keys():
-        return ""
-    changes = [
-        f"{_number(100 * row['estimate'])} [{_number(100 * row['lower99'])}, {_number(100 * row['upper99'])}]"
-        for row in (found["own"], found["others"])
-    ]
-    text = f""" While it writes, reflecting a task's signal changes compliance with that task by
-{changes[0]} percentage points beyond a random subspace, and with the other tasks by {changes[1]}."""
-    row = next(
-        (
-            row
-            for row in agreement
-            if (str(row["model"]), row["edit"], row["quantity"]) == (model, "flip", "within")
-        ),
-        None,
-    )
-    if has_estimate(row):
-        text += f""" Where activations and answers depend on another task's signal agrees with a rank
-correlation of {_number(row["estimate"])} (row and column means removed; permutation p = {row["p"]:.3g})."""
+    """Sentences on what editing the signals does to the answers, "" where none were edited."""
+    text = ""
+    for edit, word in (("erase", "erasing"), ("flip", "reflecting")):
+        found = {
+            row["task"]: row
+            for row in behaviour
+            if (str(row["model"]), row["condition"]) == (model, edit) and has_estimate(row)
+        }
+        if not {"own", "others"} <= found.keys():
+            continue
+        own, others = (
+            _with_interval({key: 100 * found[who][key] for key in ("estimate", "lower99", "upper99")}, 99, 1)
+            for who in ("own", "others")
+        )
+        text += f""" While it writes, {word} a task's signal changes compliance with that task by {own}
+percentage points beyond a random subspace, and with the other tasks by {others}."""
+        for row in agreement:
+            key = (str(row["model"]), row["edit"], row["quantity"])
+            if key == (model, edit, "within") and has_estimate(row):
+                text += f""" Which answers it changes goes with which activations need that signal by a rank
+correlation of {_number(row["estimate"], 2)} (p = {row["p"]:.2g})."""
     return text
 
 
@@ -469,15 +465,15 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _number(value: object) -> str:
-    return f"{value:.3f}".replace("-", "−") if _is_number(value) else ""
+def _number(value: object, digits: int = 3) -> str:
+    return f"{value:.{digits}f}".replace("-", "−") if _is_number(value) else ""
 
 
-def _with_interval(row: Mapping | None, level: int) -> str:
+def _with_interval(row: Mapping | None, level: int, digits: int = 3) -> str:
     if not has_estimate(row):
         return ""
-    bounds = [_number(row[f"{end}{level}"]) for end in ("lower", "upper")]
-    return _number(row["estimate"]) + (f" [{', '.join(bounds)}]" if all(bounds) else "")
+    bounds = [_number(row[f"{end}{level}"], digits) for end in ("lower", "upper")]
+    return _number(row["estimate"], digits) + (f" [{', '.join(bounds)}]" if all(bounds) else "")
 
 
 def _percent(value: object) -> str:

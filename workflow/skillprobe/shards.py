@@ -15,7 +15,7 @@ import numpy as np
 from skillprobe.errors import UserError
 from skillprobe.store import atomic_path
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 STORED = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
 _CHUNK_BYTES = 1_500_000
 _TEXT = ("id", "base", "variant", "instruction_type", "polarity", "phrasing")
@@ -55,11 +55,13 @@ def create(
     hidden_size: int,
     dtype: str,
     attributes: Mapping[str, str | int],
+    characters: np.ndarray | None = None,
 ) -> Iterator[ShardWriter]:
     """Make the shard `path`, which appears when the block has ended well and not before.
 
-    samples: a column for each of SAMPLE_FIELDS; valid: [position, sample]; dtype: of STORED (bfloat16 values
-    are handed over as their 16 bits). Layers run from 0, the embeddings, to num_layers. The bytes depend on
+    samples: a column for each of SAMPLE_FIELDS; valid, characters: [position, sample], the second how many of
+    the response the tokens up to the position make (None: 0); dtype: of STORED (bfloat16 values are handed
+    over as their 16 bits). Layers run from 0, the embeddings, to num_layers. The bytes depend on
     the content alone.
     """
     n = len(samples["id"])
@@ -79,6 +81,7 @@ def create(
             )
             file["positions"] = _texts(positions)
             file["valid"] = valid
+            file["characters"] = np.zeros(np.shape(valid), np.int32) if characters is None else characters
             group = file.create_group("samples")
             for name, kind in SAMPLE_FIELDS.items():
                 column = samples[name]
@@ -105,7 +108,8 @@ def create(
 class Shard:
     """Reader of a shard, to be used in a `with` block. Raises UserError for a file that is no whole shard.
 
-    samples: name -> array [sample] (texts as str); positions: names; valid: [position, sample];
+    samples: name -> array [sample] (texts as str); positions: names; valid and characters (how many of the
+    response there are up to the position): [position, sample];
     layers: their numbers, 0 for the embeddings; attrs: the root's attributes.
     """
 
@@ -142,11 +146,12 @@ class Shard:
             self.samples[name] = dataset.asstr()[()].astype(str) if kind is str else dataset[()]
         self.positions = [str(name) for name in self._file["positions"].asstr()[()]]
         self.valid = self._file["valid"][()]
+        self.characters = self._file["characters"][()]
         self.layers = sorted(int(name) for name in self._file["layers"])
         shape = (len(self.positions), len(self.samples["id"]), self.attrs["hidden_size"])
         if self.layers != list(range(self.attrs["num_layers"] + 1)):
             raise ValueError("layers are missing")
-        if self.valid.shape != shape[:2] or any(
+        if {self.valid.shape, self.characters.shape} != {shape[:2]} or any(
             self._file[f"layers/{i}"].shape != shape for i in self.layers
         ):
             raise ValueError("shapes don't agree")

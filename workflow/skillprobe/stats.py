@@ -299,6 +299,37 @@ def both_intervals(
     return found
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """One or many numbers. by_seed: [S, ...], or [1, ...] where there is one fold seed only; drawn:
+    [n_draws, ...], bootstrap draws of their mean."""
+
+    by_seed: np.ndarray
+    drawn: np.ndarray
+
+    @classmethod
+    def blank(cls, n_seeds: int, n_draws: int, *shape: int) -> Estimate:
+        return cls(np.full((n_seeds, *shape), np.nan), np.full((n_draws, *shape), np.nan))
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        return Estimate(self.by_seed - other.by_seed, self.drawn - other.drawn)
+
+    def __getitem__(self, place) -> Estimate:
+        return Estimate(self.by_seed[:, *place], self.drawn[:, *place])
+
+    @property
+    def value(self) -> np.ndarray:
+        return self.by_seed.mean(axis=0)
+
+    def mean(self, where: np.ndarray) -> Estimate:
+        """Over cells."""
+        return Estimate(self.by_seed[:, where].mean(axis=1), self.drawn[:, where].mean(axis=1))
+
+    def cells(self, bounds: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, float]:
+        """Of a single number."""
+        return both_intervals(self.by_seed if np.isfinite(self.by_seed).all() else None, self.drawn, bounds)
+
+
 def enough_signal(n_signal: int, n_tasks: int) -> bool:
     """What a claim about structure needs (ESTIMANDS, "Sufficient"): two thirds of the tasks."""
     return 3 * n_signal >= 2 * n_tasks

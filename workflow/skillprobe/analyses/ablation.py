@@ -15,6 +15,7 @@ from skillprobe.probes.protocol import ProbeResult
 from skillprobe.stats import (
     CALIBRATION,
     Draws,
+    Estimate,
     auroc_lines,
     both_intervals,
     draw_tested,
@@ -135,36 +136,6 @@ def _selected(
     return picked
 
 
-@dataclass(frozen=True)
-class _Estimate:
-    """by_seed: [S, ...], or [1, ...] where there is one fold seed only; drawn: [n_draws, ...]."""
-
-    by_seed: np.ndarray
-    drawn: np.ndarray
-
-    @classmethod
-    def blank(cls, n_seeds: int, n_draws: int, *shape: int) -> _Estimate:
-        return cls(np.full((n_seeds, *shape), np.nan), np.full((n_draws, *shape), np.nan))
-
-    def __sub__(self, other: _Estimate) -> _Estimate:
-        return _Estimate(self.by_seed - other.by_seed, self.drawn - other.drawn)
-
-    def __getitem__(self, place) -> _Estimate:
-        return _Estimate(self.by_seed[:, *place], self.drawn[:, *place])
-
-    @property
-    def value(self) -> np.ndarray:
-        return self.by_seed.mean(axis=0)
-
-    def mean(self, where: np.ndarray) -> _Estimate:
-        """Over cells."""
-        return _Estimate(self.by_seed[:, where].mean(axis=1), self.drawn[:, where].mean(axis=1))
-
-    def cells(self) -> dict[str, float]:
-        """Of a single number."""
-        return both_intervals(self.by_seed if np.isfinite(self.by_seed).all() else None, self.drawn)
-
-
 class _Judge:
     """AUROC on the tested rows of one target, or of some of its bases."""
 
@@ -195,11 +166,11 @@ class _Matrices:
     results: Mapping[str, ProbeResult]
     scores: Mapping[str, Ablated]
     draws: Draws
-    before: _Estimate
-    after: dict[tuple[str, str], _Estimate]
-    null: _Estimate
-    random: _Estimate
-    halves: list[_Estimate]
+    before: Estimate
+    after: dict[tuple[str, str], Estimate]
+    null: Estimate
+    random: Estimate
+    halves: list[Estimate]
 
     @classmethod
     def make(
@@ -210,10 +181,10 @@ class _Matrices:
         size = (n_seeds, n_draws, n_tasks, n_tasks)
         some = next(iter(scores.values()))
         methods = [*((m, "retrained") for m in some.retrained), *((m, "frozen") for m in some.frozen)]
-        after = {key: _Estimate.blank(*size) for key in methods}
-        halves = [_Estimate.blank(1, *size[1:]) for _ in range(2)]
-        before, random = _Estimate.blank(*size[:3]), _Estimate.blank(1, *size[1:3])
-        null = _Estimate.blank(1, *size[1:])
+        after = {key: Estimate.blank(*size) for key in methods}
+        halves = [Estimate.blank(1, *size[1:]) for _ in range(2)]
+        before, random = Estimate.blank(*size[:3]), Estimate.blank(1, *size[1:3])
+        null = Estimate.blank(1, *size[1:])
         for j, (target, result) in enumerate(results.items()):
             if result.status:
                 continue
@@ -246,10 +217,10 @@ class _Matrices:
         return cls(results, scores, draws, before, after, null, random, halves)
 
     @property
-    def net(self) -> _Estimate:
+    def net(self) -> Estimate:
         return self.fall(*PRIMARY) - self.null
 
-    def fall(self, method: str, probe: str) -> _Estimate:
+    def fall(self, method: str, probe: str) -> Estimate:
         return self.before[(None, slice(None))] - self.after[method, probe]
 
     def signal(self, threshold: float) -> np.ndarray:
@@ -263,7 +234,7 @@ class _Matrices:
         return ""
 
 
-def _fill(into: _Estimate, place: tuple, judged: tuple[np.ndarray, np.ndarray]):
+def _fill(into: Estimate, place: tuple, judged: tuple[np.ndarray, np.ndarray]):
     values, drawn = judged
     into.by_seed[:, *place], into.drawn[:, *place] = values, drawn.mean(axis=0)
     return judged

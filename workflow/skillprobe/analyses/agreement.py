@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import permutations
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations, product
 from math import factorial, isfinite
 
 import numpy as np
@@ -36,7 +37,7 @@ def agreement_tables(
     under a random subspace, when the source is edited while the model writes, with its 99 % interval;
     dependent and lost: whether the first is so by its simultaneous interval, and the second by its own.
 
-    Summaries, of the cells off the diagonal of the tasks that have all: "rank_correlation" (Spearman's) of
+    Summaries, of the cells off the diagonal of tasks that leave no gap: "rank_correlation", Spearman's, of
     both falls; "within", the same after what is common to a row and to a column is taken from both, so that
     neither strong sources nor fragile targets make it. p: one-sided, by permuting the names of the tasks of
     one matrix, rows and columns together (Mantel 1967; Hubert & Schultz 1976), in all ways or so many random
@@ -83,7 +84,7 @@ def _cells(tasks: Sequence[str], falls: Mapping, changes: Mapping):
 
 def _summary(tasks: Sequence[str], cells: Sequence[Mapping]):
     by_pair = {(row["source"], row["target"]): row for row in cells}
-    known = [task for task in tasks if (task, task) in by_pair]
+    known = _complete(tasks, by_pair)
     apart = [by_pair[source, target] for source in known for target in known if source != target]
     few = len(known) < FEWEST_TASKS
     about = {
@@ -101,6 +102,18 @@ def _summary(tasks: Sequence[str], cells: Sequence[Mapping]):
     for quantity, prepare in (("rank_correlation", np.asarray), ("within", centred)):
         estimate, p, n = (float("nan"), float("nan"), 0) if few else mantel(*map(prepare, matrices))
         yield {"quantity": quantity, "estimate": estimate, "p": p, "n_permutations": n, **about}
+
+
+def _complete(tasks: Sequence[str], pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """The tasks without those, the one with the most gaps first, that leave a gap in the matrix of pairs."""
+    known, there = list(tasks), set(pairs)
+    while True:
+        gaps = Counter(task for pair in product(known, repeat=2) if pair not in there for task in set(pair))
+        if not gaps:
+            return known
+        # Of equals the last one goes.
+        worst = max(reversed(known), key=lambda task: gaps[task])
+        known.remove(worst)
 
 
 def centred(cells: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from skillprobe.figures.behaviour import behaviour
 from skillprobe.figures.probes import layer_curves, specialist_against_general
 from skillprobe.figures.responses import compliance
 from skillprobe.figures.style import Figure
+from skillprobe.figures.time import time_courses
 from skillprobe.figures.transfer import transfer
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "compliance",
     "layer_curves",
     "specialist_against_general",
+    "time_courses",
     "transfer",
 ]

@@ -46,7 +46,7 @@ class Settings:
 
     @classmethod
     def from_config(cls, config: Mapping, seed: int) -> Settings:
-        """The settings of the study's config under `probes`, which counts fold seeds."""
+        """The settings under the config's `probes`, which counts fold seeds; shuffles may be missing (0)."""
         return cls(
             n_folds=config["folds"],
             fold_seeds=tuple(range(config["fold_seeds"])),
@@ -60,9 +60,9 @@ class Settings:
                     "min_rows",
                     "min_bases",
                     "max_truncated",
-                    "shuffles",
                 )
             },
+            shuffles=config.get("shuffles", 0),
         )
 
     def folds(self, study_bases: Sequence[str]) -> list[dict[str, int]]:

@@ -55,12 +55,14 @@ def read_rows(paths: Sequence[str], layer: int, position: str) -> ProbeRows:
 
 
 def read_tasks(paths: Sequence[str], tasks: Sequence[str], layer: int, position: str) -> dict[str, ProbeRows]:
-    """`read_rows` of each task; paths: the shards of the first task, then of the second, …, as many each."""
+    """`read_rows` of each task; paths: as for `by_task`."""
+    return {task: read_rows(own, layer, position) for task, own in by_task(paths, tasks).items()}
+
+
+def by_task(paths: Sequence[str], tasks: Sequence[str]) -> dict[str, Sequence[str]]:
+    """{task: its shards}; paths: those of the first task, then of the second, …, as many each."""
     n_shards = len(paths) // len(tasks)
-    return {
-        task: read_rows(paths[i * n_shards : (i + 1) * n_shards], layer, position)
-        for i, task in enumerate(tasks)
-    }
+    return {task: paths[i * n_shards : (i + 1) * n_shards] for i, task in enumerate(tasks)}
 
 
 def fit_specialist(rows: ProbeRows, settings: Mapping) -> ProbeResult:

@@ -55,20 +55,25 @@ def features(rows: Sequence[Mapping]) -> dict[str, np.ndarray]:
     phrasing; "prompt_words", "response_words": log1p counts of each word that two rows or more have. Columns
     are sorted by name. Labels are never looked at, so the vocabulary may come from test rows as well.
     """
-    phrasings = np.array([row["phrasing"] for row in rows], str)
     lengths = [(len(row["token_ids"]), count_words(row["response"]), len(row["response"])) for row in rows]
     sets = (
         np.log1p(np.array(lengths, np.float32).reshape(-1, 3)),
-        (phrasings[:, None] == np.unique(phrasings)).astype(np.float32),
-        _bag_of_words([row["prompt"] for row in rows]),
-        _bag_of_words([row["response"] for row in rows]),
+        one_hot([row["phrasing"] for row in rows]),
+        bag_of_words([row["prompt"] for row in rows]),
+        bag_of_words([row["response"] for row in rows]),
     )
     # The constant column is a probe that knows nothing: its scores tie, and are flagged where that matters.
     nothing = np.zeros((len(rows), 1), np.float32)
     return {name: x if x.shape[1] else nothing for name, x in zip(NAMES, sets, strict=True)}
 
 
-def _bag_of_words(texts: Sequence[str]) -> np.ndarray:
+def one_hot(names: Sequence[str]) -> np.ndarray:
+    """[n, q] of q distinct names, sorted."""
+    names = np.array(names, str)
+    return (names[:, None] == np.unique(names)).astype(np.float32)
+
+
+def bag_of_words(texts: Sequence[str]) -> np.ndarray:
     """log1p counts [n, d] of the words that at least two of the texts have, d = 0 if there are none."""
     # The samples of an item share its prompt.
     counts = {text: Counter(words(text)) for text in set(texts)}

@@ -1,0 +1,79 @@
+# When is it known: a probe at every position, beside what the text so far decides.
+
+
+rule fit_course:
+    input:
+        shards=ancient(
+            expand(rules.extract_activations.output.shard, task=TASKS, shard=SHARDS, allow_missing=True)
+        ),
+        manifests=expand(
+            rules.extract_activations.output.manifest, task=TASKS, shard=SHARDS, allow_missing=True
+        ),
+        code=code("fit_course"),
+    output:
+        course=f"{RESULTS}/time/{{model}}/{{layer}}.h5",
+    log:
+        f"{RESULTS}/logs/fit_course/{{model}}/{{layer}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_course/{{model}}/{{layer}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=settings("seed", "tasks", "prompts", probes=PROTOCOL),
+    script:
+        "../scripts/fit_course.py"
+
+
+rule fit_prefix_baselines:
+    input:
+        shards=ancient(expand(rules.extract_activations.output.shard, shard=SHARDS, allow_missing=True)),
+        manifests=expand(rules.extract_activations.output.manifest, shard=SHARDS, allow_missing=True),
+        labels=expand(rules.label_responses.output.labels, shard=SHARDS, allow_missing=True),
+        world=WORLD_FILE,
+        code=task_code("fit_prefix_baselines"),
+    output:
+        baselines=f"{RESULTS}/time/{{model}}/baselines/{{task}}.h5",
+    log:
+        f"{RESULTS}/logs/fit_prefix_baselines/{{model}}/{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_prefix_baselines/{{model}}/{{task}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda w: settings("seed", "prompts", probes=PROTOCOL, judge=STUDY["judges"].get(w.task)),
+    script:
+        "../scripts/fit_prefix_baselines.py"
+
+
+rule compare_time:
+    input:
+        courses=lambda w: expand(
+            rules.fit_course.output.course, model=w.model, layer=timed_layers_of(w.model)
+        ),
+        baselines=expand(rules.fit_prefix_baselines.output.baselines, task=TASKS, allow_missing=True),
+        code=code("compare_time", *TASKS),
+    output:
+        curves=f"{RESULTS}/tables/time/{{model}}.csv",
+        summary=f"{RESULTS}/tables/time_summary/{{model}}.csv",
+    log:
+        f"{RESULTS}/logs/compare_time/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_time/{{model}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda w: settings(
+            *("seed", "tasks", "prompts", "statistics", "claims.headroom"),
+            layers=timed_layers_of(w.model),
+        ),
+    script:
+        "../scripts/compare_time.py"

@@ -1,0 +1,23 @@
+"""Tabulate each task's probes over time beside what the text so far decides, and what is planned."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import probes, tables, tasks
+from skillprobe.analyses.time import time_tables
+from skillprobe.bases import base_ids
+
+names = settings["tasks"]
+curves, summary = time_tables(
+    snakemake.wildcards.model,
+    dict(zip(settings["layers"], map(probes.load, snakemake.input.courses), strict=True)),
+    dict(zip(names, map(probes.load, snakemake.input.baselines), strict=True)),
+    {task: tasks.get(task).category for task in names},
+    headroom=settings["claims.headroom"],
+    n_draws=settings["statistics"]["bootstrap_draws"],
+    seed=settings["seed"],
+    study_bases=base_ids(settings["prompts"]),
+)
+tables.write_csv(snakemake.output.curves, curves)
+tables.write_csv(snakemake.output.summary, summary)

@@ -1,0 +1,19 @@
+"""Fit what a reader of each task's text alone would know at every position, of one model's answers."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import judges, probes, store, tasks
+from skillprobe.probes.course import read_course
+from skillprobe.probes.prefix import fit_prefixes
+from skillprobe.tasks.world import load_world
+
+task = tasks.get(snakemake.wildcards.task)
+judge = (
+    judges.get_judge(settings["judge"], task.name, load_world(snakemake.input.world)) if task.judged else None
+)
+rows = read_course(snakemake.input.shards, layer=None)
+labels = [row for path in snakemake.input.labels for row in store.read_jsonl(path)]
+found = fit_prefixes(rows, labels, lambda text, params: task.verify(text, params, judge), settings)
+probes.save(snakemake.output.baselines, found)

@@ -1,0 +1,164 @@
+"""A task's probes over time: trained at each position, carried back from EOS, forward from the prompt's end.
+
+Rows are those of a specialist, constrained and untruncated; at each position those that are valid there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skillprobe.bases import base_ids
+from skillprobe.positions import in_order, resolve
+from skillprobe.probes.protocol import ProbeResult, Settings, specialist
+from skillprobe.shards import Shard
+
+TRAINED, EOS_BACK, PROMPT_FORWARD = "trained", "eos_back", "prompt_forward"
+EOS, PROMPT_END = "eos", "prompt_100"
+
+
+@dataclass(frozen=True)
+class CourseRows:
+    """n rows of one task. y: [n] labels in {0, 1}; bases, ids: [n] names; truncated: the share of constrained
+    responses that were cut short and left out. By position, in the order of a text: x, [n, d] activations at
+    one layer; valid, [n]; tokens, [n], the position's number in the response, 1 for the first token, less in
+    the prompt; characters, [n], how many of the response there are up to it."""
+
+    y: np.ndarray
+    bases: np.ndarray
+    ids: np.ndarray
+    truncated: float
+    valid: Mapping[str, np.ndarray]
+    tokens: Mapping[str, np.ndarray]
+    characters: Mapping[str, np.ndarray]
+    x: Mapping[str, np.ndarray]
+
+
+def read_course(paths: Sequence[str], layer: int | None) -> CourseRows:
+    """Rows of one model and task over all shards in order, at every position; without x if layer is None."""
+    parts, truncated = [], []
+    for path in paths:
+        with Shard(path) as shard:
+            samples = shard.samples
+            constrained = samples["variant"] == "constrained"
+            cut = samples["truncated"].astype(bool)
+            used = constrained & ~cut
+            truncated.append(cut[constrained])
+            lengths = samples["response_length"][used]
+            numbers = {n: resolve(shard.positions, 1, n, True)[0] for n in set(lengths.tolist())}
+            by_position = {
+                name: (
+                    shard.valid[place][used].astype(bool),
+                    np.array([numbers[n][place] for n in lengths.tolist()], int),
+                    shard.characters[place][used],
+                    *(() if layer is None else (shard.read(layer, place)[used],)),
+                )
+                for place, name in enumerate(shard.positions)
+            }
+            parts.append((*(samples[name][used] for name in ("label", "base", "id")), by_position))
+    names = in_order(parts[0][-1])
+    y, bases, ids = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
+    columns = [
+        {name: np.concatenate([part[-1][name][k] for part in parts]) for name in names}
+        for k in range(3 if layer is None else 4)
+    ]
+    truncated = np.concatenate(truncated)
+    share = float(truncated.mean()) if len(truncated) else 0.0
+    return CourseRows(y.astype(np.int8), bases, ids, share, *columns, *([{}] if layer is None else []))
+
+
+def spans(rows: CourseRows) -> dict[str, dict[str, np.ndarray]]:
+    """The same rows by how many tokens have been written: {"tokens_1", "tokens_2", "tokens_3_4",
+    "tokens_5_8", …: {position: which rows, [n] bool, are seen there}}.
+
+    A row is seen once in a span: at the last of its valid positions that lies there, EOS left out. Spans that
+    no row is seen in are left out.
+    """
+    found: dict[str, dict[str, np.ndarray]] = {}
+    names = [name for name in rows.tokens if name != EOS]
+    number = np.array([np.where(rows.valid[name], rows.tokens[name], 0) for name in names]).reshape(
+        -1, len(rows.y)
+    )
+    first, last = 1, 1
+    while first <= number.max(initial=0):
+        within = np.where((first <= number) & (number <= last), number, 0)
+        where = np.where(within.max(axis=0) > 0, within.argmax(axis=0), -1)
+        if (where >= 0).any():
+            span = f"tokens_{first}" if first == last else f"tokens_{first}_{last}"
+            found[span] = {name: where == k for k, name in enumerate(names) if (where == k).any()}
+        first, last = last + 1, 2 * last
+    return found
+
+
+def fit_course(rows: CourseRows, settings: Mapping) -> dict[str, dict[str, ProbeResult]]:
+    """{probe: {position: result}}, of positions and spans of tokens: "trained" there; "eos_back", the probe
+    that was trained at eos; "prompt_forward", the one of the last token of the prompt.
+
+    settings: the config's "seed", "prompts" and "probes". The folds are of bases, so a row is never scored by
+    a probe that saw its base, wherever that was trained. inner_auroc is that of where the probe was trained;
+    there are no weights. Where either place is insufficient, so is the result.
+    """
+    everywhere = {name: {name: valid} for name, valid in rows.valid.items()} | spans(rows)
+    trained, seen = {}, {}
+    for name, parts in everywhere.items():
+        seen[name] = np.any(list(parts.values()), axis=0)
+        x = np.zeros((len(rows.y), next(iter(rows.x.values())).shape[1]), np.float32)
+        for position, which in parts.items():
+            x[which] = rows.x[position][which]
+        seen[name], x = np.flatnonzero(seen[name]), x[seen[name]]
+        trained[name] = x, specialist_of(rows, seen[name], x, settings)
+    found = {TRAINED: {name: without_weights(result) for name, (_, result) in trained.items()}}
+    for probe, place in ((EOS_BACK, EOS), (PROMPT_FORWARD, PROMPT_END)):
+        if place in trained:
+            source = trained[place][1]
+            found[probe] = {
+                name: without_weights(_carried(source, x, result)) for name, (x, result) in trained.items()
+            }
+    return found
+
+
+def specialist_of(rows: CourseRows, which: np.ndarray, x: np.ndarray, settings: Mapping) -> ProbeResult:
+    """The specialists' protocol on some of the rows, numbers [m], with x [m, d]; no shuffled labels."""
+    return specialist(
+        x,
+        rows.y[which],
+        rows.bases[which],
+        replace(Settings.from_config(settings["probes"], settings["seed"]), shuffles=0),
+        ids=rows.ids[which],
+        study_bases=base_ids(settings["prompts"]),
+        truncated_fraction=rows.truncated,
+    )
+
+
+def _carried(source: ProbeResult, x: np.ndarray, target: ProbeResult) -> ProbeResult:
+    """The source's probes on the target's rows x [n, d]."""
+    if source.status or target.status:
+        return replace(
+            target, status=source.status or target.status, scores=np.full_like(target.scores, np.nan)
+        )
+    n_seeds, n_folds, d = source.fold_weights.shape
+    values = x @ source.fold_weights.reshape(-1, d).T + source.fold_intercepts.ravel()
+    values = values.reshape(len(x), n_seeds, n_folds)
+    scores = np.full_like(target.scores, np.nan)
+    for s, fold in enumerate(target.folds):
+        tested = np.flatnonzero(fold >= 0)
+        scores[s, tested] = values[tested, s, fold[tested]]
+    return replace(
+        target,
+        scores=scores,
+        chosen_c=source.chosen_c,
+        inner_auroc=source.inner_auroc,
+        task_inner_auroc=source.task_inner_auroc,
+    )
+
+
+def without_weights(result: ProbeResult) -> ProbeResult:
+    """For the files: with a probe at every position, weights would be most of them."""
+    return replace(
+        result,
+        weights=np.zeros(0),
+        fold_weights=np.zeros((0, 0, 0), np.float32),
+        fold_intercepts=np.zeros((0, 0)),
+    )

@@ -1,0 +1,139 @@
+"""What a reader of the text alone would know at each position: baselines of the probes over time (ESTIMANDS).
+
+A probe that beats none of them has found nothing that isn't written there. Each is fitted by the
+specialists' protocol on the same rows, so that it differs from them in nothing but what it sees.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from skillprobe.errors import UserError
+from skillprobe.probes.course import PROMPT_END, CourseRows, specialist_of, without_weights
+from skillprobe.probes.protocol import ProbeResult
+from skillprobe.probes.surface import bag_of_words, one_hot
+from skillprobe.stats import CALIBRATION
+
+BASELINES = ("text", "length", "words")
+SURFACE, CEILING = "surface", "ceiling"
+
+
+def fit_prefixes(
+    rows: CourseRows, labels: Sequence[Mapping], verify: Callable[[str, Mapping], object], settings: Mapping
+) -> dict[str, dict[str, ProbeResult]]:
+    """{baseline: {position: result}}.
+
+    labels: label rows, those of rows.ids among them; verify: (text, params) -> Verdict. Baselines of the
+    response up to the position: "text", whether it satisfies as it stands, the verifier's evidence, and the
+    params; "length", the number of its tokens (at prompt positions of the prompt's words); "words", a bag of
+    its words. And at prompt_100 only: "surface" (length, words, phrasing and params of the prompt) and
+    "ceiling", the best that anything which samples of one prompt share can do: the satisfaction rate of the
+    item's other samples, ½ where there are none. settings: as for `fit_course`. Raises UserError for a row
+    without a label row.
+    """
+    by_id = {row["id"]: row for row in labels}
+    if missing := [name for name in rows.ids.tolist() if name not in by_id]:
+        raise UserError(f"response '{missing[0]}' is in the activations but not in the labels; extract again")
+    of_row = [by_id[name] for name in rows.ids.tolist()]
+    params = params_features([row["params"] for row in of_row])
+    prompt_words = np.array([[len(row["prompt"].split())] for row in of_row], float).reshape(-1, 1)
+    found: dict[str, dict[str, ProbeResult]] = {name: {} for name in BASELINES}
+    for position, valid in rows.valid.items():
+        which = np.flatnonzero(valid)
+        texts = [of_row[n]["response"][: rows.characters[position][n]] for n in which]
+        verdicts = [verify(text, of_row[n]["params"]) for text, n in zip(texts, which, strict=True)]
+        tokens = rows.tokens[position][which][:, None]
+        features = {
+            "text": np.concatenate([verdict_features(verdicts), params[which]], axis=1),
+            "length": np.log1p(np.where(tokens > 0, tokens, prompt_words[which])),
+            "words": bag_of_words(texts),
+        }
+        for name, x in features.items():
+            found[name][position] = _fit(rows, which, x, settings)
+    if PROMPT_END in rows.valid:
+        which = np.flatnonzero(rows.valid[PROMPT_END])
+        prompts = [of_row[n]["prompt"] for n in which]
+        phrasings = one_hot([of_row[n]["phrasing"] for n in which])
+        x = np.concatenate(
+            [np.log1p(prompt_words[which]), phrasings, params[which], bag_of_words(prompts)], axis=1
+        )
+        found[SURFACE] = {PROMPT_END: _fit(rows, which, x, settings)}
+        items = [of_row[n]["item"] for n in which]
+        found[CEILING] = {PROMPT_END: ceiling(found[SURFACE][PROMPT_END], items)}
+    return found
+
+
+def ceiling(result: ProbeResult, items: Sequence[str]) -> ProbeResult:
+    """A result on the same rows whose scores are the satisfaction rates of the item's other samples.
+
+    items: [n]. A score is ½ where there is no other sample. Samples of one item are ranked wrongly against
+    each other by this (who satisfies has one satisfying sibling less), so it falls short of the true ceiling
+    by half of such pairs' share.
+    """
+    if result.status:
+        return result
+    _, item = np.unique(np.array(items, str), return_inverse=True)
+    size, satisfied = np.bincount(item), np.bincount(item, result.labels)
+    others = size[item] - 1
+    rate = np.divide(satisfied[item] - result.labels, others, out=np.full(len(item), 0.5), where=others > 0)
+    scores = np.where(result.folds == CALIBRATION, np.nan, rate).astype(np.float32)
+    return replace(result, scores=scores)
+
+
+def params_features(params: Sequence[Mapping]) -> np.ndarray:
+    """[n, q] of the constraints' params: numbers and their logarithms, texts one-hot."""
+    return _flat([_numbers_and_texts(each, deep=True) for each in params])
+
+
+def verdict_features(verdicts: Sequence) -> np.ndarray:
+    """[n, q]: satisfied or not, and the evidence's numbers (of nested ones and lists the smallest and the
+    sum, of other lists the length) and short texts."""
+    return _flat(
+        [
+            {"satisfied": float(each.satisfied)} | _numbers_and_texts(each.evidence, deep=False)
+            for each in verdicts
+        ]
+    )
+
+
+def _numbers_and_texts(values: Mapping, deep: bool) -> dict[str, float]:
+    """{column: value}; deep: the texts of lists are columns as well."""
+    found: dict[str, float] = {}
+    for key, value in values.items():
+        nested = list(value.values()) if isinstance(value, Mapping) else value
+        if isinstance(value, bool | int | float):
+            found[key] = float(value)
+            found[f"log {key}"] = float(np.sign(value) * np.log1p(abs(value)))
+        elif isinstance(value, str):
+            found[f"{key} {value}"] = 1.0
+        elif isinstance(nested, list | tuple):
+            numbers = [float(each) for each in nested if isinstance(each, bool | int | float)]
+            if numbers:
+                found |= {f"{key} smallest": min(numbers), f"{key} sum": sum(numbers)}
+            found[f"{key} length"] = float(len(nested))
+            if deep:
+                found |= {f"{key} {each}": 1.0 for each in nested if isinstance(each, str)}
+    return found
+
+
+def _flat(rows: Sequence[Mapping[str, float]]) -> np.ndarray:
+    """[n, q] of the columns that at least two rows have, 0 where one lacks it."""
+    n_rows = Counter(name for row in rows for name in row)
+    columns = sorted(name for name, n in n_rows.items() if n > 1)
+    x = np.zeros((len(rows), len(columns)))
+    place = {name: k for k, name in enumerate(columns)}
+    for number, row in enumerate(rows):
+        for name, value in row.items():
+            if name in place:
+                x[number, place[name]] = value
+    return x
+
+
+def _fit(rows: CourseRows, which: np.ndarray, x: np.ndarray, settings: Mapping) -> ProbeResult:
+    # The constant column is a probe that knows nothing: its scores tie.
+    x = np.asarray(x, np.float32) if x.shape[1] else np.zeros((len(which), 1), np.float32)
+    return without_weights(specialist_of(rows, which, x, settings))

@@ -72,6 +72,7 @@ FIGURES = {
     "compliance": figures.compliance,
     "generality": figures.specialist_against_general,
     "layers": draw_layers,
+    "specificity": figures.specificity,
     "time": figures.time_courses,
     "transfer": draw_transfer,
 }
@@ -185,6 +186,23 @@ def agreement_rows(models, tasks, insufficient=(), constant=()):
     ]
 
 
+def specificity_rows(models, tasks, insufficient=(), constant=()):
+    """Better with the constraint than without."""
+    values = {"constrained": 0.8, "twins": 0.6, "specificity": 0.2, "row_space_twins": 0.01}
+    values |= {"satisfied": 0.7, "violated": -0.9, "twin_satisfied": 0.2, "twin_violated": -0.1}
+    return [
+        {"model": model, "layer": layer, "task": task, "quantity": quantity}
+        | {"category": "mean" if task == "mean" else category_of(k), "n": 120, "n_bases": 40}
+        | {"estimate": value, "lower95": value - 0.05, "upper95": value + 0.05}
+        | {"lower99": value - 0.07, "upper99": value + 0.07, "status": FEW if task in insufficient else ""}
+        for model in models
+        for layer in (2, "selected")
+        for k, task in enumerate((*tasks, "mean"))
+        for quantity, known in values.items()
+        for value in [NAN if task in insufficient else known]
+    ]
+
+
 def time_rows(models, tasks, insufficient=(), constant=()):
     """Ever better to read, and what the text decides with it."""
     positions = ["prompt_50", "prompt_100", "onset", "body_50", "eos", "tokens_1", "tokens_3_4"]
@@ -254,6 +272,7 @@ def table_of(name, models, tasks, folder, **options):
         "agreement": agreement_rows,
         "behaviour": behaviour_rows,
         "compliance": compliance_rows,
+        "specificity": specificity_rows,
         "time": time_rows,
         "transfer": transfer_rows,
     }
@@ -317,6 +336,20 @@ def test_agreement_marks_own_and_dependent_tasks(tmp_path):
         "agreement", agreement_rows(["a"], tasks), settings
     )
     assert "insufficient" in texts_of("agreement", [], settings)
+
+
+def test_the_plane_of_specificity_has_a_point_for_each_task():
+    tasks = ["word_count", "topic", "toxicity"]
+    rows = specificity_rows(["a"], tasks, insufficient=["topic"])
+    plane, projections = figures.specificity(rows, make_settings(["a"], tasks)).canvas.axes
+    points = [line.get_xydata()[0] for line in plane.lines if line.get_marker() not in ("", "None")]
+    assert [point.tolist() for point in points] == [[0.6, 0.8]] * 2
+    text = " ".join(text.get_text() for text in plane.texts)
+    assert "S +0.200 [+0.150, +0.250]" in text and "insufficient: topic" in text
+    hollow = [
+        line.get_markerfacecolor() == "white" for line in projections.lines if line.get_marker() in "oD"
+    ]
+    assert hollow == [False, True, False, True] * 2
 
 
 def test_insufficient_tasks_are_labelled_blanks(tmp_path):

@@ -63,6 +63,14 @@ def ablation(diagonal=(0.2, 0.15, 0.25), dependent=0.1, independent=0.8, asymmet
     ]
 
 
+def specificity(difference):
+    about = {"model": "m", "layer": "selected", "task": "mean", "quantity": "specificity", "status": ""}
+    value, lower, upper = difference
+    row = about | {"estimate": value, "lower99": lower, "upper99": upper}
+    wrong = row | {"estimate": -1.0, "lower99": -1.0, "upper99": -1.0}
+    return [wrong | {"layer": 2}, wrong | {"task": "p"}, wrong | {"quantity": "twins"}, row]
+
+
 def over_time(gain, index, status=""):
     about = {"model": "m", "layer": "selected", "task": "mean", "status": ""}
     rows = [
@@ -84,6 +92,7 @@ def judge(
     thresholds=THRESHOLDS,
     ablated=None,
     time=None,
+    specific=None,
 ):
     tables = {
         "generality": generality() if generality_rows is None else generality_rows,
@@ -93,6 +102,8 @@ def judge(
     }
     if time is not None:
         tables["time_summary"] = time
+    if specific is not None:
+        tables["specificity"] = specificity(specific)
     found = findings.judge(tables, [model], TASKS, thresholds)[model]
     assert list(found) == list(findings.CLAIMS)
     # No NaN, which is no JSON.
@@ -220,6 +231,20 @@ def test_monitoring(gain, index, verdict):
     assert found["reason"] == untested
 
 
+@pytest.mark.parametrize(
+    "difference, verdict",
+    [
+        ((0.05, 0.021, 0.08), "supported"),
+        ((0.05, 0.02, 0.08), "inconclusive"),
+        ((0.0, -0.03, 0.02), "inconclusive"),
+        ((0.0, -0.03, 0.019), "contradicted"),
+        ((NAN, NAN, NAN), "insufficient"),
+    ],
+)
+def test_specificity(difference, verdict):
+    assert judge("specificity", specific=difference)["verdict"] == verdict
+
+
 def test_a_study_without_positions_says_nothing_of_monitoring():
     assert judge("monitoring")["verdict"] == "insufficient"
     few = judge("monitoring", generality(signal=["p"]), time=over_time((0.2, 0.1, 0.3), LITTLE))
@@ -239,7 +264,8 @@ def test_where_erasure_failed_nothing_follows(claim, lower, worked):
 def test_every_claim_needs_two_thirds_of_the_tasks(claim, signal, enough):
     transfer = summary("mean_ratio", "", (0.1, 0.0, 0.2)) + summary("block", "paper", (0.3, 0.1, 0.5), 0.001)
     time = over_time((0.2, 0.1, 0.3), LITTLE)
-    found = judge(claim, generality(signal), transfer, tau(0.8, 0.1, 1.0), time=time)
+    measured = {"time": time, "specific": (0.1, 0.05, 0.15)}
+    found = judge(claim, generality(signal), transfer, tau(0.8, 0.1, 1.0), **measured)
     assert found["verdict"] == ("supported" if enough else "insufficient")
     assert found["tasks_with_signal"] == signal
     assert found["reason"] == ("" if enough else f"{len(signal)} of 3 tasks have a signal")

@@ -44,8 +44,9 @@ def test_the_config_knows_all_worlds_and_these_say_what_is_true_of_every_claim()
     known = read_json(SCHEMA)["properties"]["calibration"]["properties"]["worlds"]["items"]["enum"]
     assert known == list(WORLDS)
     for world in WORLDS.values():
-        # Nothing is known of time where EOS is all there is.
+        # Nothing is known of time where EOS is all there is, nor of specificity without twins.
         unknown = set() if world.course else {"monitoring"}
+        unknown |= set() if world.twins else {"specificity"}
         assert set(world.truth) == {*CLAIMS, "signal_beyond_confounds"} - unknown
 
 

@@ -38,7 +38,7 @@ wildcard_constraints:
     shard=r"\d+",
     layer=r"\d+",
     analysis="generality|transfer|transfer_summary|ablation|ablation_curve|ablation_summary|behaviour|layers"
-    "|time|time_summary",
+    "|time|time_summary|specificity",
 
 
 def settings(*keys, **more):

@@ -114,6 +114,34 @@ rule plot_time:
         "../scripts/plot_time.py"
 
 
+rule plot_specificity:
+    input:
+        table=merged("specificity"),
+        code=code("plot_specificity"),
+    output:
+        svg=report(
+            f"{RESULTS}/figures/specificity.svg",
+            category="Probes",
+            labels={"content": "Is it the constraint that probes read?", "form": "figure"},
+            caption="../report/specificity.rst",
+        ),
+        png=f"{RESULTS}/figures/specificity.png",
+        data=f"{RESULTS}/figures/specificity.csv",
+    log:
+        f"{RESULTS}/logs/plot_specificity.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_specificity.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures", models=MODELS),
+    script:
+        "../scripts/plot_specificity.py"
+
+
 rule plot_transfer:
     input:
         table=merged("transfer"),
@@ -234,6 +262,7 @@ rule figures:
         rules.plot_generality.output,
         rules.plot_layers.output,
         rules.plot_time.output if TIME else [],
+        rules.plot_specificity.output,
         rules.plot_transfer.output,
         rules.plot_ablation.output,
         [rules.plot_behaviour.output, rules.plot_agreement.output] if BEHAVIOUR else [],

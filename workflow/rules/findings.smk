@@ -7,6 +7,7 @@ rule write_findings:
         transfer_summary=merged("transfer_summary"),
         ablation_summary=merged("ablation_summary"),
         layers=merged("layers"),
+        specificity=merged("specificity"),
         time_summary=TIME[1:],
         code=code("write_findings"),
     output:

@@ -6,7 +6,7 @@ settings = start(snakemake)
 
 from skillprobe import findings, store, tables
 
-names = ("generality", "transfer_summary", "ablation_summary", "layers")
+names = ("generality", "transfer_summary", "ablation_summary", "layers", "specificity")
 found = findings.judge(
     {name: tables.read_csv(snakemake.input[name]) for name in names}
     # A study need not look at every position.

@@ -13,6 +13,7 @@ from skillprobe import findings, tasks
 from skillprobe.analyses.ablation import ablation_tables
 from skillprobe.analyses.generality import generality_table
 from skillprobe.analyses.layers import layers_table
+from skillprobe.analyses.specificity import specificity_table
 from skillprobe.analyses.time import time_tables
 from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.bases import base_ids
@@ -23,6 +24,7 @@ from skillprobe.probes.course import fit_course, read_course
 from skillprobe.probes.prefix import fit_prefixes
 from skillprobe.probes.rows import by_task, fit_general, fit_specialist, read_tasks
 from skillprobe.probes.transfer import cross_scores
+from skillprobe.probes.twins import read_twins
 from skillprobe.stats import enough_signal
 
 # Of the verdicts of a claim in a world, at most; at least; and of the seeds of the world of noise, at most.
@@ -151,6 +153,10 @@ def _analyse(
             **options,
         ),
     }
+    if WORLDS[world].twins:
+        found["specificity"] = specificity_table(
+            world, read_twins(shards, specialists, settings), categories, **options
+        )
     if WORLDS[world].course:
         courses, prefixes = {}, {}
         for task, paths in by_task(shards, names).items():

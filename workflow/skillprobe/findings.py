@@ -21,6 +21,7 @@ CLAIMS = {
     "ablation_asymmetric": "that one task needs another doesn't mean that the other needs it",
     "layers_stratified": "structural tasks emerge before lexical ones, and these before the others",
     "monitoring": "satisfaction is read off the text while it is written, not planned in the prompt",
+    "specificity": "a probe reads the constraint, not what any such text shows",
 }
 
 # The primary general probe: all data, centred within task.
@@ -35,12 +36,12 @@ def judge(
 ) -> dict[str, dict[str, dict]]:
     """{model: {claim: finding}}, of every claim of CLAIMS; what findings.json holds.
 
-    tables: rows of tables/generality.csv, transfer_summary.csv, ablation_summary.csv, layers.csv and
-    time_summary.csv by name (the last may be left out); tasks: of the study; thresholds: the config's
-    `claims`. A finding has "verdict" (one of VERDICTS), "estimate" and "interval" (99 %; each None where
-    there is none), "rule" (the sentence that decides), "reason" (why it is insufficient, or what could not be
-    tested, else ""), "tasks_with_signal" (names: sufficient, and the specialist's lower bound above the
-    threshold), and "rules_version".
+    tables: rows of tables/generality.csv, transfer_summary.csv, ablation_summary.csv, layers.csv,
+    specificity.csv and time_summary.csv by name (the last two may be left out); tasks: of the study;
+    thresholds: the config's `claims`. A finding has "verdict" (one of VERDICTS), "estimate" and "interval"
+    (99 %; each None where there is none), "rule" (the sentence that decides), "reason" (why it is
+    insufficient, or what could not be tested, else ""), "tasks_with_signal" (names: sufficient, and the
+    specialist's lower bound above the threshold), and "rules_version".
     """
     return {model: _judge_model(tables, model, tasks, thresholds) for model in models}
 
@@ -215,6 +216,16 @@ def _judge_model(tables, model: str, tasks: Sequence[str], thresholds: Mapping) 
                 or (has_estimate(index) and index["lower99"] > thresholds["planning"])
             ),
             untested="" if has_estimate(index) else f"planning untested: {_reason(index)}",
+        ),
+        "specificity": finding(
+            "specificity",
+            _row(tables.get("specificity", ()), model, layer=SELECTED, task=MEAN, quantity="specificity"),
+            "Mean over tasks of the AUROC of the task's probe on answers to the constraint minus that of the "
+            "same probe on answers to the same requests without it, verified all the same: supported if the "
+            f"lower bound is above {margin:g}, contradicted if the upper bound is below {margin:g}, else "
+            "inconclusive.",
+            lambda row: row["lower99"] > margin,
+            lambda row: row["upper99"] < margin,
         ),
     }
 

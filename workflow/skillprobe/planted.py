@@ -47,7 +47,9 @@ class World:
     there is nothing to find; "unsupported" where only supported is wrong. course, over time: "" (EOS is all
     there is), "planned" (whether an answer will satisfy depends on its prompt, whose state says so),
     "monitored" (it depends on the prompt as much, but the state tells only as the answer is written), or
-    "text" (the state tells from the word on that decides it, which may stand anywhere).
+    "text" (the state tells from the word on that decides it, which may stand anywhere). twins, answers
+    without the constraint: "" (there are none), "same" (the state tells as much of them as of the others), or
+    "silent" (it tells nothing).
     """
 
     about: str
@@ -56,6 +58,7 @@ class World:
     truth: Mapping[str, str]
     by_length: bool = False
     course: str = ""
+    twins: str = ""
 
 
 # What is true of tasks with directions of their own that all begin at the same layer.
@@ -128,18 +131,20 @@ WORLDS = {
         },
     ),
     "planned": World(
-        "a direction for each task; what the prompt's last state says comes true",
+        "a direction for each task, with or without the constraint; what the prompt says comes true",
         "own",
         "same",
-        _OWN | {"monitoring": "contradicted"},
+        _OWN | {"monitoring": "contradicted", "specificity": "contradicted"},
         course="planned",
+        twins="same",
     ),
     "monitored": World(
-        "a direction for each task; the prompt's state says nothing, the answer's ever more",
+        "a direction for each task under the constraint only; the prompt says nothing, the answer ever more",
         "own",
         "same",
-        _OWN | {"monitoring": "supported"},
+        _OWN | {"monitoring": "supported", "specificity": "supported"},
         course="monitored",
+        twins="silent",
     ),
     "text_decides": World(
         "a direction for each task; the state says what the text so far says, no more",
@@ -178,8 +183,10 @@ WORLDS = {
             "layers_stratified": "none",
             "signal_beyond_confounds": "none",
             "monitoring": "none",
+            "specificity": "none",
         },
         course="monitored",
+        twins="same",
     ),
 }
 
@@ -199,7 +206,7 @@ PLANNED_GAP = 2.0
 class Planted:
     """One task: labels [n] in {0, 1}; lengths [n] in tokens; decided [n], the number of the token that
     decides; x: [layer, n, d] float32, at EOS; names of bases [n]; course: {position: as x} before EOS, or
-    nothing."""
+    nothing; twins: answers without the constraint, or None."""
 
     labels: np.ndarray
     lengths: np.ndarray
@@ -207,6 +214,7 @@ class Planted:
     x: np.ndarray
     bases: np.ndarray
     course: Mapping[str, np.ndarray]
+    twins: Planted | None = None
 
 
 def plant(
@@ -290,7 +298,17 @@ def plant(
             # What is not yet written has no length, and samples of one prompt share its state.
             before = still - LENGTH_EFFECT * z[:, None] * length_axis if prompt else still
             course[position] = layers(here, base if prompt else np.arange(len(base)), before)
-        planted[task] = Planted(labels, lengths, decided, x, np.array(bases)[base], course)
+        twins = None
+        if plan.twins:
+            # Half as many, who obey by chance.
+            own = np.repeat(np.arange(len(bases)), max(rows_per_base // 2, 1))
+            happen = rng.integers(0, 2, len(own)).astype(np.int8)
+            told = gap * (happen - 0.5)[:, None] * directions[task] * (plan.twins == "same")
+            there = TASK_EFFECT * rng.normal(size=hidden_size) / np.sqrt(hidden_size) + of_base[own]
+            size = np.full(len(own), int(np.expm1(LENGTH_CENTRE)), np.int32)
+            states = layers(told, np.arange(len(own)), there)
+            twins = Planted(happen, size, size - 1, states, np.array(bases)[own], {})
+        planted[task] = Planted(labels, lengths, decided, x, np.array(bases)[base], course, twins)
     return planted
 
 
@@ -301,38 +319,49 @@ def write_shards(
     for task, path in paths.items():
         rows = planted[task]
         at = {**rows.course, **({"eos": rows.x} if rows.course else {}), position: rows.x}
-        n_layers, n, hidden_size = rows.x.shape
-        tokens = [resolve(list(at), 1, length, True) for length in rows.lengths.tolist()]
-        texts = [row["response"].split(" ") for row in label_rows(task, rows)]
+        twins, n_layers, hidden_size = rows.twins, len(rows.x), rows.x.shape[-1]
+        # Constrained answers first, then those without the constraint, who are there at EOS only.
+        variants = [("constrained", rows)] + ([("unconstrained", twins)] if twins else [])
+        places = [resolve(list(at), 1, n, True) for _, each in variants for n in each.lengths.tolist()]
+        n, total = len(rows.labels), len(places)
+        valid = np.array([valid for _, valid in places]).T
+        valid[:, n:] &= np.array([name == "eos" for name in at])[:, None]
+        texts = [row["response"].split(" ") for _, each in variants for row in label_rows(task, each)]
         characters = [
-            [len(" ".join(words[: max(place, 0)])) for place in places.tolist()]
-            for (places, _), words in zip(tokens, texts, strict=True)
+            [len(" ".join(words[: max(place, 0)])) for place in row.tolist()]
+            for (row, _), words in zip(places, texts, strict=True)
         ]
         samples = {
-            "id": _ids(task, rows),
-            "base": rows.bases,
-            "variant": ["constrained"] * n,
-            "instruction_type": ["human"] * n,
-            "polarity": ["positive"] * n,
-            "phrasing": ["planted"] * n,
-            "label": rows.labels,
-            "response_length": rows.lengths,
-            "truncated": np.zeros(n, bool),
+            "id": [name for variant, each in variants for name in _ids(task, each, variant)],
+            "base": np.concatenate([each.bases for _, each in variants]),
+            "variant": [variant for variant, each in variants for _ in each.labels],
+            "instruction_type": ["human"] * total,
+            "polarity": ["positive"] * total,
+            "phrasing": ["planted"] * total,
+            "label": np.concatenate([each.labels for _, each in variants]),
+            "response_length": np.concatenate([each.lengths for _, each in variants]),
+            "truncated": np.zeros(total, bool),
         }
         with shards.create(
             path,
             samples=samples,
             positions=list(at),
-            valid=np.array([valid for _, valid in tokens]).T,
+            valid=valid,
             characters=np.array(characters, np.int32).T,
             num_layers=n_layers - 1,
             hidden_size=hidden_size,
             dtype="float16",
             attributes={"study": study, "model": f"planted {world}", "task": task},
         ) as writer:
-            for layer, start in ((a, b) for a in range(n_layers) for b in range(0, n, writer.rows_per_block)):
-                block = [x[layer, start : start + writer.rows_per_block] for x in at.values()]
-                writer.write(layer, start, np.array(block).astype(np.float16))
+            for layer in range(n_layers):
+                values = np.array([x[layer] for x in at.values()])
+                if twins:
+                    nothing = np.zeros((len(at), len(twins.labels), hidden_size), np.float32)
+                    nothing[[name == "eos" for name in at]] = twins.x[layer]
+                    values = np.concatenate([values, nothing], axis=1)
+                for start in range(0, total, writer.rows_per_block):
+                    block = values[:, start : start + writer.rows_per_block]
+                    writer.write(layer, start, block.astype(np.float16))
 
 
 def label_rows(task: str, rows: Planted) -> list[dict]:
@@ -354,8 +383,8 @@ def verify(text: str, params: Mapping) -> Verdict:
     return Verdict("yes" in words, {"decided": int("yes" in words) - int("no" in words)})
 
 
-def _ids(task: str, rows: Planted) -> list[str]:
-    return [f"{task}/{base}/{number}" for number, base in enumerate(rows.bases)]
+def _ids(task: str, rows: Planted, variant: str = "constrained") -> list[str]:
+    return [f"{task}/{base}/{variant}/{number}" for number, base in enumerate(rows.bases)]
 
 
 def _directions(plan: World, tasks: Sequence[str], axes: np.ndarray) -> dict[str, np.ndarray]:

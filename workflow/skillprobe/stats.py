@@ -210,6 +210,20 @@ def auroc_lines(
     return np.array(values), np.array(drawn)
 
 
+def ratio(above: np.ndarray, below: np.ndarray, bases: Sequence[str], draws: Draws):
+    """Σ above / Σ below over rows, and that of every bootstrap draw, [n_draws]; NaN where Σ below is 0.
+
+    above, below: [n] numbers; bases: [n].
+    """
+    names, base = np.unique(np.array(bases, dtype=str), return_inverse=True)
+    sums = np.stack([np.bincount(base, value, len(names)) for value in (above, below)], axis=1)
+    # The first row is the estimate itself: every base once.
+    weights = np.vstack([np.ones(len(names)), draws.weights[:, draws.columns(names)]])
+    top, bottom = (weights @ sums).T
+    values = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    return float(values[0]), values[1:]
+
+
 METRICS = ("balanced_accuracy", "accuracy", "log_loss", "base_rate")
 
 
@@ -328,6 +342,14 @@ class Estimate:
     def cells(self, bounds: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, float]:
         """Of a single number."""
         return both_intervals(self.by_seed if np.isfinite(self.by_seed).all() else None, self.drawn, bounds)
+
+
+def mean_estimate(estimates: Sequence[Estimate]) -> Estimate:
+    """Of several, each of as many fold seeds and draws."""
+    return Estimate(
+        np.mean([each.by_seed for each in estimates], axis=0),
+        np.mean([each.drawn for each in estimates], axis=0),
+    )
 
 
 def enough_signal(n_signal: int, n_tasks: int) -> bool:

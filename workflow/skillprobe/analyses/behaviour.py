@@ -8,7 +8,7 @@ import numpy as np
 
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import Settings
-from skillprobe.stats import Draws, both_intervals, draw_bases
+from skillprobe.stats import Draws, both_intervals, draw_bases, ratio
 
 UNEDITED, IDENTITY, RANDOM = "none", "identity", "random"
 COLUMNS = (
@@ -140,7 +140,7 @@ def _satisfied(ours, theirs, weights: tuple[int, int], settings: Settings, draws
         needed = f"{settings.min_rows} from {settings.min_bases} are needed"
         status = f"{len(whole)} pairs from {n_bases} bases; {needed}"
     about = {"n": len(whole), "n_bases": n_bases, "truncated": truncated, "status": _insufficient(status)}
-    return *_ratio(satisfied @ weights, np.ones(len(whole)), bases, draws), about
+    return *ratio(satisfied @ weights, np.ones(len(whole)), bases, draws), about
 
 
 def _perplexity_ratio(ours, theirs, settings: Settings, draws: Draws):
@@ -153,20 +153,9 @@ def _perplexity_ratio(ours, theirs, settings: Settings, draws: Draws):
     if n_bases < settings.min_bases or not tokens.sum():
         status = f"texts from {n_bases} bases; {settings.min_bases} are needed"
     about = {"n": int(tokens.sum()), "n_bases": n_bases, "truncated": "", "status": _insufficient(status)}
-    estimate, drawn = _ratio(change, tokens, bases, draws)
+    estimate, drawn = ratio(change, tokens, bases, draws)
     return np.exp(estimate), np.exp(drawn), about
 
 
 def _insufficient(status: str) -> str:
     return status and f"insufficient: {status}"
-
-
-def _ratio(above: np.ndarray, below: np.ndarray, bases: Sequence[str], draws: Draws):
-    """Σ above / Σ below over rows, and that of every bootstrap draw, [n_draws]; NaN where Σ below is 0."""
-    names, base = np.unique(np.array(bases, dtype=str), return_inverse=True)
-    sums = np.stack([np.bincount(base, value, len(names)) for value in (above, below)], axis=1)
-    # The first row is the estimate itself: every base once.
-    weights = np.vstack([np.ones(len(names)), draws.weights[:, draws.columns(names)]])
-    top, bottom = (weights @ sums).T
-    values = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
-    return float(values[0]), values[1:]

@@ -12,7 +12,15 @@ from skillprobe.positions import in_order
 from skillprobe.probes.course import EOS, PROMPT_END, TRAINED
 from skillprobe.probes.prefix import BASELINES, CEILING, SURFACE
 from skillprobe.probes.protocol import ProbeResult
-from skillprobe.stats import CALIBRATION, Draws, Estimate, auroc_lines, both_intervals, draw_tested
+from skillprobe.stats import (
+    CALIBRATION,
+    Draws,
+    Estimate,
+    auroc_lines,
+    both_intervals,
+    draw_tested,
+    mean_estimate,
+)
 
 ONSET, LAST = "onset", "last"
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
@@ -128,19 +136,15 @@ class _Aurocs:
         """None where a part is insufficient."""
         if not all(key in self.estimates for key in signs):
             return None
-        return _weighted([(self.estimates[key], sign) for key, sign in signs.items()])
-
-
-def _weighted(parts) -> Estimate:
-    return Estimate(
-        sum(weight * part.by_seed for part, weight in parts),
-        sum(weight * part.drawn for part, weight in parts),
-    )
+        return Estimate(
+            sum(sign * self.estimates[key].by_seed for key, sign in signs.items()),
+            sum(sign * self.estimates[key].drawn for key, sign in signs.items()),
+        )
 
 
 def _mean(estimates: Iterable[Estimate | None]) -> tuple[Estimate | None, int]:
     known = [each for each in estimates if each is not None]
-    return (_weighted([(each, 1 / len(known)) for each in known]) if known else None), len(known)
+    return (mean_estimate(known) if known else None), len(known)
 
 
 def _curves(found: Mapping[str, _Aurocs], categories: Mapping[str, str], selected: bool) -> Iterator[dict]:

@@ -114,7 +114,7 @@ def fit_course(rows: CourseRows, settings: Mapping) -> dict[str, dict[str, Probe
         if place in trained:
             source = trained[place][1]
             found[probe] = {
-                name: without_weights(_carried(source, x, result)) for name, (x, result) in trained.items()
+                name: without_weights(source.on_rows(x, result)) for name, (x, result) in trained.items()
             }
     return found
 
@@ -129,28 +129,6 @@ def specialist_of(rows: CourseRows, which: np.ndarray, x: np.ndarray, settings: 
         ids=rows.ids[which],
         study_bases=base_ids(settings["prompts"]),
         truncated_fraction=rows.truncated,
-    )
-
-
-def _carried(source: ProbeResult, x: np.ndarray, target: ProbeResult) -> ProbeResult:
-    """The source's probes on the target's rows x [n, d]."""
-    if source.status or target.status:
-        return replace(
-            target, status=source.status or target.status, scores=np.full_like(target.scores, np.nan)
-        )
-    n_seeds, n_folds, d = source.fold_weights.shape
-    values = x @ source.fold_weights.reshape(-1, d).T + source.fold_intercepts.ravel()
-    values = values.reshape(len(x), n_seeds, n_folds)
-    scores = np.full_like(target.scores, np.nan)
-    for s, fold in enumerate(target.folds):
-        tested = np.flatnonzero(fold >= 0)
-        scores[s, tested] = values[tested, s, fold[tested]]
-    return replace(
-        target,
-        scores=scores,
-        chosen_c=source.chosen_c,
-        inner_auroc=source.inner_auroc,
-        task_inner_auroc=source.task_inner_auroc,
     )
 
 

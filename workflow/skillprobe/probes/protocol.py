@@ -115,6 +115,46 @@ class ProbeResult:
     shuffled_scores: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     shuffled_labels: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int8))
 
+    def score(self, x: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        """Decision values [S, n] float32 of other rows x [n, d], each by the probe that never saw its base;
+        NaN on calibration rows and where there are no probes. folds: [S, n] of these rows, dealt alike."""
+        scores = np.full(folds.shape, np.nan, np.float32)
+        if not self.status:
+            n_seeds, n_folds, d = self.fold_weights.shape
+            values = x @ self.fold_weights.reshape(-1, d).T + self.fold_intercepts.ravel()
+            values = values.reshape(len(x), n_seeds, n_folds)
+            for s, fold in enumerate(folds):
+                tested = np.flatnonzero(fold != CALIBRATION)
+                scores[s, tested] = values[tested, s, fold[tested]]
+        return scores
+
+    def on_rows(self, x: np.ndarray, target: ProbeResult) -> ProbeResult:
+        """These probes on the rows x [n, d] of another result, whose labels, folds and status they get."""
+        return replace(
+            target,
+            status=self.status or target.status,
+            scores=np.full_like(target.scores, np.nan) if target.status else self.score(x, target.folds),
+            chosen_c=self.chosen_c,
+            inner_auroc=self.inner_auroc,
+            task_inner_auroc=self.task_inner_auroc,
+        )
+
+
+def unscored(
+    y: np.ndarray,
+    bases: Sequence[str],
+    settings: Settings,
+    *,
+    ids: Sequence[str],
+    study_bases: Sequence[str],
+    truncated_fraction: float = 0.0,
+) -> ProbeResult:
+    """A result of n rows that no probe has scored yet: labels, folds and whether they suffice. Arguments: as
+    for `specialist`."""
+    nothing = np.zeros((len(y), 1), np.float32)
+    task = _Task.make("", nothing, y, bases, ids, settings, study_bases, truncated_fraction)
+    return task.insufficient(settings)
+
 
 def specialist(
     x: np.ndarray,

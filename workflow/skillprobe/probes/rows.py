@@ -1,4 +1,4 @@
-"""The rows that a probe sees: constrained, untruncated responses, read from activation shards."""
+"""The rows that a probe sees: untruncated responses, constrained or unconstrained, from activation shards."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,16 +37,17 @@ class ProbeRows:
         return np.concatenate(columns, axis=1, dtype=float)
 
 
-def read_rows(paths: Sequence[str], layer: int, position: str) -> ProbeRows:
-    """Rows of one model and task at one layer and position, over all shards in order."""
+def read_rows(paths: Sequence[str], layer: int, position: str, variant: str = "constrained") -> ProbeRows:
+    """Rows of one model and task at one layer and position, over all shards in order. variant: "constrained",
+    or "unconstrained" for the twins, which are there at eos only."""
     parts, truncated = [], []
     for path in paths:
         with Shard(path) as shard:
             samples = shard.samples
-            constrained = samples["variant"] == "constrained"
+            asked = samples["variant"] == variant
             cut = samples["truncated"].astype(bool)
-            truncated.append(cut[constrained])
-            used = constrained & ~cut & shard.valid[shard.positions.index(position)].astype(bool)
+            truncated.append(cut[asked])
+            used = asked & ~cut & shard.valid[shard.positions.index(position)].astype(bool)
             columns = (samples[name][used] for name in ("label", "base", "id", "phrasing", "response_length"))
             parts.append((shard.read(layer, position)[used], *columns))
     x, y, *columns = (np.concatenate(values) for values in zip(*parts, strict=True))
@@ -54,9 +55,15 @@ def read_rows(paths: Sequence[str], layer: int, position: str) -> ProbeRows:
     return ProbeRows(x, y.astype(np.int8), *columns, float(truncated.mean()) if len(truncated) else 0.0)
 
 
-def read_tasks(paths: Sequence[str], tasks: Sequence[str], layer: int, position: str) -> dict[str, ProbeRows]:
+def read_tasks(
+    paths: Sequence[str],
+    tasks: Sequence[str],
+    layer: int,
+    position: str,
+    variant: str = "constrained",
+) -> dict[str, ProbeRows]:
     """`read_rows` of each task; paths: as for `by_task`."""
-    return {task: read_rows(own, layer, position) for task, own in by_task(paths, tasks).items()}
+    return {task: read_rows(own, layer, position, variant) for task, own in by_task(paths, tasks).items()}
 
 
 def by_task(paths: Sequence[str], tasks: Sequence[str]) -> dict[str, Sequence[str]]:

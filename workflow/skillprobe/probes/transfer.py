@@ -47,15 +47,7 @@ def cross_scores(
             raise UserError(f"task '{target}': its probes were trained on other rows; train them again")
         scores = np.full((len(sources), *result.folds.shape), np.nan, np.float32)
         for t, source in enumerate(sources):
-            probe = specialists[source]
-            if probe.status:
-                continue
-            n_seeds, n_folds, d = probe.fold_weights.shape
-            values = x @ probe.fold_weights.reshape(-1, d).T + probe.fold_intercepts.ravel()
-            values = values.reshape(len(x), n_seeds, n_folds)
-            for s, fold in enumerate(result.folds):
-                tested = np.flatnonzero(fold >= 0)
-                scores[t, s, tested] = values[tested, s, fold[tested]]
+            scores[t] = specialists[source].score(x, result.folds)
         crossed[target] = Crossed(sources, result.ids, scores)
     return crossed
 

@@ -1,0 +1,34 @@
+# Is it the constraint that probes read? The same probes on the same requests without it.
+
+
+rule compare_specificity:
+    input:
+        shards=ancient(
+            expand(rules.extract_activations.output.shard, task=TASKS, shard=SHARDS, allow_missing=True)
+        ),
+        manifests=expand(
+            rules.extract_activations.output.manifest, task=TASKS, shard=SHARDS, allow_missing=True
+        ),
+        specialists=lambda w: expand(
+            rules.fit_specialist_probe.output.probe, model=w.model, task=TASKS, layer=layers_of(w.model)
+        ),
+        code=code("compare_specificity", *TASKS),
+    output:
+        table=f"{RESULTS}/tables/specificity/{{model}}.csv",
+    log:
+        f"{RESULTS}/logs/compare_specificity/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_specificity/{{model}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        settings=lambda w: settings(
+            *("seed", "tasks", "prompts", "statistics"),
+            probes=PROTOCOL | {"position": STUDY["probes"]["position"]},
+            layers=layers_of(w.model),
+        ),
+    script:
+        "../scripts/compare_specificity.py"

@@ -1,0 +1,22 @@
+"""Try each task's probes of one model on its unconstrained answers: is it the constraint that they read?"""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import probes, tables, tasks
+from skillprobe.analyses.specificity import specificity_table
+from skillprobe.bases import base_ids
+from skillprobe.probes.twins import read_twins
+
+names = settings["tasks"]
+specialists = probes.load_specialists(snakemake.input.specialists, names, settings["layers"])
+table = specificity_table(
+    snakemake.wildcards.model,
+    read_twins(snakemake.input.shards, specialists, settings),
+    {task: tasks.get(task).category for task in names},
+    n_draws=settings["statistics"]["bootstrap_draws"],
+    seed=settings["seed"],
+    study_bases=base_ids(settings["prompts"]),
+)
+tables.write_csv(snakemake.output.table, table)

@@ -1,0 +1,149 @@
+"""Is it the constraint that a probe reads, or what any such text shows (ESTIMANDS, "Specificity")?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from skillprobe.analyses.generality import MEAN, SELECTED, Scored, select_layer
+from skillprobe.errors import UserError
+from skillprobe.probes.protocol import ProbeResult
+from skillprobe.probes.twins import Twins
+from skillprobe.stats import (
+    CALIBRATION,
+    Draws,
+    Estimate,
+    auroc_lines,
+    both_intervals,
+    draw_tested,
+    mean_estimate,
+    ratio,
+)
+
+BOUNDS = ("lower95", "upper95", "lower99", "upper99")
+COLUMNS = ("model", "layer", "task", "category", "quantity", "estimate", *BOUNDS, "n", "n_bases", "status")
+VARIANTS = ("constrained", "twins")
+_LIMITS = {"specificity": (-1.0, 1.0), "constrained": (0.0, 1.0), "twins": (0.0, 1.0)}
+
+
+def specificity_table(
+    model: str,
+    layers: Mapping[int, Mapping[str, Twins]],
+    categories: Mapping[str, str],
+    *,
+    n_draws: int = 2000,
+    seed: int = 0,
+    study_bases: Iterable[str] | None = None,
+) -> list[dict]:
+    """Rows with COLUMNS, of every task and of task "mean" (over tasks with enough of both variants).
+
+    layers: {layer: `cross_twins`}; categories: {task: category}. layer is a number, or "selected": for each
+    outer fold the one with the best inner AUROC of the specialist. The bootstrap over bases is joint over
+    everything.
+
+    Quantities: "constrained" and "twins", the AUROC of the task's probe on its own rows and of the same probe
+    on the twins', "specificity", the first minus the second. "satisfied", "violated", "twin_satisfied",
+    "twin_violated": mean projection on the probe's direction, in standard deviations of the constrained rows
+    of the fold, from their mean (first fold seed). Of numbered layers only: "row_space_constrained" and
+    "row_space_twins", the share of the variance within a task that lies in the row-space of all tasks'
+    probes; "row_space_random" would lie in a random space. status: "" or "insufficient: …" with NaN
+    for the numbers. Raises UserError where there are no probes.
+    """
+    if not layers:
+        raise UserError(f"there are no probes of model {model!r} to try on unconstrained answers")
+    first = next(iter(layers.values()))
+    every = [result for each in first.values() for result in (each.constrained, each.twins)]
+    draws = draw_tested(every, study_bases, n_draws=n_draws, seed=seed)
+    table = []
+    for layer in (*sorted(layers), SELECTED):
+        found: dict[str, dict[str, tuple[Estimate | None, int, int, str]]] = {}
+        for task in categories:
+            if layer == SELECTED:
+                pair = tuple(
+                    select_layer({each: getattr(layers[each][task], name) for each in sorted(layers)})
+                    for name in VARIANTS
+                )
+            else:
+                pair = layers[layer][task].constrained, layers[layer][task].twins
+            found[task] = dict(_aurocs(pair, draws)) | dict(_projections(pair, draws))
+            if layer != SELECTED:
+                found[task] |= dict(_shares(layers[layer][task], draws))
+        for task, by_quantity in {**found, MEAN: _means(found)}.items():
+            about = {"model": model, "layer": layer, "task": task, "category": categories.get(task, MEAN)}
+            for quantity, (estimate, n, n_bases, status) in by_quantity.items():
+                limits = _LIMITS.get(quantity, (-np.inf, np.inf))
+                numbers = both_intervals(None) if estimate is None else estimate.cells(limits)
+                row = about | {"quantity": quantity, **numbers, "n": n, "n_bases": n_bases}
+                table.append(row | {"status": status})
+    return table
+
+
+def _about(result: ProbeResult | Scored) -> tuple[int, int, str]:
+    used = result.folds[0] != CALIBRATION
+    status = result.status and f"insufficient: {result.status}"
+    return int(used.sum()), len(set(result.bases[used].tolist())), status
+
+
+def _aurocs(pair, draws: Draws) -> Iterator:
+    found = []
+    for name, result in zip(VARIANTS, pair, strict=True):
+        estimate = None
+        if not result.status:
+            by_seed, drawn = auroc_lines(result.scores, result.labels, result.bases, result.folds, draws)
+            estimate = Estimate(by_seed, drawn.mean(axis=0))
+        found.append(estimate)
+        yield name, (estimate, *_about(result))
+    n, n_bases, status = _about(pair[1])
+    both = None if None in found else found[0] - found[1]
+    status = _about(pair[0])[-1] or (status and status.replace("insufficient: ", "insufficient: twins: "))
+    yield "specificity", (both, n, n_bases, status)
+
+
+def _projections(pair, draws: Draws) -> Iterator:
+    constrained, twins = pair
+    if constrained.status:
+        return
+    centre, spread = {}, {}
+    for fold in set(constrained.folds[0].tolist()) - {CALIBRATION}:
+        scores = constrained.scores[0, constrained.folds[0] == fold]
+        centre[fold], spread[fold] = scores.mean(), scores.std() or 1.0
+    for prefix, result in (("", constrained), ("twin_", twins)):
+        if not result.status:
+            for label, word in ((1, "satisfied"), (0, "violated")):
+                rows = np.flatnonzero((result.folds[0] != CALIBRATION) & (result.labels == label))
+                folds = result.folds[0, rows].tolist()
+                values = np.array(
+                    [
+                        (result.scores[0, row] - centre[f]) / spread[f]
+                        for row, f in zip(rows, folds, strict=True)
+                    ]
+                )
+                estimate, drawn = ratio(values, np.ones(len(rows)), result.bases[rows], draws)
+                bases = len(set(result.bases[rows].tolist()))
+                yield f"{prefix}{word}", (Estimate(np.array([estimate]), drawn), len(rows), bases, "")
+
+
+def _shares(twins: Twins, draws: Draws) -> Iterator:
+    for name, result in zip(VARIANTS, (twins.constrained, twins.twins), strict=True):
+        rows = np.isfinite(twins.energy[name][:, 0])
+        if rows.any():
+            inside, total = twins.energy[name][rows].T
+            estimate, drawn = ratio(inside, total, result.bases[rows], draws)
+            bases = len(set(result.bases[rows].tolist()))
+            yield f"row_space_{name}", (Estimate(np.array([estimate]), drawn), int(rows.sum()), bases, "")
+    share = twins.rank / twins.hidden_size
+    yield "row_space_random", (Estimate(np.array([share]), np.full(len(draws.weights), share)), 0, 0, "")
+
+
+def _means(found: Mapping[str, Mapping[str, tuple]]) -> dict[str, tuple]:
+    """Over the tasks that have a specificity, so that all means are of the same tasks."""
+    used = [each for each in found.values() if each["specificity"][0] is not None]
+    if not used:
+        return {"specificity": (None, 0, 0, "insufficient: no task has enough of both variants")}
+    means = {}
+    for quantity in used[0]:
+        cells = [each[quantity] for each in used if quantity in each]
+        n, n_bases = sum(cell[1] for cell in cells), max(cell[2] for cell in cells)
+        means[quantity] = (mean_estimate([cell[0] for cell in cells]), n, n_bases, "")
+    return means

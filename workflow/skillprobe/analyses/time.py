@@ -62,9 +62,10 @@ def time_tables(
     layer is a number, or "selected": for each outer fold and probe the one with the best inner AUROC where
     that was trained. The bootstrap over bases is joint over everything.
 
-    Curves: AUROC of each probe at each position and span of tokens; baselines, which have no layer, are of
-    layer "selected", as are the paired differences "trained_minus_<baseline>". valid: the share of the task's
-    rows that have the position to themselves, the others being counted elsewhere (coinciding) or too short.
+    Curves: AUROC of each probe at each position and, if selected, span of tokens; baselines, which have no
+    layer, are of layer "selected", as are the paired differences "trained_minus_<baseline>". valid: the
+    share of the task's rows that have the position to themselves, the others being counted elsewhere
+    (coinciding) or too short.
 
     Quantities, of the probes trained at each position: "gain", eos − prompt_100; "onset_jump", onset −
     prompt_100; "slope", of the AUROC over the body, from its start to its end; "eos_gain", eos − last;
@@ -86,7 +87,7 @@ def time_tables(
         found = {}
         for task in categories:
             by_layer = [courses[each][task] for each in layers]
-            chosen = _selected(by_layer) if layer == SELECTED else courses[layer][task]
+            chosen = _selected(by_layer) if layer == SELECTED else _without_spans(courses[layer][task])
             found[task] = _Aurocs(chosen, draws) | baselines[task]
         about = {"model": model, "layer": layer}
         curves += [about | row for row in _curves(found, categories, layer == SELECTED)]
@@ -103,6 +104,17 @@ def _selected(by_layer) -> dict[str, dict[str, Scored]]:
         }
         for probe in first
     }
+
+
+def _without_spans(course: Mapping[str, Mapping[str, ProbeResult]]) -> dict[str, dict[str, ProbeResult]]:
+    return {
+        probe: {position: result for position, result in by.items() if not _is_span(position)}
+        for probe, by in course.items()
+    }
+
+
+def _is_span(position: str) -> bool:
+    return position.startswith("tokens_")
 
 
 class _Aurocs:
@@ -186,10 +198,8 @@ def _row(probe, position, task, category, estimate: Estimate | None, bounds, abo
 
 def _sorted(positions: Iterable[str]) -> list[str]:
     """Positions in the order of a text, then spans of tokens."""
-    spans = {name for name in positions if name.startswith("tokens_")}
-    return in_order([name for name in positions if name not in spans]) + sorted(
-        spans, key=lambda name: int(name.split("_")[1])
-    )
+    spans = sorted(filter(_is_span, positions), key=lambda name: int(name.split("_")[1]))
+    return in_order([name for name in positions if not _is_span(name)]) + spans
 
 
 def _summary(found: Mapping[str, _Aurocs], categories: Mapping[str, str], headroom: float) -> Iterator[dict]:

@@ -42,10 +42,10 @@ def agreement(
     with matplotlib.style.context(STYLE, after_reset=True):
         canvas = Canvas(figsize=(1.2 + 2.1 * max(len(models), 2), 5.6), layout="constrained")
         grid = canvas.subplots(2, len(models), sharex=True, sharey="row", squeeze=False)
-        for line, (edit, word) in zip(grid, EDITS.items(), strict=True):
+        for number, (line, (edit, word)) in enumerate(zip(grid, EDITS.items(), strict=True)):
             for model, axes in zip(models, line, strict=True):
                 shown = [row for row in rows if (str(row["model"]), row["edit"]) == (model, edit)]
-                if line is grid[0]:
+                if not number:
                     axes.set_title(wrapped(model, 26), fontweight="bold", pad=5)
                 _points(axes, shown, categories, colours)
                 found = {

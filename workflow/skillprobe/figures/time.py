@@ -59,12 +59,18 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
     rows = [row for row in rows if row["layer"] == SELECTED and row["probe"] in SERIES]
     rows = [row for model in models for row in rows if str(row["model"]) == model]
     positions = dict.fromkeys(row["position"] for row in rows)
-    spans = [name for name in positions if name.startswith("tokens_")]
-    relative = [name for name in positions if name not in spans]
+    relative = [name for name in positions if not name.startswith("tokens_")]
+    # Only some answers are very long.
+    reached = {row["position"] for row in rows if row["task"] == MEAN and has_estimate(row)}
+    spans = [name for name in positions if name not in relative and name in reached]
     tasks = [row for row in rows if row["task"] != MEAN]
     groups, colours = by_category(tasks, settings), category_colours(tasks, settings)
-    lowest = min([row["lower95"] for row in rows if has_estimate(row)], default=CHANCE)
-    limits = (min(0.4, max(0.0, lowest)), 1.02)
+    seen = [
+        row["estimate"]
+        for row in rows
+        if has_estimate(row) and (row["task"] == MEAN or row["position"] in relative)
+    ]
+    limits = (min(0.38, min(seen, default=CHANCE) - 0.03), 1.03)
     lines = 2 + len(groups)
     with matplotlib.style.context(STYLE, after_reset=True):
         canvas = Canvas(figsize=(2.6 + 2.3 * len(models), 1.5 * lines + 1.9), layout="constrained")
@@ -81,10 +87,10 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
             _name_positions(axes, relative)
         for axes in grid[1]:
             _name_positions(axes, spans)
-        for line in grid[2:]:
+        for number, line in enumerate(grid[2:], start=3):
             for axes in line:
                 _name_positions(axes, relative)
-                axes.tick_params(labelbottom=line is grid[-1])
+                axes.tick_params(labelbottom=number == lines)
         for words, line in zip(["mean of tasks", "mean, by tokens written", *groups], grid, strict=True):
             line[0].set_ylabel(f"{words}\nAUROC")
         grid[0, 0].set(ylim=limits, yticks=auroc_ticks(limits, 0.25))

@@ -555,11 +555,11 @@ def small_config():
     }
 
 
-def overview(compliance, generality, config, *edits):
+def overview(compliance, generality, config, **optional):
     tables = {"generality": generality, "transfer_summary": [], "ablation_summary": [], "layers": []}
     models = [entry["name"] for entry in config["models"]]
     found = findings.judge(tables, models, config["tasks"], config["claims"])
-    return report.overview_page(compliance, generality, found, config, *edits)
+    return report.overview_page(compliance, generality, found, config, **optional)
 
 
 def test_overview_has_the_numbers():
@@ -591,7 +591,7 @@ def test_overview_says_what_edits_did():
         about | {"quantity": "within", "estimate": 0.41, "p": 0.0312},
         about | {"quantity": "rank_correlation", "estimate": 0.9, "p": 0.001},
     ]
-    page = parse(overview([], [], config, behaviour, agreement)).text
+    page = parse(overview([], [], config, behaviour=behaviour, agreement=agreement)).text
     text = " ".join(page.split())
     assert (
         "reflecting a task's signal changes compliance with that task by −20.0 [−30.0, −10.0] percentage"
@@ -601,8 +601,23 @@ def test_overview_says_what_edits_did():
     assert "a rank correlation of 0.41 (p = 0.031)" in text
     # The other model's answers were not edited.
     assert text.count("While it writes") == 1
-    text = " ".join(parse(overview([], [], config, behaviour, [])).text.split())
+    text = " ".join(parse(overview([], [], config, behaviour=behaviour)).text.split())
     assert "While it writes" in text and "rank correlation" not in text
+
+
+def test_overview_says_what_is_known_when():
+    values = {"gain": 0.1, "beyond_text": -0.3, "prompt": 0.6, "surface": 0.55, "ceiling": 0.65}
+    about = {"model": "a", "layer": "selected", "task": "mean"}
+    rows = [
+        about | {"quantity": name, "estimate": value, "lower99": value - 0.05, "upper99": value + 0.05}
+        for name, value in values.items()
+    ]
+    wrong = [row | {"estimate": 9.0} | change for row in rows for change in ({"task": "topic"}, {"layer": 2})]
+    text = " ".join(parse(overview([], [], small_config(), time=wrong + rows)).text.split())
+    assert "At EOS its probes know 0.100 [0.050, 0.150] more than at the prompt's end" in text
+    assert "and −0.300 [−0.350, −0.250] beyond what the text itself decides" in text
+    assert "they reach 0.600 [0.550, 0.650]; the prompt's surface alone gives 0.550" in text
+    assert text.count("At EOS") == 1
 
 
 def test_overview_of_nothing():

@@ -9,6 +9,7 @@ rule write_overview:
         compliance=rules.summarise_compliance.output.table,
         generality=merged("generality"),
         findings=rules.write_findings.output.findings,
+        time=TIME[1:],
         behaviour=BEHAVIOUR[:1],
         agreement=AGREEMENT[1:],
         code=code("write_overview"),

@@ -53,12 +53,15 @@ def overview_page(
     generality: Sequence[Mapping],
     findings: Mapping[str, Mapping[str, Mapping]],
     config: Mapping,
+    *,
+    time: Sequence[Mapping] = (),
     behaviour: Sequence[Mapping] = (),
     agreement: Sequence[Mapping] = (),
 ) -> str:
     """The study in the form of an abstract, from its tables, findings.json and the completed config.
 
-    behaviour, agreement: rows of tables/behaviour.csv and agreement_summary.csv, where answers were edited.
+    time: rows of tables/time_summary.csv, where positions were probed; behaviour, agreement: of behaviour.csv
+    and agreement_summary.csv, where answers were edited.
     """
     models, tasks = [entry["name"] for entry in config["models"]], config["tasks"]
     answers = sum(row["n"] for row in compliance if _is_number(row["n"]))
@@ -80,7 +83,7 @@ others. What the study claims, and what these models say to it:</p>""",
                 generality,
                 tasks,
                 config["claims"],
-                _edits(model, behaviour, agreement),
+                _over_time(model, time) + _edits(model, behaviour, agreement),
             )
             for model in models
         ),
@@ -264,7 +267,7 @@ def _verdicts(findings: Mapping[str, Mapping[str, Mapping]]) -> str:
 
 
 def _finding(
-    model, found: Mapping[str, Mapping], compliance, generality, tasks, thresholds, edits: str
+    model, found: Mapping[str, Mapping], compliance, generality, tasks, thresholds, more: str
 ) -> str:
     rates = [row["compliance"] for row in compliance if str(row["model"]) == model]
     rates = [rate for rate in rates if _is_number(rate)]
@@ -292,8 +295,26 @@ def _finding(
     word = found["generality"]["verdict"]
     return f"""<section class="finding {word}"><h3>{escape(model)}</h3>
 <p>{obeys} {probes} {len(sufficient)} of {_count(len(tasks), "task")} had enough data,
-{len(signal)} of them a clear signal{confounds}.{edits}</p>
+{len(signal)} of them a clear signal{confounds}.{more}</p>
 {table}</section>"""
+
+
+def _over_time(model: str, rows: Sequence[Mapping]) -> str:
+    """Sentences on what is known when, "" where only one position was probed."""
+    found = {
+        row["quantity"]: row
+        for row in rows
+        if (str(row["model"]), row["task"], row["layer"]) == (model, MEAN, SELECTED) and has_estimate(row)
+    }
+    if not {"gain", "beyond_text", "prompt"} <= found.keys():
+        return ""
+    text = f""" At EOS its probes know {_with_interval(found["gain"], 99)} more than at the prompt's end, in AUROC,
+and {_with_interval(found["beyond_text"], 99)} beyond what the text itself decides there."""
+    if {"surface", "ceiling"} <= found.keys():
+        text += f""" At the prompt's end they reach {_with_interval(found["prompt"], 99)}; the prompt's surface
+alone gives {_number(found["surface"]["estimate"])}, the other answers to the same prompt
+{_number(found["ceiling"]["estimate"])}."""
+    return text
 
 
 def _edits(model: str, behaviour: Sequence[Mapping], agreement: Sequence[Mapping]) -> str:

@@ -614,10 +614,10 @@ def test_overview_says_what_is_known_when():
     ]
     wrong = [row | {"estimate": 9.0} | change for row in rows for change in ({"task": "topic"}, {"layer": 2})]
     text = " ".join(parse(overview([], [], small_config(), time=wrong + rows)).text.split())
-    assert "At EOS its probes know 0.100 [0.050, 0.150] more than at the prompt's end" in text
-    assert "and −0.300 [−0.350, −0.250] beyond what the text itself decides" in text
-    assert "they reach 0.600 [0.550, 0.650]; the prompt's surface alone gives 0.550" in text
-    assert text.count("At EOS") == 1
+    assert "From the prompt's end to EOS its probes gain 0.100 [0.050, 0.150] in AUROC" in text
+    assert "what the text itself decides at EOS is 0.300 better than they are" in text
+    assert "they reach 0.600 [0.550, 0.650], the prompt's surface alone 0.550, the other" in text
+    assert text.count("to EOS") == 1
 
 
 def test_overview_of_nothing():

@@ -308,12 +308,12 @@ def _over_time(model: str, rows: Sequence[Mapping]) -> str:
     }
     if not {"gain", "beyond_text", "prompt"} <= found.keys():
         return ""
-    text = f""" At EOS its probes know {_with_interval(found["gain"], 99)} more than at the prompt's end, in AUROC,
-and {_with_interval(found["beyond_text"], 99)} beyond what the text itself decides there."""
+    text = f""" From the prompt's end to EOS its probes gain {_with_interval(found["gain"], 99)} in AUROC; what
+the text itself decides at EOS is {_number(-found["beyond_text"]["estimate"])} better than they are."""
     if {"surface", "ceiling"} <= found.keys():
-        text += f""" At the prompt's end they reach {_with_interval(found["prompt"], 99)}; the prompt's surface
-alone gives {_number(found["surface"]["estimate"])}, the other answers to the same prompt
-{_number(found["ceiling"]["estimate"])}."""
+        surface, ceiling = (_number(found[name]["estimate"]) for name in ("surface", "ceiling"))
+        text += f""" At the prompt's end they reach {_with_interval(found["prompt"], 99)}, the prompt's surface
+alone {surface}, the other answers to the same prompt {ceiling}."""
     return text
 
 

@@ -308,12 +308,13 @@ def _over_time(model: str, rows: Sequence[Mapping]) -> str:
     }
     if not {"gain", "beyond_text", "prompt"} <= found.keys():
         return ""
-    text = f""" From the prompt's end to EOS its probes gain {_with_interval(found["gain"], 99)} in AUROC; what
-the text itself decides at EOS is {_number(-found["beyond_text"]["estimate"])} better than they are."""
+    gain, prompt = (_with_interval(found[name], 99) for name in ("gain", "prompt"))
+    text = f""" From the prompt's end to EOS its probes gain {gain} in AUROC; what the text
+itself decides at EOS is {_number(-found["beyond_text"]["estimate"])} better than they are."""
     if {"surface", "ceiling"} <= found.keys():
         surface, ceiling = (_number(found[name]["estimate"]) for name in ("surface", "ceiling"))
-        text += f""" At the prompt's end they reach {_with_interval(found["prompt"], 99)}, the prompt's surface
-alone {surface}, the other answers to the same prompt {ceiling}."""
+        text += f""" At the prompt's end they reach {prompt}, the prompt's surface alone
+{surface}, the other answers to the same prompt {ceiling}."""
     return text
 
 

@@ -221,6 +221,8 @@ def test_the_whole_text_decides_and_its_beginning_only_what_it_says(worlds):
     assert value["ceiling", "prompt_100"].value > 0.65
     assert abs(value["surface", "prompt_100"].value - 0.5) < 0.1
     assert list(found["surface"]) == list(found["ceiling"]) == ["prompt_100"]
+    # The first token is the onset, whichever way it is counted.
+    np.testing.assert_array_equal(found["text"]["tokens_1"].scores, found["text"]["onset"].scores)
 
 
 def test_a_row_without_a_label_is_refused(worlds):

@@ -69,6 +69,22 @@ def read_course(paths: Sequence[str], layer: int | None) -> CourseRows:
     return CourseRows(y.astype(np.int8), bases, ids, share, *columns, *([{}] if layer is None else []))
 
 
+def places(rows: CourseRows) -> dict[str, dict[str, np.ndarray]]:
+    """{name: {position: which rows, [n] bool, are seen there}} of every position and of the `spans`."""
+    return {name: {name: valid} for name, valid in rows.valid.items()} | spans(rows)
+
+
+def gathered(
+    parts: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers [m] of the rows that one of `places` has, and their values [m, ...] at its positions."""
+    which = np.flatnonzero(np.any(list(parts.values()), axis=0))
+    found = np.zeros_like(next(iter(values.values())))
+    for position, seen in parts.items():
+        found[seen] = values[position][seen]
+    return which, found[which]
+
+
 def spans(rows: CourseRows) -> dict[str, dict[str, np.ndarray]]:
     """The same rows by how many tokens have been written: {"tokens_1", "tokens_2", "tokens_3_4",
     "tokens_5_8", …: {position: which rows, [n] bool, are seen there}}.
@@ -100,15 +116,10 @@ def fit_course(rows: CourseRows, settings: Mapping) -> dict[str, dict[str, Probe
     a probe that saw its base, wherever that was trained. inner_auroc is that of where the probe was trained;
     there are no weights. Where either place is insufficient, so is the result.
     """
-    everywhere = {name: {name: valid} for name, valid in rows.valid.items()} | spans(rows)
-    trained, seen = {}, {}
-    for name, parts in everywhere.items():
-        seen[name] = np.any(list(parts.values()), axis=0)
-        x = np.zeros((len(rows.y), next(iter(rows.x.values())).shape[1]), np.float32)
-        for position, which in parts.items():
-            x[which] = rows.x[position][which]
-        seen[name], x = np.flatnonzero(seen[name]), x[seen[name]]
-        trained[name] = x, specialist_of(rows, seen[name], x, settings)
+    trained = {}
+    for name, parts in places(rows).items():
+        which, x = gathered(parts, rows.x)
+        trained[name] = x, specialist_of(rows, which, x, settings)
     found = {TRAINED: {name: without_weights(result) for name, (_, result) in trained.items()}}
     for probe, place in ((EOS_BACK, EOS), (PROMPT_FORWARD, PROMPT_END)):
         if place in trained:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from skillprobe.errors import UserError
-from skillprobe.probes.course import PROMPT_END, CourseRows, specialist_of, without_weights
+from skillprobe.probes.course import PROMPT_END, CourseRows, gathered, places, specialist_of, without_weights
 from skillprobe.probes.protocol import ProbeResult
 from skillprobe.probes.surface import bag_of_words, one_hot
 from skillprobe.stats import CALIBRATION
@@ -25,7 +25,7 @@ SURFACE, CEILING = "surface", "ceiling"
 def fit_prefixes(
     rows: CourseRows, labels: Sequence[Mapping], verify: Callable[[str, Mapping], object], settings: Mapping
 ) -> dict[str, dict[str, ProbeResult]]:
-    """{baseline: {position: result}}.
+    """{baseline: {position or span of tokens: result}}.
 
     labels: label rows, those of rows.ids among them; verify: (text, params) -> Verdict. Baselines of the
     response up to the position: "text", whether it satisfies as it stands, the verifier's evidence, and the
@@ -42,18 +42,18 @@ def fit_prefixes(
     params = params_features([row["params"] for row in of_row])
     prompt_words = np.array([[len(row["prompt"].split())] for row in of_row], float).reshape(-1, 1)
     found: dict[str, dict[str, ProbeResult]] = {name: {} for name in BASELINES}
-    for position, valid in rows.valid.items():
-        which = np.flatnonzero(valid)
-        texts = [of_row[n]["response"][: rows.characters[position][n]] for n in which]
+    for place, parts in places(rows).items():
+        which, characters = gathered(parts, rows.characters)
+        tokens = gathered(parts, rows.tokens)[1][:, None]
+        texts = [of_row[n]["response"][:end] for n, end in zip(which, characters, strict=True)]
         verdicts = [verify(text, of_row[n]["params"]) for text, n in zip(texts, which, strict=True)]
-        tokens = rows.tokens[position][which][:, None]
         features = {
             "text": np.concatenate([verdict_features(verdicts), params[which]], axis=1),
             "length": np.log1p(np.where(tokens > 0, tokens, prompt_words[which])),
             "words": bag_of_words(texts),
         }
         for name, x in features.items():
-            found[name][position] = _fit(rows, which, x, settings)
+            found[name][place] = _fit(rows, which, x, settings)
     if PROMPT_END in rows.valid:
         which = np.flatnonzero(rows.valid[PROMPT_END])
         prompts = [of_row[n]["prompt"] for n in which]

@@ -175,14 +175,14 @@ def _phrasings(axes: Axes, rows: Sequence[Mapping], sizes: Sequence[int], styles
             elif task in styles:
                 _faint(axes, places, [row["estimate"] for row in shown], styles[task])
     if not any(row["panel"] == "diversity" and has_estimate(row) for row in points):
-        axes.text(max(len(sizes) - 1, 0) / 2, 0.75, "insufficient", ha="center", fontsize=6.5)
-        axes.texts[-1].set(style="italic", color=FAINT)
-    axes.axvline(max(len(sizes), 1) - 0.2, color=LINES, lw=0.8)
+        middle = max(len(sizes) - 1, 0) / 2
+        axes.text(middle, 0.75, "insufficient", ha="center", fontsize=6.5, style="italic", color=FAINT)
+        axes.axvline(max(len(sizes), 1) - 0.2, color=LINES, lw=0.8)
     lowest = min([row["lower95"] for row in points if row["task"] == MEAN and has_estimate(row)], default=0.4)
     axes.set(xlim=(-0.5, max(right.values()) + 0.5), ylim=(min(0.35, lowest), 1.02))
     axes.set_yticks([0.5, 0.75, 1])
     axes.set_xticks(list(place.values()), [*map(str, sizes), *PROBES.values()])
-    axes.set_xlabel("trained on so many | on which phrasings", labelpad=1)
+    axes.set_xlabel("phrasings trained on:\nhow many | which", labelpad=1)
 
 
 def _mean(axes: Axes, places: Sequence[float], rows: Sequence[Mapping], band: bool = False) -> None:
@@ -204,7 +204,11 @@ def _note(axes: Axes, rows: Sequence[Mapping], contrast: str) -> None:
     name, words = NOTES[contrast]
     found = [row for row in rows if (row["panel"], row["trained_on"], row["task"]) == (contrast, name, MEAN)]
     if found and has_estimate(found[0]):
-        text = "{estimate:+.2f} [{lower95:+.2f}, {upper95:+.2f}]".format(**found[0]).replace("-", "−")
-        draw_note(axes, f"{words} {text}", color=TEXT)
+        # Rounded first and 0 added, as there is no −0.00.
+        value, *bounds = (
+            f"{round(found[0][key], 2) + 0.0:+.2f}".replace("-", "−")
+            for key in ("estimate", "lower95", "upper95")
+        )
+        draw_note(axes, f"{words} {value} [{', '.join(bounds)}]", color=TEXT)
     else:
         draw_note(axes, f"{words}: insufficient", style="italic", color=FAINT)

@@ -1,6 +1,6 @@
 # skillprobe: how does a language model follow instructions?
 # prompts -> responses -> labels -> activations -> probes -> generality, transfer, ablation, layers, time,
-#   specificity, behaviour
+#   specificity, similarity, robustness, behaviour
 #   -> findings -> figures -> report
 from snakemake.utils import min_version
 
@@ -22,6 +22,7 @@ include: "workflow/rules/ablation.smk"
 include: "workflow/rules/layers.smk"
 include: "workflow/rules/time.smk"
 include: "workflow/rules/specificity.smk"
+include: "workflow/rules/robustness.smk"
 include: "workflow/rules/behaviour.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/agreement.smk"
@@ -38,6 +39,7 @@ rule all:
     input:
         rules.transfer.input,
         rules.ablation.input,
+        rules.robustness.input,
         rules.write_findings.output,
         rules.figures.input,
         rules.report_pages.input,

@@ -101,6 +101,7 @@ def test_the_shipped_config_states_every_key_and_its_default():
         for key, setting in sub.get("properties", {}).items():
             # The toy models have few layers, and all analyses at each would be most of the demo's time.
             trimmed = {("ablation", "layers"): [2, 4], ("time", "layers"): [2, 4]}
+            trimmed |= {("robustness", "layers"): [4]}
             trimmed |= {("behaviour", "bases"): 24, ("behaviour", "strengths"): [-4, 4]}
             default = trimmed.get((name, key), setting["default"])
             assert shipped[name][key] == default, f"{name}.{key}"
@@ -316,6 +317,19 @@ def test_positions_are_probed_at_layers_that_are_there(root):
         root,
     )
     assert not configs.over_time(config)
+
+
+def test_wordings_are_compared_at_layers_that_are_there(root):
+    refused(root, r"^robustness.layers asks for layer 7, but the deepest", robustness__layers=[7])
+    refused(
+        root,
+        r"^robustness.layers names none of the analysed layers of the model 'a' \(0, 4\); add one",
+        robustness__layers=[2],
+        layers=[0, 4],
+    )
+    refused(root, r"^robustness.draws must be at least 1, not 0", robustness__draws=0)
+    config = complete(study(robustness__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
+    assert configs.reworded_layers_of(config, "a") == [2, 4]
 
 
 def test_layers_are_refused_by_model(root):

@@ -15,6 +15,7 @@ FEW = "insufficient: 12 violated responses from 6 bases to train on; probes need
 THRESHOLDS = {"signal": 0.55, "margin": 0.02, "weak_ratio": 0.5, "cluster_p": 0.01}
 THRESHOLDS |= {"erased": 0.05, "sparse_dependent": 0.25, "sparse_independent": 0.5, "not_sparse": 0.5}
 THRESHOLDS |= {"gain": 0.05, "planning": 0.5, "headroom": 0.05}
+KINDS, POLES = ("human", "plm", "entailment"), ("positive", "negated")
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 
 
@@ -65,6 +66,17 @@ def draw_agreement(rows, settings):
     return figures.agreement(rows, summary, categories, settings)
 
 
+def draw_robustness(rows, settings):
+    wording = [
+        {"model": row["model"], "task": row["task"], "category": row["category"], "by": "any"}
+        | {"wording": row["tested_on"], "estimate": 0.6, "lower95": 0.5, "upper95": 0.7, "n": 100}
+        | {"n_bases": 30, "n_tasks": 1, "status": ""}
+        for row in rows
+        if row["tested_on"] == row["trained_on"] and row["layer"] == "selected"
+    ]
+    return figures.robustness(rows, wording, settings)
+
+
 FIGURES = {
     "ablation": draw_ablation,
     "agreement": draw_agreement,
@@ -73,6 +85,7 @@ FIGURES = {
     "generality": figures.specialist_against_general,
     "layers": draw_layers,
     "specificity": figures.specificity,
+    "robustness": draw_robustness,
     "time": figures.time_courses,
     "transfer": draw_transfer,
 }
@@ -224,6 +237,34 @@ def time_rows(models, tasks, insufficient=(), constant=()):
     return rows
 
 
+def robustness_rows(models, tasks, insufficient=(), constant=(), differences=True):
+    """Probes are good on what they were trained on and bad elsewhere; of polarities nothing is known."""
+    cells = [("type", a, b, "", 0.9 if a == b else 0.6) for a in KINDS for b in KINDS]
+    cells += [("type", "other_types", b, "", 0.7) for b in KINDS]
+    cells += [("polarity", a, b, "", NAN) for a in POLES for b in POLES]
+    cells += [("held_out", a, "held_out", "", 0.7) for a in ("other_phrasings", "any_phrasing")]
+    cells += [("diversity", "phrasings", "unseen", k, NAN if k == 1 else 0.5 + k / 10) for k in (1, 2, 4)]
+    if differences:
+        cells += [
+            ("type", "within_minus_across", "", "", 0.3),
+            ("held_out", "any_minus_other", "", "", -0.02),
+        ]
+    rows = []
+    for model in models:
+        for layer in (4, "selected"):
+            for k, task in enumerate((*tasks, "mean")):
+                for contrast, trained, tested, n_phrasings, value in cells:
+                    value = NAN if task in insufficient else 0.5 if task in constant else value
+                    row = {"model": model, "layer": layer, "task": task, "contrast": contrast}
+                    row |= {"category": "mean" if task == "mean" else category_of(k)}
+                    row |= {"trained_on": trained, "tested_on": tested, "n_phrasings": n_phrasings}
+                    row |= {"estimate": value, "lower95": value - 0.05, "upper95": value + 0.05}
+                    row |= {"lower99": value - 0.07, "upper99": value + 0.07, "n": 100, "n_bases": 30}
+                    n_tasks = len(tasks) - len(insufficient) if task == "mean" else int(value == value)
+                    rows.append(row | {"n_tasks": n_tasks, "status": FEW if value != value else ""})
+    return rows
+
+
 def behaviour_rows(models, tasks, insufficient=(), constant=(), texts=True):
     """Each signal's own task loses 0.4 where it is erased and the next one a little; steering helps and
     harms. Constant tasks are never obeyed."""
@@ -273,6 +314,7 @@ def table_of(name, models, tasks, folder, **options):
         "behaviour": behaviour_rows,
         "compliance": compliance_rows,
         "specificity": specificity_rows,
+        "robustness": robustness_rows,
         "time": time_rows,
         "transfer": transfer_rows,
     }
@@ -350,6 +392,31 @@ def test_the_plane_of_specificity_has_a_point_for_each_task():
         line.get_markerfacecolor() == "white" for line in projections.lines if line.get_marker() in "oD"
     ]
     assert hollow == [False, True, False, True] * 2
+
+
+def test_robustness_tells_cells_and_how_many_tasks_they_are_of():
+    tasks = ["word_count", "topic", "toxicity"]
+    settings = make_settings(["a"], tasks)
+    figure = draw_robustness(robustness_rows(["a"], tasks, ["topic"]), settings)
+    compliance, types, polarities, curve = figure.canvas.axes
+    numbers = [text.get_text() for text in types.texts]
+    assert numbers.count(".90") == 3 and numbers.count(".60") == 6 and numbers.count(".70") == 3
+    assert numbers.count("2") == 12 and "own − other type +0.30 [+0.25, +0.35]" in numbers
+    assert sum(bool(patch.get_hatch()) for patch in polarities.patches) == 4
+    assert "own − other polarity: insufficient" in [text.get_text() for text in polarities.texts]
+    assert "any − others −0.02 [−0.07, +0.03]" in [text.get_text() for text in curve.texts]
+    mean = [line for line in curve.lines if line.get_zorder() == 5]
+    assert [line.get_ydata().tolist() for line in mean] == [pytest.approx([0.7, 0.9]), [0.7, 0.7]]
+    assert mean[0].get_xdata().tolist() == [1, 2]
+    panels = [row["panel"] for row in figure.rows if row["task"] == "mean"]
+    assert {name: panels.count(name) for name in dict.fromkeys(panels)} == {
+        "type": 13,
+        "polarity": 4,
+        "held_out": 3,
+        "diversity": 3,
+        "compliance": 5,
+    }
+    assert "insufficient" in texts_of("robustness", [], settings)
 
 
 def test_insufficient_tasks_are_labelled_blanks(tmp_path):

@@ -38,7 +38,7 @@ wildcard_constraints:
     shard=r"\d+",
     layer=r"\d+",
     analysis="generality|transfer|transfer_summary|ablation|ablation_curve|ablation_summary|behaviour|layers"
-    "|time|time_summary|specificity",
+    "|time|time_summary|specificity|robustness|wording",
 
 
 def settings(*keys, **more):
@@ -80,6 +80,10 @@ def ablated_layers_of(model):
 
 def timed_layers_of(model):
     return study_config.timed_layers_of(STUDY, model)
+
+
+def reworded_layers_of(model):
+    return study_config.reworded_layers_of(STUDY, model)
 
 
 def edited_layers_of(model):

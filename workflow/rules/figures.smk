@@ -142,6 +142,35 @@ rule plot_specificity:
         "../scripts/plot_specificity.py"
 
 
+rule plot_robustness:
+    input:
+        table=merged("robustness"),
+        wording=merged("wording"),
+        code=code("plot_robustness"),
+    output:
+        svg=report(
+            f"{RESULTS}/figures/robustness.svg",
+            category="Probes",
+            labels={"content": "Do other words for the same change anything?", "form": "figure"},
+            caption="../report/robustness.rst",
+        ),
+        png=f"{RESULTS}/figures/robustness.png",
+        data=f"{RESULTS}/figures/robustness.csv",
+    log:
+        f"{RESULTS}/logs/plot_robustness.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_robustness.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures", models=MODELS),
+    script:
+        "../scripts/plot_robustness.py"
+
+
 rule plot_transfer:
     input:
         table=merged("transfer"),
@@ -263,6 +292,7 @@ rule figures:
         rules.plot_layers.output,
         rules.plot_time.output if TIME else [],
         rules.plot_specificity.output,
+        rules.plot_robustness.output,
         rules.plot_transfer.output,
         rules.plot_ablation.output,
         [rules.plot_behaviour.output, rules.plot_agreement.output] if BEHAVIOUR else [],

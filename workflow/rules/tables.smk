@@ -35,3 +35,9 @@ TIME = [merged("time"), merged("time_summary")] if study_config.over_time(STUDY)
 rule time:
     input:
         TIME,
+
+
+rule robustness:
+    input:
+        merged("robustness"),
+        merged("wording"),

@@ -46,7 +46,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     config = _plain(config)
     _check_schema(config)
     config = _filled(config, _schema())
-    sections = [config[name] for name in ("probes", "ablation", "behaviour", "time")]
+    sections = [config[name] for name in ("probes", "ablation", "behaviour", "time", "robustness")]
     for values in [config, *sections, *config["models"]]:
         for key in ("layers", "penalties", "strengths"):
             if isinstance(values.get(key), list):
@@ -67,6 +67,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     _check_probes(config)
     _check_ablation(config)
     _check_time(config)
+    _check_robustness(config)
     return config
 
 
@@ -109,6 +110,12 @@ def over_time(config: Mapping) -> bool:
 def timed_layers_of(config: Mapping, model: str) -> list[int]:
     """The analysed layers of a model at which every position is probed."""
     layers, wanted = layers_of(config, model), config["time"]["layers"]
+    return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
+
+
+def reworded_layers_of(config: Mapping, model: str) -> list[int]:
+    """The analysed layers of a model at which probes of some wordings are tested on others."""
+    layers, wanted = layers_of(config, model), config["robustness"]["layers"]
     return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
 
 
@@ -594,6 +601,16 @@ def _check_time(config: dict) -> None:
         if over_time(config) and not timed_layers_of(config, entry["name"]):
             raise UserError(
                 f"time.layers names none of the analysed layers of the model '{entry['name']}' "
+                f"({', '.join(map(str, layers_of(config, entry['name'])))}); add one, or say all"
+            )
+
+
+def _check_robustness(config: dict) -> None:
+    _check_known_layers(config, "robustness")
+    for entry in config["models"]:
+        if not reworded_layers_of(config, entry["name"]):
+            raise UserError(
+                f"robustness.layers names none of the analysed layers of the model '{entry['name']}' "
                 f"({', '.join(map(str, layers_of(config, entry['name'])))}); add one, or say all"
             )
 

@@ -4,7 +4,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from skillprobe.config import ablated_layers_of, layers_of, over_time, timed_layers_of
+from skillprobe.config import (
+    ablated_layers_of,
+    layers_of,
+    over_time,
+    reworded_layers_of,
+    timed_layers_of,
+)
 from skillprobe.errors import UserError
 
 # Of a hub model that doesn't state its hidden size; planning must not need the network.
@@ -48,6 +54,7 @@ def jobs(config: Mapping) -> dict[str, int]:
     layers = [len(layers_of(config, entry["name"])) for entry in config["models"]]
     ablated = [len(ablated_layers_of(config, entry["name"])) for entry in config["models"]]
     timed = [len(timed_layers_of(config, entry["name"])) for entry in config["models"]]
+    reworded = [len(reworded_layers_of(config, entry["name"])) for entry in config["models"]]
     timing = int(over_time(config))
     shards, edits = config["generation"]["shards"], int(config["behaviour"]["bases"] > 0)
     twins = models if config["controls"]["random_weights"] else 0
@@ -70,11 +77,14 @@ def jobs(config: Mapping) -> dict[str, int]:
         "fit_prefix_baselines": models * tasks * timing,
         "compare_time": models * timing,
         "compare_specificity": models,
+        "fit_across_wordings": sum(reworded),
+        "compare_robustness": models,
+        "compare_wording": models,
         "ablate_activations": sum(ablated),
         "compare_ablation": models,
         "edit_behaviour": models * tasks * edits,
         "compare_behaviour": models * edits,
-        "merge_tables": 8 + edits + 2 * timing,
+        "merge_tables": 10 + edits + 2 * timing,
         "compare_agreement": edits,
         "write_findings": 1,
         "plot_ablation": 1,
@@ -83,6 +93,7 @@ def jobs(config: Mapping) -> dict[str, int]:
         "plot_compliance": 1,
         "plot_generality": 1,
         "plot_layers": 1,
+        "plot_robustness": 1,
         "plot_time": timing,
         "plot_specificity": 1,
         "plot_transfer": 1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -61,10 +61,12 @@ def sufficiency(
     min_bases: int = 10,
     truncated_fraction: float = 0.0,
     max_truncated: float = 0.05,
+    training: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> str:
     """ "" if a task's rows suffice to probe, else the reason in words.
 
-    labels: [n] in {0, 1}; bases: [n]; folds: [n] or [n_fold_seeds, n], from `row_folds`.
+    labels: [n] in {0, 1}; bases: [n]; folds: [n] or [n_fold_seeds, n], from `row_folds`; training: which rows
+    of a training part, [n] bool, are trained on (None: all).
     """
     if truncated_fraction > max_truncated:
         return (
@@ -79,17 +81,34 @@ def sufficiency(
         for label, name in enumerate(CLASS_NAMES):
             of_class = (labels == label) & (fold_row != CALIBRATION)
             for fold in found:
-                training = of_class & (fold_row != fold)
-                n_rows, n_bases = int(training.sum()), len(np.unique(bases[training]))
+                part = (fold_row != fold) & (fold_row != CALIBRATION)
+                trained = of_class & (part if training is None else training(part))
+                n_rows, n_bases = int(trained.sum()), len(np.unique(bases[trained]))
                 if n_rows < min_rows or n_bases < min_bases:
                     return (
                         f"{n_rows} {name} responses from {n_bases} bases to train on; "
                         f"probes need {min_rows} from {min_bases} of each class"
                     )
-        for fold in found:
-            missing = {0, 1} - set(labels[fold_row == fold].tolist())
+        if problem := unpaired(labels, fold_row):
+            return problem
+    return ""
+
+
+def unpaired(labels: np.ndarray, folds: np.ndarray, tested: np.ndarray | None = None) -> str:
+    """ "" if every test fold has pairs of responses to compare, else what it lacks in words.
+
+    labels: [n] in {0, 1}; folds: [n] or [n_fold_seeds, n]; tested: [parts, n] bool, sets of rows within which
+    responses are compared, of which each fold needs one that has both classes (None: all rows are one).
+    """
+    tested = np.ones((1, len(labels)), bool) if tested is None else tested
+    for fold_row in np.atleast_2d(folds):
+        for fold in np.unique(fold_row[fold_row != CALIBRATION]):
+            classes = [set(labels[part & (fold_row == fold)].tolist()) for part in tested]
+            missing = {0, 1}.difference(*classes)
             if missing:
                 return f"a test fold has no {CLASS_NAMES[missing.pop()]} responses"
+            if {0, 1} not in classes:
+                return "a test fold has no satisfied and violated responses that could be compared"
     return ""
 
 
@@ -344,12 +363,19 @@ class Estimate:
         return both_intervals(self.by_seed if np.isfinite(self.by_seed).all() else None, self.drawn, bounds)
 
 
-def mean_estimate(estimates: Sequence[Estimate]) -> Estimate:
-    """Of several, each of as many fold seeds and draws."""
+def weighted(parts: Iterable[tuple[Estimate, float]]) -> Estimate:
+    """The sum of estimates, each times its weight."""
+    parts = list(parts)
     return Estimate(
-        np.mean([each.by_seed for each in estimates], axis=0),
-        np.mean([each.drawn for each in estimates], axis=0),
+        sum(weight * part.by_seed for part, weight in parts),
+        sum(weight * part.drawn for part, weight in parts),
     )
+
+
+def mean_of_known(estimates: Iterable[Estimate | None]) -> tuple[Estimate | None, int]:
+    """The mean of those that are not None (None if there is none), and of how many."""
+    known = [each for each in estimates if each is not None]
+    return (weighted((each, 1 / len(known)) for each in known) if known else None), len(known)
 
 
 def enough_signal(n_signal: int, n_tasks: int) -> bool:

@@ -17,7 +17,7 @@ from skillprobe.stats import (
     auroc_lines,
     both_intervals,
     draw_tested,
-    mean_estimate,
+    mean_of_known,
     ratio,
 )
 
@@ -145,5 +145,5 @@ def _means(found: Mapping[str, Mapping[str, tuple]]) -> dict[str, tuple]:
     for quantity in used[0]:
         cells = [each[quantity] for each in used if quantity in each]
         n, n_bases = sum(cell[1] for cell in cells), max(cell[2] for cell in cells)
-        means[quantity] = (mean_estimate([cell[0] for cell in cells]), n, n_bases, "")
+        means[quantity] = (mean_of_known(cell[0] for cell in cells)[0], n, n_bases, "")
     return means

@@ -19,7 +19,8 @@ from skillprobe.stats import (
     auroc_lines,
     both_intervals,
     draw_tested,
-    mean_estimate,
+    mean_of_known,
+    weighted,
 )
 
 ONSET, LAST = "onset", "last"
@@ -148,15 +149,7 @@ class _Aurocs:
         """None where a part is insufficient."""
         if not all(key in self.estimates for key in signs):
             return None
-        return Estimate(
-            sum(sign * self.estimates[key].by_seed for key, sign in signs.items()),
-            sum(sign * self.estimates[key].drawn for key, sign in signs.items()),
-        )
-
-
-def _mean(estimates: Iterable[Estimate | None]) -> tuple[Estimate | None, int]:
-    known = [each for each in estimates if each is not None]
-    return (mean_estimate(known) if known else None), len(known)
+        return weighted([(self.estimates[key], sign) for key, sign in signs.items()])
 
 
 def _curves(found: Mapping[str, _Aurocs], categories: Mapping[str, str], selected: bool) -> Iterator[dict]:
@@ -177,7 +170,7 @@ def _curves(found: Mapping[str, _Aurocs], categories: Mapping[str, str], selecte
                     if key in found[task].about:
                         about = found[task].about[key]
                         yield _row(name, position, task, categories[task], estimate, bounds, about)
-                mean, n_tasks = _mean(of_task.values())
+                mean, n_tasks = mean_of_known(of_task.values())
                 parts = [found[task].about[key] for task, each in of_task.items() if each is not None]
                 about = {
                     "n": sum(part["n"] for part in parts),
@@ -205,7 +198,7 @@ def _sorted(positions: Iterable[str]) -> list[str]:
 def _summary(found: Mapping[str, _Aurocs], categories: Mapping[str, str], headroom: float) -> Iterator[dict]:
     quantities = {name: {t: aurocs.sum(signs) for t, aurocs in found.items()} for name, signs in SUMS.items()}
     quantities["slope"] = {task: _slope(aurocs) for task, aurocs in found.items()}
-    means = {name: _mean(by_task.values()) for name, by_task in quantities.items()}
+    means = {name: mean_of_known(by_task.values()) for name, by_task in quantities.items()}
     for task in (*found, MEAN):
         category = MEAN if task == MEAN else categories[task]
         for name, by_task in quantities.items():
@@ -229,7 +222,7 @@ def _summary(found: Mapping[str, _Aurocs], categories: Mapping[str, str], headro
         ]
         numbers, status = both_intervals(None), _why(found, task)
         if both:
-            above, room = (_mean(column)[0] for column in zip(*both, strict=True))
+            above, room = (mean_of_known(column)[0] for column in zip(*both, strict=True))
             numbers, status = _ratio(above, room, headroom)
         yield {
             "task": task,

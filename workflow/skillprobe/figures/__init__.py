@@ -9,6 +9,7 @@ from skillprobe.figures.agreement import agreement
 from skillprobe.figures.behaviour import behaviour
 from skillprobe.figures.probes import layer_curves, specialist_against_general
 from skillprobe.figures.responses import compliance
+from skillprobe.figures.robustness import robustness
 from skillprobe.figures.specificity import specificity
 from skillprobe.figures.style import Figure
 from skillprobe.figures.time import time_courses
@@ -21,6 +22,7 @@ __all__ = [
     "behaviour",
     "compliance",
     "layer_curves",
+    "robustness",
     "specialist_against_general",
     "specificity",
     "time_courses",

@@ -6,6 +6,7 @@ from skillprobe.probes.protocol import (
     general,
     load,
     load_specialists,
+    on_subsets,
     save,
     specialist,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "general",
     "load",
     "load_specialists",
+    "on_subsets",
     "save",
     "specialist",
 ]

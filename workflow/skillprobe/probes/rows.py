@@ -9,18 +9,23 @@ from skillprobe.bases import base_ids
 from skillprobe.probes.protocol import VARIANTS, ProbeResult, Settings, general, specialist
 from skillprobe.shards import Shard
 
+# Of a shard's samples, in the order of ProbeRows.
+_COLUMNS = ("label", "base", "id", "phrasing", "instruction_type", "polarity", "response_length")
+
 
 @dataclass(frozen=True)
 class ProbeRows:
-    """x: [n, d] activations; y: [n] labels in {0, 1} (satisfied); bases, ids, phrasings: [n] names; lengths:
-    [n] tokens of each response; truncated: the share of the task's constrained responses that were cut short
-    and left out."""
+    """x: [n, d] activations; y: [n] labels in {0, 1} (satisfied); bases, ids, phrasings, instruction_types,
+    polarities: [n] names; lengths: [n] tokens of each response; truncated: the share of the task's
+    constrained responses that were cut short and left out."""
 
     x: np.ndarray
     y: np.ndarray
     bases: np.ndarray
     ids: np.ndarray
     phrasings: np.ndarray
+    instruction_types: np.ndarray
+    polarities: np.ndarray
     lengths: np.ndarray
     truncated: float
 
@@ -48,7 +53,7 @@ def read_rows(paths: Sequence[str], layer: int, position: str, variant: str = "c
             cut = samples["truncated"].astype(bool)
             truncated.append(cut[asked])
             used = asked & ~cut & shard.valid[shard.positions.index(position)].astype(bool)
-            columns = (samples[name][used] for name in ("label", "base", "id", "phrasing", "response_length"))
+            columns = (samples[name][used] for name in _COLUMNS)
             parts.append((shard.read(layer, position)[used], *columns))
     x, y, *columns = (np.concatenate(values) for values in zip(*parts, strict=True))
     truncated = np.concatenate(truncated)

@@ -1,6 +1,6 @@
 # skillprobe: how does a language model follow instructions?
-# prompts -> responses -> labels -> activations -> probes -> generality, transfer, ablation, layers, time, behaviour
-#   -> findings -> figures -> report
+# prompts -> responses -> labels -> activations -> probes
+#   -> generality, transfer, ablation, layers, time, similarity, behaviour -> findings -> figures -> report
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -20,6 +20,7 @@ include: "workflow/rules/transfer.smk"
 include: "workflow/rules/ablation.smk"
 include: "workflow/rules/layers.smk"
 include: "workflow/rules/time.smk"
+include: "workflow/rules/similarity.smk"
 include: "workflow/rules/behaviour.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/agreement.smk"

@@ -17,7 +17,8 @@ LOAD_A_MODEL = {
     "train_toy_model",
     "write_model_card",
 }
-FIGURES = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "time", "transfer")
+FIGURES = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "similarity", "time")
+FIGURES += ("transfer",)
 DRAW = {f"plot_{name}" for name in FIGURES}
 SCRIPTS = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} - {"publish_toys"}
 FLOORS = [

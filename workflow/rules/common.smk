@@ -38,7 +38,7 @@ wildcard_constraints:
     shard=r"\d+",
     layer=r"\d+",
     analysis="generality|transfer|transfer_summary|ablation|ablation_curve|ablation_summary|behaviour|layers"
-    "|time|time_summary",
+    "|time|time_summary|similarity",
 
 
 def settings(*keys, **more):
@@ -80,6 +80,10 @@ def ablated_layers_of(model):
 
 def timed_layers_of(model):
     return study_config.timed_layers_of(STUDY, model)
+
+
+def similarity_layers_of(model):
+    return study_config.similarity_layers_of(STUDY, model)
 
 
 def edited_layers_of(model):

@@ -9,6 +9,7 @@ from skillprobe.figures.agreement import agreement
 from skillprobe.figures.behaviour import behaviour
 from skillprobe.figures.probes import layer_curves, specialist_against_general
 from skillprobe.figures.responses import compliance
+from skillprobe.figures.similarity import similarity
 from skillprobe.figures.style import Figure
 from skillprobe.figures.time import time_courses
 from skillprobe.figures.transfer import transfer
@@ -20,6 +21,7 @@ __all__ = [
     "behaviour",
     "compliance",
     "layer_curves",
+    "similarity",
     "specialist_against_general",
     "time_courses",
     "transfer",

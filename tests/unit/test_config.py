@@ -102,6 +102,7 @@ def test_the_shipped_config_states_every_key_and_its_default():
             # The toy models have few layers, and all analyses at each would be most of the demo's time.
             trimmed = {("ablation", "layers"): [2, 4], ("time", "layers"): [2, 4]}
             trimmed |= {("robustness", "layers"): [4]}
+            trimmed |= {("similarity", "layers"): [2, 4]}
             trimmed |= {("behaviour", "bases"): 24, ("behaviour", "strengths"): [-4, 4]}
             default = trimmed.get((name, key), setting["default"])
             assert shipped[name][key] == default, f"{name}.{key}"
@@ -330,6 +331,31 @@ def test_wordings_are_compared_at_layers_that_are_there(root):
     refused(root, r"^robustness.draws must be at least 1, not 0", robustness__draws=0)
     config = complete(study(robustness__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
     assert configs.reworded_layers_of(config, "a") == [2, 4]
+
+
+def test_similarity_is_refused_by_name(root):
+    refused(root, r"^similarity.layers asks for layer 7, but the deepest", similarity__layers=[7])
+    refused(
+        root,
+        r"^similarity.layers names none of the analysed layers of the model 'a' \(0, 4\); add one",
+        similarity__layers=[2],
+        layers=[0, 4],
+    )
+    refused(root, r"^similarity.rank must be at least 1, not 0", similarity__rank=0)
+    config = complete(study(similarity__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
+    assert configs.similarity_layers_of(config, "a") == [2, 4]
+
+
+def test_models_are_compared_at_the_same_relative_depth(root):
+    make_folder(root / "models/b", layers=9)
+    models = [*a_model(), {"name": "b", "source": "models/b"}]
+    config = complete(study(models=models), root)
+    # Of layers 4 and 5 of 9 blocks the deeper.
+    assert configs.model_depths(config) == {"middle": {"a": 2, "b": 5}, "last": {"a": 4, "b": 9}}
+    assert configs.model_depths(complete(study(), root)) == {}
+    # Without a middle between the embeddings and the last layer there is none.
+    config = complete(study(models=models, layers=[0, 4]), root)
+    assert configs.model_depths(config) == {"last": {"a": 4, "b": 4}}
 
 
 def test_layers_are_refused_by_model(root):

@@ -1,6 +1,7 @@
 """Figures and report pages, from small made-up tables."""
 
 import csv
+import itertools
 from html.parser import HTMLParser
 
 import numpy as np
@@ -77,6 +78,12 @@ def draw_robustness(rows, settings):
     return figures.robustness(rows, wording, settings)
 
 
+def draw_similarity(rows, settings):
+    categories = {task: category_of(k) for k, task in enumerate(settings["tasks"])}
+    between = model_similarity_rows(settings["models"]) if rows else []
+    return figures.similarity(rows, between, categories, settings)
+
+
 FIGURES = {
     "ablation": draw_ablation,
     "agreement": draw_agreement,
@@ -86,6 +93,7 @@ FIGURES = {
     "layers": draw_layers,
     "specificity": figures.specificity,
     "robustness": draw_robustness,
+    "similarity": draw_similarity,
     "time": figures.time_courses,
     "transfer": draw_transfer,
 }
@@ -265,6 +273,40 @@ def robustness_rows(models, tasks, insufficient=(), constant=(), differences=Tru
     return rows
 
 
+def similarity_values(first, second, clear, blank):
+    null = {"null": 0.2, "null_upper95": 0.3, "p": 0.01, "n": 90, "n_bases": 90, "rank": 10, "variance": 0.9}
+    for measure, more in (("pwcca", 0), ("pwcca_first", 0.05), ("pwcca_second", -0.05), ("cka", 0.1)):
+        value = NAN if blank else 0.7 + more if clear else 0.25
+        row = {"first": first, "second": second, "measure": measure, "estimate": value}
+        yield row | null | {"status": "insufficient: 8 bases" if blank else ""}
+
+
+def similarity_rows(models, tasks, insufficient=(), constant=()):
+    """Neighbouring layers and tasks are alike, others not; the embeddings don't vary."""
+    rows = []
+    for model in models:
+        about = {"model": model, "kind": "layers", "layer": ""}
+        for first, second in itertools.combinations(range(5), 2):
+            values = similarity_values(first, second, second - first == 1, first == 0)
+            rows += [about | row for row in values]
+        for layer, (i, j) in itertools.product((1, 4), itertools.combinations(range(len(tasks)), 2)):
+            blank = bool({tasks[i], tasks[j]} & set(insufficient))
+            about = {"model": model, "kind": "tasks", "layer": layer}
+            values = list(similarity_values(tasks[i], tasks[j], j - i == 1, blank))
+            rows += [about | row for row in values]
+            rows.append({**about, "kind": "subspaces", **values[0], "measure": "overlap", "n": ""})
+    return rows
+
+
+def model_similarity_rows(models):
+    return [
+        {"depth": depth, "first_layer": 2, "second_layer": 3} | row
+        for depth in ("middle", "last")
+        for first, second in itertools.combinations(models, 2)
+        for row in similarity_values(first, second, True, False)
+    ]
+
+
 def behaviour_rows(models, tasks, insufficient=(), constant=(), texts=True):
     """Each signal's own task loses 0.4 where it is erased and the next one a little; steering helps and
     harms. Constant tasks are never obeyed."""
@@ -315,6 +357,7 @@ def table_of(name, models, tasks, folder, **options):
         "compliance": compliance_rows,
         "specificity": specificity_rows,
         "robustness": robustness_rows,
+        "similarity": similarity_rows,
         "time": time_rows,
         "transfer": transfer_rows,
     }
@@ -335,8 +378,11 @@ def test_figures_of_any_size(name, n_tasks, n_models, tmp_path):
     assert files["png"].startswith(b"\x89PNG")
     listed = list(csv.DictReader(files["csv"].decode().splitlines()))
     # Insufficient tasks are listed too, but for those that no pair can be made of.
-    named = "target" if name in ("ablation", "agreement", "transfer") else "task"
-    missing = tasks[1:2] if name == "agreement" else []
+    named = {"similarity": "first"} | dict.fromkeys(("ablation", "agreement", "transfer"), "target")
+    named = named.get(name, "task")
+    # Of pairs without a direction, the last task is the first of none.
+    missing = {"agreement": tasks[1:2], "similarity": tasks[-1:]}.get(name, [])
+    listed = [row for row in listed if name != "similarity" or row["panel"] in ("tasks", "subspaces")]
     assert {(row["model"], row[named]) for row in listed if row[named] != "mean"} == {
         (model, task) for model in models for task in tasks if task not in missing
     }
@@ -433,6 +479,35 @@ def test_insufficient_tasks_are_labelled_blanks(tmp_path):
     matrix, graph, _ = draw_ablation(rows, settings).canvas.axes[:3]
     assert sum(bool(patch.get_hatch()) for patch in matrix.patches) == 5 and len(matrix.texts) == 4
     assert [point.get_markerfacecolor() == "white" for point in graph.lines] == [False, True, False]
+
+
+def test_similarity_has_the_weights_of_the_row_and_shows_what_is_above_its_null():
+    tasks = ["word_count", "topic", "toxicity"]
+    figure = draw_similarity(
+        similarity_rows(["a", "b"], tasks, ["toxicity"]), make_settings(["a", "b"], tasks)
+    )
+    layers, of_tasks, subspaces = figure.canvas.axes[:3]
+    assert [axes.get_title() for axes in (layers, of_tasks, subspaces)] == [
+        *("layers", "tasks, layer 4", "erased subspaces, layer 4")
+    ]
+    # Without the embeddings, above and below the diagonal.
+    numbers = [(text.get_text(), text.get_fontweight()) for text in layers.texts[:12]]
+    assert numbers[:3] == [(".75", "bold"), (".25", "normal"), (".25", "normal")]
+    assert numbers[3] == (".65", "bold")
+    assert sum(bool(patch.get_hatch()) for patch in layers.patches) == 8
+    assert [text.get_text() for text in of_tasks.texts] == [".75", ".65"]
+    assert [text.get_text() for text in subspaces.texts] == [".70", ".70"]
+    titles = [axes.get_title() for axes in figure.canvas.axes]
+    assert titles.count("models, middle layer") == titles.count("models, last layer") == 1
+    # The last layer alone, in both directions, and of models.
+    panels = [row["panel"] for row in figure.rows]
+    counts = {name: panels.count(name) for name in dict.fromkeys(panels)}
+    assert counts == {"layers": 40, "tasks": 12, "subspaces": 6, "models_middle": 2, "models_last": 2}
+
+
+def test_a_study_of_one_task_and_one_layer_has_no_pairs():
+    figure = draw_similarity([], make_settings(["a"], ["topic"]))
+    assert "nothing to compare" in [text.get_text() for axes in figure.canvas.axes for text in axes.texts]
 
 
 def test_words_of_the_ablation_are_seen_without_colour():

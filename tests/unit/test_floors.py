@@ -18,7 +18,7 @@ LOAD_A_MODEL = {
     "write_model_card",
 }
 FIGURES = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "robustness")
-FIGURES += ("specificity", "time", "transfer")
+FIGURES += ("similarity", "specificity", "time", "transfer")
 DRAW = {f"plot_{name}" for name in FIGURES}
 SCRIPTS = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} - {"publish_toys"}
 FLOORS = [

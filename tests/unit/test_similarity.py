@@ -168,6 +168,18 @@ def test_the_trap_of_unreduced_noise():
     assert found["null"] == pytest.approx(found["estimate"], abs=0.02)
 
 
+def test_what_is_above_the_quantile_has_a_small_p():
+    found = [
+        compare(x[:, None], x[:, None] + 4 * noise(30, 2, 99 + seed)[:, None], permutations=n, seed=seed)
+        for seed in range(30)
+        for n in (19, 40, 99)
+        for x in (noise(30, 2, seed),)
+    ]
+    clear = [value["estimate"] > value["null_upper95"] for each in found for value in each.values()]
+    assert clear == [value["p"] <= 0.05 for each in found for value in each.values()]
+    assert any(clear) and not all(clear)
+
+
 def test_p_is_uniform_for_what_has_nothing_in_common():
     found = [
         compare(noise(90, 6, seed).reshape(30, 3, 6), noise(90, 6, 999 + seed).reshape(30, 3, 6),

@@ -68,7 +68,12 @@ def test_every_stage_has_its_results(smoke):
     assert len(same) == 9 and all(row["estimate"] == 0 for row in same)
     generality = tables.read_csv(root / "tables/generality.csv")
     assert {row["layer"] for row in generality} == {0, 4, "selected"}
-    for name in ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "transfer"):
+    similarity = tables.read_csv(root / "tables/similarity.csv")
+    assert {row["kind"] for row in similarity} == {"layers", "tasks", "subspaces"}
+    between = tables.read_csv(root / "tables/model_similarity.csv")
+    assert len({(row["first"], row["second"]) for row in between}) == 3
+    figures = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "similarity")
+    for name in (*figures, "transfer"):
         assert {path.suffix for path in (root / "figures").glob(f"{name}.*")} == {".svg", ".png", ".csv"}
 
 

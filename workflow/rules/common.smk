@@ -38,7 +38,7 @@ wildcard_constraints:
     shard=r"\d+",
     layer=r"\d+",
     analysis="generality|transfer|transfer_summary|ablation|ablation_curve|ablation_summary|behaviour|layers"
-    "|time|time_summary|specificity|robustness|wording",
+    "|time|time_summary|specificity|similarity|robustness|wording",
 
 
 def settings(*keys, **more):
@@ -84,6 +84,10 @@ def timed_layers_of(model):
 
 def reworded_layers_of(model):
     return study_config.reworded_layers_of(STUDY, model)
+
+
+def similarity_layers_of(model):
+    return study_config.similarity_layers_of(STUDY, model)
 
 
 def edited_layers_of(model):

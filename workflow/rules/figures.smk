@@ -199,6 +199,35 @@ rule plot_transfer:
         "../scripts/plot_transfer.py"
 
 
+rule plot_similarity:
+    input:
+        table=merged("similarity"),
+        models=MODEL_SIMILARITY,
+        code=code("plot_similarity", *TASKS),
+    output:
+        svg=report(
+            f"{RESULTS}/figures/similarity.svg",
+            category="Probes",
+            labels={"content": "How alike are layers, tasks and models?", "form": "figure"},
+            caption="../report/similarity.rst",
+        ),
+        png=f"{RESULTS}/figures/similarity.png",
+        data=f"{RESULTS}/figures/similarity.csv",
+    log:
+        f"{RESULTS}/logs/plot_similarity.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_similarity.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures", models=MODELS),
+    script:
+        "../scripts/plot_similarity.py"
+
+
 rule plot_ablation:
     input:
         cells=merged("ablation"),
@@ -295,4 +324,5 @@ rule figures:
         rules.plot_robustness.output,
         rules.plot_transfer.output,
         rules.plot_ablation.output,
+        rules.plot_similarity.output,
         [rules.plot_behaviour.output, rules.plot_agreement.output] if BEHAVIOUR else [],

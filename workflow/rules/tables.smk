@@ -28,6 +28,16 @@ rule transfer:
         merged("transfer_summary"),
 
 
+# Nothing of models if there is but one.
+MODEL_SIMILARITY = [rules.compare_models.output.table] if MODEL_DEPTHS else []
+
+
+rule similarity:
+    input:
+        merged("similarity"),
+        MODEL_SIMILARITY,
+
+
 # Nothing if a position that these start or end at is not stored.
 TIME = [merged("time"), merged("time_summary")] if study_config.over_time(STUDY) else []
 

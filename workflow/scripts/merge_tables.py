@@ -6,6 +6,7 @@ start(snakemake)
 
 from skillprobe import tables
 
-tables.write_csv(
-    snakemake.output.table, [row for path in snakemake.input.tables for row in tables.read_csv(path)]
-)
+paths = snakemake.input.tables
+with open(paths[0], encoding="utf-8") as file:
+    columns = file.readline().rstrip("\n").split(",")  # a table may have no rows
+tables.write_csv(snakemake.output.table, [row for path in paths for row in tables.read_csv(path)], columns)

@@ -46,7 +46,9 @@ def complete(config: Mapping, root: str | Path) -> dict:
     config = _plain(config)
     _check_schema(config)
     config = _filled(config, _schema())
-    sections = [config[name] for name in ("probes", "ablation", "behaviour", "time", "robustness")]
+    sections = [
+        config[name] for name in ("probes", "ablation", "behaviour", "time", "similarity", "robustness")
+    ]
     for values in [config, *sections, *config["models"]]:
         for key in ("layers", "penalties", "strengths"):
             if isinstance(values.get(key), list):
@@ -68,6 +70,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     _check_ablation(config)
     _check_time(config)
     _check_robustness(config)
+    _check_similarity(config)
     return config
 
 
@@ -98,8 +101,7 @@ def random_layers_of(config: Mapping, model: str) -> list[int]:
 
 def ablated_layers_of(config: Mapping, model: str) -> list[int]:
     """The analysed layers of a model at which signals are erased."""
-    layers, wanted = layers_of(config, model), config["ablation"]["layers"]
-    return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
+    return _named(layers_of(config, model), config["ablation"]["layers"])
 
 
 def over_time(config: Mapping) -> bool:
@@ -109,21 +111,46 @@ def over_time(config: Mapping) -> bool:
 
 def timed_layers_of(config: Mapping, model: str) -> list[int]:
     """The analysed layers of a model at which every position is probed."""
-    layers, wanted = layers_of(config, model), config["time"]["layers"]
-    return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
+    return _named(layers_of(config, model), config["time"]["layers"])
+
+
+def similarity_layers_of(config: Mapping, model: str) -> list[int]:
+    """The analysed layers of a model at which tasks are compared."""
+    return _named(layers_of(config, model), config["similarity"]["layers"])
+
+
+def model_depths(config: Mapping) -> dict[str, dict[str, int]]:
+    """Where models are compared: {"middle" or "last": {model: layer}}, none for a single model.
+
+    Of each model its last analysed layer, and the one nearest to half of its blocks (of two, the deeper). No
+    "middle" if that is some model's last one, or the embeddings.
+    """
+    if len(config["models"]) < 2:
+        return {}
+    last, middle = {}, {}
+    for entry in config["models"]:
+        model, half = entry["name"], entry["num_layers"] / 2
+        last[model] = layers_of(config, model)[-1]
+        middle[model] = min(
+            reversed(layers_of(config, model)), key=lambda layer, half=half: abs(layer - half)
+        )
+    inside = all(0 < layer < last[model] for model, layer in middle.items())
+    return ({"middle": middle} if inside else {}) | {"last": last}
 
 
 def reworded_layers_of(config: Mapping, model: str) -> list[int]:
     """The analysed layers of a model at which probes of some wordings are tested on others."""
-    layers, wanted = layers_of(config, model), config["robustness"]["layers"]
-    return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
+    return _named(layers_of(config, model), config["robustness"]["layers"])
 
 
 def edited_layers_of(config: Mapping, model: str) -> list[int]:
     """The layers at which a model's activations are edited while it writes; none if nothing is answered."""
-    layers, wanted = ablated_layers_of(config, model), config["behaviour"]["layers"]
     if not config["behaviour"]["bases"]:
         return []
+    return _named(ablated_layers_of(config, model), config["behaviour"]["layers"])
+
+
+def _named(layers: list[int], wanted: str | list[int]) -> list[int]:
     return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
 
 
@@ -576,11 +603,7 @@ def _check_ablation(config: dict) -> None:
                 f"ablation.max_rank is {ablation['max_rank']}, but model '{entry['name']}' has at most "
                 f"{rows} training answers a task in {entry['hidden_size'] or 'as many'} dimensions; lower it"
             )
-        if not ablated_layers_of(config, entry["name"]):
-            raise UserError(
-                f"ablation.layers names none of the analysed layers of the model '{entry['name']}' "
-                f"({', '.join(map(str, layers_of(config, entry['name'])))}); add one, or say all"
-            )
+        _check_some_layers(config, "ablation", entry["name"], ablated_layers_of(config, entry["name"]))
         if config["behaviour"]["bases"] and not edited_layers_of(config, entry["name"]):
             ablated = ", ".join(map(str, ablated_layers_of(config, entry["name"])))
             raise UserError(
@@ -598,21 +621,22 @@ def _check_ablation(config: dict) -> None:
 def _check_time(config: dict) -> None:
     _check_known_layers(config, "time")
     for entry in config["models"]:
-        if over_time(config) and not timed_layers_of(config, entry["name"]):
-            raise UserError(
-                f"time.layers names none of the analysed layers of the model '{entry['name']}' "
-                f"({', '.join(map(str, layers_of(config, entry['name'])))}); add one, or say all"
-            )
+        if over_time(config):
+            _check_some_layers(config, "time", entry["name"], timed_layers_of(config, entry["name"]))
+
+
+def _check_similarity(config: dict) -> None:
+    _check_known_layers(config, "similarity")
+    for entry in config["models"]:
+        layers = similarity_layers_of(config, entry["name"])
+        _check_some_layers(config, "similarity", entry["name"], layers)
 
 
 def _check_robustness(config: dict) -> None:
     _check_known_layers(config, "robustness")
     for entry in config["models"]:
-        if not reworded_layers_of(config, entry["name"]):
-            raise UserError(
-                f"robustness.layers names none of the analysed layers of the model '{entry['name']}' "
-                f"({', '.join(map(str, layers_of(config, entry['name'])))}); add one, or say all"
-            )
+        layers = reworded_layers_of(config, entry["name"])
+        _check_some_layers(config, "robustness", entry["name"], layers)
 
 
 def _check_known_layers(config: dict, section: str) -> None:
@@ -623,6 +647,15 @@ def _check_known_layers(config: dict, section: str) -> None:
                 f"{section}.layers asks for layer {layer}, but the deepest model has layers 0 to {deepest}; "
                 "remove it"
             )
+
+
+def _check_some_layers(config: dict, section: str, model: str, layers: list[int]) -> None:
+    """layers: those of the model that the section names."""
+    if not layers:
+        raise UserError(
+            f"{section}.layers names none of the analysed layers of the model '{model}' "
+            f"({', '.join(map(str, layers_of(config, model)))}); add one, or say all"
+        )
 
 
 def _model_settings(folder: Path) -> dict:

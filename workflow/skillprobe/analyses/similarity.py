@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -16,6 +17,7 @@ from skillprobe.erasure.eraser import Eraser
 from skillprobe.probes.rows import ProbeRows
 
 LAYERS, TASKS, SUBSPACES = "layers", "tasks", "subspaces"
+DEPTHS = ("middle", "last")
 MEASURES = ("pwcca", "pwcca_first", "pwcca_second", "cka")
 ANGLES = ("overlap", "largest_cosine")
 _VALUES = ("measure", "estimate", "null", "null_upper95", "p", "n", "n_bases", "rank", "variance", "status")
@@ -163,12 +165,7 @@ def compare_subspaces(
     principal angles, and "largest_cosine", that of the smallest angle. The null are random subspaces, so many
     as there are permutations, with a mean overlap of k/d."""
     d, k = first.a.shape
-    rng = np.random.default_rng(seed)
-    # Wherever the one of two subspaces lies: along the first axes, say.
-    drawn = [
-        np.linalg.svd(np.linalg.qr(rng.normal(size=(d, second.rank)))[0][:k], compute_uv=False)
-        for _ in range(permutations)
-    ]
+    drawn = _random_cosines(d, k, second.rank, permutations, seed)
     cosines = np.stack([eraser_cosines(first, second), *drawn])
     values = (np.mean(cosines**2, axis=-1), cosines[..., 0])
     found = {name: _against_null(value) for name, value in zip(ANGLES, values, strict=True)}
@@ -176,13 +173,23 @@ def compare_subspaces(
     return found
 
 
+@cache
+def _random_cosines(d: int, k: int, other: int, draws: int, seed: int) -> np.ndarray:
+    """[draws, min(k, other)], of subspaces of so many of d dimensions."""
+    rng = np.random.default_rng(seed)
+    # Wherever the one of two subspaces lies: along the first axes, say.
+    directions = (np.linalg.qr(rng.normal(size=(d, other)))[0][:k] for _ in range(draws))
+    return np.stack([np.linalg.svd(each, compute_uv=False) for each in directions])
+
+
 def _against_null(values: np.ndarray) -> dict[str, float]:
-    """values: the observed one first, then those of the draws."""
+    """values: the observed one first, then those of the draws, at least 19. The quantile is the draw that the
+    observed one must exceed for a p of at most 0.05."""
     observed, draws = values[0], values[1:]
     return {
         "estimate": float(observed),
         "null": float(draws.mean()),
-        "null_upper95": float(np.quantile(draws, 0.95)),
+        "null_upper95": float(np.sort(draws)[-(len(values) // 20)]),
         "p": float(np.mean(values >= observed - 1e-12)),
     }
 
@@ -385,7 +392,7 @@ def model_similarity_table(
 ) -> list[dict]:
     """Rows with MODEL_COLUMNS, one a depth, pair of models and measure.
 
-    depths: {"middle" or "last": {model: (layer, {task: items})}}. Rows are matched by item: the models' own
+    depths: {one of DEPTHS: {model: (layer, {task: items})}}. Rows are matched by item: the models' own
     answers to one prompt differ, so each side is the mean over its samples; of all tasks that count in both
     models, centred within each. Measures and nulls: as for `similarity_table`; n: items that both have.
     """

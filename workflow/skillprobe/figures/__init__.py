@@ -10,6 +10,7 @@ from skillprobe.figures.behaviour import behaviour
 from skillprobe.figures.probes import layer_curves, specialist_against_general
 from skillprobe.figures.responses import compliance
 from skillprobe.figures.robustness import robustness
+from skillprobe.figures.similarity import similarity
 from skillprobe.figures.specificity import specificity
 from skillprobe.figures.style import Figure
 from skillprobe.figures.time import time_courses
@@ -23,6 +24,7 @@ __all__ = [
     "compliance",
     "layer_curves",
     "robustness",
+    "similarity",
     "specialist_against_general",
     "specificity",
     "time_courses",

@@ -1,0 +1,17 @@
+"""Draw how alike layers, tasks, erased subspaces and models are."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import figures, tables, tasks
+
+output = snakemake.output
+categories = {task: tasks.get(task).category for task in settings["tasks"]}
+figure = figures.similarity(
+    tables.read_csv(snakemake.input.table),
+    [row for path in snakemake.input.models for row in tables.read_csv(path)],
+    categories,
+    settings,
+)
+figure.save(svg=output.svg, png=output.png, data=output.data)

@@ -12,7 +12,17 @@ TASKS = ("json_format", "term_exclusion", "word_count")
 LAYERS = (0, 4)
 COPY = "workflow/resources/models/toy-copy"
 
-NAMES = ("ablation", "behaviour", "compliance", "generality", "layers", "transfer")
+NAMES = (
+    "ablation",
+    "agreement",
+    "behaviour",
+    "compliance",
+    "generality",
+    "layers",
+    "robustness",
+    "similarity",
+)
+NAMES += ("specificity", "time", "transfer")
 FIGURES = {(f"plot_{name}", "") for name in NAMES}
 PAGES = {("write_overview", ""), ("write_table_pages", "")}
 COMPLIANCE = {("summarise_compliance", ""), ("plot_compliance", "")} | PAGES
@@ -31,14 +41,32 @@ def per(rule, models=MODELS, tasks=None, layers=None, shard=False):
     }
 
 
+def merged(*names):
+    return {("merge_tables", f"analysis={name}") for name in names}
+
+
+ABLATION = ("ablation", "ablation_curve", "ablation_summary")
+AGREEMENT = {("compare_agreement", ""), ("plot_agreement", "")}
+# What labels alone decide, and what no probe does.
+WORDING = merged("wording") | {("plot_robustness", "")}
+
+
 def comparisons(models=MODELS):
     """What follows from any new probe."""
-    names = ("generality", "transfer", "ablation", "layers")
+    names = (
+        "generality",
+        "transfer",
+        "ablation",
+        "layers",
+        "specificity",
+        "time",
+        "robustness",
+        "similarity",
+    )
     compared = set().union(*(per(f"compare_{name}", models) for name in names))
-    more = ("transfer_summary", "ablation_curve", "ablation_summary")
-    merged = {("merge_tables", f"analysis={name}") for name in (*names, *more)}
+    more = merged(*names, *ABLATION, "transfer_summary", "time_summary")
     others = {("plot_compliance", ""), ("plot_behaviour", "")}
-    return compared | merged | FIGURES - others | PAGES | FINDINGS
+    return compared | more | AGREEMENT | FIGURES - others | PAGES | FINDINGS
 
 
 def edited(models=MODELS, tasks=TASKS):
@@ -46,7 +74,9 @@ def edited(models=MODELS, tasks=TASKS):
     return (
         per("edit_behaviour", models, tasks)
         | per("compare_behaviour", models)
-        | {("merge_tables", "analysis=behaviour"), ("plot_behaviour", "")}
+        | merged("behaviour")
+        | {("plot_behaviour", "")}
+        | AGREEMENT
     )
 
 
@@ -56,6 +86,8 @@ def of_all_tasks(models=MODELS, layers=LAYERS):
         per("fit_general_probe", models, layers=layers)
         | per("transfer_probes", models, layers=layers)
         | per("ablate_activations", models, layers=set(layers) & {4})
+        | per("fit_course", models, layers=set(layers) & {4})
+        | per("fit_across_wordings", models, layers=set(layers) & {4})
     )
 
 
@@ -65,6 +97,7 @@ def probing(models=MODELS, tasks=TASKS, layers=LAYERS, of_task=True):
         per("fit_specialist_probe", models, tasks, layers)
         | (per("fit_surface_probes", models, tasks) if of_task else set())
         | (per("fit_random_probes", models, tasks) if of_task else set())
+        | (per("fit_prefix_baselines", models, tasks) if of_task else set())
         | of_all_tasks(models, layers)
         | comparisons(models)
         # Whatever moves an eraser.
@@ -80,7 +113,9 @@ def from_labels(models=MODELS, tasks=TASKS, layers=LAYERS):
         | per("extract_random_activations", models, tasks, shard=True)
         | probing(models, tasks, layers)
         | COMPLIANCE
-        | {("write_examples", "")}
+        | per("compare_wording", models)
+        | WORDING
+        | {("compare_models", ""), ("write_examples", "")}
     )
 
 
@@ -136,7 +171,7 @@ def test_two_swapped_values_are_a_change(study):
     change(study, probes__min_rows=6, probes__min_bases=5)
     assert study.planned() == probing()
     change(study, probes__min_rows=5, probes__min_bases=6)
-    assert study.planned() == probing()
+    assert study.planned() == probing() | per("compare_wording") | WORDING
 
 
 def test_temperature_reruns_everything_from_responses_on(study):
@@ -146,12 +181,15 @@ def test_temperature_reruns_everything_from_responses_on(study):
 
 def test_a_layer_adds_its_own_probes_and_the_comparisons(study):
     change(study, layers=[0, 2, 4])
-    # It is not among ablation.layers.
-    ablation = per("compare_ablation") | {
-        *(("merge_tables", f"analysis=ablation{which}") for which in ("", "_curve", "_summary")),
-        ("plot_ablation", ""),
-    }
-    assert study.planned() == probing(layers=(2,), of_task=False) - ablation
+    # It is not among the layers of these analyses.
+    names = ("ablation", "time", "robustness")
+    elsewhere = set().union(*(per(f"compare_{name}") for name in names))
+    elsewhere |= (
+        merged(*names, *ABLATION, "time_summary") | {(f"plot_{name}", "") for name in names} | AGREEMENT
+    )
+    # It is the middle one, at which models are compared.
+    models = {("compare_models", "")}
+    assert study.planned() == probing(layers=(2,), of_task=False) - elsewhere | models
 
 
 def test_a_layer_to_erase_at_adds_its_own_ablation(study):
@@ -161,8 +199,10 @@ def test_a_layer_to_erase_at_adds_its_own_ablation(study):
         # behaviour.layers: all of them.
         | edited()
         | per("compare_ablation")
-        | {("merge_tables", f"analysis=ablation{which}") for which in ("", "_curve", "_summary")}
-        | {("plot_ablation", "")}
+        # Of erasers of this layer too.
+        | per("compare_similarity")
+        | merged(*ABLATION, "similarity")
+        | {("plot_ablation", ""), ("plot_similarity", "")}
         | FINDINGS
         | OVERVIEW
     )
@@ -200,12 +240,13 @@ def test_a_threshold_decides_anew_from_the_same_tables(study):
 
 def test_what_counts_as_signal_is_compared_anew_where_it_counts(study):
     change(study, claims__signal=0.6)
-    names = {"transfer", "transfer_summary", "ablation", "ablation_curve", "ablation_summary", "layers"}
+    names = ("transfer", "transfer_summary", *ABLATION, "layers")
     assert study.planned() == (
         per("compare_transfer")
         | per("compare_ablation")
         | per("compare_layers")
-        | {("merge_tables", f"analysis={name}") for name in names}
+        | merged(*names)
+        | AGREEMENT
         | {("plot_transfer", ""), ("plot_ablation", ""), ("plot_layers", "")}
         | FINDINGS
         | OVERVIEW
@@ -215,6 +256,22 @@ def test_what_counts_as_signal_is_compared_anew_where_it_counts(study):
 def test_a_strength_of_steering_is_answered_anew(study):
     change(study, behaviour__strengths=[2, 3])
     assert study.planned() == edited() | OVERVIEW
+
+
+def test_a_share_of_what_a_prompt_can_tell_decides_anew(study):
+    change(study, claims__headroom=0.1)
+    time = per("compare_time") | merged("time", "time_summary") | {("plot_time", "")}
+    assert study.planned() == time | FINDINGS | OVERVIEW
+
+
+def test_a_rank_compares_representations_anew(study):
+    change(study, similarity__rank=3)
+    assert study.planned() == (
+        per("compare_similarity")
+        | merged("similarity")
+        | {("compare_models", ""), ("plot_similarity", "")}
+        | OVERVIEW
+    )
 
 
 def test_behaviour_may_be_left_out(study):
@@ -257,7 +314,7 @@ def test_an_edited_solver_reruns_the_probes(study):
 
 
 def test_edited_figures_are_drawn_again(study):
-    edit(study, "figures.py")
+    edit(study, "figures/style.py")
     assert study.planned() == FIGURES
 
 

@@ -78,6 +78,10 @@ class Figure:
                 layout.execute(self.canvas)
                 layout.execute(self.canvas)
                 self.canvas.set_layout_engine("none")
+                # The last bits of what the layout's solver finds differ between runs, and with them SVG ids.
+                for axes in self.canvas.axes:
+                    bounds = axes.get_position(original=True).bounds
+                    axes.set_position([round(float(each), 9) for each in bounds])
             for path, kind, metadata in (
                 (svg, "svg", {"Date": None, "Creator": None}),
                 (png, "png", {"Software": None}),

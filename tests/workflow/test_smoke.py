@@ -72,8 +72,8 @@ def test_every_stage_has_its_results(smoke):
     assert {row["kind"] for row in similarity} == {"layers", "tasks", "subspaces"}
     between = tables.read_csv(root / "tables/model_similarity.csv")
     assert len({(row["first"], row["second"]) for row in between}) == 3
-    figures = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "similarity")
-    for name in (*figures, "transfer"):
+    figures = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "robustness")
+    for name in (*figures, "similarity", "specificity", "time", "transfer"):
         assert {path.suffix for path in (root / "figures").glob(f"{name}.*")} == {".svg", ".png", ".csv"}
 
 

@@ -6,7 +6,8 @@ settings = start(snakemake)
 
 from skillprobe import tables
 from skillprobe.analyses.similarity import DEPTHS, MODEL_COLUMNS, Items, model_similarity_table
-from skillprobe.probes.rows import by_task, read_tasks
+from skillprobe.probes.rows import read_tasks
+from skillprobe.store import by_task
 
 shards = by_task(snakemake.input.shards, settings["models"])
 depths = {}

@@ -7,9 +7,8 @@ settings = start(snakemake)
 from skillprobe import store, tables, tasks
 from skillprobe.analyses.wording import wording_table
 from skillprobe.bases import base_ids
-from skillprobe.probes.rows import by_task
 
-paths = by_task(snakemake.input.labels, settings["tasks"])
+paths = store.by_task(snakemake.input.labels, settings["tasks"])
 rows = wording_table(
     snakemake.wildcards.model,
     {task: [row for path in own for row in store.read_jsonl(path)] for task, own in paths.items()},

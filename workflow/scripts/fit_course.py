@@ -6,7 +6,7 @@ settings = start(snakemake)
 
 from skillprobe import probes
 from skillprobe.probes.course import fit_course, read_course
-from skillprobe.probes.rows import by_task
+from skillprobe.store import by_task
 
 layer, shards = int(snakemake.wildcards.layer), by_task(snakemake.input.shards, settings["tasks"])
 courses = {task: fit_course(read_course(paths, layer), settings) for task, paths in shards.items()}

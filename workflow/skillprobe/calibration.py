@@ -22,10 +22,11 @@ from skillprobe.erasure.cross import cross_ablate
 from skillprobe.planted import WORLDS, Planted, label_rows, plant, verify, write_shards
 from skillprobe.probes.course import fit_course, read_course
 from skillprobe.probes.prefix import fit_prefixes
-from skillprobe.probes.rows import by_task, fit_general, fit_specialist, read_tasks
+from skillprobe.probes.rows import fit_general, fit_specialist, read_tasks
 from skillprobe.probes.transfer import cross_scores
 from skillprobe.probes.twins import read_twins
 from skillprobe.stats import enough_signal
+from skillprobe.store import by_task
 
 # Of the verdicts of a claim in a world, at most; at least; and of the seeds of the world of noise, at most.
 WRONG, RIGHT, NULL = 0.05, 0.80, 0.10

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from skillprobe.stats import enough_signal
+from skillprobe.tables import MEAN, SELECTED
 
 VERSION = 1
 VERDICTS = ("supported", "contradicted", "inconclusive", "insufficient")
@@ -27,8 +28,6 @@ CLAIMS = {
 # The primary general probe: all data, centred within task.
 GENERAL = "general_centred"
 DIFFERENCE = f"specialist_minus_{GENERAL}"
-SELECTED = "selected"
-MEAN = "mean"
 
 
 def judge(

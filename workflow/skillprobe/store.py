@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,3 +59,9 @@ def read_jsonl(path: str | Path) -> list[dict]:
                     f"{path}, line {number} is not valid JSON ({error}); delete the file and run again"
                 ) from error
     return rows
+
+
+def by_task(paths: Sequence[str], tasks: Sequence[str]) -> dict[str, Sequence[str]]:
+    """{task: its files}; paths: those of the first task, then of the second, …, as many each."""
+    n_shards = len(paths) // len(tasks)
+    return {task: paths[i * n_shards : (i + 1) * n_shards] for i, task in enumerate(tasks)}

@@ -8,6 +8,8 @@ from pathlib import Path
 from skillprobe.errors import UserError
 from skillprobe.store import atomic_path
 
+# What tables say instead of a layer's number, where inner folds choose it, and of a task's name.
+SELECTED, MEAN = "selected", "mean"
 _INTEGER = re.compile(r"-?\d+")
 _NUMBER = re.compile(r"-?(\d+\.?\d*(e[+-]?\d+)?|nan|inf)")
 

@@ -23,8 +23,8 @@ from skillprobe.stats import (
     lower_above,
     simultaneous,
 )
+from skillprobe.tables import SELECTED
 
-SELECTED = "selected"
 PRIMARY = ("inlp", "retrained")
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 CELL_COLUMNS = (

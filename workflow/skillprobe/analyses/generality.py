@@ -20,9 +20,8 @@ from skillprobe.stats import (
     draw_tested,
     threshold_metrics,
 )
+from skillprobe.tables import MEAN, SELECTED
 
-SELECTED = "selected"
-MEAN = "mean"
 TABLE_METRICS = ("auroc", *(metric for metric in METRICS if metric != "base_rate"))
 COLUMNS = (
     *("model", "task", "category", "layer", "probe", "metric", "estimate"),

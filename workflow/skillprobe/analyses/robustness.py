@@ -79,10 +79,10 @@ def robustness_table(
     "any_phrasing", and "any_minus_other". "diversity": mean over the sufficient draws by n_phrasings, and
     "most_minus_fewest" of them.
 
-    A mean is of the n_tasks tasks that have all its parts, so two cells may be of different tasks. The means
-    of the diversity curve are all of the same ones: those with every number of phrasings that at least half
-    of the tasks with any of them have. status: "", or "insufficient: …" with NaN for the numbers. Raises
-    UserError where there are no probes.
+    A mean is of the n_tasks tasks that have all its parts, so two cells may be of different tasks. But the
+    means of held-out phrasings, and those of the diversity curve, are all of the same ones: those with every
+    point that at least half of the tasks with any point have. status: "", or "insufficient: …" with NaN for
+    the numbers. Raises UserError where there are no probes.
     """
     if not by_layer:
         raise UserError(f"there are no probes across wordings of model {model!r}; fit them first")
@@ -193,26 +193,32 @@ def _summaries(contrast: str, known: Mapping[tuple[str, str], Estimate]) -> dict
 
 def _mean(cells: Mapping[str, _Cells]) -> _Cells:
     """Over tasks."""
-    curves = {
-        task: {key for key, cell in own.items() if key[0] == DIVERSITY and key[2] and cell.estimate}
-        for task, own in cells.items()
-    }
-    curves = {task: keys for task, keys in curves.items() if keys}
-    points = {key for keys in curves.values() for key in keys}
-    points = {key for key in points if 2 * sum(key in keys for keys in curves.values()) >= len(curves)}
+    complete = {contrast: _complete(cells, contrast) for contrast in (HELD_OUT, DIVERSITY)}
     found: _Cells = {}
     for key in dict.fromkeys(key for own in cells.values() for key in own):
         own = [task_cells[key] for task_cells in cells.values() if key in task_cells]
-        if key[0] == DIVERSITY and key[2]:
-            used = [cells[task][key] for task in curves if key in points and points <= curves[task]]
-        else:
-            used = [cell for cell in own if cell.estimate]
+        used = [cell for cell in own if cell.estimate]
+        if key[0] in complete and key[2]:
+            tasks, points = complete[key[0]]
+            used = [cells[task][key] for task in tasks if key in points]
         estimate, n_tasks = mean_of_known(cell.estimate for cell in used)
         n, n_bases = sum(cell.n for cell in used), max((cell.n_bases for cell in used), default=0)
         same = {cell.status for cell in own} == {MISSING[key[0]]}
         status = "" if n_tasks else MISSING[key[0]] if same else NO_TASK
         found[key] = _Cell(estimate, n, n_bases, n_tasks, status)
     return found
+
+
+def _complete(cells: Mapping[str, _Cells], contrast: str) -> tuple[list[str], set[tuple[str, str, str]]]:
+    """Those AUROCs of a contrast that at least half of the tasks with any have, after the tasks with all."""
+    known = {
+        task: {key for key, cell in own.items() if key[0] == contrast and key[2] and cell.estimate}
+        for task, own in cells.items()
+    }
+    known = {task: keys for task, keys in known.items() if keys}
+    points = {key for keys in known.values() for key in keys}
+    points = {key for key in points if 2 * sum(key in keys for keys in known.values()) >= len(known)}
+    return [task for task, keys in known.items() if points <= keys], points
 
 
 def _rows(cells: _Cells) -> Iterator[dict]:

@@ -23,8 +23,8 @@ from skillprobe.stats import (
     lower_above,
     simultaneous,
 )
+from skillprobe.tables import SELECTED
 
-SELECTED = "selected"
 # The paper's own grouping (study.md); a task that it doesn't know is a group by itself.
 PAPER_GROUPS = (
     ("word_count", "character_count", "json_format"),

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from skillprobe.analyses.generality import MEAN
-from skillprobe.stats import Draws, Estimate, both_intervals, draw_bases, mean_of_known
+from skillprobe.stats import Draws, Estimate, both_intervals, draw_bases, mean_of_known, ratio
+from skillprobe.tables import MEAN
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
 
 TYPE, POLARITY, PHRASING = "instruction_type", "polarity", "phrasing"
@@ -61,13 +61,9 @@ class _Share:
     """Of the responses to one wording: how many satisfy, its interval's draws, and what is said of it."""
 
     def __init__(self, rows: Sequence[Mapping], draws: Draws, min_bases: int):
-        columns = draws.columns(np.array([row["base"] for row in rows], draws.bases.dtype))
-        satisfied = np.array([row["satisfied"] for row in rows], float)
-        obeyed = draws.weights @ np.bincount(columns, satisfied, len(draws.bases))
-        total = draws.weights @ np.bincount(columns, minlength=len(draws.bases))
-        drawn = np.divide(obeyed, total, out=np.full(len(total), np.nan), where=total > 0)
-        self.bases = {row["base"] for row in rows}
-        self.n, self.value = len(rows), satisfied.mean() if len(rows) else np.nan
+        satisfied, bases = ([row[key] for row in rows] for key in ("satisfied", "base"))
+        self.value, drawn = ratio(np.array(satisfied, float), np.ones(len(rows)), bases, draws)
+        self.bases, self.n = set(bases), len(rows)
         few = f"insufficient: responses to {len(self.bases)} bases; an interval needs {min_bases}"
         self.status = few if len(self.bases) < min_bases else ""
         self.estimate = None if self.status else Estimate(np.array([self.value]), drawn)
@@ -96,7 +92,7 @@ def _task_rows(shares: Mapping[str, Mapping[str, _Share]]) -> Iterator[dict]:
     for by, by_name in shares.items():
         for name, share in by_name.items():
             numbers = share.estimate.cells((0.0, 1.0)) if share.estimate else both_intervals(None)
-            numbers["estimate"] = float(share.value)
+            numbers["estimate"] = share.value
             yield _row(by, name, numbers, share.n, len(share.bases), 1, share.status)
         for one, other in DIFFERENCES.get(by, ()):
             estimate = _difference(by_name, one, other)

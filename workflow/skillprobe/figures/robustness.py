@@ -15,7 +15,6 @@ from skillprobe.figures.style import (
     CHANCE,
     FAINT,
     FEW_TASKS,
-    LINES,
     STYLE,
     TEXT,
     TITLE,
@@ -174,10 +173,11 @@ def _phrasings(axes: Axes, rows: Sequence[Mapping], sizes: Sequence[int], styles
                 _mean(axes, places, shown, band=contrast == "diversity")
             elif task in styles:
                 _faint(axes, places, [row["estimate"] for row in shown], styles[task])
-    if not any(row["panel"] == "diversity" and has_estimate(row) for row in points):
-        middle = max(len(sizes) - 1, 0) / 2
-        axes.text(middle, 0.75, "insufficient", ha="center", fontsize=6.5, style="italic", color=FAINT)
-        axes.axvline(max(len(sizes), 1) - 0.2, color=LINES, lw=0.8)
+    known = {row["n_phrasings"] for row in points if row["task"] == MEAN and has_estimate(row)}
+    for x in (x for x, size in enumerate(sizes) if size not in known):
+        style = {"ha": "center", "va": "bottom", "rotation": 90, "style": "italic", "color": FAINT}
+        axes.text(x, 0.54, "insufficient", fontsize=6.5, **style)
+    axes.axvline(max(len(sizes), 1) - 0.2, color=FAINT, lw=0.5)
     lowest = min([row["lower95"] for row in points if row["task"] == MEAN and has_estimate(row)], default=0.4)
     axes.set(xlim=(-0.5, max(right.values()) + 0.5), ylim=(min(0.35, lowest), 1.02))
     axes.set_yticks([0.5, 0.75, 1])

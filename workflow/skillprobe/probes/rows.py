@@ -8,6 +8,7 @@ import numpy as np
 from skillprobe.bases import base_ids
 from skillprobe.probes.protocol import VARIANTS, ProbeResult, Settings, general, specialist
 from skillprobe.shards import Shard
+from skillprobe.store import by_task
 
 # Of a shard's samples, in the order of ProbeRows.
 _COLUMNS = ("label", "base", "id", "phrasing", "instruction_type", "polarity", "response_length")
@@ -69,12 +70,6 @@ def read_tasks(
 ) -> dict[str, ProbeRows]:
     """`read_rows` of each task; paths: as for `by_task`."""
     return {task: read_rows(own, layer, position, variant) for task, own in by_task(paths, tasks).items()}
-
-
-def by_task(paths: Sequence[str], tasks: Sequence[str]) -> dict[str, Sequence[str]]:
-    """{task: its shards}; paths: those of the first task, then of the second, …, as many each."""
-    n_shards = len(paths) // len(tasks)
-    return {task: paths[i * n_shards : (i + 1) * n_shards] for i, task in enumerate(tasks)}
 
 
 def fit_specialist(rows: ProbeRows, settings: Mapping) -> ProbeResult:

@@ -33,9 +33,9 @@ def fit_wordings(rows: ProbeRows, settings: Mapping) -> dict[str, dict[str, dict
     phrasings are dealt into PARTS, and those of a part are tested by a probe of the "other_phrasings" and by
     one of "any_phrasing"; outer folds are those of bases crossed with the parts. "diversity": {number of
     phrasings: {"draw_1": result, …}}. A draw is an order of the phrasings: the first one, two, four, … of one
-    half are trained on, and those of the other half tested. All numbers have as many rows as the smallest one
-    that suffices in at least half of the draws; those below it, and draws that don't suffice there, are
-    insufficient. Parts and draws depend on the phrasings' names and the seed alone.
+    half are trained on, and those of the other half tested. In each draw, all numbers have as many rows as
+    the smallest one that suffices in at least half of the draws; those below it, and draws that don't suffice
+    there, are insufficient. Parts and draws depend on the phrasings' names and the seed alone.
     """
     probes = replace(Settings.from_config(settings["probes"], settings["seed"]), shuffles=0)
     study_bases = base_ids(settings["prompts"])

@@ -462,7 +462,8 @@ def test_robustness_tells_cells_and_how_many_tasks_they_are_of():
         "diversity": 3,
         "compliance": 5,
     }
-    assert "insufficient" in texts_of("robustness", [], settings)
+    assert [text.get_text() for text in curve.texts].count("insufficient") == 1
+    assert "no answers" in texts_of("robustness", [], settings)
 
 
 def test_insufficient_tasks_are_labelled_blanks(tmp_path):

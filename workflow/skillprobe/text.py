@@ -17,6 +17,7 @@ _PLAIN_WORD = re.compile(r"\w+")
 _APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}\N{FULLWIDTH APOSTROPHE}"
 _HYPHENS = "\\-\N{HYPHEN}\N{NON-BREAKING HYPHEN}"
 _JOINT = rf"(?:[{_APOSTROPHES}{_HYPHENS}](?=\w)|(?<=\d)\.(?=\d))"
+_JOINT_HERE = re.compile(_JOINT)
 _INNER_JOINT = re.compile(rf"(?<=\w){_JOINT}")
 # Invisible characters inside a word: soft hyphen, and the (non-)joiners that Persian and Indic scripts need.
 _INVISIBLE = "\N{SOFT HYPHEN}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
@@ -45,9 +46,15 @@ def count_words(text: str, rule: str | None = None) -> int:
 def words(text: str) -> list[str]:
     """The words that `count_words` counts, case-folded; in scripts without blanks, whatever runs together."""
     folded = Folded(text).folded
-    inner = _inner(_marks(folded))
-    # Possessive: a run never has to be given back, so long texts cost no memory.
-    return re.findall(rf"\w{inner}*+(?:{_JOINT}{inner}*+)*+", folded)
+    found: list[list[int]] = []
+    for run in re.finditer(rf"\w{_inner(_marks(folded))}*", folded):
+        # Joined here: in one pattern, a repeated group costs memory, and a possessive one around another never
+        # ends in Python 3.11.2 (gh-106052).
+        if found and run.start() == found[-1][1] + 1 and _JOINT_HERE.match(folded, found[-1][1]):
+            found[-1][1] = run.end()
+        else:
+            found.append([*run.span()])
+    return [folded[start:end] for start, end in found]
 
 
 def count_characters(text: str, unit: str = "codepoint") -> int:

@@ -48,8 +48,8 @@ def words(text: str) -> list[str]:
     folded = Folded(text).folded
     found: list[list[int]] = []
     for run in re.finditer(rf"\w{_inner(_marks(folded))}*", folded):
-        # Joined here: in one pattern, a repeated group costs memory, and a possessive one around another never
-        # ends in Python 3.11.2 (gh-106052).
+        # Joined here: in one pattern a repeated group costs memory, and a possessive one around another
+        # never ends in Python 3.11.2 (gh-106052).
         if found and run.start() == found[-1][1] + 1 and _JOINT_HERE.match(folded, found[-1][1]):
             found[-1][1] = run.end()
         else:

@@ -167,6 +167,28 @@ def test_where_too_few_rows_are_valid_all_three_are_insufficient(worlds):
         assert len(found[probe]["body_50"].labels) == 30
 
 
+def test_a_position_that_no_answer_has_to_itself_is_insufficient(worlds):
+    """Of answers of one token, the onset is the last; of empty ones there is only EOS."""
+    world = {}
+    for task, (path, labels) in worlds["monitored"].items():
+        rows = read_course([path], 2)
+        nowhere = np.zeros(len(rows.y), bool)
+        valid = {**rows.valid, "onset": nowhere, "body_50": nowhere, "last": nowhere}
+        world[task] = CourseRows(**{**rows.__dict__, "valid": valid}), labels
+    courses = {2: {task: fit_course(rows, SETTINGS) for task, (rows, _) in world.items()}}
+    prefixes = {
+        task: fit_prefixes(rows, labels, planted.verify, SETTINGS) for task, (rows, labels) in world.items()
+    }
+    assert not [name for name in courses[2]["topic"]["trained"] if name.startswith("tokens_")]
+    curves, summary = tabulate(courses, prefixes)
+    for probe in ("trained", "eos_back", "prompt_forward", "text", "words", "length"):
+        row = curves["selected", "topic", probe, "body_50"]
+        assert (row["n"], row["valid"]) == (0, 0) and row["status"].startswith("insufficient: only 0 folds")
+    assert summary["selected", "mean", "gain"]["status"] == ""
+    for quantity in ("onset_jump", "slope", "eos_gain"):
+        assert summary["selected", "mean", quantity]["status"].startswith("insufficient")
+
+
 # Baselines
 
 

@@ -1,6 +1,7 @@
 """The analyses on planted worlds, at the default study's size: they say what is true."""
 
 from skillprobe import tables
+from skillprobe.planted import WORLDS
 from workdir import copy_repository
 
 # The first effect at which all claims can be expected to be decided, as docs/calibration.md has it.
@@ -13,11 +14,10 @@ def test_verdicts_on_planted_worlds_are_right(tmp_path):
     (tmp_path / "small.yaml").write_text(SMALL)
     workdir.snakemake("calibrate", "--configfile", "small.yaml")
     rows = tables.read_csv(tmp_path / "results/demo/tables/calibration.csv")
-    assert {row["world"] for row in rows} == {
-        *("universal", "compositional", "clustered", "asymmetric", "length_confounded", "noise")
-    }
-    # Six claims and the control in each world, and all claims together in noise.
-    assert len(rows) == 6 * 7 + 1 and all(row["n_seeds"] == 3 for row in rows)
+    assert {row["world"] for row in rows} == set(WORLDS)
+    # Each world's claims and control, and all claims together in noise.
+    assert len(rows) == sum(len(world.truth) for world in WORLDS.values()) + 1
+    assert all(row["n_seeds"] == 3 for row in rows)
     assert [row for row in rows if row["met"] == "no"] == []
     assert "| universal | 0.97 |" in (tmp_path / "results/demo/calibration.md").read_text()
     again = workdir.snakemake("calibrate", "--configfile", "small.yaml", "--dry-run")

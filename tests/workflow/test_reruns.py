@@ -331,4 +331,10 @@ def test_an_edited_task_is_sampled_and_labelled_again(study):
 def test_an_edited_script_reruns_its_rule(study):
     path = study.path / "workflow/scripts/extract_activations.py"
     path.write_text(path.read_text() + "# edited\n")
-    assert study.planned() == per("extract_activations", tasks=TASKS, shard=True) | probing(of_task=False)
+    assert study.planned() == (
+        per("extract_activations", tasks=TASKS, shard=True)
+        | probing(of_task=False)
+        # Of the controls, those that look at activations.
+        | per("fit_prefix_baselines", tasks=TASKS)
+        | {("compare_models", "")}
+    )

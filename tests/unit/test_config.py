@@ -301,7 +301,7 @@ def test_ablation_is_refused_by_name(root):
     refused(root, r"^behaviour.bases is 91, more than prompts.bases, 90", behaviour__bases=91)
     refused(root, r"^behaviour.samples is 9, more than generation.samples, 4", behaviour__samples=9)
     config = complete(study(ablation__layers=[4, 2], layers=[0, 1, 4]) | {"layers": [0, 2, 4]}, root)
-    assert configs.ablated_layers_of(config, "a") == [2, 4]
+    assert configs.section_layers_of(config, "ablation", "a") == [2, 4]
 
 
 def test_positions_are_probed_at_layers_that_are_there(root):
@@ -313,7 +313,7 @@ def test_positions_are_probed_at_layers_that_are_there(root):
         layers=[0, 4],
     )
     config = complete(study(time__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
-    assert configs.timed_layers_of(config, "a") == [2, 4] and configs.over_time(config)
+    assert configs.section_layers_of(config, "time", "a") == [2, 4] and configs.over_time(config)
     # A study of EOS alone needs no layers for it.
     config = complete(
         study(time__layers=[2], layers=[0, 4], activations__positions=["onset", "eos"], ablation__layers=[4]),
@@ -332,7 +332,7 @@ def test_wordings_are_compared_at_layers_that_are_there(root):
     )
     refused(root, r"^robustness.draws must be at least 1, not 0", robustness__draws=0)
     config = complete(study(robustness__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
-    assert configs.reworded_layers_of(config, "a") == [2, 4]
+    assert configs.section_layers_of(config, "robustness", "a") == [2, 4]
 
 
 def test_similarity_is_refused_by_name(root):
@@ -345,7 +345,7 @@ def test_similarity_is_refused_by_name(root):
     )
     refused(root, r"^similarity.rank must be at least 1, not 0", similarity__rank=0)
     config = complete(study(similarity__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
-    assert configs.similarity_layers_of(config, "a") == [2, 4]
+    assert configs.section_layers_of(config, "similarity", "a") == [2, 4]
 
 
 def test_models_are_compared_at_the_same_relative_depth(root):

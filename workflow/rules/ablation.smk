@@ -38,10 +38,12 @@ rule compare_ablation:
             rules.fit_specialist_probe.output.probe,
             model=w.model,
             task=TASKS,
-            layer=ablated_layers_of(w.model),
+            layer=section_layers_of("ablation", w.model),
         ),
         scores=lambda w: expand(
-            rules.ablate_activations.output.scores, model=w.model, layer=ablated_layers_of(w.model)
+            rules.ablate_activations.output.scores,
+            model=w.model,
+            layer=section_layers_of("ablation", w.model),
         ),
         code=code("compare_ablation", *TASKS),
     output:
@@ -61,7 +63,7 @@ rule compare_ablation:
         settings=lambda w: settings(
             *("seed", "tasks", "prompts", "statistics"),
             *("claims.signal", "claims.dependent", "claims.independent"),
-            layers=ablated_layers_of(w.model),
+            layers=section_layers_of("ablation", w.model),
         ),
     script:
         "../scripts/compare_ablation.py"

@@ -74,20 +74,8 @@ def random_layers_of(model):
     return study_config.random_layers_of(STUDY, model)
 
 
-def ablated_layers_of(model):
-    return study_config.ablated_layers_of(STUDY, model)
-
-
-def timed_layers_of(model):
-    return study_config.timed_layers_of(STUDY, model)
-
-
-def reworded_layers_of(model):
-    return study_config.reworded_layers_of(STUDY, model)
-
-
-def similarity_layers_of(model):
-    return study_config.similarity_layers_of(STUDY, model)
+def section_layers_of(section, model):
+    return study_config.section_layers_of(STUDY, section, model)
 
 
 def edited_layers_of(model):

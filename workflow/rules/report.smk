@@ -10,7 +10,7 @@ rule write_overview:
         generality=merged("generality"),
         findings=rules.write_findings.output.findings,
         time=TIME[1:],
-        behaviour=BEHAVIOUR[:1],
+        behaviour=BEHAVIOUR,
         agreement=AGREEMENT[1:],
         code=code("write_overview"),
     output:

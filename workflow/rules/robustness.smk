@@ -32,7 +32,9 @@ rule fit_across_wordings:
 rule compare_robustness:
     input:
         probes=lambda w: expand(
-            rules.fit_across_wordings.output.probes, model=w.model, layer=reworded_layers_of(w.model)
+            rules.fit_across_wordings.output.probes,
+            model=w.model,
+            layer=section_layers_of("robustness", w.model),
         ),
         code=code("compare_robustness", *TASKS),
     output:
@@ -48,7 +50,7 @@ rule compare_robustness:
         runtime=60,
     params:
         settings=lambda w: settings(
-            "seed", "tasks", "prompts", "statistics", layers=reworded_layers_of(w.model)
+            "seed", "tasks", "prompts", "statistics", layers=section_layers_of("robustness", w.model)
         ),
     script:
         "../scripts/compare_robustness.py"

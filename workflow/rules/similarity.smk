@@ -13,7 +13,9 @@ rule compare_similarity:
             rules.extract_activations.output.manifest, task=TASKS, shard=SHARDS, allow_missing=True
         ),
         erasers=lambda w: expand(
-            rules.ablate_activations.output.erasers, model=w.model, layer=ablated_layers_of(w.model)
+            rules.ablate_activations.output.erasers,
+            model=w.model,
+            layer=section_layers_of("ablation", w.model),
         ),
         code=code("compare_similarity"),
     output:
@@ -32,8 +34,8 @@ rule compare_similarity:
             *("seed", "tasks", "probes.position", "probes.max_truncated", "ablation.rank"),
             *("similarity.rank", "similarity.permutations"),
             layers=layers_of(w.model),
-            task_layers=similarity_layers_of(w.model),
-            ablated_layers=ablated_layers_of(w.model),
+            task_layers=section_layers_of("similarity", w.model),
+            ablated_layers=section_layers_of("ablation", w.model),
         ),
     script:
         "../scripts/compare_similarity.py"

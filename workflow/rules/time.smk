@@ -54,7 +54,7 @@ rule fit_prefix_baselines:
 rule compare_time:
     input:
         courses=lambda w: expand(
-            rules.fit_course.output.course, model=w.model, layer=timed_layers_of(w.model)
+            rules.fit_course.output.course, model=w.model, layer=section_layers_of("time", w.model)
         ),
         baselines=expand(rules.fit_prefix_baselines.output.baselines, task=TASKS, allow_missing=True),
         code=code("compare_time", *TASKS),
@@ -73,7 +73,7 @@ rule compare_time:
     params:
         settings=lambda w: settings(
             *("seed", "tasks", "prompts", "statistics", "claims.headroom"),
-            layers=timed_layers_of(w.model),
+            layers=section_layers_of("time", w.model),
         ),
     script:
         "../scripts/compare_time.py"

@@ -10,7 +10,7 @@ output = snakemake.output
 categories = {task: tasks.get(task).category for task in settings["tasks"]}
 figure = figures.similarity(
     tables.read_csv(snakemake.input.table),
-    [row for path in snakemake.input.models for row in tables.read_csv(path)],
+    tables.read_all(snakemake.input.models),
     categories,
     settings,
 )

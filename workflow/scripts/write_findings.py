@@ -10,7 +10,7 @@ names = ("generality", "transfer_summary", "ablation_summary", "layers", "specif
 found = findings.judge(
     {name: tables.read_csv(snakemake.input[name]) for name in names}
     # A study need not look at every position.
-    | {"time_summary": [row for path in snakemake.input.time_summary for row in tables.read_csv(path)]},
+    | {"time_summary": tables.read_all(snakemake.input.time_summary)},
     settings["models"],
     settings["tasks"],
     settings["claims"],

@@ -10,9 +10,6 @@ compliance = tables.read_csv(snakemake.input.compliance)
 generality = tables.read_csv(snakemake.input.generality)
 findings = store.read_json(snakemake.input.findings)
 # A study need not look at every position, nor edit answers.
-optional = {
-    name: [row for path in snakemake.input[name] for row in tables.read_csv(path)]
-    for name in ("time", "behaviour", "agreement")
-}
+optional = {name: tables.read_all(snakemake.input[name]) for name in ("time", "behaviour", "agreement")}
 page = report.overview_page(compliance, generality, findings, settings, **optional)
 store.write_text(snakemake.output.page, page)

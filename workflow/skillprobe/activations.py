@@ -105,7 +105,7 @@ def extract(
         indices[number], valid[number] = resolve(names, *lengths, has_eos=not row["truncated"])
         if row["variant"] == "unconstrained":
             valid[number] &= eos_only
-        seen = np.maximum(indices[number] + 1 - lengths[0], 0)
+        seen = np.where(valid[number], np.maximum(indices[number] + 1 - lengths[0], 0), 0)
         characters[number] = [prefix_length(loaded.tokenizer, row, n) for n in seen.tolist()]
     samples = {
         "label": [row["satisfied"] for row in rows],

@@ -68,9 +68,9 @@ def complete(config: Mapping, root: str | Path) -> dict:
     _check_activations(config)
     _check_probes(config)
     _check_ablation(config)
-    _check_time(config)
-    _check_robustness(config)
-    _check_similarity(config)
+    _check_section_layers(config, "time", needed=over_time(config))
+    _check_section_layers(config, "similarity")
+    _check_section_layers(config, "robustness")
     return config
 
 
@@ -99,24 +99,14 @@ def random_layers_of(config: Mapping, model: str) -> list[int]:
     return [layer for layer in layers if layer % 4 == 0] or layers
 
 
-def ablated_layers_of(config: Mapping, model: str) -> list[int]:
-    """The analysed layers of a model at which signals are erased."""
-    return _named(layers_of(config, model), config["ablation"]["layers"])
+def section_layers_of(config: Mapping, section: str, model: str) -> list[int]:
+    """The analysed layers of a model that a section such as "ablation" or "time" names."""
+    return _named(layers_of(config, model), config[section]["layers"])
 
 
 def over_time(config: Mapping) -> bool:
     """Whether probes are fitted at every position: from the prompt's end to EOS, so both must be stored."""
     return {"prompt_100", "eos"} <= set(config["activations"]["positions"])
-
-
-def timed_layers_of(config: Mapping, model: str) -> list[int]:
-    """The analysed layers of a model at which every position is probed."""
-    return _named(layers_of(config, model), config["time"]["layers"])
-
-
-def similarity_layers_of(config: Mapping, model: str) -> list[int]:
-    """The analysed layers of a model at which tasks are compared."""
-    return _named(layers_of(config, model), config["similarity"]["layers"])
 
 
 def model_depths(config: Mapping) -> dict[str, dict[str, int]]:
@@ -138,16 +128,11 @@ def model_depths(config: Mapping) -> dict[str, dict[str, int]]:
     return ({"middle": middle} if inside else {}) | {"last": last}
 
 
-def reworded_layers_of(config: Mapping, model: str) -> list[int]:
-    """The analysed layers of a model at which probes of some wordings are tested on others."""
-    return _named(layers_of(config, model), config["robustness"]["layers"])
-
-
 def edited_layers_of(config: Mapping, model: str) -> list[int]:
     """The layers at which a model's activations are edited while it writes; none if nothing is answered."""
     if not config["behaviour"]["bases"]:
         return []
-    return _named(ablated_layers_of(config, model), config["behaviour"]["layers"])
+    return _named(section_layers_of(config, "ablation", model), config["behaviour"]["layers"])
 
 
 def _named(layers: list[int], wanted: str | list[int]) -> list[int]:
@@ -587,7 +572,7 @@ def _check_probes(config: dict) -> None:
 
 def _check_ablation(config: dict) -> None:
     ablation, prompts = config["ablation"], config["prompts"]
-    _check_known_layers(config, "ablation")
+    _check_section_layers(config, "ablation")
     if ablation["rank"] > ablation["max_rank"]:
         raise UserError(
             f"ablation.rank is {ablation['rank']}, more than ablation.max_rank, {ablation['max_rank']}; "
@@ -603,9 +588,8 @@ def _check_ablation(config: dict) -> None:
                 f"ablation.max_rank is {ablation['max_rank']}, but model '{entry['name']}' has at most "
                 f"{rows} training answers a task in {entry['hidden_size'] or 'as many'} dimensions; lower it"
             )
-        _check_some_layers(config, "ablation", entry["name"], ablated_layers_of(config, entry["name"]))
         if config["behaviour"]["bases"] and not edited_layers_of(config, entry["name"]):
-            ablated = ", ".join(map(str, ablated_layers_of(config, entry["name"])))
+            ablated = ", ".join(map(str, section_layers_of(config, "ablation", entry["name"])))
             raise UserError(
                 f"behaviour.layers names none of the layers of the model '{entry['name']}' at which signals "
                 f"are erased ({ablated}); add one, or say all"
@@ -618,28 +602,8 @@ def _check_ablation(config: dict) -> None:
             )
 
 
-def _check_time(config: dict) -> None:
-    _check_known_layers(config, "time")
-    for entry in config["models"]:
-        if over_time(config):
-            _check_some_layers(config, "time", entry["name"], timed_layers_of(config, entry["name"]))
-
-
-def _check_similarity(config: dict) -> None:
-    _check_known_layers(config, "similarity")
-    for entry in config["models"]:
-        layers = similarity_layers_of(config, entry["name"])
-        _check_some_layers(config, "similarity", entry["name"], layers)
-
-
-def _check_robustness(config: dict) -> None:
-    _check_known_layers(config, "robustness")
-    for entry in config["models"]:
-        layers = reworded_layers_of(config, entry["name"])
-        _check_some_layers(config, "robustness", entry["name"], layers)
-
-
-def _check_known_layers(config: dict, section: str) -> None:
+def _check_section_layers(config: dict, section: str, needed: bool = True) -> None:
+    """needed: whether each model must have one of the section's layers."""
     wanted, deepest = config[section]["layers"], max(entry["num_layers"] for entry in config["models"])
     for layer in () if wanted == "all" else wanted:
         if layer > deepest:
@@ -647,15 +611,12 @@ def _check_known_layers(config: dict, section: str) -> None:
                 f"{section}.layers asks for layer {layer}, but the deepest model has layers 0 to {deepest}; "
                 "remove it"
             )
-
-
-def _check_some_layers(config: dict, section: str, model: str, layers: list[int]) -> None:
-    """layers: those of the model that the section names."""
-    if not layers:
-        raise UserError(
-            f"{section}.layers names none of the analysed layers of the model '{model}' "
-            f"({', '.join(map(str, layers_of(config, model)))}); add one, or say all"
-        )
+    for model in (entry["name"] for entry in config["models"]):
+        if needed and not section_layers_of(config, section, model):
+            raise UserError(
+                f"{section}.layers names none of the analysed layers of the model '{model}' "
+                f"({', '.join(map(str, layers_of(config, model)))}); add one, or say all"
+            )
 
 
 def _model_settings(folder: Path) -> dict:

@@ -4,13 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from skillprobe.config import (
-    ablated_layers_of,
-    layers_of,
-    over_time,
-    reworded_layers_of,
-    timed_layers_of,
-)
+from skillprobe.config import layers_of, over_time, section_layers_of
 from skillprobe.errors import UserError
 
 # Of a hub model that doesn't state its hidden size; planning must not need the network.
@@ -52,9 +46,10 @@ def jobs(config: Mapping) -> dict[str, int]:
     """Jobs of a run from nothing by rule. A test holds it against Snakemake's own count."""
     models, tasks = len(config["models"]), len(config["tasks"])
     layers = [len(layers_of(config, entry["name"])) for entry in config["models"]]
-    ablated = [len(ablated_layers_of(config, entry["name"])) for entry in config["models"]]
-    timed = [len(timed_layers_of(config, entry["name"])) for entry in config["models"]]
-    reworded = [len(reworded_layers_of(config, entry["name"])) for entry in config["models"]]
+    ablated, timed, reworded = (
+        sum(len(section_layers_of(config, section, entry["name"])) for entry in config["models"])
+        for section in ("ablation", "time", "robustness")
+    )
     timing = int(over_time(config))
     shards, edits = config["generation"]["shards"], int(config["behaviour"]["bases"] > 0)
     twins = models if config["controls"]["random_weights"] else 0
@@ -73,14 +68,14 @@ def jobs(config: Mapping) -> dict[str, int]:
         "transfer_probes": sum(layers),
         "compare_transfer": models,
         "compare_layers": models,
-        "fit_course": sum(timed) * timing,
+        "fit_course": timed * timing,
         "fit_prefix_baselines": models * tasks * timing,
         "compare_time": models * timing,
         "compare_specificity": models,
-        "fit_across_wordings": sum(reworded),
+        "fit_across_wordings": reworded,
         "compare_robustness": models,
         "compare_wording": models,
-        "ablate_activations": sum(ablated),
+        "ablate_activations": ablated,
         "compare_ablation": models,
         "edit_behaviour": models * tasks * edits,
         "compare_behaviour": models * edits,

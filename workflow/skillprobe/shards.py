@@ -59,10 +59,10 @@ def create(
 ) -> Iterator[ShardWriter]:
     """Make the shard `path`, which appears when the block has ended well and not before.
 
-    samples: a column for each of SAMPLE_FIELDS; valid, characters: [position, sample], the second how many of
-    the response the tokens up to the position make (None: 0); dtype: of STORED (bfloat16 values are handed
-    over as their 16 bits). Layers run from 0, the embeddings, to num_layers. The bytes depend on
-    the content alone.
+    samples: a column for each of SAMPLE_FIELDS; valid, characters: [position, sample], the second how many
+    of the response the tokens up to a valid position make (None: 0); dtype: of STORED (bfloat16 values are
+    handed over as their 16 bits). Layers run from 0, the embeddings, to num_layers. The bytes depend on the
+    content alone.
     """
     n = len(samples["id"])
     item = np.dtype(STORED[dtype]).itemsize

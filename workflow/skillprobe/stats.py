@@ -363,6 +363,18 @@ class Estimate:
         return both_intervals(self.by_seed if np.isfinite(self.by_seed).all() else None, self.drawn, bounds)
 
 
+def auroc_estimate(result, draws: Draws) -> Estimate:
+    """Of a sufficient result with scores, labels, bases and folds, such as a ProbeResult."""
+    by_seed, drawn = auroc_lines(result.scores, result.labels, result.bases, result.folds, draws)
+    return Estimate(by_seed, drawn.mean(axis=0))
+
+
+def tested_rows(result) -> tuple[int, int]:
+    """How many rows of a result are tested, and of how many bases."""
+    used = result.folds[0] != CALIBRATION
+    return int(used.sum()), len(set(result.bases[used].tolist()))
+
+
 def weighted(parts: Iterable[tuple[Estimate, float]]) -> Estimate:
     """The sum of estimates, each times its weight."""
     parts = list(parts)

@@ -10,6 +10,8 @@ from skillprobe.store import atomic_path
 
 # What tables say instead of a layer's number, where inner folds choose it, and of a task's name.
 SELECTED, MEAN = "selected", "mean"
+# The status of a mean over no task.
+NO_TASK = "insufficient: no task has enough data"
 _INTEGER = re.compile(r"-?\d+")
 _NUMBER = re.compile(r"-?(\d+\.?\d*(e[+-]?\d+)?|nan|inf)")
 
@@ -37,6 +39,17 @@ def read_csv(path: str | Path) -> list[dict]:
     """Rows as dicts; cells that look like integers or decimal numbers (also nan, inf) become int or float."""
     with open(path, encoding="utf-8", newline="") as file:
         return [{key: _parse(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def read_all(paths: Sequence[str | Path]) -> list[dict]:
+    """Rows of several tables, or of none."""
+    return [row for path in paths for row in read_csv(path)]
+
+
+def read_columns(path: str | Path) -> list[str]:
+    """The columns' names; a table may have no rows."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return next(csv.reader(file))
 
 
 def _format(value: object) -> str:

@@ -20,7 +20,7 @@ from skillprobe.stats import (
     draw_tested,
     threshold_metrics,
 )
-from skillprobe.tables import MEAN, SELECTED
+from skillprobe.tables import MEAN, NO_TASK, SELECTED
 
 TABLE_METRICS = ("auroc", *(metric for metric in METRICS if metric != "base_rate"))
 COLUMNS = (
@@ -244,8 +244,7 @@ def _minus(specialist: _Estimate, general: _Estimate) -> _Estimate:
 def _mean(estimates: list[_Estimate]) -> _Estimate:
     used = [estimate for estimate in estimates if not estimate.insufficient]
     if not used:
-        status = "insufficient: no task has enough data"
-        return _Estimate(_NONE, _NONE, frozenset(), 0, float("nan"), status)
+        return _Estimate(_NONE, _NONE, frozenset(), 0, float("nan"), NO_TASK)
     n = sum(estimate.n for estimate in used)
     return _Estimate(
         np.mean([estimate.by_seed for estimate in used], axis=0),

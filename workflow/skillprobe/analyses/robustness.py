@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from skillprobe.analyses import wording
 from skillprobe.analyses.generality import MEAN, SELECTED, Scored, select_layer
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult
@@ -13,11 +14,13 @@ from skillprobe.stats import (
     CALIBRATION,
     Draws,
     Estimate,
-    auroc_lines,
+    auroc_estimate,
     both_intervals,
     draw_tested,
     mean_of_known,
+    tested_rows,
 )
+from skillprobe.tables import NO_TASK
 
 COLUMNS = (
     *("model", "layer", "task", "category", "contrast", "trained_on", "tested_on", "n_phrasings"),
@@ -32,13 +35,12 @@ SUMMARIES = {
     DIVERSITY: ("most_minus_fewest",),
 }
 MISSING = {
-    TYPE: "insufficient: there is one instruction type",
-    POLARITY: "insufficient: human phrasings have one polarity",
+    TYPE: wording.MISSING[wording.TYPE],
+    POLARITY: wording.MISSING[wording.POLARITY],
     HELD_OUT: "insufficient: there is one phrasing",
     DIVERSITY: "insufficient: there are fewer than four phrasings",
 }
 PHRASINGS, UNSEEN = "phrasings", "unseen"
-NO_TASK = "insufficient: no task has enough data"
 
 
 @dataclass(frozen=True)
@@ -137,13 +139,11 @@ def _cells(by_layer: list[_Nested], draws: Draws) -> _Cells:
 
 def _auroc(by_layer: list[ProbeResult], draws: Draws) -> _Cell:
     first = by_layer[0]
-    used = first.folds[0] != CALIBRATION
-    n, n_bases = int(used.sum()), len(set(first.bases[used].tolist()))
+    n, n_bases = tested_rows(first)
     if first.status:
         return _Cell(None, n, n_bases, 0, f"insufficient: {first.status}")
     scored: ProbeResult | Scored = select_layer(dict(enumerate(by_layer)))
-    by_seed, drawn = auroc_lines(scored.scores, scored.labels, scored.bases, scored.folds, draws)
-    return _Cell(Estimate(by_seed, drawn.mean(axis=0)), n, n_bases)
+    return _Cell(auroc_estimate(scored, draws), n, n_bases)
 
 
 def _over_draws(found: Mapping[str, _Cell], results: list[ProbeResult]) -> _Cell:

@@ -14,11 +14,12 @@ from skillprobe.stats import (
     CALIBRATION,
     Draws,
     Estimate,
-    auroc_lines,
+    auroc_estimate,
     both_intervals,
     draw_tested,
     mean_of_known,
     ratio,
+    tested_rows,
 )
 
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
@@ -80,9 +81,7 @@ def specificity_table(
 
 
 def _about(result: ProbeResult | Scored) -> tuple[int, int, str]:
-    used = result.folds[0] != CALIBRATION
-    status = result.status and f"insufficient: {result.status}"
-    return int(used.sum()), len(set(result.bases[used].tolist())), status
+    return *tested_rows(result), result.status and f"insufficient: {result.status}"
 
 
 def _aurocs(pair, draws: Draws) -> Iterator:
@@ -90,8 +89,7 @@ def _aurocs(pair, draws: Draws) -> Iterator:
     for name, result in zip(VARIANTS, pair, strict=True):
         estimate = None
         if not result.status:
-            by_seed, drawn = auroc_lines(result.scores, result.labels, result.bases, result.folds, draws)
-            estimate = Estimate(by_seed, drawn.mean(axis=0))
+            estimate = auroc_estimate(result, draws)
         found.append(estimate)
         yield name, (estimate, *_about(result))
     n, n_bases, status = _about(pair[1])

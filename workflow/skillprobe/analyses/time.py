@@ -13,15 +13,16 @@ from skillprobe.probes.course import EOS, PROMPT_END, TRAINED
 from skillprobe.probes.prefix import BASELINES, CEILING, SURFACE
 from skillprobe.probes.protocol import ProbeResult
 from skillprobe.stats import (
-    CALIBRATION,
     Draws,
     Estimate,
-    auroc_lines,
+    auroc_estimate,
     both_intervals,
     draw_tested,
     mean_of_known,
+    tested_rows,
     weighted,
 )
+from skillprobe.tables import NO_TASK
 
 ONSET, LAST = "onset", "last"
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
@@ -127,18 +128,15 @@ class _Aurocs:
         for probe, by_position in results.items():
             most = max((len(result.labels) for result in by_position.values()), default=0)
             for position, result in by_position.items():
-                used = result.folds[0] != CALIBRATION
+                n, n_bases = tested_rows(result)
                 self.about[probe, position] = {
-                    "n": int(used.sum()),
-                    "n_bases": len(set(result.bases[used].tolist())),
+                    "n": n,
+                    "n_bases": n_bases,
                     "valid": len(result.labels) / most if most else 0.0,
                     "status": result.status and f"insufficient: {result.status}",
                 }
                 if not result.status:
-                    by_seed, drawn = auroc_lines(
-                        result.scores, result.labels, result.bases, result.folds, draws
-                    )
-                    self.estimates[probe, position] = Estimate(by_seed, drawn.mean(axis=0))
+                    self.estimates[probe, position] = auroc_estimate(result, draws)
 
     def __or__(self, other: _Aurocs) -> _Aurocs:
         both = object.__new__(_Aurocs)
@@ -176,7 +174,7 @@ def _curves(found: Mapping[str, _Aurocs], categories: Mapping[str, str], selecte
                     "n": sum(part["n"] for part in parts),
                     "n_bases": max((part["n_bases"] for part in parts), default=0),
                     "valid": float(np.mean([part["valid"] for part in parts])) if parts else 0.0,
-                    "status": "" if n_tasks else "insufficient: no task has enough data",
+                    "status": "" if n_tasks else NO_TASK,
                 }
                 yield _row(name, position, MEAN, MEAN, mean, bounds, about)
 
@@ -236,7 +234,7 @@ def _summary(found: Mapping[str, _Aurocs], categories: Mapping[str, str], headro
 
 def _why(found: Mapping[str, _Aurocs], task: str) -> str:
     if task == MEAN:
-        return "insufficient: no task has enough data"
+        return NO_TASK
     statuses = [about["status"] for about in found[task].about.values() if about["status"]]
     return statuses[0] if statuses else "insufficient: a position is missing"
 

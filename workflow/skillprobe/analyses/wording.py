@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from skillprobe.stats import Draws, Estimate, both_intervals, draw_bases, mean_of_known, ratio
-from skillprobe.tables import MEAN
+from skillprobe.tables import MEAN, NO_TASK
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
 
 TYPE, POLARITY, PHRASING = "instruction_type", "polarity", "phrasing"
@@ -116,13 +116,13 @@ def _mean_rows(shares: Mapping[str, Mapping[str, Mapping[str, _Share]]]) -> Iter
             estimate, n_tasks = mean_of_known(share.estimate for share in used)
             numbers = estimate.cells((0.0, 1.0)) if estimate else both_intervals(None)
             n_bases = len(set().union(*(share.bases for share in used)))
-            status = "" if estimate else "insufficient: no task has enough data"
+            status = "" if estimate else NO_TASK
             yield _row(by, name, numbers, sum(share.n for share in used), n_bases, n_tasks, status)
         for one, other in DIFFERENCES[by]:
             by_task = {task: _difference(found[by], one, other) for task, found in shares.items()}
             estimate, n_tasks = mean_of_known(by_task.values())
             used = [shares[task][by][name] for task, each in by_task.items() if each for name in (one, other)]
-            status = MISSING[by] if len(here) == 1 else "insufficient: no task has enough data"
+            status = MISSING[by] if len(here) == 1 else NO_TASK
             status = "" if estimate else status
             yield _difference_row(by, one, other, estimate, used, n_tasks, status)
 

@@ -71,6 +71,7 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
         if has_estimate(row) and (row["task"] == MEAN or row["position"] in relative)
     ]
     limits = (min(0.38, min(seen, default=CHANCE) - 0.03), 1.03)
+    styles, keys_of_tasks = task_lines(groups, colours)
     lines = 2 + len(groups)
     with matplotlib.style.context(STYLE, after_reset=True):
         canvas = Canvas(figsize=(2.6 + 2.3 * len(models), 1.5 * lines + 1.9), layout="constrained")
@@ -82,7 +83,7 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
             _means(column[0], mean, relative)
             _means(column[1], mean, spans)
             for axes, (category, names) in zip(column[2:], groups.items(), strict=True):
-                _tasks(axes, own, names, relative, task_lines(groups, colours)[0], colours[category])
+                _tasks(axes, own, names, relative, styles, colours[category])
         for axes in grid[0]:
             _name_positions(axes, relative)
         for axes in grid[1]:
@@ -96,10 +97,9 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
         grid[0, 0].set(ylim=limits, yticks=auroc_ticks(limits, 0.25))
         canvas.suptitle("When is it known?", **TITLE)
         keys = [legend_key(WORDS[name], **style) for name, style in SERIES.items()]
-        tasks_keys = task_lines(groups, colours)[1] if len(settings["tasks"]) <= FEW_TASKS else []
         canvas.legend(handles=keys, loc="outside lower center", ncols=2)
-        if tasks_keys:
-            canvas.legend(handles=tasks_keys, loc="outside right center", handlelength=2.6)
+        if len(settings["tasks"]) <= FEW_TASKS:
+            canvas.legend(handles=keys_of_tasks, loc="outside right center", handlelength=2.6)
     shown = [{key: row[key] for key in columns} for row in rows]
     return Figure(canvas, shown, columns, settings["figures"]["dpi"])
 

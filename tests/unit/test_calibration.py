@@ -2,7 +2,7 @@
 
 import pytest
 from skillprobe import calibration
-from skillprobe.calibration import ANY, calibration_table, describe, outcome
+from skillprobe.calibration import ANY, calibration_table, describe, outcome, power_table
 from skillprobe.findings import CLAIMS, VERDICTS
 
 
@@ -19,9 +19,9 @@ def test_outcomes(truth, outcomes):
     assert tuple(outcome(verdict, truth) for verdict in VERDICTS) == outcomes
 
 
-def verdicts(words, world="compositional", claim="generality", truth="supported", auroc=0.9):
+def verdicts(words, world="compositional", claim="generality", truth="supported", auroc=0.9, bases=90):
     return [
-        {"world": world, "auroc": auroc, "seed": seed, "claim": claim, "truth": truth}
+        {"world": world, "auroc": auroc, "bases": bases, "seed": seed, "claim": claim, "truth": truth}
         | {"verdict": word, "outcome": outcome(word, truth), "specialist": 0.8}
         for seed, word in enumerate(words)
     ]
@@ -60,7 +60,8 @@ def test_noise_counts_the_seeds_in_which_any_claim_is_supported(seeds, met):
     assert (table[ANY]["wrong"], table[ANY]["met"]) == (seeds / 20, met)
     assert table["signal_beyond_confounds"]["met"] == "no"
     text = describe(list(table.values()), SETTINGS)
-    assert f"| noise | 0.5 | 0.80 | {ANY} |" in text and "360 answers to 90 requests" in text
+    assert f"| noise | 0.5 | 0.80 | {ANY} |" in text and "with 90 requests (360 answers a task)" in text
+    assert f"Of all 160 verdicts on claims, at every size, {2 * seeds} are wrong." in text
 
 
 SETTINGS = {
@@ -69,6 +70,35 @@ SETTINGS = {
     "generation": {"samples": 4},
     "calibration": {"hidden_size": 128, "num_layers": 4},
 }
+
+
+@pytest.mark.parametrize(
+    "right, needed",
+    [
+        ((0, 1, 1), 90),
+        ((1, 1, 1), 45),
+        ((1, 0.75, 1), 180),  # What a larger study loses again wasn't there.
+        ((0, 0.8, 0.85), 90),
+        ((1, 1, 0.75), None),
+    ],
+)
+def test_how_many_requests_a_verdict_takes(right, needed):
+    sizes = dict(zip((45, 90, 180), right, strict=True))
+    rows = []
+    for bases, share in sizes.items():
+        n = round(20 * share)
+        rows += verdicts(["supported"] * n + ["inconclusive"] * (20 - n), bases=bases)
+        rows += verdicts(["inconclusive"] * 20, claim="transfer_clustered", truth="unsupported", bases=bases)
+    table = calibration_table(rows)
+    power = power_table(table)
+    assert {row["bases"]: row["right"] for row in power} == sizes  # None where there is nothing to find.
+    assert [row["needed"] for row in power] == pytest.approx([needed or float("nan")] * 3, nan_ok=True)
+    text = describe(table, SETTINGS)
+    shares = " | ".join(f"{share:.0%}" for share in right)
+    words = needed or "more than 180"
+    assert f"| generality | compositional | supported | 0.9 | 0.80 | {shares} | {words} |" in text
+    # The first table is of the study's size.
+    assert f"| 20 | {round(20 * sizes[90])} | 0 |" in text
 
 
 def test_the_chance_of_a_count():

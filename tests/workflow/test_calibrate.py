@@ -5,7 +5,7 @@ from skillprobe.planted import WORLDS
 from workdir import copy_repository
 
 # The first effect at which all claims can be expected to be decided, as docs/calibration.md has it.
-SMALL = "calibration: {seeds: 3, aurocs: [0.97]}\n"
+SMALL = "calibration: {seeds: 3, aurocs: [0.97], bases: [90]}\n"
 
 
 def test_verdicts_on_planted_worlds_are_right(tmp_path):

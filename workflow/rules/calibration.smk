@@ -2,15 +2,18 @@
 CALIBRATION = f"{RESULTS}/calibration"
 # A world without any signal has no effects to choose from.
 PLANTED = [
-    (world, auroc)
+    f"{CALIBRATION}/{world}/{auroc}/{bases}/{seed}.csv"
     for world in STUDY["calibration"]["worlds"]
     for auroc in (STUDY["calibration"]["aurocs"] if world != "noise" else [0.5])
+    for bases in STUDY["calibration"]["bases"]
+    for seed in range(STUDY["calibration"]["seeds"])
 ]
 
 
 wildcard_constraints:
     world="|".join(STUDY["calibration"]["worlds"]),
     auroc=r"0\.\d+",
+    bases=r"\d+",
     seed=r"\d+",
 
 
@@ -18,11 +21,11 @@ rule judge_world:
     input:
         code=code("judge_world", *TASKS),
     output:
-        verdicts=f"{CALIBRATION}/{{world}}/{{auroc}}/{{seed}}.csv",
+        verdicts=f"{CALIBRATION}/{{world}}/{{auroc}}/{{bases}}/{{seed}}.csv",
     log:
-        f"{RESULTS}/logs/judge_world/{{world}}/{{auroc}}/{{seed}}.log",
+        f"{RESULTS}/logs/judge_world/{{world}}/{{auroc}}/{{bases}}/{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/judge_world/{{world}}/{{auroc}}/{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/judge_world/{{world}}/{{auroc}}/{{bases}}/{{seed}}.tsv"
     conda:
         "../../envs/cpu.yaml"
     resources:
@@ -34,13 +37,13 @@ rule judge_world:
                 "seed",
                 "study",
                 "tasks",
-                "prompts",
                 "generation.samples",
                 "probes",
                 "ablation",
                 "statistics",
                 "claims",
             ),
+            items_per_base=STUDY["prompts"]["items_per_base"],
             hidden_size=STUDY["calibration"]["hidden_size"],
             num_layers=STUDY["calibration"]["num_layers"],
         ),
@@ -50,14 +53,11 @@ rule judge_world:
 
 rule tabulate_calibration:
     input:
-        verdicts=[
-            f"{CALIBRATION}/{world}/{auroc}/{seed}.csv"
-            for world, auroc in PLANTED
-            for seed in range(STUDY["calibration"]["seeds"])
-        ],
+        verdicts=PLANTED,
         code=code("tabulate_calibration"),
     output:
         table=f"{RESULTS}/tables/calibration.csv",
+        power=f"{RESULTS}/tables/power.csv",
         text=f"{RESULTS}/calibration.md",
     log:
         f"{RESULTS}/logs/tabulate_calibration.log",

@@ -8,5 +8,7 @@ from skillprobe import tables
 from skillprobe.calibration import judge_world
 
 world = snakemake.wildcards
-rows = judge_world(world.world, settings, auroc=float(world.auroc), seed=int(world.seed))
+rows = judge_world(
+    world.world, settings, auroc=float(world.auroc), bases=int(world.bases), seed=int(world.seed)
+)
 tables.write_csv(snakemake.output.verdicts, rows)

@@ -33,11 +33,13 @@ WRONG, RIGHT, NULL = 0.05, 0.80, 0.10
 # A rate is refuted by a count that has less than this chance where the rate just holds.
 DOUBT = 0.01
 ANY = "any claim supported"
-VERDICT_COLUMNS = ("world", "auroc", "seed", "claim", "truth", "verdict", "outcome", "estimate")
+BEYOND = "signal_beyond_confounds"
+VERDICT_COLUMNS = ("world", "auroc", "bases", "seed", "claim", "truth", "verdict", "outcome", "estimate")
 VERDICT_COLUMNS += ("lower99", "upper99", "n_signal", "specialist")
 TABLE_COLUMNS = (
     "world",
     "auroc",
+    "bases",
     "specialist",
     "claim",
     "truth",
@@ -47,17 +49,20 @@ TABLE_COLUMNS = (
     "wrong",
     "met",
 )
+POWER_COLUMNS = ("claim", "world", "truth", "auroc", "specialist", "bases", "n_seeds", "right", "needed")
 
 
-def judge_world(world: str, settings: Mapping, *, auroc: float, seed: int) -> list[dict]:
+def judge_world(world: str, settings: Mapping, *, auroc: float, bases: int, seed: int) -> list[dict]:
     """Verdicts on one planted world, rows with VERDICT_COLUMNS, by the code that judges a model.
 
-    settings: the config's "seed", "study", "tasks", "prompts", "generation.samples", "probes", "ablation",
-    "statistics" and "claims", and calibration's "hidden_size" and "num_layers". "signal_beyond_confounds" is
-    no claim of the study but its control: whether two thirds of the tasks keep a signal without what the
-    confounds predict (insufficient if so many had none). outcome: right, wrong, or open (inconclusive or
-    insufficient where there was something to find); specialist: the mean AUROC that specialists reached.
+    auroc: see `plant`; bases: how many content requests; settings: the config's "seed", "study", "tasks",
+    "generation.samples", "probes", "ablation", "statistics" and "claims", the prompts' "items_per_base", and
+    calibration's "hidden_size" and "num_layers". "signal_beyond_confounds" is no claim of the study but its
+    control: whether two thirds of the tasks keep a signal without what the confounds predict (insufficient if
+    so many had none). outcome: right, wrong, or open (inconclusive or insufficient where there was something
+    to find); specialist: the mean AUROC that specialists reached.
     """
+    settings = {**settings, "prompts": {"bases": bases}}
     planted = _plant(world, settings, auroc, seed)
     with TemporaryDirectory() as folder:
         paths = {task: Path(folder) / f"{task}.h5" for task in planted}
@@ -66,7 +71,7 @@ def judge_world(world: str, settings: Mapping, *, auroc: float, seed: int) -> li
         tables = _analyse(world, planted, list(map(str, paths.values())), settings)
     names, claims = settings["tasks"], settings["claims"]
     found = findings.judge(tables, [world], names, claims)[world]
-    found["signal_beyond_confounds"] = _beyond_confounds(tables["generality"], world, names, claims["signal"])
+    found[BEYOND] = _beyond_confounds(tables["generality"], world, names, claims["signal"])
     reached = findings.mean_auroc(tables["generality"], world)
     rows = []
     for claim, finding in found.items():
@@ -74,7 +79,8 @@ def judge_world(world: str, settings: Mapping, *, auroc: float, seed: int) -> li
             continue
         lower, upper = finding["interval"] or (float("nan"), float("nan"))
         truth = WORLDS[world].truth[claim]
-        values = (world, auroc, seed, claim, truth, finding["verdict"], outcome(finding["verdict"], truth))
+        values = (world, auroc, bases, seed, claim, truth)
+        values += (finding["verdict"], outcome(finding["verdict"], truth))
         values += (float("nan") if finding["estimate"] is None else finding["estimate"], lower, upper)
         values += (len(finding["tasks_with_signal"]), reached)
         rows.append(dict(zip(VERDICT_COLUMNS, values, strict=True)))
@@ -88,7 +94,7 @@ def _plant(world: str, settings: Mapping, auroc: float, seed: int) -> dict[str, 
         base_ids(settings["prompts"]),
         seed=seed,
         auroc=auroc,
-        rows_per_base=settings["prompts"]["items_per_base"] * settings["generation.samples"],
+        rows_per_base=settings["items_per_base"] * settings["generation.samples"],
         hidden_size=settings["hidden_size"],
         num_layers=settings["num_layers"],
     )
@@ -193,37 +199,63 @@ def outcome(verdict: str, truth: str) -> str:
 
 
 def calibration_table(verdicts: Sequence[Mapping]) -> list[dict]:
-    """Rows with TABLE_COLUMNS: by world, effect and claim, how often each verdict was given, and the shares
-    that were right and wrong.
+    """Rows with TABLE_COLUMNS: by world, effect, size and claim, how often each verdict was given, and the
+    shares that were right and wrong.
 
     met: "yes" if wrong ≤ WRONG and right ≥ RIGHT (in noise's row ANY, which counts the seeds with a
     supported claim: wrong ≤ NULL); "no" if the counts refute that (a chance below DOUBT); else "unsure".
     """
-    groups: dict[tuple, list[Mapping]] = {}
-    for row in verdicts:
-        groups.setdefault((row["world"], row["auroc"], row["claim"]), []).append(row)
     table = []
-    for (world, auroc, claim), rows in groups.items():
+    for (*kind, claim), rows in _grouped(verdicts, "world", "auroc", "bases", "claim"):
         outcomes = Counter(row["outcome"] for row in rows)
         counts = Counter(row["verdict"] for row in rows)
         wrong, right = outcomes["wrong"], outcomes["right"]
         met = _met(wrong, right, len(rows))
-        reached = fmean(row["specialist"] for row in rows)
-        about = (world, auroc, reached, claim, rows[0]["truth"])
+        about = (*kind, _reached(rows), claim, rows[0]["truth"])
         table.append(_row(about, len(rows), counts, right, wrong, met))
-    for world, auroc in dict.fromkeys((row["world"], row["auroc"]) for row in verdicts):
-        if world != "noise":
-            continue
-        of_claims = [r for r in verdicts if r["world"] == world and r["claim"] in findings.CLAIMS]
-        seeds = {row["seed"] for row in of_claims}
-        wrong = len({row["seed"] for row in of_claims if row["verdict"] == "supported"})
+    claims = [row for row in verdicts if row["world"] == "noise" and row["claim"] in findings.CLAIMS]
+    for kind, rows in _grouped(claims, "world", "auroc", "bases"):
+        seeds = {row["seed"] for row in rows}
+        wrong = len({row["seed"] for row in rows if row["verdict"] == "supported"})
         met = "yes" if wrong <= NULL * len(seeds) else "unsure"
         met = "no" if _at_least(wrong, len(seeds), NULL) < DOUBT else met
-        counts = Counter({"supported": wrong})
-        about = (world, auroc, fmean(row["specialist"] for row in of_claims), ANY, "none")
-        table.append(_row(about, len(seeds), counts, len(seeds) - wrong, wrong, met))
+        about = (*kind, _reached(rows), ANY, "none")
+        table.append(_row(about, len(seeds), Counter({"supported": wrong}), len(seeds) - wrong, wrong, met))
     order = list(WORLDS)
-    return sorted(table, key=lambda row: (order.index(row["world"]), row["auroc"]))
+    return sorted(table, key=lambda row: (order.index(row["world"]), row["auroc"], row["bases"]))
+
+
+def power_table(table: Sequence[Mapping]) -> list[dict]:
+    """Rows with POWER_COLUMNS, of a calibration table: by claim, world and effect, where there is something
+    to find, the share of right verdicts at each size.
+
+    needed: the smallest size from which on that is at least RIGHT; NaN where the largest isn't enough.
+    """
+    rows = []
+    known = [row for row in table if row["truth"] in ("supported", "contradicted")]
+    for (claim, world, auroc), sizes in _grouped(known, "claim", "world", "auroc"):
+        needed = float("nan")
+        for row in sorted(sizes, key=lambda row: -row["bases"]):
+            if row["right"] < RIGHT:
+                break
+            needed = row["bases"]
+        for row in sizes:
+            values = (claim, world, row["truth"], auroc, row["specialist"], row["bases"], row["n_seeds"])
+            rows.append(dict(zip(POWER_COLUMNS, (*values, row["right"], needed), strict=True)))
+    order = [*findings.CLAIMS, BEYOND]
+    return sorted(rows, key=lambda row: order.index(row["claim"]))
+
+
+def _grouped(rows: Sequence[Mapping], *keys: str) -> list[tuple[tuple, list[Mapping]]]:
+    """Rows that are alike in these, in the order of their first."""
+    groups: dict[tuple, list[Mapping]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return list(groups.items())
+
+
+def _reached(rows: Sequence[Mapping]) -> float:
+    return fmean(row["specialist"] for row in rows)
 
 
 def _row(about: tuple, n: int, counts: Counter, right: int, wrong: int, met: str) -> dict:
@@ -244,18 +276,26 @@ def _at_least(k: int, n: int, p: float) -> float:
 
 
 def describe(table: Sequence[Mapping], settings: Mapping) -> str:
-    """The table as Markdown; settings: the config's "tasks", "prompts", "generation" and "calibration"."""
-    prompts, samples = settings["prompts"], settings["generation"]["samples"]
-    made = settings["calibration"]
-    rows_per_task = prompts["bases"] * prompts["items_per_base"] * samples
+    """Both tables as Markdown, the first at one size: the study's, or the nearest to it.
+
+    table: of `calibration_table`; settings: the config's "tasks", "prompts", "generation" and "calibration".
+    """
+    made, prompts = settings["calibration"], settings["prompts"]
+    size = min({row["bases"] for row in table}, key=lambda size: (abs(size - prompts["bases"]), size))
+    per_base = prompts["items_per_base"] * settings["generation"]["samples"]
+    claims = [row for row in table if row["claim"] in findings.CLAIMS]
+    given = sum(row["n_seeds"] for row in claims)
     lines = [
         "# Calibration",
         "",
-        f"Planted worlds with {len(settings['tasks'])} tasks of {rows_per_task} answers to "
-        f"{prompts['bases']} requests, {made['hidden_size']} dimensions and {made['num_layers']} blocks, "
-        f"judged by the code and the rules that judge a model (rules version {findings.VERSION}).",
+        f"Planted worlds with {len(settings['tasks'])} tasks, {per_base} answers to each request, "
+        f"{made['hidden_size']} dimensions and {made['num_layers']} blocks, judged by the code and the rules "
+        f"that judge a model (rules version {findings.VERSION}). Of all {given:,} verdicts on claims, at "
+        f"every size, {sum(round(row['wrong'] * row['n_seeds']) for row in claims)} are wrong.",
         "",
         *(f"- **{_words(name)}**: {world.about}" for name, world in WORLDS.items()),
+        "",
+        f"## How often are verdicts right, with {size} requests ({size * per_base} answers a task)?",
         "",
         "AUROC: the best that a linear probe of one task could reach, and what specialists did reach on "
         "average, at the layers chosen for them. Truth: the verdict that is right; "
@@ -268,12 +308,40 @@ def describe(table: Sequence[Mapping], settings: Mapping) -> str:
         "|---|--:|--:|---|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for row in table:
-        cells = [_words(row["world"]), f"{row['auroc']:g}", f"{row['specialist']:.2f}", _words(row["claim"])]
-        cells.append(row["truth"])
-        cells += [row[key] for key in ("n_seeds", *findings.VERDICTS)]
-        cells += [f"{row['right']:.0%}", f"{row['wrong']:.0%}", row["met"]]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines) + "\n"
+        if row["bases"] == size:
+            cells = [_words(row["world"]), f"{row['auroc']:g}", f"{row['specialist']:.2f}"]
+            cells += [_words(row["claim"]), row["truth"]]
+            cells += [row[key] for key in ("n_seeds", *findings.VERDICTS)]
+            cells += [f"{row['right']:.0%}", f"{row['wrong']:.0%}", row["met"]]
+            lines.append(_line(cells))
+    return "\n".join(lines + _describe_power(power_table(table))) + "\n"
+
+
+def _describe_power(rows: Sequence[Mapping]) -> list[str]:
+    sizes = sorted({row["bases"] for row in rows})
+    lines = [
+        "",
+        "## How many requests does a verdict take?",
+        "",
+        "Share of right verdicts by number of requests, and the smallest of these numbers from which on it "
+        f"is at least {RIGHT:.0%}. *Reached*: the specialists' mean AUROC with the most requests; your own "
+        "study's is in its overview.",
+        "",
+        _line(["claim", "world", "truth", "AUROC", "reached", *sizes, "needed"]),
+        "|---|---|---|" + "--:|" * (len(sizes) + 3),
+    ]
+    for (claim, world, auroc), found in _grouped(rows, "claim", "world", "auroc"):
+        right = {row["bases"]: f"{row['right']:.0%}" for row in found}
+        needed, last = found[0]["needed"], max(found, key=lambda row: row["bases"])
+        cells = [_words(claim), _words(world), last["truth"], f"{auroc:g}", f"{last['specialist']:.2f}"]
+        cells += [right.get(size, "") for size in sizes]
+        cells.append(f"more than {sizes[-1]}" if math.isnan(needed) else needed)
+        lines.append(_line(cells))
+    return lines
+
+
+def _line(cells: Sequence) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _words(name: str) -> str:

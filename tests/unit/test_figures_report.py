@@ -2,12 +2,17 @@
 
 import csv
 import itertools
+import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
-from skillprobe import figures, findings, report
+import yaml
+from skillprobe import figures, findings, methods, report
+from skillprobe.config import complete
 from skillprobe.figures.style import OUTLINES, category_colours
+from skillprobe.store import read_json
 from skillprobe.tables import read_csv, write_csv
 from skillprobe.tasks import CATEGORIES
 
@@ -84,6 +89,10 @@ def draw_similarity(rows, settings):
     return figures.similarity(rows, between, categories, settings)
 
 
+def draw_scorecard(rows, settings):
+    return figures.scorecard(rows, THRESHOLDS, settings)
+
+
 FIGURES = {
     "ablation": draw_ablation,
     "agreement": draw_agreement,
@@ -93,6 +102,7 @@ FIGURES = {
     "layers": draw_layers,
     "specificity": figures.specificity,
     "robustness": draw_robustness,
+    "scorecard": draw_scorecard,
     "similarity": draw_similarity,
     "time": figures.time_courses,
     "transfer": draw_transfer,
@@ -273,6 +283,19 @@ def robustness_rows(models, tasks, insufficient=(), constant=(), differences=Tru
     return rows
 
 
+def scorecard_rows(models, tasks=(), insufficient=(), constant=()):
+    """Every verdict in turn; without tasks enough, nothing."""
+    rows = []
+    for model in (*models, findings.POOLED):
+        for number, claim in enumerate(findings.CLAIMS):
+            verdict = findings.VERDICTS[(number + len(rows) // 8) % 4]
+            row = {"model": model, "claim": claim, "verdict": verdict, "estimate": 0.04, "lower99": 0.01}
+            row |= {"upper99": 0.08 if number != 3 else NAN, "n_tasks": 3, "n_answers": 300, "n_requests": 81}
+            row |= {"reason": "", "rule": "a rule", "paper": "not reported"}
+            rows.append(row | ({"estimate": NAN} if set(tasks) <= set(insufficient) else {}))
+    return rows
+
+
 def similarity_values(first, second, clear, blank):
     null = {"null": 0.2, "null_upper95": 0.3, "p": 0.01, "n": 90, "n_bases": 90, "rank": 10, "variance": 0.9}
     for measure, more in (("pwcca", 0), ("pwcca_first", 0.05), ("pwcca_second", -0.05), ("cka", 0.1)):
@@ -357,6 +380,7 @@ def table_of(name, models, tasks, folder, **options):
         "compliance": compliance_rows,
         "specificity": specificity_rows,
         "robustness": robustness_rows,
+        "scorecard": scorecard_rows,
         "similarity": similarity_rows,
         "time": time_rows,
         "transfer": transfer_rows,
@@ -377,6 +401,10 @@ def test_figures_of_any_size(name, n_tasks, n_models, tmp_path):
     assert files["svg"].startswith(b"<?xml") and files["svg"].rstrip().endswith(b"</svg>")
     assert files["png"].startswith(b"\x89PNG")
     listed = list(csv.DictReader(files["csv"].decode().splitlines()))
+    if name == "scorecard":
+        claims = {(model, claim) for model in (*models, findings.POOLED) for claim in findings.CLAIMS}
+        assert {(row["model"], row["claim"]) for row in listed} == claims
+        return
     # Insufficient tasks are listed too, but for those that no pair can be made of.
     named = {"similarity": "first"} | dict.fromkeys(("ablation", "agreement", "transfer"), "target")
     named = named.get(name, "task")
@@ -396,8 +424,8 @@ def test_same_table_same_bytes(name, tmp_path):
     assert draw(name, rows, make_settings(models, tasks), tmp_path / "2") == first
     assert b"<dc:date>" not in first["svg"]
     other = draw(name, rows, make_settings(models, tasks, "Set2"), tmp_path / "3")
-    # Categories' colours come from the palette, in the matrices those of the labels.
-    assert other["svg"] != first["svg"] and other["csv"] == first["csv"]
+    # Categories' colours come from the palette, in the matrices those of the labels; verdicts have their own.
+    assert (other["svg"] != first["svg"]) == (name != "scorecard") and other["csv"] == first["csv"]
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -464,6 +492,21 @@ def test_robustness_tells_cells_and_how_many_tasks_they_are_of():
     }
     assert [text.get_text() for text in curve.texts].count("insufficient") == 1
     assert "no answers" in texts_of("robustness", [], settings)
+
+
+def test_the_scorecard_shows_verdicts_and_what_decides_them():
+    rows = scorecard_rows(["a"], ["topic"])
+    axes = draw_scorecard(rows, make_settings(["a"], ["topic"])).canvas.axes
+    assert len(axes) == len(findings.CLAIMS)
+    first = axes[0]
+    marks = [line.get_marker() for line in first.lines if line.get_marker() not in ("None", "")]
+    assert marks == ["o", "X"] and first.get_title(loc="left").startswith("A specialist probe")
+    # Supported above the margin, contradicted below it.
+    zones = [patch.get_corners()[:, 0] for patch in first.patches]
+    assert [zone.max() > 0.03 for zone in zones] == [True, False]
+    assert [zones[0].min(), zones[1].max()] == pytest.approx([0.02, 0.02])
+    nothing = draw_scorecard([], make_settings(["a"], ["topic"])).canvas.axes[0]
+    assert [text.get_text() for text in nothing.texts] == ["insufficient"]
 
 
 def test_insufficient_tasks_are_labelled_blanks(tmp_path):
@@ -761,6 +804,48 @@ def test_overview_says_what_is_known_when():
     assert "what the text itself decides at EOS is 0.300 better than they are" in text
     assert "they reach 0.600 [0.550, 0.650], the prompt's surface alone 0.550, the other" in text
     assert text.count("to EOS") == 1
+
+
+def test_overview_has_the_papers_numbers_beside_ours():
+    config = small_config() | {"tasks": ["topic", "sentiment", "json_format"]}
+    rows = generality_rows(["a", "b"], config["tasks"], insufficient=["json_format"])
+    rows += [row | {"probe": "general_all"} for row in rows if row["probe"] == "general_centred"]
+    transfer = transfer_rows(["a"], config["tasks"])
+    reported = read_json("workflow/resources/paper.json")
+    tables = {"generality": rows, "transfer_summary": [], "ablation_summary": [], "layers": []}
+    found = findings.judge(tables, ["a", "b"], config["tasks"], THRESHOLDS, reported["claims"])
+    page = report.overview_page([], rows, found, config, transfer=transfer, source=reported["source"])
+    text = " ".join(parse(page.replace("</td>", " </td>")).text.split())
+    assert "specialist, topic: accuracy 0.66 0.80 0.80" in text
+    assert "general, all data, json format: accuracy 0.68 – –" in text
+    assert "probe of topic on sentiment: accuracy; here AUROC 0.78 0.45 –" in text
+    assert "dependencies are sparse”; no number reported" in text and "2604.06015" in text
+    assert "inconclusive in the mean of 2 models, 0.100" in text and "All models" in text
+
+
+def test_overview_says_where_everything_comes_from():
+    identities = {
+        "a": {"source": "hub/<x>", "revision": "abc", "dtype": "float32", "sha256": "0123456789abcdef0"}
+    }
+    page = overview([], [], small_config(), identities=identities, commit="1234abcd+")
+    text = " ".join(parse(page.replace("</td>", " </td>")).text.split())
+    assert "workflow at commit 1234abcd+." in text and "a hub/<x> abc float32 0123456789abcdef" in text
+    assert " at commit" not in parse(overview([], [], small_config())).text
+
+
+def test_methods_have_the_studys_numbers():
+    config = complete(yaml.safe_load(Path("config.yaml").read_text()), ".")
+    page = methods.methods_page(config)
+    text = " ".join(parse(page).text.split())
+    assert (
+        "90 content requests, the same for every task" in text and "INLP [arXiv 2004.07667] of rank 4" in text
+    )
+    assert "topic by lexicon" in text and "on 24 requests" in text
+    # All that is cited is listed, and all that is listed is cited.
+    assert all(page.count(f"abs/{number}") >= 2 for number in methods.REFERENCES)
+    assert not re.search(r"\[\d{4}\.\d{5}\]", page)
+    config["behaviour"]["bases"] = 0
+    assert "No answers were edited" in methods.methods_page(config)
 
 
 def test_overview_of_nothing():

@@ -18,11 +18,23 @@ LOAD_A_MODEL = {
     "write_model_card",
 }
 FIGURES = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "robustness")
-FIGURES += ("similarity", "specificity", "time", "transfer")
+FIGURES += ("scorecard", "similarity", "specificity", "time", "transfer")
 DRAW = {f"plot_{name}" for name in FIGURES}
 SCRIPTS = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} - {"publish_toys"}
 FLOORS = [
-    {"errors", "text", "stats", "store", "tables", "bases", "positions", "fast_import", "fingerprint", "job"},
+    {
+        "errors",
+        "text",
+        "stats",
+        "store",
+        "tables",
+        "draws",
+        "bases",
+        "positions",
+        "fast_import",
+        "fingerprint",
+        "job",
+    },
     {
         "tasks",
         "judges",
@@ -39,7 +51,7 @@ FLOORS = [
     },
     {"codefiles", "plan", "analyses", "toy", "planted"},
     {"findings", "calibration"},
-    {"figures", "report", "cli", "__main__", "__init__"},
+    {"figures", "report", "methods", "compare", "cli", "__main__", "__init__"},
 ]
 
 

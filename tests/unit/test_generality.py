@@ -6,6 +6,7 @@ from skillprobe import stats, tables
 from skillprobe.analyses import generality
 from skillprobe.errors import UserError
 from skillprobe.probes import Settings, general, specialist
+from skillprobe.tables import columns_of
 
 SETTINGS = Settings(penalties=(1e-3, 1e-2, 1e-1), shuffles=5)
 TASKS = [f"task{i}" for i in range(4)]
@@ -102,7 +103,7 @@ def test_compositional_world_general_is_worse(compositional):
 
 def test_columns_values_and_pairing(universal):
     rows, specialists, _ = universal
-    assert all(tuple(row) == generality.COLUMNS for row in rows)
+    assert all(columns_of(row) == generality.COLUMNS for row in rows)
     result = specialists["task2"][1]
     row = find(rows, task="task2", layer=1, probe="specialist", metric="auroc")
     by_seed = [

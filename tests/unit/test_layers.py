@@ -7,6 +7,7 @@ from skillprobe import stats, tables
 from skillprobe.analyses import layers
 from skillprobe.errors import UserError
 from skillprobe.probes import Settings, specialist
+from skillprobe.tables import columns_of
 
 SETTINGS = Settings(penalties=(1e-2,), shuffles=0)
 CATEGORIES = {
@@ -145,7 +146,7 @@ def test_insufficient_task_flows_through(stratified, tmp_path):
     tau = find(rows, "all")
     assert is_missing(tau) and tau["n_tasks"] == 3
     assert tau["status"] == "insufficient: 3 of 6 tasks have signal; at least two thirds must"
-    assert all(tuple(row) == layers.COLUMNS for row in rows)
+    assert all(columns_of(row) == layers.COLUMNS for row in rows)
     tables.write_csv(tmp_path / "layers.csv", rows)
     assert len(tables.read_csv(tmp_path / "layers.csv")) == 7
 

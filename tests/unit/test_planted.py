@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from skillprobe.analyses.transfer import PAPER_GROUPS
+from skillprobe.analyses.blocks import PAPER_GROUPS
 from skillprobe.config import SCHEMA
 from skillprobe.errors import UserError
 from skillprobe.findings import CLAIMS

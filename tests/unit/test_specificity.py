@@ -8,6 +8,7 @@ from skillprobe.errors import UserError
 from skillprobe.probes.rows import fit_specialist, read_rows
 from skillprobe.probes.twins import read_twins
 from skillprobe.stats import CALIBRATION
+from skillprobe.tables import columns_of
 
 CATEGORIES = {"word_count": "structural", "topic": "semantic"}
 PROBES = {"penalties": [1e-3, 1e-2], "folds": 5, "fold_seeds": 2, "feature_scaling": True, "position": "eos"}
@@ -36,7 +37,7 @@ def worlds(tmp_path_factory):
 
 def tabulate(twins):
     rows = specificity_table("m", twins, CATEGORIES, n_draws=300, study_bases=BASES)
-    assert all(tuple(row) == COLUMNS for row in rows)
+    assert all(columns_of(row) == COLUMNS for row in rows)
     return {(row["layer"], row["task"], row["quantity"]): row for row in rows}
 
 

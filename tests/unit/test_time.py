@@ -12,6 +12,7 @@ from skillprobe.probes import Settings, load, save, specialist
 from skillprobe.probes.course import CourseRows, fit_course, read_course, spans
 from skillprobe.probes.prefix import ceiling, fit_prefixes, params_features, verdict_features
 from skillprobe.stats import CALIBRATION, auroc
+from skillprobe.tables import columns_of
 
 CATEGORIES = {"word_count": "structural", "topic": "semantic"}
 PROBES = {"penalties": [1e-3, 1e-2], "folds": 5, "fold_seeds": 2, "feature_scaling": True}
@@ -51,7 +52,7 @@ def tabulate(courses, prefixes, headroom=0.05):
         "m", courses, prefixes, CATEGORIES, headroom=headroom, n_draws=300, study_bases=BASES
     )
     assert all(tuple(row) == CURVE_COLUMNS for row in curves)
-    assert all(tuple(row) == SUMMARY_COLUMNS for row in summary)
+    assert all(columns_of(row) == SUMMARY_COLUMNS for row in summary)
     return (
         {(row["layer"], row["task"], row["probe"], row["position"]): row for row in curves},
         {(row["layer"], row["task"], row["quantity"]): row for row in summary},

@@ -22,11 +22,11 @@ NAMES = (
     "robustness",
     "similarity",
 )
-NAMES += ("specificity", "time", "transfer")
+NAMES += ("scorecard", "specificity", "time", "transfer")
 FIGURES = {(f"plot_{name}", "") for name in NAMES}
 PAGES = {("write_overview", ""), ("write_table_pages", "")}
 COMPLIANCE = {("summarise_compliance", ""), ("plot_compliance", "")} | PAGES
-FINDINGS = {("write_findings", "")}
+FINDINGS = {("write_findings", ""), ("plot_scorecard", "")}
 # It shows the whole config.
 OVERVIEW = {("write_overview", "")}
 

@@ -6,9 +6,9 @@ import re
 import h5py
 import pytest
 import yaml
+from skillprobe import cli, plan, tables
 from skillprobe import config as study_config
-from skillprobe import plan, tables
-from skillprobe.findings import VERDICTS
+from skillprobe.findings import POOLED, VERDICTS
 from skillprobe.shards import Shard
 from workdir import ROOT, SMOKE, copy_repository
 
@@ -61,7 +61,13 @@ def test_every_stage_has_its_results(smoke):
     findings = json.loads((root / "findings.json").read_text())
     for by_claim in findings.values():
         assert {found["verdict"] for found in by_claim.values()} <= set(VERDICTS)
-    assert list(findings) == [entry["name"] for entry in study["models"]]
+        assert all(found["paper"]["says"] for found in by_claim.values())
+    assert list(findings) == [*(entry["name"] for entry in study["models"]), POOLED]
+    rows = tables.read_csv(root / "tables/findings.csv")
+    assert [(row["model"], row["verdict"]) for row in rows] == [
+        (model, found["verdict"]) for model, by_claim in findings.items() for found in by_claim.values()
+    ]
+    assert json.loads((root / "report/config.json").read_text()) == json.loads(json.dumps(study))
     behaviour = tables.read_csv(root / "tables/behaviour.csv")
     # Hooks that change nothing change nothing.
     same = [row for row in behaviour if (row["condition"], row["quantity"]) == ("identity", "change")]
@@ -73,8 +79,20 @@ def test_every_stage_has_its_results(smoke):
     between = tables.read_csv(root / "tables/model_similarity.csv")
     assert len({(row["first"], row["second"]) for row in between}) == 3
     figures = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "robustness")
-    for name in (*figures, "similarity", "specificity", "time", "transfer"):
+    for name in (*figures, "scorecard", "similarity", "specificity", "time", "transfer"):
         assert {path.suffix for path in (root / "figures").glob(f"{name}.*")} == {".svg", ".png", ".csv"}
+
+
+def test_two_models_are_put_side_by_side(smoke, capsys):
+    folder = smoke.path / "results/smoke"
+    assert cli.main(["compare", f"{folder}:toy-llama", f"{folder}:toy-qwen2"]) == 0
+    text = capsys.readouterr().out
+    assert "smoke: toy-llama, smoke: toy-qwen2" in text and "requests differ" not in text
+    # The same study twice: no verdict and no number differs.
+    assert cli.main(["compare", str(folder), str(folder)]) == 0
+    text = capsys.readouterr().out
+    assert "Verdicts that differ: 0 of 32" in text
+    assert all("difference +0.000 [+0.000, +0.000]" in line for line in text.splitlines() if "[" in line)
 
 
 def test_activations_are_no_larger_than_planned(smoke):
@@ -107,7 +125,7 @@ def test_the_report_is_one_file_that_needs_no_network(smoke):
     report = smoke.path / "results/smoke/report.html"
     smoke.snakemake("--configfile", SMOKE, "--report", str(report))
     text = report.read_text(encoding="utf-8")
-    for page in ("overview.html", "examples.html", "compliance.svg", "generality.svg", "layers.svg"):
+    for page in ("overview.html", "methods.html", "examples.html", "scorecard.svg", "compliance.svg"):
         assert page in text
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?://", text)
 

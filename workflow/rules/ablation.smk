@@ -50,6 +50,7 @@ rule compare_ablation:
         cells=f"{RESULTS}/tables/ablation/{{model}}.csv",
         curves=f"{RESULTS}/tables/ablation_curve/{{model}}.csv",
         summary=f"{RESULTS}/tables/ablation_summary/{{model}}.csv",
+        draws=f"{RESULTS}/tables/ablation_summary/{{model}}.h5",
     log:
         f"{RESULTS}/logs/compare_ablation/{{model}}.log",
     benchmark:

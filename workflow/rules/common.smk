@@ -29,6 +29,8 @@ SHARDS = list(range(STUDY["generation"]["shards"]))
 PROTOCOL = {
     key: value for key, value in STUDY["probes"].items() if key not in ("position", "shuffles", "confounds")
 }
+# What the paper says to each claim, and the numbers that are known of it.
+REPORTED = "workflow/resources/paper.json"
 WORLD_FILE = study_config.world_file(STUDY, ROOT)
 
 

@@ -1,6 +1,34 @@
 # The figures: SVG for the report, PNG for slides, and what each shows as CSV.
 
 
+rule plot_scorecard:
+    input:
+        table=rules.write_findings.output.table,
+        code=code("plot_scorecard"),
+    output:
+        svg=report(
+            f"{RESULTS}/figures/scorecard.svg",
+            category="Overview",
+            labels={"content": "What was found, on one page", "form": "figure"},
+            caption="../report/scorecard.rst",
+        ),
+        png=f"{RESULTS}/figures/scorecard.png",
+        data=f"{RESULTS}/figures/scorecard.csv",
+    log:
+        f"{RESULTS}/logs/plot_scorecard.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_scorecard.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("claims", "figures", models=MODELS),
+    script:
+        "../scripts/plot_scorecard.py"
+
+
 rule plot_compliance:
     input:
         table=rules.summarise_compliance.output.table,
@@ -316,6 +344,7 @@ rule plot_agreement:
 
 rule figures:
     input:
+        rules.plot_scorecard.output,
         rules.plot_compliance.output,
         rules.plot_generality.output,
         rules.plot_layers.output,

@@ -1,17 +1,18 @@
 # What the tables say about each claim of the study.
+JUDGED = ["generality", "transfer_summary", "ablation_summary", "layers", "specificity"]
+JUDGED += ["time_summary"] if TIME else []
 
 
 rule write_findings:
     input:
-        generality=merged("generality"),
-        transfer_summary=merged("transfer_summary"),
-        ablation_summary=merged("ablation_summary"),
-        layers=merged("layers"),
-        specificity=merged("specificity"),
-        time_summary=TIME[1:],
+        tables=expand(f"{RESULTS}/tables/{{analysis}}/{{model}}.csv", analysis=JUDGED, model=MODELS),
+        draws=expand(f"{RESULTS}/tables/{{analysis}}/{{model}}.h5", analysis=JUDGED, model=MODELS),
+        transfer=merged("transfer"),
+        reported=REPORTED,
         code=code("write_findings"),
     output:
         findings=f"{RESULTS}/findings.json",
+        table=f"{RESULTS}/tables/findings.csv",
     log:
         f"{RESULTS}/logs/write_findings.log",
     benchmark:
@@ -19,9 +20,9 @@ rule write_findings:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=500,
+        mem_mb=1000,
         runtime=10,
     params:
-        settings=settings("tasks", "claims", models=MODELS),
+        settings=settings("tasks", "claims", models=MODELS, analyses=JUDGED),
     script:
         "../scripts/write_findings.py"

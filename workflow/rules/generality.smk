@@ -16,6 +16,7 @@ rule compare_generality:
         code=code("compare_generality", *TASKS),
     output:
         table=f"{RESULTS}/tables/generality/{{model}}.csv",
+        draws=f"{RESULTS}/tables/generality/{{model}}.h5",
     log:
         f"{RESULTS}/logs/compare_generality/{{model}}.log",
     benchmark:

@@ -9,6 +9,7 @@ rule compare_layers:
         code=code("compare_layers", *TASKS),
     output:
         table=f"{RESULTS}/tables/layers/{{model}}.csv",
+        draws=f"{RESULTS}/tables/layers/{{model}}.h5",
     log:
         f"{RESULTS}/logs/compare_layers/{{model}}.log",
     benchmark:

@@ -8,7 +8,9 @@ rule write_overview:
     input:
         compliance=rules.summarise_compliance.output.table,
         generality=merged("generality"),
+        transfer=merged("transfer"),
         findings=rules.write_findings.output.findings,
+        reported=REPORTED,
         time=TIME[1:],
         behaviour=BEHAVIOUR,
         agreement=AGREEMENT[1:],
@@ -20,6 +22,13 @@ rule write_overview:
             labels={"content": "One signal, or many skills?", "form": "page"},
             caption="../report/overview.rst",
         ),
+        methods=report(
+            f"{RESULTS}/report/methods.html",
+            category="Overview",
+            labels={"content": "How it was done", "form": "page"},
+            caption="../report/methods.rst",
+        ),
+        config=f"{RESULTS}/report/config.json",
     log:
         f"{RESULTS}/logs/write_overview.log",
     benchmark:
@@ -30,7 +39,7 @@ rule write_overview:
         mem_mb=500,
         runtime=10,
     params:
-        settings=settings(*STUDY),
+        settings=settings(*STUDY, identities={model: identity(model) for model in MODELS}),
     script:
         "../scripts/write_overview.py"
 

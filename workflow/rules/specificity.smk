@@ -15,6 +15,7 @@ rule compare_specificity:
         code=code("compare_specificity", *TASKS),
     output:
         table=f"{RESULTS}/tables/specificity/{{model}}.csv",
+        draws=f"{RESULTS}/tables/specificity/{{model}}.h5",
     log:
         f"{RESULTS}/logs/compare_specificity/{{model}}.log",
     benchmark:

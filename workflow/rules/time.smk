@@ -61,6 +61,7 @@ rule compare_time:
     output:
         curves=f"{RESULTS}/tables/time/{{model}}.csv",
         summary=f"{RESULTS}/tables/time_summary/{{model}}.csv",
+        draws=f"{RESULTS}/tables/time_summary/{{model}}.h5",
     log:
         f"{RESULTS}/logs/compare_time/{{model}}.log",
     benchmark:

@@ -7,6 +7,8 @@ TOY_MODELS = {
     "toy-llama": {"family": "llama", "follow_up": True, "seed": 2},
     "toy-gemma2": {"family": "gemma2", "follow_up": False, "seed": 0},
     "toy-qwen2": {"family": "qwen2", "follow_up": True, "seed": 0},
+    # Its twin that was never asked whether it had obeyed: workflow/studies/follow_up.yaml.
+    "toy-qwen2-plain": {"family": "qwen2", "follow_up": False, "seed": 0},
 }
 TOY_CORPUS = {"examples": 80_000, "seed": 1}
 TOY_WORLD = "workflow/skillprobe/tasks/worlds/toy.json"

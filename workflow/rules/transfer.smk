@@ -38,6 +38,7 @@ rule compare_transfer:
     output:
         cells=f"{RESULTS}/tables/transfer/{{model}}.csv",
         summary=f"{RESULTS}/tables/transfer_summary/{{model}}.csv",
+        draws=f"{RESULTS}/tables/transfer_summary/{{model}}.h5",
     log:
         f"{RESULTS}/logs/compare_transfer/{{model}}.log",
     benchmark:

@@ -4,7 +4,7 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from skillprobe import probes, tables
+from skillprobe import draws, probes, tables
 from skillprobe.analyses.ablation import ablation_tables
 from skillprobe.bases import base_ids
 from skillprobe.erasure import cross
@@ -24,3 +24,4 @@ cells, curves, summary = ablation_tables(
 tables.write_csv(snakemake.output.cells, cells)
 tables.write_csv(snakemake.output.curves, curves)
 tables.write_csv(snakemake.output.summary, summary)
+draws.write_draws(snakemake.output.draws, summary)

@@ -4,7 +4,7 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from skillprobe import probes, tables, tasks
+from skillprobe import draws, probes, tables, tasks
 from skillprobe.analyses.generality import SELECTED, generality_table
 from skillprobe.bases import base_ids
 
@@ -30,3 +30,4 @@ rows = generality_table(
 for row in rows:
     row["depth"] = row["layer"] / settings["num_layers"] if row["layer"] != SELECTED else ""
 tables.write_csv(snakemake.output.table, rows)
+draws.write_draws(snakemake.output.draws, rows)

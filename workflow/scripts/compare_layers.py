@@ -4,7 +4,7 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from skillprobe import probes, tables, tasks
+from skillprobe import draws, probes, tables, tasks
 from skillprobe.analyses.layers import layers_table
 from skillprobe.bases import base_ids
 
@@ -22,3 +22,4 @@ rows = layers_table(
     share=settings["claims.emergence_share"],
 )
 tables.write_csv(snakemake.output.table, rows)
+draws.write_draws(snakemake.output.draws, rows)

@@ -4,7 +4,7 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from skillprobe import probes, tables, tasks
+from skillprobe import draws, probes, tables, tasks
 from skillprobe.analyses.specificity import specificity_table
 from skillprobe.bases import base_ids
 from skillprobe.probes.twins import read_twins
@@ -20,3 +20,4 @@ table = specificity_table(
     study_bases=base_ids(settings["prompts"]),
 )
 tables.write_csv(snakemake.output.table, table)
+draws.write_draws(snakemake.output.draws, table)

@@ -4,7 +4,7 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from skillprobe import probes, tables, tasks
+from skillprobe import draws, probes, tables, tasks
 from skillprobe.analyses.time import time_tables
 from skillprobe.bases import base_ids
 
@@ -21,3 +21,4 @@ curves, summary = time_tables(
 )
 tables.write_csv(snakemake.output.curves, curves)
 tables.write_csv(snakemake.output.summary, summary)
+draws.write_draws(snakemake.output.draws, summary)

@@ -4,7 +4,7 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from skillprobe import probes, tables, tasks
+from skillprobe import draws, probes, tables, tasks
 from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.bases import base_ids
 from skillprobe.probes import transfer
@@ -24,3 +24,4 @@ cells, summary = transfer_tables(
 )
 tables.write_csv(snakemake.output.cells, cells)
 tables.write_csv(snakemake.output.summary, summary)
+draws.write_draws(snakemake.output.draws, summary)

@@ -4,15 +4,18 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from skillprobe import findings, store, tables
+from skillprobe import draws, findings, store, tables
 
-names = ("generality", "transfer_summary", "ablation_summary", "layers", "specificity")
+analyses = settings["analyses"]
+both = zip(snakemake.input.tables, snakemake.input.draws, strict=True)
+judged = store.by_task([draws.with_draws(tables.read_csv(table), drawn) for table, drawn in both], analyses)
 found = findings.judge(
-    {name: tables.read_csv(snakemake.input[name]) for name in names}
-    # A study need not look at every position.
-    | {"time_summary": tables.read_all(snakemake.input.time_summary)},
+    {name: [row for rows in by_model for row in rows] for name, by_model in judged.items()}
+    | {"transfer": tables.read_csv(snakemake.input.transfer)},
     settings["models"],
     settings["tasks"],
     settings["claims"],
+    store.read_json(snakemake.input.reported)["claims"],
 )
 store.write_json(snakemake.output.findings, found)
+tables.write_csv(snakemake.output.table, findings.table(found))

@@ -135,6 +135,36 @@ def _inspect(options: argparse.Namespace) -> int:
     return 0
 
 
+# compare
+
+
+def _compare_arguments(parser: argparse.ArgumentParser) -> None:
+    for name in ("a", "b"):
+        parser.add_argument(
+            name,
+            metavar=name.upper(),
+            help="a study's folder, results/STUDY, or one model of it: FOLDER:MODEL",
+        )
+    parser.add_argument("--csv", metavar="FILE", help="also write the table, one row a model and claim")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from skillprobe import compare, tables
+
+    results, models = [], []
+    for given in (options.a, options.b):
+        folder, _, model = (given, "", "") if os.path.isdir(given) else given.rpartition(":")
+        if not os.path.isdir(folder):
+            raise UserError(f"there is no folder {folder or given}; give a study's, such as results/demo")
+        results.append(compare.read_results(folder))
+        models.append(model)
+    rows = compare.compare(*results, *models)
+    if options.csv:
+        tables.write_csv(options.csv, rows)
+    print(compare.describe(rows), end="")
+    return 0
+
+
 COMMANDS = {
     "verify": Command(
         "read JSON lines of params and response, write whether each obeys the task's constraint, and why",
@@ -142,4 +172,7 @@ COMMANDS = {
         _verify,
     ),
     "inspect": Command("describe a shard of activations", _inspect_arguments, _inspect),
+    "compare": Command(
+        "put the findings of two studies, or of two models, side by side", _compare_arguments, _compare
+    ),
 }

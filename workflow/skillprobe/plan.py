@@ -91,6 +91,7 @@ def jobs(config: Mapping) -> dict[str, int]:
         "plot_generality": 1,
         "plot_layers": 1,
         "plot_robustness": 1,
+        "plot_scorecard": 1,
         "plot_similarity": 1,
         "plot_time": timing,
         "plot_specificity": 1,

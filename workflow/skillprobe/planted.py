@@ -13,8 +13,8 @@ from statistics import NormalDist
 import numpy as np
 
 from skillprobe import shards
+from skillprobe.analyses.blocks import PAPER_GROUPS
 from skillprobe.analyses.layers import CATEGORY_RANKS
-from skillprobe.analyses.transfer import PAPER_GROUPS
 from skillprobe.bases import seed_from
 from skillprobe.errors import UserError
 from skillprobe.positions import resolve

@@ -1,7 +1,7 @@
 """The report's own pages: self-contained HTML, without scripts or anything from outside.
 
-Whatever comes from a model, a config or a table is escaped. Equal tables and settings give equal bytes: no
-times, no commit (Snakemake's report around the pages has the times).
+Whatever comes from a model, a config or a table is escaped. Equal tables and settings give equal bytes at one
+commit: no times (Snakemake's report around the pages has them).
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import hashlib
 import json
 import math
 import platform
+import subprocess
 import unicodedata
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import metadata
+from pathlib import Path
 from statistics import fmean
 
 from skillprobe.findings import (
@@ -21,6 +23,7 @@ from skillprobe.findings import (
     DIFFERENCE,
     GENERAL,
     MEAN,
+    POOLED,
     SELECTED,
     gate,
     has_estimate,
@@ -54,27 +57,34 @@ def overview_page(
     findings: Mapping[str, Mapping[str, Mapping]],
     config: Mapping,
     *,
+    transfer: Sequence[Mapping] = (),
     time: Sequence[Mapping] = (),
     behaviour: Sequence[Mapping] = (),
     agreement: Sequence[Mapping] = (),
+    source: str = "",
+    identities: Mapping[str, Mapping] | None = None,
+    commit: str = "",
 ) -> str:
     """The study in the form of an abstract, from its tables, findings.json and the completed config.
 
-    time: rows of tables/time_summary.csv, where positions were probed; behaviour, agreement: of behaviour.csv
-    and agreement_summary.csv, where answers were edited.
+    transfer: rows of tables/transfer.csv, to stand beside the paper's; time: of time_summary.csv, where
+    positions were probed; behaviour, agreement: of behaviour.csv and agreement_summary.csv, where answers
+    were edited; source: of the paper's numbers; identities: {model: what decides its numbers}; commit: of the
+    workflow ("": not known).
     """
     models, tasks = [entry["name"] for entry in config["models"]], config["tasks"]
     answers = sum(row["n"] for row in compliance if _is_number(row["n"]))
     body = [
         f"""<p class="lead">In the study <b>{escape(config["study"])}</b>,
-{_count(len(models), "model")} answered {_count(config["prompts"]["bases"], "content request")} under
-{_count(len(tasks), "constraint")}, in {answers:,} whole answers. Each was checked for whether it satisfies
+{counted(len(models), "model")} answered {counted(config["prompts"]["bases"], "content request")} under
+{counted(len(tasks), "constraint")}, in {answers:,} whole answers. Each was checked for whether it satisfies
 its constraint, and linear probes read “satisfied” from the hidden states (position
 <code>{escape(config["probes"]["position"])}</code>). If following instructions left one universal signal, a
 general probe of all tasks would do as well as a specialist for each, and a probe of one task would serve the
 others. What the study claims, and what these models say to it:</p>""",
         _verdicts(findings),
         "<h2>What was found</h2>",
+        _pooled(findings.get(POOLED)),
         *(
             _finding(
                 model,
@@ -92,12 +102,29 @@ signal. Brackets: 99 % intervals over content requests. The claims are those of
 <a href="https://arxiv.org/abs/2604.06015">arXiv 2604.06015</a>; the rules that decide were fixed before any
 result was seen:</p>
 {_rules(findings[models[0]], config["claims"])}""",
+        "<h2>Beside the paper</h2>",
+        _beside_paper(findings[models[0]], generality, transfer, models, source),
         "<h2>Tasks left out</h2>",
         _left_out(generality, models, tasks),
         "<h2>Provenance</h2>",
-        _provenance(config),
+        _provenance(config, identities or {}, commit),
     ]
-    return _page("One signal, or many skills?", body)
+    return html_page("One signal, or many skills?", body)
+
+
+def commit() -> str:
+    """The workflow's commit, "+" after it where files have changed since; "" outside of a git repository."""
+    root = Path(__file__).parents[2]
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=30
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def compliance_page(rows: Sequence[Mapping], settings: Mapping) -> str:
@@ -124,11 +151,11 @@ the same.</p>"""
         for task in settings["tasks"]:
             row = found.get((model, task))
             if row is None:
-                cells.append([_words(task), "", "no answers", *[""] * 6])
+                cells.append([task_words(task), "", "no answers", *[""] * 6])
                 continue
             cells.append(
                 [
-                    _words(task),
+                    task_words(task),
                     str(row["category"]),
                     _percent(row["compliance"]),
                     f"{_percent(row['lower95'])} – {_percent(row['upper95'])}",
@@ -140,7 +167,7 @@ the same.</p>"""
                 ]
             )
         body += [f"<h2>{escape(model)}</h2>", _table(head, cells, words=2)]
-    return _page("How often does each model obey?", body)
+    return html_page("How often does each model obey?", body)
 
 
 def generality_page(rows: Sequence[Mapping], settings: Mapping) -> str:
@@ -172,7 +199,7 @@ specialist’s AUROC, paired. The table file has every layer and 99 % intervals 
             shown = [probe for probe in probes if has_estimate(found.get((task, probe, "auroc")))]
             if not shown:
                 row = found.get((task, "specialist", "auroc"))
-                cells.append([_words(task), "no probe" if row is None else str(row["status"])])
+                cells.append([task_words(task), "no probe" if row is None else str(row["status"])])
             for probe in shown:
                 row = found[task, probe, "auroc"]
                 metrics = (
@@ -182,7 +209,7 @@ specialist’s AUROC, paired. The table file has every layer and 99 % intervals 
                 lost = found.get((task, f"specialist_minus_{probe}", "auroc"))
                 cells.append(
                     [
-                        _words(task) if probe == shown[0] else "",
+                        task_words(task) if probe == shown[0] else "",
                         PROBES.get(probe, probe),
                         _with_interval(row, 95) + (f" ({row['status']})" if row["status"] else ""),
                         _with_interval(lost, 95),
@@ -192,7 +219,7 @@ specialist’s AUROC, paired. The table file has every layer and 99 % intervals 
                     ]
                 )
         body += [f"<h2>{escape(model)}</h2>", _table(head, cells, words=2)]
-    return _page("Is one general probe as good as a specialist?", body)
+    return html_page("Is one general probe as good as a specialist?", body)
 
 
 def examples_page(labels: Mapping[tuple[str, str], Sequence[Mapping]], settings: Mapping) -> str:
@@ -201,19 +228,21 @@ def examples_page(labels: Mapping[tuple[str, str], Sequence[Mapping]], settings:
     labels: {(model, task): label rows}; settings: "tasks", "models" (names), "seed" (which answers are shown)
     and "report" with "examples", the number a model and task.
     """
-    links = " · ".join(f'<a href="#{escape(task)}">{escape(_words(task))}</a>' for task in settings["tasks"])
+    links = " · ".join(
+        f'<a href="#{escape(task)}">{escape(task_words(task))}</a>' for task in settings["tasks"]
+    )
     body = [
         f"""<p class="lead">Drawn at random with the study’s seed, satisfied and violated by turns: so no
 measure of how often a model obeys.</p><p class="small">{links}</p>"""
     ]
     for task in settings["tasks"]:
-        body.append(f'<h2 id="{escape(task)}">{escape(_words(task))}</h2>')
+        body.append(f'<h2 id="{escape(task)}">{escape(task_words(task))}</h2>')
         for model in settings["models"]:
             rows = labels.get((model, task), ())
             chosen = choose_examples(rows, settings["report"]["examples"], settings["seed"])
             cards = "".join(map(_card, chosen)) or '<p class="small">No answers to show.</p>'
             body.append(f'<h3>{escape(model)}</h3><div class="cards">{cards}</div>')
-    return _page("What was asked, and what was answered", body)
+    return html_page("What was asked, and what was answered", body)
 
 
 def choose_examples(rows: Sequence[Mapping], number: int, seed: int) -> list[Mapping]:
@@ -260,10 +289,86 @@ def _verdicts(findings: Mapping[str, Mapping[str, Mapping]]) -> str:
     for claim, meaning in CLAIMS.items():
         by_verdict: dict[str, list[str]] = {}
         for model, found in findings.items():
-            by_verdict.setdefault(found[claim]["verdict"], []).append(escape(model))
-        parts = [f"<b>{verdict}</b> for {_joined(names)}" for verdict, names in by_verdict.items()]
+            if model != POOLED:
+                by_verdict.setdefault(found[claim]["verdict"], []).append(escape(model))
+        parts = [f"<b>{verdict}</b> for {joined(names)}" for verdict, names in by_verdict.items()]
+        if POOLED in findings and findings[POOLED][claim]["verdict"] != "insufficient":
+            pooled = findings[POOLED][claim]
+            estimate = _with_interval(_cells(pooled), 99)
+            parts.append(
+                f"<b>{pooled['verdict']}</b> in the mean of {len(pooled['models'])} models, {estimate}"
+            )
         lines.append(f"<li>{_sentence(meaning)}: {'; '.join(parts)}.</li>")
     return f"<ul class=lead>{''.join(lines)}</ul>"
+
+
+def _cells(finding: Mapping) -> dict:
+    """A finding's estimate and interval as a table's row has them."""
+    lower, upper = finding["interval"] or (None, None)
+    return {"estimate": finding["estimate"], "lower99": lower, "upper99": upper}
+
+
+def _table_of(found: Mapping[str, Mapping]) -> str:
+    rows = [
+        [
+            _sentence(CLAIMS[claim]),
+            finding["verdict"],
+            _with_interval(_cells(finding), 99),
+            finding["reason"],
+        ]
+        for claim, finding in found.items()
+    ]
+    return _table(("claim", "verdict", "estimate", "why not more"), rows, words=4)
+
+
+def _pooled(found: Mapping[str, Mapping] | None) -> str:
+    if found is None:
+        return ""
+    word = found["generality"]["verdict"]
+    return f"""<section class="finding {word}"><h3>{_sentence(POOLED)}</h3>
+<p>The same rules on the means over those models that have enough data. The models are taken as they are: the
+intervals say nothing about others.</p>
+{_table_of(found)}</section>"""
+
+
+def _beside_paper(
+    found: Mapping[str, Mapping], generality, transfer, models: Sequence[str], source: str
+) -> str:
+    """What the paper reports, where a number of it is known, and the same of these models."""
+    ours = {}
+    for row in generality:
+        if row["layer"] == SELECTED and row["metric"] == "accuracy":
+            ours[str(row["model"]), row["task"], row["probe"]] = row
+    for row in transfer:
+        if row["layer"] == SELECTED:
+            ours[str(row["model"]), row["source"], row["target"]] = row
+    lines = []
+    for finding in found.values():
+        paper = finding.get("paper")
+        if not paper:
+            continue
+        claim = _sentence(finding["claim"])
+        if not paper["reported"]:
+            lines.append([claim, f"“{paper['says']}”; no number reported"])
+        for number, each in enumerate(paper["reported"]):
+            if "task" in each:
+                what, keys = (
+                    f"{PROBES[each['probe']]}, {task_words(each['task'])}: accuracy",
+                    ("task", "probe"),
+                )
+            else:
+                source_task, target = task_words(each["source"]), task_words(each["target"])
+                what = f"probe of {source_task} on {target}: accuracy; here AUROC"
+                keys = ("source", "target")
+            cells = [ours.get((model, *(each[key] for key in keys))) for model in models]
+            shown = [_number(row["estimate"], 2) if has_estimate(row) else "–" for row in cells]
+            lines.append([claim if number == 0 else "", what, _number(each["accuracy"], 2), *shown])
+    if not lines:
+        return "<p>No number is known.</p>"
+    return _table(("claim", "what", "paper", *models), lines, words=2) + (
+        f'<p class="small">Paper: {escape(source)}. Its prompts, labels and models are others: that single '
+        "numbers are alike, or not, proves nothing.</p>"
+    )
 
 
 def _finding(
@@ -285,18 +390,13 @@ def _finding(
     signal = found["generality"]["tasks_with_signal"]
     kept = tasks_with_signal(generality, model, thresholds["signal"], "residualised")
     confounds = f" ({len(kept)} without what the confounds predict)" if kept or signal else ""
-    rows = []
-    for claim, finding in found.items():
-        interval = finding["interval"] or (None, None)
-        estimate = {"estimate": finding["estimate"], "lower99": interval[0], "upper99": interval[1]}
-        rows.append([_sentence(CLAIMS[claim]), finding["verdict"], _with_interval(estimate, 99)])
-        rows[-1].append(finding["reason"])
-    table = _table(("claim", "verdict", "estimate", "why not more"), rows, words=4)
+    n = found["generality"]["n"]
     word = found["generality"]["verdict"]
     return f"""<section class="finding {word}"><h3>{escape(model)}</h3>
-<p>{obeys} {probes} {len(sufficient)} of {_count(len(tasks), "task")} had enough data,
-{len(signal)} of them a clear signal{confounds}.{more}</p>
-{table}</section>"""
+<p>{obeys} {probes} {len(sufficient)} of {counted(len(tasks), "task")} had enough data
+({counted(n["answers"], "tested answer")} to {counted(n["requests"], "request")}), {len(signal)} of them a
+clear signal{confounds}.{more}</p>
+{_table_of(found)}</section>"""
 
 
 def _over_time(model: str, rows: Sequence[Mapping]) -> str:
@@ -360,11 +460,11 @@ def _left_out(rows: Sequence[Mapping], models: Sequence[str], tasks: Sequence[st
             row = found.get((task, "specialist"))
             if not has_estimate(row):
                 reason = "no probe" if row is None else str(row["status"]).removeprefix("insufficient: ")
-                cells.append([model, _words(task), reason])
+                cells.append([model, task_words(task), reason])
     return _table(("model", "task", "why"), cells, words=3) if cells else "<p>None.</p>"
 
 
-def _provenance(config: Mapping) -> str:
+def _provenance(config: Mapping, identities: Mapping[str, Mapping], commit: str) -> str:
     versions = {"python": platform.python_version()}
     for name in ("skillprobe", *LIBRARIES):
         try:
@@ -377,7 +477,20 @@ def _provenance(config: Mapping) -> str:
         versions["skillprobe"] = __version__
     listed = ", ".join(f"{escape(name)}&nbsp;{escape(version)}" for name, version in sorted(versions.items()))
     text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
-    return f"""<p>Seed {config["seed"]}. {listed}.</p>
+    rows = [
+        [
+            model,
+            str(identity["source"]),
+            str(identity.get("revision") or ""),
+            str(identity["dtype"]),
+            identity.get("sha256", "")[:16],
+        ]
+        for model, identity in identities.items()
+    ]
+    models = _table(("model", "source", "revision", "dtype", "sha256 of its files"), rows, words=5)
+    at = f", workflow at commit {escape(commit)}" if commit else ""
+    return f"""<p>Seed {config["seed"]}{at}. {listed}.</p>
+{models if rows else ""}
 <details><summary>The whole config, with defaults</summary><pre>{escape(text)}</pre></details>"""
 
 
@@ -452,7 +565,7 @@ article.violated { border-left-color: #b34d00; } .violated .badge { color: #b34d
 """
 
 
-def _page(title: str, body: Sequence[str]) -> str:
+def html_page(title: str, body: Sequence[str]) -> str:
     joined = "\n".join(body)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -502,11 +615,11 @@ def _percent(value: object) -> str:
     return f"{100 * value:.0f}\u00a0%" if _is_number(value) else "–"
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _joined(words: Sequence[str]) -> str:
+def joined(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
@@ -514,5 +627,5 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _words(task: str) -> str:
+def task_words(task: str) -> str:
     return "mean of tasks" if task == MEAN else task.replace("_", " ")

@@ -332,7 +332,7 @@ def both_intervals(
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimate:
     """One or many numbers. by_seed: [S, ...], or [1, ...] where there is one fold seed only; drawn:
     [n_draws, ...], bootstrap draws of their mean."""
@@ -343,6 +343,14 @@ class Estimate:
     @classmethod
     def blank(cls, n_seeds: int, n_draws: int, *shape: int) -> Estimate:
         return cls(np.full((n_seeds, *shape), np.nan), np.full((n_draws, *shape), np.nan))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Estimate) and all(
+            np.array_equal(mine, its, equal_nan=True)
+            for mine, its in ((self.by_seed, other.by_seed), (self.drawn, other.drawn))
+        )
+
+    __hash__ = None
 
     def __sub__(self, other: Estimate) -> Estimate:
         return Estimate(self.by_seed - other.by_seed, self.drawn - other.drawn)

@@ -10,6 +10,8 @@ from skillprobe.store import atomic_path
 
 # What tables say instead of a layer's number, where inner folds choose it, and of a task's name.
 SELECTED, MEAN = "selected", "mean"
+# The key of a row's `stats.Estimate`, which is no column (see `draws`).
+DRAWS = "draws"
 # The status of a mean over no task.
 NO_TASK = "insufficient: no task has enough data"
 _INTEGER = re.compile(r"-?\d+")
@@ -17,14 +19,14 @@ _NUMBER = re.compile(r"-?(\d+\.?\d*(e[+-]?\d+)?|nan|inf)")
 
 
 def write_csv(path: str | Path, rows: Sequence[dict], columns: Sequence[str] | None = None) -> None:
-    """Write rows; columns default to the first row's keys and must be given for an empty table.
+    """Write rows; columns default to the first row's keys (but DRAWS) and are needed for an empty table.
 
     Floats keep six significant digits, so that the last bits of a sum don't count as a change.
     """
     if columns is None:
         if not rows:
             raise UserError(f"{path} would be empty: there are no rows to take its columns from")
-        columns = list(rows[0])
+        columns = columns_of(rows[0])
     with (
         atomic_path(path) as temporary,
         open(temporary, "w", encoding="utf-8", newline="") as file,
@@ -32,7 +34,12 @@ def write_csv(path: str | Path, rows: Sequence[dict], columns: Sequence[str] | N
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow({key: _format(value) for key, value in row.items()})
+            writer.writerow({key: _format(row[key]) for key in columns_of(row)})
+
+
+def columns_of(row: dict) -> tuple[str, ...]:
+    """A row's keys but DRAWS."""
+    return tuple(key for key in row if key != DRAWS)
 
 
 def read_csv(path: str | Path) -> list[dict]:

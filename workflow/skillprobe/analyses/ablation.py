@@ -23,7 +23,7 @@ from skillprobe.stats import (
     lower_above,
     simultaneous,
 )
-from skillprobe.tables import SELECTED
+from skillprobe.tables import DRAWS, SELECTED
 
 PRIMARY = ("inlp", "retrained")
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
@@ -315,17 +315,18 @@ def _summary(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[
     elif not off.any():
         status = "insufficient: fewer than two tasks have a signal"
 
-    def row(quantity: str, estimate: Mapping[str, float], n_cells: int, method: str = "") -> dict:
-        about = {"quantity": quantity, "method": method, **estimate}
-        return about | {"n_tasks": n_signal, "n_cells": n_cells, "status": status}
+    def row(quantity: str, found: Estimate | Mapping | None, n_cells: int, method: str = "inlp") -> dict:
+        drawn = found if isinstance(found, Estimate) else None
+        numbers = drawn.cells() if drawn else found or both_intervals(None)
+        about = {"quantity": quantity, "method": method, **numbers}
+        return about | {"n_tasks": n_signal, "n_cells": n_cells, "status": status, DRAWS: drawn}
 
     own = np.diag(has_signal)
-    diagonal = matrix.net.mean(own).cells() if own.any() else both_intervals(None)
-    yield row("diagonal", diagonal, n_signal, "inlp")
+    yield row("diagonal", matrix.net.mean(own) if own.any() else None, n_signal)
     for word in ("dependent", "independent"):
         share = float((words == word).sum() / off.sum()) if off.any() else float("nan")
-        yield row(word, both_intervals(None) | {"estimate": share}, int(off.sum()), "inlp")
-    asymmetry = row("asymmetry", _asymmetry(matrix, off), int(off.sum()) // 2, "inlp")
+        yield row(word, both_intervals(None) | {"estimate": share}, int(off.sum()))
+    asymmetry = row("asymmetry", _asymmetry(matrix, off), int(off.sum()) // 2)
     if not status and np.isnan(asymmetry["estimate"]):
         asymmetry["status"] = "insufficient: half of the bases are too few to fit and judge by"
     yield asymmetry
@@ -334,17 +335,15 @@ def _summary(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[
             yield row(quantity, estimate, n_signal, method)
 
 
-def _asymmetry(matrix: _Matrices, off: np.ndarray) -> dict[str, float]:
+def _asymmetry(matrix: _Matrices, off: np.ndarray) -> Estimate | None:
     """Σ over pairs of the product of net's differences in two halves that share neither rows nor fits: noise
     alone gives 0 on average."""
     one, other = (half.by_seed - half.by_seed.swapaxes(1, 2) for half in matrix.halves)
     upper = np.triu(off, 1)
     if not upper.any() or not np.isfinite((one * other)[:, upper]).all():
-        return both_intervals(None)
+        return None
     one_drawn, other_drawn = (half.drawn - half.drawn.swapaxes(1, 2) for half in matrix.halves)
-    return both_intervals(
-        (one * other)[:, upper].sum(axis=1), (one_drawn * other_drawn)[:, upper].sum(axis=1)
-    )
+    return Estimate((one * other)[:, upper].sum(axis=1), (one_drawn * other_drawn)[:, upper].sum(axis=1))
 
 
 def _reliability(matrix: _Matrices, method: str, own: np.ndarray, off: np.ndarray) -> dict[str, dict]:

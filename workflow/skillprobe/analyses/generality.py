@@ -13,6 +13,7 @@ from skillprobe.stats import (
     CALIBRATION,
     METRICS,
     Draws,
+    Estimate,
     auroc,
     auroc_draws,
     auroc_lines,
@@ -20,7 +21,7 @@ from skillprobe.stats import (
     draw_tested,
     threshold_metrics,
 )
-from skillprobe.tables import MEAN, NO_TASK, SELECTED
+from skillprobe.tables import DRAWS, MEAN, NO_TASK, SELECTED
 
 TABLE_METRICS = ("auroc", *(metric for metric in METRICS if metric != "base_rate"))
 COLUMNS = (
@@ -266,9 +267,12 @@ def _row(model, task, categories, layer, probe, metric, estimate: _Estimate) -> 
     }
     bounds = _BOUNDS.get("difference" if "minus" in probe else metric, (0.0, 1.0))
     row |= both_intervals(None if estimate.insufficient else estimate.by_seed, estimate.draws, bounds)
-    return row | {
+    row |= {
         "n": estimate.n,
         "n_bases": len(estimate.bases),
         "base_rate": estimate.base_rate,
         "status": estimate.status,
     }
+    if task == MEAN and not estimate.insufficient:
+        row[DRAWS] = Estimate(estimate.by_seed, estimate.draws)
+    return row

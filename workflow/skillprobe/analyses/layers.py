@@ -10,7 +10,16 @@ import numpy as np
 from skillprobe.analyses.generality import Scored, select_layer
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult
-from skillprobe.stats import Draws, auroc_lines, both_intervals, draw_tested, enough_signal, interval
+from skillprobe.stats import (
+    Draws,
+    Estimate,
+    auroc_lines,
+    both_intervals,
+    draw_tested,
+    enough_signal,
+    interval,
+)
+from skillprobe.tables import DRAWS
 
 ALL = "all"
 CATEGORY_RANKS = {"structural": 1, "lexical": 2, "semantic": 3, "stylistic": 3}
@@ -174,5 +183,6 @@ def _row(model, task, category, quantity, estimate: _Estimate, n_tasks: int) -> 
     if estimate.status:
         row |= both_intervals(None)
     else:
-        row |= both_intervals(estimate.by_seed, estimate.draws.mean(axis=0), _BOUNDS[quantity])
+        row[DRAWS] = Estimate(estimate.by_seed, estimate.draws.mean(axis=0))
+        row |= row[DRAWS].cells(_BOUNDS[quantity])
     return row | {"n_tasks": n_tasks, "status": estimate.status}

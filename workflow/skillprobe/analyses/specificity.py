@@ -21,6 +21,7 @@ from skillprobe.stats import (
     ratio,
     tested_rows,
 )
+from skillprobe.tables import DRAWS
 
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 COLUMNS = ("model", "layer", "task", "category", "quantity", "estimate", *BOUNDS, "n", "n_bases", "status")
@@ -76,7 +77,8 @@ def specificity_table(
                 limits = _LIMITS.get(quantity, (-np.inf, np.inf))
                 numbers = both_intervals(None) if estimate is None else estimate.cells(limits)
                 row = about | {"quantity": quantity, **numbers, "n": n, "n_bases": n_bases}
-                table.append(row | {"status": status})
+                drawn = estimate if task == MEAN else None
+                table.append(row | {"status": status, DRAWS: drawn})
     return table
 
 

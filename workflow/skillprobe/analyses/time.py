@@ -22,7 +22,7 @@ from skillprobe.stats import (
     tested_rows,
     weighted,
 )
-from skillprobe.tables import NO_TASK
+from skillprobe.tables import DRAWS, NO_TASK
 
 ONSET, LAST = "onset", "last"
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
@@ -211,6 +211,7 @@ def _summary(found: Mapping[str, _Aurocs], categories: Mapping[str, str], headro
                 **numbers,
                 "n_tasks": n,
                 "status": status,
+                DRAWS: estimate if task == MEAN else None,
             }
         # Of tasks with both, so that the mean index is a ratio of means over the same tasks.
         both = [
@@ -218,17 +219,18 @@ def _summary(found: Mapping[str, _Aurocs], categories: Mapping[str, str], headro
             for each in (found if task == MEAN else [task])
             if quantities["beyond_surface"][each] is not None and quantities["headroom"][each] is not None
         ]
-        numbers, status = both_intervals(None), _why(found, task)
+        index, status = None, _why(found, task)
         if both:
             above, room = (mean_of_known(column)[0] for column in zip(*both, strict=True))
-            numbers, status = _ratio(above, room, headroom)
+            index, status = _ratio(above, room, headroom)
         yield {
             "task": task,
             "category": category,
             "quantity": "planning_index",
-            **numbers,
+            **(both_intervals(None) if index is None else index.cells()),
             "n_tasks": len(both),
             "status": status,
+            DRAWS: index if task == MEAN else None,
         }
 
 
@@ -239,16 +241,16 @@ def _why(found: Mapping[str, _Aurocs], task: str) -> str:
     return statuses[0] if statuses else "insufficient: a position is missing"
 
 
-def _ratio(above: Estimate, room: Estimate, least: float) -> tuple[dict[str, float], str]:
+def _ratio(above: Estimate, room: Estimate, least: float) -> tuple[Estimate | None, str]:
     lower = room.cells()["lower99"]
     if not lower >= least:
-        return both_intervals(None), (
+        return None, (
             f"insufficient: the ceiling is only {room.value:.3f} above the surface baseline, lower bound "
             f"{lower:.3f}; it must be {least:g}"
         )
     # Means over fold seeds first: those of a ratio would be the ratio of neither.
     ratio = np.divide(above.drawn, room.drawn, out=np.full(above.drawn.shape, np.nan), where=room.drawn > 0)
-    return both_intervals(above.by_seed / room.value, ratio), ""
+    return Estimate(above.by_seed / room.value, ratio), ""
 
 
 def _slope(aurocs: _Aurocs) -> Estimate | None:

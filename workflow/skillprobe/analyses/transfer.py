@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from math import comb
 
 import numpy as np
 
+from skillprobe.analyses.blocks import PAPER_GROUPS, block_statistic, permutation_p
 from skillprobe.analyses.generality import pick_layers
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult
@@ -16,6 +16,7 @@ from skillprobe.probes.transfer import Crossed
 from skillprobe.stats import (
     CALIBRATION,
     Draws,
+    Estimate,
     auroc_lines,
     both_intervals,
     draw_tested,
@@ -23,17 +24,8 @@ from skillprobe.stats import (
     lower_above,
     simultaneous,
 )
-from skillprobe.tables import SELECTED
+from skillprobe.tables import DRAWS, SELECTED
 
-# The paper's own grouping (study.md); a task that it doesn't know is a group by itself.
-PAPER_GROUPS = (
-    ("word_count", "character_count", "json_format"),
-    ("topic", "sentiment"),
-    ("term_exclusion", "toxicity"),
-    ("term_inclusion",),
-    ("register",),
-)
-PERMUTATIONS = 10_000
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 CELL_COLUMNS = (
     *("model", "layer", "source", "target", "estimate", *BOUNDS, "lower_simultaneous95"),
@@ -214,14 +206,12 @@ def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, s
     sufficient = np.array([not reason for reason in matrix.reasons])
     for quantity, sources in (("mean_ratio", sufficient), ("mean_ratio_signal", has_signal)):
         cells = off & sources[:, None] & has_signal[None, :]
+        mean = Estimate(by_seed, drawn).mean(cells) if cells.any() else None
         yield {
             "quantity": quantity,
             "grouping": "",
-            **(
-                both_intervals(by_seed[:, cells].mean(axis=1), drawn[:, cells].mean(axis=1))
-                if cells.any()
-                else both_intervals(None)
-            ),
+            **(mean.cells() if mean else both_intervals(None)),
+            DRAWS: mean,
             "p": float("nan"),
             "n_permutations": 0,
             "n_tasks": n_signal,
@@ -241,93 +231,13 @@ def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, s
         if testable:
             kept = np.ix_(has_signal, has_signal)
             alike = [(m + np.swapaxes(m, -1, -2))[(..., *kept)] / 2 for m in (by_seed, drawn)]
-            row |= both_intervals(*(block_statistic(each, groups) for each in alike))
+            row[DRAWS] = Estimate(*(block_statistic(each, groups) for each in alike))
+            row |= row[DRAWS].cells()
             row["p"], row["n_permutations"] = permutation_p(alike[0].mean(axis=0), groups)
         else:
             row |= both_intervals(None)
         missing = "insufficient: the tasks with a signal form no groups to compare"
         yield row | {"n_tasks": n_signal, "status": status or ("" if testable else missing)}
-
-
-def block_statistic(alike: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Mean within groups minus mean between them, after removing what is common to a row and its column.
-
-    alike: [..., m, m] symmetric, of which the diagonal is never read; groups: [m]. The row and column
-    effects are the least-squares ones of the off-diagonal cells.
-    """
-    first, second = np.triu_indices(alike.shape[-1], 1)
-    same = groups[first] == groups[second]
-    residual = _residual(alike)[..., first, second]
-    return residual[..., same].mean(axis=-1) - residual[..., ~same].mean(axis=-1)
-
-
-def _residual(alike: np.ndarray) -> np.ndarray:
-    """S_ij − μ − a_i − a_j, fitted to the off-diagonal cells; for m = 3 nothing is left."""
-    m = alike.shape[-1]
-    if m < 4:
-        return np.zeros_like(alike)
-    sums = np.where(np.eye(m, dtype=bool), 0.0, alike).sum(axis=-1)
-    mean = sums.sum(axis=-1, keepdims=True) / (m * (m - 1))
-    effect = (sums - (m - 1) * mean) / (m - 2)
-    return alike - mean[..., None] - effect[..., :, None] - effect[..., None, :]
-
-
-def permutation_p(alike: np.ndarray, groups: np.ndarray) -> tuple[float, int]:
-    """One-sided p of `block_statistic` when names are permuted, and the number of permutations.
-
-    All distinct partitions into groups of these sizes, the observed one among them, or, where there are more
-    than PERMUTATIONS, so many random ones and the observed one.
-    """
-    m = len(groups)
-    first, second = np.triu_indices(m, 1)
-    residual = _residual(alike)[first, second]
-    sizes = sorted(np.bincount(groups)[np.bincount(groups) > 0].tolist(), reverse=True)
-    if n_partitions(sizes) <= PERMUTATIONS:
-        labels = np.array(list(partitions(sizes)))
-    else:
-        rng = np.random.default_rng(0)
-        labels = np.stack([groups, *(rng.permutation(groups) for _ in range(PERMUTATIONS))])
-    same = labels[:, first] == labels[:, second]
-    statistic = np.where(same, residual, 0).sum(1) / same.sum(1)
-    statistic -= np.where(same, 0, residual).sum(1) / (~same).sum(1)
-    observed = block_statistic(alike, groups)
-    return float(np.mean(statistic >= observed - 1e-12)), len(labels)
-
-
-def n_partitions(sizes: Sequence[int]) -> int:
-    """In how many ways sum(sizes) things fall into unnamed groups of these sizes."""
-    left, count = sum(sizes), 1
-    for size in sizes:
-        count *= comb(left, size)
-        left -= size
-    for size in set(sizes):
-        for repeated in range(2, list(sizes).count(size) + 1):
-            count //= repeated
-    return count
-
-
-def partitions(sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Every partition of sum(sizes) things into unnamed groups of these sizes, as a group number a thing."""
-    labels = [-1] * sum(sizes)
-
-    def fill(sizes: tuple[int, ...], group: int) -> Iterator[tuple[int, ...]]:
-        if not sizes:
-            yield tuple(labels)
-            return
-        free = [thing for thing, label in enumerate(labels) if label < 0]
-        # The first free thing belongs to some group: trying each size once names no group twice.
-        for size in sorted(set(sizes)):
-            rest = list(sizes)
-            rest.remove(size)
-            for others in combinations(free[1:], size - 1):
-                members = (free[0], *others)
-                for thing in members:
-                    labels[thing] = group
-                yield from fill(tuple(rest), group + 1)
-                for thing in members:
-                    labels[thing] = -1
-
-    yield from fill(tuple(sizes), 0)
 
 
 def leaf_order(tasks: Sequence[str], value: np.ndarray) -> list[str]:

@@ -10,6 +10,7 @@ from skillprobe.figures.behaviour import behaviour
 from skillprobe.figures.probes import layer_curves, specialist_against_general
 from skillprobe.figures.responses import compliance
 from skillprobe.figures.robustness import robustness
+from skillprobe.figures.scorecard import scorecard
 from skillprobe.figures.similarity import similarity
 from skillprobe.figures.specificity import specificity
 from skillprobe.figures.style import Figure
@@ -24,6 +25,7 @@ __all__ = [
     "compliance",
     "layer_curves",
     "robustness",
+    "scorecard",
     "similarity",
     "specialist_against_general",
     "specificity",

@@ -34,6 +34,7 @@ FLOORS = [
         "fast_import",
         "fingerprint",
         "job",
+        "progress",
     },
     {
         "tasks",

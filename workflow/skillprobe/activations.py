@@ -14,6 +14,7 @@ from skillprobe.errors import UserError
 from skillprobe.fast_import import fast_import
 from skillprobe.models import LoadedModel, chat_ids, decode, halved, versions
 from skillprobe.positions import check_position_name, resolve
+from skillprobe.progress import progress
 
 with fast_import():
     import torch
@@ -113,21 +114,24 @@ def extract(
     }
     for name in shards.SAMPLE_FIELDS.keys() - samples.keys():
         samples[name] = [row[name] for row in rows]
-    with shards.create(
-        path,
-        samples=samples,
-        positions=names,
-        valid=valid.T,
-        characters=characters.T,
-        num_layers=loaded.num_layers,
-        hidden_size=loaded.hidden_size,
-        dtype=settings["dtype"],
-        attributes=_attributes(loaded, study, task),
-    ) as writer:
+    with (
+        shards.create(
+            path,
+            samples=samples,
+            positions=names,
+            valid=valid.T,
+            characters=characters.T,
+            num_layers=loaded.num_layers,
+            hidden_size=loaded.hidden_size,
+            dtype=settings["dtype"],
+            attributes=_attributes(loaded, study, task),
+        ) as writer,
+        progress("answers read", len(rows)) as advance,
+    ):
         # A block is one chunk of every layer and position: memory is bounded, no chunk is written twice.
         for start in range(0, len(rows), writer.rows_per_block):
             block = range(start, min(start + writer.rows_per_block, len(rows)))
-            values = _read_block(loaded, rows, sequences, indices, valid, block, settings)
+            values = _read_block(loaded, rows, sequences, indices, valid, block, settings, advance)
             for layer in range(loaded.num_layers + 1):
                 writer.write(layer, start, values[layer])
 
@@ -140,8 +144,9 @@ def prefix_length(tokenizer, row: Mapping, n: int) -> int:
     return len(os.path.commonprefix([decode(tokenizer, ids[:n]), response])) if n else 0
 
 
-def _read_block(loaded, rows, sequences, indices, valid, block: range, settings) -> np.ndarray:
-    """[layer, position, row, hidden] of the rows in `block`, as stored; zeros where not valid."""
+def _read_block(loaded, rows, sequences, indices, valid, block: range, settings, advance) -> np.ndarray:
+    """[layer, position, row, hidden] of the rows in `block`, as stored; zeros where not valid. advance: told
+    how many rows are done."""
     shape = (loaded.num_layers + 1, indices.shape[1], len(block), loaded.hidden_size)
     values = np.zeros(shape, dtype=shards.STORED[settings["dtype"]])
     queue = sorted(block, key=lambda row: len(sequences[row]))
@@ -159,6 +164,7 @@ def _read_block(loaded, rows, sequences, indices, valid, block: range, settings)
         stored = _store(states, settings["dtype"], [rows[row]["id"] for row in batch])
         values[:, :, [row - block.start for row in batch]] = stored
         queue = queue[len(batch) :]
+        advance(len(batch))
     return values
 
 

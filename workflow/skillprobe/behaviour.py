@@ -13,6 +13,7 @@ from skillprobe.generation import completed, generate, requests
 from skillprobe.labels import label_rows
 from skillprobe.models import LoadedModel, chat_ids, halved
 from skillprobe.probes.rows import ProbeRows
+from skillprobe.progress import progress
 from skillprobe.stats import CALIBRATION, keyed_hash, row_folds
 from skillprobe.tasks import Task
 
@@ -317,7 +318,7 @@ def perplexity(
     queue = sorted(range(len(sequences)), key=lambda number: len(sequences[number]))
     most = settings["tokens_per_batch"]
     sums: dict[int, float] = {}
-    with edited(loaded, batch.edits):
+    with edited(loaded, batch.edits), progress("texts predicted", len(queue)) as advance:
         while queue:
             now = next_batch(queue, sequences, most)
             batch.choose(now)
@@ -331,6 +332,7 @@ def perplexity(
                 continue
             sums.update(zip(now, found, strict=True))
             queue = queue[len(now) :]
+            advance(len(now))
     results = [
         {
             "id": rows[row]["id"],

@@ -9,6 +9,7 @@ import numpy as np
 from skillprobe.bases import seed_from
 from skillprobe.fast_import import fast_import
 from skillprobe.models import LoadedModel, chat_ids, decode, halved
+from skillprobe.progress import progress
 
 with fast_import():
     import torch
@@ -73,21 +74,23 @@ def generate(
     queue = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))
     batch_size = settings["batch_size"]
     results: dict[int, Generated] = {}
-    while queue:
-        rows = queue[:batch_size]
-        if on_batch:
-            on_batch(rows)
-        try:
-            token_ids = _generate_batch(
-                loaded, [encoded[row] for row in rows], [seeds[row] for row in rows], settings
-            )
-        except torch.OutOfMemoryError:
-            token_ids = None
-        if token_ids is None:  # Outside the handler, where the failed call's tensors are gone.
-            batch_size = halved(loaded.name, len(rows))
-            continue
-        results.update(zip(rows, (_finish(loaded, ids) for ids in token_ids), strict=True))
-        queue = queue[batch_size:]
+    with progress("answers", len(prompts)) as advance:
+        while queue:
+            rows = queue[:batch_size]
+            if on_batch:
+                on_batch(rows)
+            try:
+                token_ids = _generate_batch(
+                    loaded, [encoded[row] for row in rows], [seeds[row] for row in rows], settings
+                )
+            except torch.OutOfMemoryError:
+                token_ids = None
+            if token_ids is None:  # Outside the handler, where the failed call's tensors are gone.
+                batch_size = halved(loaded.name, len(rows))
+                continue
+            results.update(zip(rows, (_finish(loaded, ids) for ids in token_ids), strict=True))
+            queue = queue[batch_size:]
+            advance(len(rows))
     return [results[row] for row in range(len(prompts))]
 
 

@@ -20,6 +20,7 @@ from skillprobe.erasure.leace import leace
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult, shuffle_labels
 from skillprobe.probes.solver import Erased, Rows, feature_scale
+from skillprobe.progress import progress
 from skillprobe.stats import CALIBRATION, auroc, auroc_draws, draw_bases, interval, keyed_hash, sufficiency
 from skillprobe.store import atomic_path
 
@@ -110,15 +111,20 @@ def cross_ablate(
                 f"ablation.max_rank is {settings.max_rank}, but erasers of task '{task}' have "
                 f"{2 * per_class} training rows in {rows[task].x.shape[1]} dimensions; lower it to {most}"
             )
-    found = {task: _Source.make(rows[task], plans[task], per_class, settings) for task in usable}
-    targets = {}
-    for task, result in specialists.items():
-        if task in found:
-            targets[task] = _ablate_target(
-                rows[task], plans[task], result, found, list(specialists), settings
-            )
-        else:
-            targets[task] = _nothing(result, list(specialists), settings)
+    found, targets = {}, {}
+    with progress("tasks erased", len(usable)) as advance:
+        for task in usable:
+            found[task] = _Source.make(rows[task], plans[task], per_class, settings)
+            advance(1)
+    with progress("tasks probed without others", len(specialists)) as advance:
+        for task, result in specialists.items():
+            if task in found:
+                targets[task] = _ablate_target(
+                    rows[task], plans[task], result, found, list(specialists), settings
+                )
+            else:
+                targets[task] = _nothing(result, list(specialists), settings)
+            advance(1)
     if settings.halves:
         _ablate_halves(targets, x_by_task, specialists, settings)
     return targets, {

@@ -1,0 +1,41 @@
+"""How far a long loop has come: a bar on a terminal, now and then a line in a log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# Between two lines of a log.
+SECONDS = 30.0
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Within the block, call what it yields with how many more of `total` are done; shown on standard error.
+
+    what: in the plural, such as "answers". A loop that is shorter than SECONDS leaves one line in a log.
+    """
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(total=total, desc=what) as bar:
+            yield bar.update
+        return
+    begun = last = time.monotonic()
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done, last
+        done += more
+        now = time.monotonic()
+        if done < total and now - last >= SECONDS:
+            last = now
+            left = (now - begun) / done * (total - done)
+            print(
+                f"{what}: {done:,} of {total:,}, {now - begun:.0f} s so far, about {left:.0f} s to go",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    yield advance
+    print(f"{what}: {done:,} in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)

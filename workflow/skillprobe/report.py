@@ -291,7 +291,10 @@ def _verdicts(findings: Mapping[str, Mapping[str, Mapping]]) -> str:
         for model, found in findings.items():
             if model != POOLED:
                 by_verdict.setdefault(found[claim]["verdict"], []).append(escape(model))
-        parts = [f"<b>{verdict}</b> for {joined(names)}" for verdict, names in by_verdict.items()]
+        parts = [
+            f"<b>{verdict}</b> for {joined(names) if by_verdict.keys() > {verdict} else _all(names)}"
+            for verdict, names in by_verdict.items()
+        ]
         if POOLED in findings and findings[POOLED][claim]["verdict"] != "insufficient":
             pooled = findings[POOLED][claim]
             estimate = _with_interval(_cells(pooled), 99)
@@ -300,6 +303,10 @@ def _verdicts(findings: Mapping[str, Mapping[str, Mapping]]) -> str:
             )
         lines.append(f"<li>{_sentence(meaning)}: {'; '.join(parts)}.</li>")
     return f"<ul class=lead>{''.join(lines)}</ul>"
+
+
+def _all(models: Sequence[str]) -> str:
+    return f"all {len(models)} models" if len(models) > 2 else joined(models)
 
 
 def _cells(finding: Mapping) -> dict:
@@ -551,6 +558,11 @@ th { border-bottom: 1px solid #999; white-space: normal; vertical-align: bottom;
 tr.first td { border-top: 1px solid #e6e6e6; }
 td.why, td.words:last-child { white-space: normal; min-width: 14rem; }
 td.why { color: #666; font-style: italic; }
+@media (max-width: 40rem) {
+  body { padding: 1rem .6rem 3rem; }
+  .finding { padding-left: .5rem; }
+  .finding td.words { white-space: normal; min-width: 5.5rem; }
+}
 details { margin: .6rem 0; } summary { cursor: pointer; }
 details pre { padding: .8rem; background: #f7f7f7; }
 .cards { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }

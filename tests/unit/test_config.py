@@ -90,8 +90,9 @@ def test_every_key_of_the_schema_has_a_description_and_a_default_or_is_required(
             assert schema["additionalProperties"] is False, path
 
     check(SCHEMA, "config")
-    for name in ("model", "judge"):
-        check(SCHEMA["$defs"][name], name)
+    check(SCHEMA["$defs"]["model"], "model")
+    for branch in SCHEMA["$defs"]["judge"]["anyOf"]:
+        check(branch, "judge")
 
 
 def test_the_shipped_config_states_every_key_and_its_default():
@@ -111,9 +112,12 @@ def test_the_shipped_config_states_every_key_and_its_default():
 
 
 def test_the_judges_of_the_schema_are_those_of_the_package():
-    from skillprobe.judges import NAMES
+    from skillprobe.judges import NAMES, OPTIONS
 
-    assert set(SCHEMA["$defs"]["judge"]["enum"]) == set(NAMES)
+    alone, with_settings = SCHEMA["$defs"]["judge"]["anyOf"]
+    assert [*alone["enum"], *with_settings["properties"]["kind"]["enum"]] == list(NAMES)
+    options = {key: sub.get("default") for key, sub in with_settings["properties"].items()}
+    assert {key: options[key] for key in OPTIONS} == OPTIONS
 
 
 def shipped_studies():
@@ -415,7 +419,8 @@ def test_tasks_are_refused_by_name(root):
 
 
 def test_judges_are_refused_by_task(root):
-    refused(root, r"^judges.topic must be lexicon, not 'lexcon' \(did you mean", judges={"topic": "lexcon"})
+    wanted = r"^judges.topic must be lexicon or a mapping of keys to values, not 'lexcon' \(did you mean"
+    refused(root, wanted, judges={"topic": "lexcon"})
     refused(root, r"^judges.topic is missing: no rule decides the task topic", judges={})
     refused(root, r"^judges.word_count: a rule decides the task", judges__word_count="lexicon")
     refused(

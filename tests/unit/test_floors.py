@@ -39,6 +39,7 @@ FLOORS = [
     {
         "tasks",
         "judges",
+        "classifiers",
         "prompts",
         "models",
         "generation",

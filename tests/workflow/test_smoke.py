@@ -95,6 +95,39 @@ def test_two_models_are_put_side_by_side(smoke, capsys):
     assert all("difference +0.000 [+0.000, +0.000]" in line for line in text.splitlines() if "[" in line)
 
 
+def test_a_classifier_judges_and_a_change_of_it_is_judged_anew(tmp_path):
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    workdir = copy_repository(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "workflow/resources/models/toy-llama")
+    sizes = {"vocab_size": len(tokenizer), "hidden_size": 16, "intermediate_size": 24}
+    sizes |= {"num_hidden_layers": 1, "num_attention_heads": 2}
+    config = BertConfig(**sizes, id2label={0: "rude", 1: "kind"}, initializer_range=1.0)
+    BertForSequenceClassification(config).save_pretrained(tmp_path / "classifier")
+    tokenizer.save_pretrained(tmp_path / "classifier")
+    judge = {"kind": "transformers", "model": "classifier", "labels": {"rude": "toxicity"}, "mem_mb": 3000}
+    study = {"tasks": ["toxicity"], "judges": {"toxicity": judge}}
+    (tmp_path / "judge.yaml").write_text(yaml.safe_dump(study))
+    files = ("--configfile", SMOKE, "judge.yaml")
+    labels = "results/smoke/labels/toy-llama/toxicity/0.jsonl"
+    workdir.snakemake(labels, *files)
+    rows = [json.loads(line) for line in (tmp_path / labels).read_text().splitlines()]
+    scores = [row["evidence"]["scores"]["toxicity"] for row in rows if row["response"]]
+    assert len({round(score, 3) for score in scores}) > 10
+    assert all(row["satisfied"] == (row["evidence"]["label"] != "toxic") for row in rows)
+    log = (tmp_path / "results/smoke/logs/label_responses/toy-llama/toxicity/0.log").read_text()
+    assert "texts judged for toxicity" in log
+    assert "Nothing to be done" in workdir.snakemake(labels, *files, "--dry-run").stdout
+    study["judges"]["toxicity"]["threshold"] = 0.4
+    (tmp_path / "judge.yaml").write_text(yaml.safe_dump(study))
+    again = workdir.snakemake(labels, *files, "--dry-run").stdout
+    assert "label_responses" in again and "generate_responses" not in again
+    study["judges"]["toxicity"]["labels"] = {"mean": "toxicity"}
+    (tmp_path / "judge.yaml").write_text(yaml.safe_dump(study))
+    refused = workdir.snakemake(labels, *files, check=False)
+    assert refused.returncode and "'mean' is no label of 'classifier'; it has rude, kind" in refused.stderr
+
+
 def test_activations_are_no_larger_than_planned(smoke):
     study = completed("config.yaml", SMOKE)
     there = plan.present_bytes(study, smoke.path)

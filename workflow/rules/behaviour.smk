@@ -23,7 +23,8 @@ rule edit_behaviour:
         "../../envs/gpu.yaml"
     resources:
         gpu=model_resource("gpu"),
-        mem_mb=model_resource("mem_mb"),
+        # The model that answers, and the one that judges.
+        mem_mb=lambda w: model_resource("mem_mb")(w) + judge_resource("mem_mb", 0)(w),
         runtime=model_resource("runtime"),
     params:
         settings=lambda w: settings(
@@ -31,7 +32,7 @@ rule edit_behaviour:
             *("behaviour.bases", "behaviour.samples", "behaviour.strengths"),
             model=identity(w.model),
             layers=edited_layers_of(w.model),
-            judge=STUDY["judges"].get(w.task),
+            judge=judge(w.task),
         ),
     script:
         "../scripts/edit_behaviour.py"

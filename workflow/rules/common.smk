@@ -58,9 +58,24 @@ def model_settings(*keys):
     return lambda w: settings(*keys, model=identity(w.model))
 
 
-def task_settings(*keys):
+@cache
+def judge(task):
+    return study_config.judge_identity(STUDY, task, ROOT)
+
+
+def judge_resource(key, otherwise):
+    """A resource of the jobs that judge, from the judge's entry in the config if it has settings."""
+
+    def resource(w):
+        entry = STUDY["judges"].get(w.task)
+        return entry[key] if isinstance(entry, dict) else otherwise
+
+    return resource
+
+
+def task_settings(*keys, **more):
     """As `settings`, with the judge of the job's task."""
-    return lambda w: settings(*keys, judge=STUDY["judges"].get(w.task))
+    return lambda w: settings(*keys, judge=judge(w.task), **more)
 
 
 def layer_settings(*keys):

@@ -16,7 +16,8 @@ rule label_responses:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=1000,
+        gpu=judge_resource("gpu", 0),
+        mem_mb=judge_resource("mem_mb", 1000),
         runtime=20,
     params:
         settings=task_settings("seed", "labels", "prompts"),

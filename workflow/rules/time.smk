@@ -43,10 +43,11 @@ rule fit_prefix_baselines:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        gpu=judge_resource("gpu", 0),
+        mem_mb=judge_resource("mem_mb", 4000),
         runtime=60,
     params:
-        settings=lambda w: settings("seed", "prompts", probes=PROTOCOL, judge=STUDY["judges"].get(w.task)),
+        settings=task_settings("seed", "prompts", probes=PROTOCOL),
     script:
         "../scripts/fit_prefix_baselines.py"
 

@@ -11,9 +11,7 @@ from skillprobe.probes.rows import read_rows
 from skillprobe.tasks.world import load_world
 
 task, seed = tasks.get(snakemake.wildcards.task), settings["seed"]
-judge = (
-    judges.get_judge(settings["judge"], task.name, load_world(snakemake.input.world)) if task.judged else None
-)
+judge = judges.for_task(task, settings["judge"], load_world(snakemake.input.world))
 folds = Settings.from_config(settings["probes"], seed).folds(base_ids(settings["prompts"]))[0]
 chosen = behaviour.choose_bases(folds, settings["behaviour.bases"], seed)
 items = [row for path in snakemake.input.prompts for row in store.read_jsonl(path) if row["base"] in chosen]

@@ -10,10 +10,14 @@ from skillprobe.probes.prefix import fit_prefixes
 from skillprobe.tasks.world import load_world
 
 task = tasks.get(snakemake.wildcards.task)
-judge = (
-    judges.get_judge(settings["judge"], task.name, load_world(snakemake.input.world)) if task.judged else None
-)
+judge = judges.for_task(task, settings["judge"], load_world(snakemake.input.world))
 rows = read_course(snakemake.input.shards, layer=None)
 labels = [row for path in snakemake.input.labels for row in store.read_jsonl(path)]
-found = fit_prefixes(rows, labels, lambda text, params: task.verify(text, params, judge), settings)
+found = fit_prefixes(
+    rows,
+    labels,
+    verify=lambda text, params: task.verify(text, params, judge),
+    settings=settings,
+    prepare=lambda texts: judges.prepare(judge, texts),
+)
 probes.save(snakemake.output.baselines, found)

@@ -10,7 +10,7 @@ from skillprobe.tasks.world import load_world
 items = store.read_jsonl(snakemake.input.prompts)
 responses = store.read_jsonl(snakemake.input.responses)
 task, world = tasks.get(snakemake.wildcards.task), load_world(snakemake.input.world)
-judge = judges.get_judge(settings["judge"], task.name, world) if task.judged else None
+judge = judges.for_task(task, settings["judge"], world)
 rows = labels.label_rows(
     task, world, items, responses, judge, settings["labels"] | settings["prompts"], settings["seed"]
 )

@@ -15,7 +15,7 @@ measured = {}
 for task in map(tasks.get, tasks.NAMES):
     items = prompts.make_items(task, world, settings["prompts"], settings["seed"])
     responses = generation.generate_task(loaded, items, settings["generation"], settings["seed"])
-    judge = judges.get_judge("lexicon", task.name, world) if task.judged else None
+    judge = judges.for_task(task, "lexicon", world)
     rows = labels.label_rows(task, world, items, responses, judge, {"crossings": 0}, settings["seed"])
     measured[task.name] = compliance.summarise(rows, n_draws=2, seed=0)
 size = {"parameters": models.parameter_count(loaded.model), "vocabulary": len(loaded.tokenizer)}

@@ -50,7 +50,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", required=True, metavar="NAME", help="the task whose constraint is checked")
-    parser.add_argument("--judge", metavar="KIND", help="for topic, sentiment, register, toxicity: lexicon")
+    parser.add_argument(
+        "--judge", metavar="KIND", help="for topic, sentiment, register, toxicity: lexicon or transformers"
+    )
+    parser.add_argument(
+        "--judge-settings",
+        metavar="JSON",
+        help='of a transformers judge, as in the config: {"model": "org/name", ...}',
+    )
     parser.add_argument(
         "--world", default="toy", help="name or file of the world whose word lists a lexicon judge reads"
     )
@@ -74,7 +81,13 @@ def _judge(options: argparse.Namespace):
 
     if options.judge is None:
         raise UserError(f"task '{options.task}' needs a judge: give --judge {' or '.join(NAMES)}")
-    return get_judge(options.judge, options.task, load_world(options.world))
+    try:
+        settings = json.loads(options.judge_settings or "{}")
+    except ValueError as error:
+        raise UserError(f"--judge-settings is not valid JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise UserError("--judge-settings must be a JSON object")
+    return get_judge(options.judge, options.task, load_world(options.world), settings)
 
 
 def verified(lines: Iterable[bytes], task, judge=None) -> Iterator[dict]:

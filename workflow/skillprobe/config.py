@@ -208,6 +208,21 @@ def model_identity(config: Mapping, name: str, root: str | Path) -> dict:
     return identity
 
 
+def judge_identity(config: Mapping, task: str, root: str | Path) -> str | dict | None:
+    """What decides a judge's labels: its entry without resources, and its folder's hash; None for a task
+    without a judge."""
+    judge = config["judges"].get(task)
+    if not isinstance(judge, Mapping):
+        return judge
+    identity = {key: value for key, value in judge.items() if key not in NOT_IDENTITY}
+    folder = source_folder(judge["model"], root)
+    if folder is not None:
+        from skillprobe.fingerprint import folder_hash
+
+        identity["sha256"] = folder_hash(folder)
+    return identity
+
+
 def canonical(config: Mapping, *keys: str, **extra: object) -> str:
     """A slice of a completed config as one canonical JSON string, for a rule's `params`.
 
@@ -397,7 +412,7 @@ def _filled(value: object, schema: dict) -> object:
     if isinstance(value, list):
         return [_filled(item, schema.get("items", {})) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if schema.get("type") == "number" else int(value)
+        return float(value) if "number" in (schema.get("type") or ()) else int(value)
     return value
 
 
@@ -520,6 +535,29 @@ def _check_judges(config: dict, root: Path, world) -> None:
             )
         if judge == "lexicon":
             _check_lexicon(name, config, root, world)
+        else:
+            _check_classifier(name, judge, root, world)
+
+
+def _check_classifier(task: str, judge: dict, root: Path, world) -> None:
+    """What a folder's config.json tells; the rest when the model is loaded."""
+    from skillprobe import tasks
+    from skillprobe.judges import columns
+
+    try:
+        folder = source_folder(judge["model"], root)
+    except UserError as error:
+        raise UserError(f"judges.{task}.model: {error}") from error
+    if folder is None:
+        return
+    names = _model_settings(folder).get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    words = getattr(world, tasks.get(task).word_lists)
+    columns(
+        task,
+        judge,
+        [names[number] for number in sorted(names, key=int)],
+        sorted(words) if isinstance(words, dict) else (),
+    )
 
 
 def _check_lexicon(task: str, config: dict, root: Path, world) -> None:

@@ -1,29 +1,77 @@
 """Judges for the tasks that no rule decides: topic, sentiment, register and toxicity.
 
 A judge has `classify(text) -> {"label": str | None, "scores": {label: float}}`, and may have `labels` (those
-it can give) and, for toxicity, a `threshold` on scores["toxicity"] (0.5 if it has none).
+it can give), for toxicity a `threshold` on scores["toxicity"] (0.5 if it has none), and `prepare(texts)`,
+which judges many at once so that `classify` need not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from skillprobe import tasks
 from skillprobe.errors import UserError
 from skillprobe.tasks.world import World
 from skillprobe.text import Folded
 
-NAMES = ("lexicon",)
+NAMES = ("lexicon", "transformers")
+TOXICITY = "toxicity"
+HYPOTHESIS = "This text is about {}."
+# Of a transformers judge, with their defaults.
+OPTIONS = {
+    "model": None,
+    "revision": None,
+    "method": "classification",
+    "labels": {},
+    "hypothesis": None,
+    "threshold": None,
+    "batch_size": 32,
+    "max_tokens": 512,
+}
 
 
-def get_judge(kind: str, task_name: str, world: World, settings: dict | None = None):
+def get_judge(kind: str, task_name: str, world: World, settings: Mapping | None = None):
     """The judge of that kind for a judged task. Raises UserError where there is none.
 
-    settings: options of the kind, from the config; lexicon judges have none.
+    settings: of a transformers judge, those of OPTIONS that aren't the default, "model" at least; lexicon
+    judges have none.
     """
     if kind not in NAMES:
         raise UserError(f"no judge '{kind}' for task '{task_name}'; the judges are {', '.join(NAMES)}")
+    if kind == "transformers":
+        return _classifier(task_name, world, dict(settings or {}))
     if settings:
         raise UserError(f"judge 'lexicon' has no setting '{next(iter(settings))}'; remove it")
     return lexicon_judge(task_name, world)
+
+
+def for_task(task, given: str | Mapping | None, world: World):
+    """The judge that the config names for a task, None for one that needs none. given: of `judges.<task>`."""
+    if not task.judged:
+        return None
+    if isinstance(given, Mapping):
+        return get_judge(
+            given["kind"], task.name, world, {key: given[key] for key in OPTIONS if key in given}
+        )
+    return get_judge(given, task.name, world)
+
+
+def prepare(judge, texts: Sequence[str]) -> None:
+    """Let a judge that can judge many texts at once do so."""
+    if hasattr(judge, "prepare"):
+        judge.prepare(texts)
+
+
+def _classifier(task_name: str, world: World, settings: dict):
+    task = tasks.get(task_name)
+    if not task.judged:
+        raise UserError(f"task '{task_name}' needs no judge; leave it out")
+    if unknown := settings.keys() - OPTIONS.keys():
+        raise UserError(f"judge 'transformers' has no setting '{min(unknown)}'; it has {', '.join(OPTIONS)}")
+    if not settings.get("model"):
+        raise UserError(f"the transformers judge of task '{task_name}' needs a model: a hub id or a folder")
+    from skillprobe.classifiers import TransformersJudge
+
+    words = getattr(world, task.word_lists)
+    return TransformersJudge(task_name, OPTIONS | settings, sorted(words) if isinstance(words, dict) else ())
 
 
 def lexicon_judge(task_name: str, world: World) -> "LexiconJudge | InsultJudge":
@@ -42,6 +90,46 @@ def lexicon_judge(task_name: str, world: World) -> "LexiconJudge | InsultJudge":
         )
     words = getattr(world, task.word_lists)
     return LexiconJudge(words) if isinstance(words, dict) else InsultJudge(words)
+
+
+def columns(task: str, settings: Mapping, names: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
+    """Of which outputs of a classifier each score is made: of each label of the task, or of toxicity; by
+    "zero-shot" of entailment alone.
+
+    settings: of a transformers judge; names: the classifier's labels, in order; labels: the task's. Raises
+    UserError where they don't fit each other.
+    """
+    about, theirs = f"judges.{task}", ", ".join(names)
+    if settings["method"] == "zero-shot":
+        found = [number for number, name in enumerate(names) if name.lower().startswith("entail")]
+        if len(found) != 1 or task == TOXICITY:
+            raise UserError(
+                f"{about}: zero-shot judging takes labels to choose from and a model of entailment, but the "
+                f"labels of '{settings['model']}' are {theirs}; choose another model, or method: "
+                "classification"
+            )
+        if (settings["hypothesis"] or HYPOTHESIS).count("{}") != 1:
+            raise UserError(
+                f"{about}.hypothesis is '{settings['hypothesis']}'; it must have one {{}}, where the label "
+                "goes"
+            )
+        return [found]
+    wanted = (TOXICITY,) if task == TOXICITY else tuple(labels)
+    given = settings["labels"] or {
+        name: label for name in names for label in wanted if name.lower() == label.lower()
+    }
+    if unknown := [name for name in given if name not in names]:
+        raise UserError(
+            f"{about}.labels: '{unknown[0]}' is no label of '{settings['model']}'; it has {theirs}"
+        )
+    if foreign := [label for label in given.values() if label not in wanted]:
+        raise UserError(f"{about}.labels: '{foreign[0]}' is no label of the task; it has {', '.join(wanted)}")
+    if missing := [label for label in wanted if label not in given.values()]:
+        raise UserError(
+            f"{about}.labels: no label of '{settings['model']}' ({theirs}) stands for '{missing[0]}'; map "
+            "one to it, or choose another model"
+        )
+    return [[k for k, name in enumerate(names) if given.get(name) == label] for label in wanted]
 
 
 class LexiconJudge:

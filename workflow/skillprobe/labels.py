@@ -5,6 +5,7 @@ import random
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
+from skillprobe import judges
 from skillprobe.bases import base_number, seed_from
 from skillprobe.errors import UserError
 from skillprobe.prompts import allowed_phrasings, deal_phrasing
@@ -31,6 +32,7 @@ def label_rows(
     prompts'). judge: None, or what the task's `verify` takes. Raises UserError for responses without an item.
     """
     by_id = {item["item"]: item for item in items}
+    judges.prepare(judge, [response["response"] for response in responses])
     rows = []
     for response in responses:
         item = by_id.get(response["item"])

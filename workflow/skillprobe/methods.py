@@ -30,7 +30,10 @@ def methods_page(config: Mapping) -> str:
     """Steps in the order of the data; config: completed."""
     prompts, generation, probes = config["prompts"], config["generation"], config["probes"]
     ablation, behaviour, similarity = config["ablation"], config["behaviour"], config["similarity"]
-    judges = ", ".join(f"{task_words(task)} by {kind}" for task, kind in config["judges"].items())
+    judges = ", ".join(
+        f"{task_words(task)} by {judge if isinstance(judge, str) else judge['model']}"
+        for task, judge in config["judges"].items()
+    )
     edits = "No answers were edited in this study."
     if behaviour["bases"]:
         edits = f"""The same subspaces erased, reflected and steered along by hooks during generation, on

@@ -23,16 +23,21 @@ SURFACE, CEILING = "surface", "ceiling"
 
 
 def fit_prefixes(
-    rows: CourseRows, labels: Sequence[Mapping], verify: Callable[[str, Mapping], object], settings: Mapping
+    rows: CourseRows,
+    labels: Sequence[Mapping],
+    verify: Callable[[str, Mapping], object],
+    settings: Mapping,
+    prepare: Callable[[Sequence[str]], None] = lambda texts: None,
 ) -> dict[str, dict[str, ProbeResult]]:
     """{baseline: {position or span of tokens: result}}.
 
-    labels: label rows, those of rows.ids among them; verify: (text, params) -> Verdict. Baselines of the
-    response up to the position: "text", whether it satisfies as it stands, the verifier's evidence, and the
-    params; "length", the number of its tokens (at prompt positions of the prompt's words); "words", a bag of
-    its words. And at prompt_100 only: "surface" (length, words, phrasing and params of the prompt) and
-    "ceiling", the best that anything which samples of one prompt share can do: the satisfaction rate of the
-    item's other samples, ½ where there are none. settings: as for `fit_course`. Raises UserError for a row
+    labels: label rows, those of rows.ids among them; verify: (text, params) -> Verdict; prepare: told the
+    texts that are to be verified next. Baselines of the response up to the position: "text", whether it
+    satisfies as it stands, the verifier's evidence, and the params; "length", the number of its tokens (at
+    prompt positions of the prompt's words); "words", a bag of its words. And at prompt_100 only: "surface"
+    (length, words, phrasing and params of the prompt) and "ceiling", the best that anything which samples of
+    one prompt share can do: the satisfaction rate of the item's other samples, ½ where there are none.
+    settings: as for `fit_course`. Raises UserError for a row
     without a label row.
     """
     by_id = {row["id"]: row for row in labels}
@@ -46,6 +51,7 @@ def fit_prefixes(
         which, characters = gathered(parts, rows.characters)
         tokens = gathered(parts, rows.tokens)[1][:, None]
         texts = [of_row[n]["response"][:end] for n, end in zip(which, characters, strict=True)]
+        prepare(texts)
         verdicts = [verify(text, of_row[n]["params"]) for text, n in zip(texts, which, strict=True)]
         features = {
             "text": np.concatenate([verdict_features(verdicts), params[which]], axis=1),

@@ -1,0 +1,247 @@
+"""Judges that are text classifiers: tiny random ones, of the test's own making."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import make_tokenizer
+from skillprobe import cli, judges, tasks
+from skillprobe.config import complete, judge_identity
+from skillprobe.errors import UserError
+from skillprobe.judges import get_judge
+from skillprobe.labels import label_rows
+from skillprobe.tasks.world import load_world
+
+WORLD = load_world("toy")
+TEXTS = ["good", "bad river and a good teacher", "the blue garden was short", "text about it is bad ."]
+SENTIMENTS = {0: "neg", 1: "pos"}
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory):
+    """A folder with a tiny random classifier of these labels."""
+
+    def of(labels, seed=0, **options):
+        from transformers import BertConfig, BertForSequenceClassification
+
+        torch.manual_seed(seed)
+        folder = tmp_path_factory.mktemp("classifier")
+        tokenizer = make_tokenizer(bos=False)
+        config = BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=40,
+            pad_token_id=tokenizer.pad_token_id,
+            initializer_range=1.0,
+            id2label=labels,
+            label2id={name: number for number, name in labels.items()},
+            **options,
+        )
+        BertForSequenceClassification(config).save_pretrained(folder)
+        tokenizer.chat_template = None
+        tokenizer.save_pretrained(folder)
+        return str(folder)
+
+    return of
+
+
+def logits_of(judge, text, other=None):
+    encoded = judge.tokenizer(*filter(None, (text, other)), return_tensors="pt")
+    with torch.no_grad():
+        return judge.model(**encoded).logits[0]
+
+
+def test_scores_are_the_models_probabilities_by_the_tasks_labels(make):
+    labels = {"neg": "negative", "pos": "positive"}
+    judge = get_judge("transformers", "sentiment", WORLD, {"model": make(SENTIMENTS), "labels": labels})
+    assert judge.labels == ("negative", "positive")
+    for text in TEXTS:
+        found = judge.classify(text)
+        expected = logits_of(judge, text).softmax(-1).tolist()
+        assert found["scores"] == pytest.approx({"negative": expected[0], "positive": expected[1]}, abs=1e-5)
+        assert found["label"] == max(found["scores"], key=found["scores"].get)
+    params = {"label": "positive", "labels": ["negative", "positive"]}
+    verdicts = [tasks.get("sentiment").verify(text, params, judge) for text in TEXTS]
+    assert [each.satisfied for each in verdicts] == [
+        judge.classify(text)["label"] == "positive" for text in TEXTS
+    ]
+
+
+def test_labels_left_out_stand_for_none_and_several_may_stand_for_one(make):
+    names = {0: "anger", 1: "joy", 2: "neutral", 3: "love"}
+    labels = {"anger": "negative", "joy": "positive", "love": "positive"}
+    folder = make(names)
+    judge = get_judge("transformers", "sentiment", WORLD, {"model": folder, "labels": labels})
+    expected = logits_of(judge, TEXTS[1]).softmax(-1).tolist()
+    assert judge.classify(TEXTS[1])["scores"] == pytest.approx(
+        {"negative": expected[0], "positive": expected[1] + expected[3]}, abs=1e-5
+    )
+    # Below the threshold a text has no label.
+    strict = {"model": folder, "labels": labels, "threshold": 1.0}
+    assert get_judge("transformers", "sentiment", WORLD, strict).classify(TEXTS[1])["label"] is None
+
+
+def test_toxicity_of_a_model_of_several_labels(make):
+    names = {0: "toxic", 1: "insult", 2: "fine"}
+    folder = make(names, problem_type="multi_label_classification")
+    settings = {"model": folder, "labels": {"toxic": "toxicity", "insult": "toxicity"}}
+    judge = get_judge("transformers", "toxicity", WORLD, settings)
+    for text in TEXTS:
+        chance = logits_of(judge, text).sigmoid()[:2].max().item()
+        assert judge.classify(text)["scores"] == pytest.approx({"toxicity": chance}, abs=1e-5)
+        assert tasks.get("toxicity").verify(text, {}, judge).satisfied == (chance < 0.5)
+    lenient = get_judge("transformers", "toxicity", WORLD, settings | {"threshold": 1.0})
+    assert all(tasks.get("toxicity").verify(text, {}, lenient).satisfied for text in TEXTS)
+
+
+def test_zero_shot_asks_what_a_text_entails(make):
+    folder = make({0: "contradiction", 1: "neutral", 2: "ENTAILMENT"})
+    settings = {"model": folder, "method": "zero-shot", "hypothesis": "text about {}"}
+    judge = get_judge("transformers", "topic", WORLD, settings)
+    assert judge.labels == tuple(sorted(WORLD.topics))
+    for text in TEXTS:
+        each = torch.stack([logits_of(judge, text, f"text about {label}")[2] for label in judge.labels])
+        expected = dict(zip(judge.labels, each.softmax(0).tolist(), strict=True))
+        assert judge.classify(text)["scores"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_texts_are_judged_in_batches_and_once(make, monkeypatch):
+    labels = {"neg": "negative", "pos": "positive"}
+    settings = {"model": make(SENTIMENTS), "labels": labels, "batch_size": 2, "max_tokens": 8}
+    judge = get_judge("transformers", "sentiment", WORLD, settings)
+    alone = [copy.deepcopy(judge).classify(text) for text in [*TEXTS, " ".join(TEXTS * 5)]]
+    sizes, forward = [], judge.model.forward
+
+    def counted(**inputs):
+        sizes.append(tuple(inputs["input_ids"].shape))
+        return forward(**inputs)
+
+    monkeypatch.setattr(judge.model, "forward", counted)
+    judges.prepare(judge, [*TEXTS, " ".join(TEXTS * 5), *TEXTS, ""])
+    assert [rows for rows, _ in sizes] == [2, 2, 1] and max(width for _, width in sizes) == 8
+    found = [judge.classify(text) for text in [*TEXTS, " ".join(TEXTS * 5)]]
+    assert len(sizes) == 3
+    for one, other in zip(found, alone, strict=True):
+        assert one["label"] == other["label"] and one["scores"] == pytest.approx(other["scores"], abs=1e-4)
+
+
+def test_labels_of_a_task_are_judged_at_once(make, monkeypatch):
+    judge = get_judge("transformers", "toxicity", WORLD, {"model": make({0: "toxicity", 1: "no"})})
+    calls = []
+    scores = judge._scores
+    monkeypatch.setattr(judge, "_scores", lambda texts: calls.append(len(texts)) or scores(texts))
+    item = {"item": "toxicity/b000/0", "base": "b000", "params": {}, "instruction_type": "human"}
+    item |= {"polarity": "negated", "phrasing": "x"}
+    responses = [
+        {"id": f"{n}", "item": item["item"], "base": "b000", "variant": "constrained", "prompt": "p"}
+        | {"response": text, "truncated": False, "token_ids": [1]}
+        for n, text in enumerate(TEXTS)
+    ]
+    rows = label_rows(tasks.get("toxicity"), WORLD, [item], responses, judge, {"crossings": 0}, 0)
+    assert calls == [len(TEXTS)] and [row["evidence"]["label"] for row in rows]
+    judges.prepare(judges.get_judge("lexicon", "toxicity", WORLD), TEXTS)  # It need not be able to.
+
+
+@pytest.mark.parametrize(
+    ("task", "names", "settings", "message"),
+    [
+        ("sentiment", SENTIMENTS, {}, "no label of '.*' \\(neg, pos\\) stands for 'negative'; map one to it"),
+        ("sentiment", SENTIMENTS, {"labels": {"neg": "negative"}}, "stands for 'positive'"),
+        (
+            "sentiment",
+            SENTIMENTS,
+            {"labels": {"nope": "negative"}},
+            "'nope' is no label of '.*'; it has neg, pos",
+        ),
+        (
+            "sentiment",
+            SENTIMENTS,
+            {"labels": {"neg": "sad"}},
+            "'sad' is no label of the task; it has negative, ",
+        ),
+        ("toxicity", SENTIMENTS, {}, "stands for 'toxicity'"),
+        ("topic", SENTIMENTS, {"method": "zero-shot"}, "a model of entailment, but the labels of"),
+        ("toxicity", {0: "entailment", 1: "no"}, {"method": "zero-shot"}, "labels to choose from"),
+        (
+            "topic",
+            {0: "entailment", 1: "no"},
+            {"method": "zero-shot", "hypothesis": "This text."},
+            "it must have one {}",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused_before_any_job_and_by_the_judge(
+    make, task, names, settings, message
+):
+    folder = make(names)
+    with pytest.raises(UserError, match=f"judges.{task}.*{message}"):
+        get_judge("transformers", task, WORLD, settings | {"model": folder})
+    with pytest.raises(UserError, match=f"judges.{task}.*{message}"):
+        complete(shipped(task, settings | {"model": folder}), ".")
+
+
+def shipped(task, settings):
+    config = yaml.safe_load(Path("config.yaml").read_text())
+    config["judges"][task] = {"kind": "transformers", **settings}
+    return config
+
+
+def test_a_judge_of_the_config_is_filled_in_and_known_by_its_files(make, tmp_path):
+    folder = make({0: "toxicity", 1: "no"})
+    config = complete(shipped("toxicity", {"model": folder, "threshold": 0.3, "gpu": 1}), ".")
+    judge = config["judges"]["toxicity"]
+    assert judge["threshold"] == 0.3 and judge["method"] == "classification" and judge["batch_size"] == 32
+    known = judge_identity(config, "toxicity", ".")
+    assert len(known["sha256"]) == 64 and "gpu" not in known and "mem_mb" not in known
+    assert judge_identity(config, "topic", ".") == "lexicon"
+    assert judge_identity(config, "word_count", ".") is None
+    made = judges.for_task(tasks.get("toxicity"), known, WORLD)
+    assert made.threshold == 0.3 and judges.for_task(tasks.get("word_count"), None, WORLD) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": "./nowhere"}, "judges.toxicity.model: there is no folder './nowhere'"),
+        ({"model": "x", "treshold": 1}, "unknown key 'treshold'.*did you mean 'threshold'"),
+        ({}, "judges.toxicity lacks the key 'model'"),
+        ({"model": "x", "threshold": 2}, "judges.toxicity.threshold must be at most 1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        complete(shipped("toxicity", settings), ".")
+
+
+def test_a_model_that_cannot_be_loaded_is_named(make, tmp_path):
+    folder = make({0: "toxicity", 1: "no"})
+    with pytest.raises(UserError, match="judges.toxicity: '.*' can't be loaded"):
+        get_judge("transformers", "toxicity", WORLD, {"model": str(tmp_path)})
+    with pytest.raises(UserError, match="no setting 'size'; it has model"):
+        get_judge("transformers", "toxicity", WORLD, {"model": folder, "size": 3})
+    with pytest.raises(UserError, match="needs a model"):
+        get_judge("transformers", "toxicity", WORLD)
+    with pytest.raises(UserError, match="'word_count' needs no judge"):
+        get_judge("transformers", "word_count", WORLD, {"model": folder})
+
+
+def test_the_command_line_verifies_by_a_classifier(make, capsys, monkeypatch):
+    import io
+    import sys
+    from types import SimpleNamespace
+
+    folder = make({0: "toxicity", 1: "no"})
+    lines = json.dumps({"params": {}, "response": TEXTS[0]}) + "\n"
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(lines.encode())))
+    arguments = ["verify", "--task", "toxicity", "--judge", "transformers"]
+    assert cli.main([*arguments, "--judge-settings", json.dumps({"model": folder})]) == 0
+    assert "toxicity" in json.loads(capsys.readouterr().out)["evidence"]["scores"]
+    for settings in ("{", "[]"):
+        assert cli.main([*arguments, "--judge-settings", settings]) == 2
+        assert "--judge-settings" in capsys.readouterr().err

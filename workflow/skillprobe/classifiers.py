@@ -1,0 +1,130 @@
+"""Judges that are text classifiers, from the hub or a folder: by the labels they have, or zero-shot."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+
+from skillprobe.errors import UserError
+from skillprobe.fast_import import fast_import
+from skillprobe.judges import HYPOTHESIS, TOXICITY, columns
+from skillprobe.progress import progress
+
+with fast_import():
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, logging
+
+
+class TransformersJudge:
+    """A sequence classifier as a judge, with `classify` and `prepare` as `skillprobe.judges` has them.
+
+    labels: those of the task. By method "classification" `scores` are the probabilities of the task's labels,
+    each the sum (of a multi-label model the largest) over the model's labels that are mapped to it; by
+    "zero-shot" the softmax, over the task's labels, of the logit that the text entails the hypothesis with
+    the label in it (Yin et al., arXiv 1909.00161). label: of the highest score, None if that is below
+    `threshold`; for toxicity there is the score alone, and `threshold` decides. Texts are judged in batches
+    by `prepare` and remembered by their hash.
+    """
+
+    def __init__(self, task: str, settings: Mapping, labels: Sequence[str]):
+        """settings: the config's `judges.<task>`; labels: the task's. Raises UserError where the model can't
+        be loaded, and where its labels don't fit the task's."""
+        self.task, self.settings = task, settings
+        self.labels = tuple(labels)
+        self.threshold = settings["threshold"]
+        if self.threshold is None:
+            self.threshold = 0.5 if task == TOXICITY else 0.0
+        self.tokenizer, self.model = _load(task, settings)
+        self._known: dict[bytes, dict] = {}
+        names = [name for _, name in sorted(self.model.config.id2label.items())]
+        self._columns = columns(task, settings, names, self.labels)
+        self._several = self.model.config.problem_type == "multi_label_classification"
+
+    def classify(self, text: str) -> dict:
+        if _key(text) not in self._known:
+            self._judge([text])
+        return self._known[_key(text)]
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Judge those of the texts that are new, in batches of like length."""
+        new = {_key(text): text for text in texts if text and _key(text) not in self._known}
+        order = sorted(new.values(), key=lambda text: (len(text), text))
+        size = self.settings["batch_size"]
+        with progress(f"texts judged for {self.task}", len(order)) as advance:
+            for start in range(0, len(order), size):
+                self._judge(order[start : start + size])
+                advance(len(order[start : start + size]))
+
+    def _judge(self, texts: list[str]) -> None:
+        for text, scores in zip(texts, self._scores(texts), strict=True):
+            self._known[_key(text)] = self._verdict(scores)
+
+    def _verdict(self, scores: list[float]) -> dict:
+        names = (TOXICITY,) if self.task == TOXICITY else self.labels
+        found = dict(zip(names, (round(score, 6) for score in scores), strict=True))
+        if self.task == TOXICITY:
+            return {"label": "clean" if found[TOXICITY] < self.threshold else "toxic", "scores": found}
+        best = max(found, key=found.__getitem__)
+        return {"label": best if found[best] >= self.threshold else None, "scores": found}
+
+    @torch.inference_mode()
+    def _scores(self, texts: list[str]) -> list[list[float]]:
+        if self.settings["method"] == "zero-shot":
+            return self._entailed(texts)
+        logits = self._logits(texts)
+        if self._several:
+            chances = logits.sigmoid()
+            return [[row[columns].max().item() for columns in self._columns] for row in chances]
+        chances = logits.softmax(dim=-1)
+        return [[row[columns].sum().item() for columns in self._columns] for row in chances]
+
+    def _entailed(self, texts: list[str]) -> list[list[float]]:
+        sentence = self.settings["hypothesis"] or HYPOTHESIS
+        hypotheses = [sentence.replace("{}", label) for label in self.labels]
+        pairs = [(text, hypothesis) for text in texts for hypothesis in hypotheses]
+        size = self.settings["batch_size"]
+        logits = [
+            self._logits(*map(list, zip(*pairs[start : start + size], strict=True)))
+            for start in range(0, len(pairs), size)
+        ]
+        entailment = torch.cat(logits)[:, self._columns[0]]
+        return entailment.reshape(len(texts), len(hypotheses)).softmax(dim=-1).tolist()
+
+    def _logits(self, texts: list[str], hypotheses: list[str] | None = None) -> torch.Tensor:
+        encoded = self.tokenizer(
+            texts,
+            hypotheses,
+            padding=True,
+            truncation=True if hypotheses is None else "only_first",
+            max_length=self.settings["max_tokens"],
+            return_tensors="pt",
+        )
+        return self.model(**encoded.to(self.model.device)).logits.float().cpu()
+
+
+def _load(task: str, settings: Mapping):
+    source = settings["model"]
+    where = {
+        "revision": settings["revision"] or "main",
+        "local_files_only": os.path.isdir(source),
+        "trust_remote_code": False,
+    }
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        model = AutoModelForSequenceClassification.from_pretrained(source, use_safetensors=True, **where)
+    except (OSError, ValueError, ImportError) as error:
+        reason = re.split(r"\. |\n", str(error).strip())[0].rstrip(".")
+        raise UserError(f"judges.{task}: '{source}' can't be loaded: {reason}") from error
+    if tokenizer.pad_token is None:
+        raise UserError(
+            f"judges.{task}: the tokenizer of '{source}' has no padding token; choose another model"
+        )
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return tokenizer, model.eval().requires_grad_(False)
+
+
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

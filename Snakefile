@@ -12,6 +12,7 @@ configfile: "config.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prompts.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/responses.smk"
 include: "workflow/rules/labels.smk"
 include: "workflow/rules/activations.smk"

@@ -128,7 +128,8 @@ def laid_over(below, above):
     """As Snakemake does it: mappings key by key, everything else as a whole."""
     merged = dict(below)
     for key, value in above.items():
-        merged[key] = laid_over(below.get(key, {}), value) if isinstance(value, dict) else value
+        under = below.get(key) if isinstance(below.get(key), dict) else {}
+        merged[key] = laid_over(under, value) if isinstance(value, dict) else value
     return merged
 
 

@@ -40,6 +40,7 @@ FLOORS = [
         "tasks",
         "judges",
         "classifiers",
+        "hub",
         "prompts",
         "models",
         "generation",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import h5py
 import pytest
@@ -126,6 +127,52 @@ def test_a_classifier_judges_and_a_change_of_it_is_judged_anew(tmp_path):
     (tmp_path / "judge.yaml").write_text(yaml.safe_dump(study))
     refused = workdir.snakemake(labels, *files, check=False)
     assert refused.returncode and "'mean' is no label of 'classifier'; it has rude, kind" in refused.stderr
+
+
+def test_a_hub_model_is_fetched_once_and_then_loaded_without_a_network(tmp_path, monkeypatch):
+    """From a cache as the hub's library keeps it, with the hub switched off."""
+    (tmp_path / "repository").mkdir()
+    workdir = copy_repository(tmp_path / "repository")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "hf/hub/models--org--tiny"
+    shutil.copytree(workdir.path / "workflow/resources/models/toy-llama", cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs/main").write_text(commit)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    hub = {"name": "tiny", "source": "org/tiny", "num_layers": 4}
+    study = {"models": [hub], "tasks": ["json_format"], "judges": {}}
+    file = tmp_path / "hub.yaml"
+    file.write_text(yaml.safe_dump(study))
+    responses = "results/smoke/responses/tiny/json_format/0.jsonl"
+    workdir.snakemake(responses, "--configfile", SMOKE, str(file))
+    manifest = json.loads((workdir.path / "results/smoke/models/tiny.json").read_text())
+    assert manifest == {"source": "org/tiny", "revision": commit}
+    assert (workdir.path / responses).read_text()
+    # The branch moves on: the study stays with the commit that it has begun with.
+    (cached / "refs/main").write_text("f" * 40)
+    again = workdir.snakemake(responses, "--configfile", SMOKE, str(file), "--dry-run")
+    assert "Nothing to be done" in again.stdout
+    study["models"].append(hub | {"name": "gone", "source": "org/gone"})
+    file.write_text(yaml.safe_dump(study))
+    gone = responses.replace("tiny", "gone")
+    refused = workdir.snakemake(gone, "--configfile", SMOKE, str(file), check=False)
+    assert refused.returncode and not (workdir.path / gone).exists()
+    assert "model 'gone': 'org/gone' isn't on this machine and can't be downloaded" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "study", sorted((ROOT / "workflow/studies").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_shipped_study_can_be_planned(study, tmp_path):
+    workdir = copy_repository(tmp_path)
+    # A machine without the free disk that a study takes is told so; here it has it.
+    listed = workdir.snakemake("--dry-run", "--quiet", "rules", "--configfile", str(study), check=False)
+    if "GiB free" in listed.stderr:
+        pytest.skip(f"too little free disk to plan {study.stem}")
+    assert listed.returncode == 0, listed.stderr
+    total = int(re.search(r"^total +(\d+)$", listed.stdout, re.M)[1])
+    assert 100 < total <= 2000
 
 
 def test_activations_are_no_larger_than_planned(smoke):

@@ -61,7 +61,7 @@ rule compare_ablation:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=lambda w: settings(
+        settings=lambda w: chosen(
             *("seed", "tasks", "prompts", "statistics"),
             *("claims.signal", "claims.dependent", "claims.independent"),
             layers=section_layers_of("ablation", w.model),

@@ -4,6 +4,7 @@
 rule extract_activations:
     input:
         labels=rules.label_responses.output.labels,
+        fetched=fetched,
         code=code("extract_activations"),
     output:
         shard=f"{RESULTS}/activations/{{model}}/{{task}}/{{shard}}.h5",
@@ -28,6 +29,7 @@ rule extract_activations:
 rule extract_random_activations:
     input:
         labels=rules.label_responses.output.labels,
+        fetched=fetched,
         code=code("extract_random_activations"),
     output:
         shard=f"{RESULTS}/random_activations/{{model}}/{{task}}/{{shard}}.h5",

@@ -11,6 +11,7 @@ rule edit_behaviour:
             rules.ablate_activations.output.erasers, model=w.model, layer=edited_layers_of(w.model)
         ),
         world=WORLD_FILE,
+        fetched=fetched,
         code=task_code("edit_behaviour"),
     output:
         responses=f"{RESULTS}/behaviour/{{model}}/{{task}}.jsonl",
@@ -27,7 +28,7 @@ rule edit_behaviour:
         mem_mb=lambda w: model_resource("mem_mb")(w) + judge_resource("mem_mb", 0)(w),
         runtime=model_resource("runtime"),
     params:
-        settings=lambda w: settings(
+        settings=lambda w: chosen(
             *("seed", "prompts", "generation", "probes", "activations.tokens_per_batch", "ablation.rank"),
             *("behaviour.bases", "behaviour.samples", "behaviour.strengths"),
             model=identity(w.model),

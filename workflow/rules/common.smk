@@ -21,6 +21,9 @@ except UserError as error:
 
 RESULTS = f"results/{STUDY['study']}"
 MODELS = [entry["name"] for entry in STUDY["models"]]
+HUB_MODELS = [
+    entry["name"] for entry in STUDY["models"] if study_config.source_folder(entry["source"], ROOT) is None
+]
 TASKS = STUDY["tasks"]
 # Models whose twins with random weights are probed too.
 RANDOM_TWINS = MODELS if STUDY["controls"]["random_weights"] else []
@@ -43,9 +46,15 @@ wildcard_constraints:
     "|time|time_summary|specificity|similarity|robustness|wording",
 
 
-def settings(*keys, **more):
-    """The rule's slice of the config, as the one string that decides whether its jobs run again."""
+def chosen(*keys, **more):
+    """A slice of the config, as the one string that decides whether a rule's jobs run again."""
     return study_config.canonical(STUDY, *keys, **more)
+
+
+def settings(*keys, **more):
+    """As `chosen`, for `params`: a function, since Snakemake takes a {word} in a text for a wildcard."""
+    text = chosen(*keys, **more)
+    return lambda w: text
 
 
 @cache
@@ -55,7 +64,7 @@ def identity(model):
 
 def model_settings(*keys):
     """As `settings`, with what decides the model's numbers: its source and a hash of its files."""
-    return lambda w: settings(*keys, model=identity(w.model))
+    return lambda w: chosen(*keys, model=identity(w.model))
 
 
 @cache
@@ -75,12 +84,12 @@ def judge_resource(key, otherwise):
 
 def task_settings(*keys, **more):
     """As `settings`, with the judge of the job's task."""
-    return lambda w: settings(*keys, judge=judge(w.task), **more)
+    return lambda w: chosen(*keys, judge=judge(w.task), **more)
 
 
 def layer_settings(*keys):
     """As `settings`, with the analysed layers of the job's model and its number of blocks."""
-    return lambda w: settings(*keys, **study_config.depth(STUDY, w.model))
+    return lambda w: chosen(*keys, **study_config.depth(STUDY, w.model))
 
 
 def layers_of(model):
@@ -109,6 +118,11 @@ def code(script, *tasks):
 def task_code(script):
     """As `code`, with the module of the job's task."""
     return lambda w: code(script, w.task)
+
+
+def fetched(w):
+    """What rule fetch_model says of a hub model; nothing for a folder."""
+    return [f"{RESULTS}/models/{w.model}.json"] if w.model in HUB_MODELS else []
 
 
 def model_resource(key):

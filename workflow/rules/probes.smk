@@ -63,7 +63,7 @@ rule fit_random_probes:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=lambda w: settings("seed", "prompts", "probes", layers=random_layers_of(w.model)),
+        settings=lambda w: chosen("seed", "prompts", "probes", layers=random_layers_of(w.model)),
     script:
         "../scripts/fit_random_probes.py"
 

@@ -4,6 +4,7 @@
 rule generate_responses:
     input:
         prompts=rules.make_prompts.output.prompts,
+        fetched=fetched,
         code=code("generate_responses"),
     output:
         responses=f"{RESULTS}/responses/{{model}}/{{task}}/{{shard}}.jsonl",

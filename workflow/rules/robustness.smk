@@ -49,7 +49,7 @@ rule compare_robustness:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=lambda w: settings(
+        settings=lambda w: chosen(
             "seed", "tasks", "prompts", "statistics", layers=section_layers_of("robustness", w.model)
         ),
     script:

@@ -30,7 +30,7 @@ rule compare_similarity:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=lambda w: settings(
+        settings=lambda w: chosen(
             *("seed", "tasks", "probes.position", "probes.max_truncated", "ablation.rank"),
             *("similarity.rank", "similarity.permutations"),
             layers=layers_of(w.model),

@@ -26,7 +26,7 @@ rule compare_specificity:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=lambda w: settings(
+        settings=lambda w: chosen(
             *("seed", "tasks", "prompts", "statistics"),
             probes=PROTOCOL | {"position": STUDY["probes"]["position"]},
             layers=layers_of(w.model),

@@ -73,7 +73,7 @@ rule compare_time:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=lambda w: settings(
+        settings=lambda w: chosen(
             *("seed", "tasks", "prompts", "statistics", "claims.headroom"),
             layers=section_layers_of("time", w.model),
         ),

@@ -75,7 +75,7 @@ rule write_model_card:
         mem_mb=4000,
         runtime=20,
     params:
-        settings=lambda w: settings(
+        settings=lambda w: chosen(
             "seed", "prompts", "generation", corpus=TOY_CORPUS, training=TOY_MODELS[w.toy]
         ),
     script:

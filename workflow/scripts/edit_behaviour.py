@@ -4,7 +4,7 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from skillprobe import behaviour, erasure, judges, models, store, tasks
+from skillprobe import behaviour, erasure, hub, judges, models, store, tasks
 from skillprobe.bases import base_ids
 from skillprobe.probes import Settings
 from skillprobe.probes.rows import read_rows
@@ -21,7 +21,9 @@ rows = {layer: read_rows(snakemake.input.shards, layer, settings["probes"]["posi
 conditions = behaviour.erasing(erasers, settings["ablation.rank"])
 conditions |= behaviour.steering(task.name, erasers, rows, folds, settings["behaviour.strengths"])
 responses, perplexities = behaviour.under_all(
-    models.load(settings["model"] | {"name": snakemake.wildcards.model}),
+    models.load(
+        settings["model"] | {"name": snakemake.wildcards.model} | hub.fetched(snakemake.input.fetched)
+    ),
     task,
     items,
     [row for row in labels if row["variant"] == "unconstrained" and not row["truncated"]],

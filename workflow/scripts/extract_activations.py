@@ -4,10 +4,12 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from skillprobe import activations, models, shards, store
+from skillprobe import activations, hub, models, shards, store
 
 rows = store.read_jsonl(snakemake.input.labels)
-loaded = models.load(settings["model"] | {"name": snakemake.wildcards.model})
+loaded = models.load(
+    settings["model"] | {"name": snakemake.wildcards.model} | hub.fetched(snakemake.input.fetched)
+)
 activations.extract(
     loaded,
     rows,

@@ -4,10 +4,13 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from skillprobe import activations, models, shards, store
+from skillprobe import activations, hub, models, shards, store
 
 rows = [row for row in store.read_jsonl(snakemake.input.labels) if row["variant"] == "constrained"]
-twin = models.load(settings["model"] | {"name": snakemake.wildcards.model}, random_seed=settings["seed"])
+twin = models.load(
+    settings["model"] | {"name": snakemake.wildcards.model} | hub.fetched(snakemake.input.fetched),
+    random_seed=settings["seed"],
+)
 activations.extract(
     twin,
     rows,

@@ -473,9 +473,14 @@ def _check_models(config: dict, root: Path) -> None:
     for number, entry in enumerate(config["models"]):
         where = f"models[{number}] (model '{entry['name']}')"
         try:
+            if entry["prompt_format"] is not None and entry["prompt_format"].count("{prompt}") != 1:
+                raise UserError(
+                    f"prompt_format is {_shown(entry['prompt_format'])}; it must have one {{prompt}}, where "
+                    "the prompt goes"
+                )
             folder = source_folder(entry["source"], root)
             if folder is not None:
-                _check_folder(folder)
+                check_model_folder(folder, entry["prompt_format"])
                 if entry["revision"] is not None:
                     raise UserError(
                         f"revision is for hub models, but '{entry['source']}' is a folder; remove it"
@@ -500,19 +505,25 @@ def _text_settings(folder: Path) -> dict:
     return settings if any(key in settings for key in LAYER_KEYS) else settings.get("text_config", {})
 
 
-def _check_folder(folder: Path) -> None:
+def check_model_folder(folder: Path, prompt_format: str | None = None) -> None:
+    """Raises UserError for a folder without what loading a model takes. prompt_format: in the place of a chat
+    template."""
     _model_settings(folder)
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"the folder {folder} has no *.safetensors file; give one saved with save_pretrained")
     tokenizer = folder / "tokenizer_config.json"
     if not tokenizer.is_file():
         raise UserError(f"the folder {folder} has no tokenizer (tokenizer_config.json); save it there too")
-    if (folder / "chat_template.jinja").is_file() or (folder / "chat_template.json").is_file():
+    if (
+        prompt_format
+        or (folder / "chat_template.jinja").is_file()
+        or (folder / "chat_template.json").is_file()
+    ):
         return
     if not _json_object(tokenizer).get("chat_template"):
         raise UserError(
             f"the tokenizer in {folder} has no chat template, and prompts go through one; "
-            "give an instruction-tuned model, or add chat_template.jinja"
+            "give an instruction-tuned model, add chat_template.jinja, or give the entry a prompt_format"
         )
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import json
 import os
 import platform
 import re
@@ -72,8 +73,9 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     entry: "name", "source" (hub id or folder); optional "revision", "dtype" (of DTYPES, default "auto": as
     stored), "device_map" (default: the GPU if there is one, else the CPU), "attn_implementation" ("sdpa" or
     "eager"; default: sdpa where the architecture has it, which Gemma 2 has not), "trust_remote_code" (default
-    False), "num_layers" (checked). Only safetensors weights are read, and nothing goes over the network for a
-    folder. Raises UserError naming the model.
+    False), "num_layers" (checked), "prompt_format" (in the place of the tokenizer's chat template), "offline"
+    (a hub model is taken from the cache). Only safetensors weights are read, and nothing goes over the
+    network for a folder. Raises UserError naming the model.
     """
     name, source = entry["name"], str(entry["source"])
     is_folder = os.path.isdir(source)
@@ -87,7 +89,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
 
     where = {
         "revision": entry.get("revision") or "main",
-        "local_files_only": is_folder,
+        "local_files_only": is_folder or bool(entry.get("offline")),
         "trust_remote_code": bool(entry.get("trust_remote_code", False)),
     }
     device_map = entry.get("device_map")
@@ -105,6 +107,10 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
             )
         else:
             model, device_map = _random_twin(source, where, entry, DTYPES[dtype], random_seed), None
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise UserError(
+            f"model '{name}' doesn't fit into memory; use a larger GPU, device_map: auto, or a smaller dtype"
+        ) from error
     except (OSError, ValueError, ImportError) as error:
         reason = re.split(r"\. |\n", str(error).strip())[0].rstrip(".")
         raise UserError(f"model '{name}' can't be loaded from '{source}': {reason}") from error
@@ -112,10 +118,12 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
         model.to("cuda" if torch.cuda.is_available() else "cpu")
     model.eval().requires_grad_(False)
 
+    if entry.get("prompt_format"):
+        tokenizer.chat_template = _plain_template(entry["prompt_format"])
     if not tokenizer.chat_template:
         raise UserError(
             f"model '{name}': its tokenizer has no chat template; use an instruction-tuned model, "
-            "or add a chat_template.jinja to its folder"
+            "add a chat_template.jinja to its folder, or give its entry a prompt_format"
         )
     config = model.config.get_text_config(decoder=True)
     stated = entry.get("num_layers")
@@ -198,6 +206,12 @@ def versions() -> dict[str, str]:
         "skillprobe": __version__,
         **{name: importlib.metadata.version(name) for name in names},
     }
+
+
+def _plain_template(prompt_format: str) -> str:
+    """A chat template that puts the user's turn into a text, for base models."""
+    before, after = (json.dumps(part) for part in prompt_format.split("{prompt}"))
+    return "{{ " + before + " }}{{ messages[0]['content'] }}{{ " + after + " }}"
 
 
 def _random_twin(source: str, where: dict, entry: Mapping, dtype, seed: int) -> PreTrainedModel:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from skillprobe.config import layers_of, over_time, section_layers_of
+from skillprobe.config import layers_of, over_time, section_layers_of, source_folder
 from skillprobe.errors import UserError
 
 # Of a hub model that doesn't state its hidden size; planning must not need the network.
@@ -42,8 +42,8 @@ def activation_bytes(config: Mapping) -> int:
     )
 
 
-def jobs(config: Mapping) -> dict[str, int]:
-    """Jobs of a run from nothing by rule. A test holds it against Snakemake's own count."""
+def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
+    """Jobs of a run from nothing, by rule that has any. A test holds it against Snakemake's own count."""
     models, tasks = len(config["models"]), len(config["tasks"])
     layers = [len(layers_of(config, entry["name"])) for entry in config["models"]]
     ablated, timed, reworded = (
@@ -53,8 +53,10 @@ def jobs(config: Mapping) -> dict[str, int]:
     timing = int(over_time(config))
     shards, edits = config["generation"]["shards"], int(config["behaviour"]["bases"] > 0)
     twins = models if config["controls"]["random_weights"] else 0
-    return {
+    hub = sum(source_folder(entry["source"], root) is None for entry in config["models"])
+    counts = {
         "make_prompts": tasks * shards,
+        "fetch_model": hub,
         "generate_responses": models * tasks * shards,
         "label_responses": models * tasks * shards,
         "summarise_compliance": 1,
@@ -100,6 +102,7 @@ def jobs(config: Mapping) -> dict[str, int]:
         "write_table_pages": 1,
         "write_examples": 1,
     }
+    return {rule: count for rule, count in counts.items() if count}
 
 
 def present_bytes(config: Mapping, root: Path) -> int:

@@ -37,10 +37,11 @@ lint: setup ## check style and the workflow's form
 	snakefmt --check $(SNAKEFILES)
 	snakemake --lint
 
-bench: setup ## time probes, erasers and hooked generation beside their peers
+bench: setup ## time probes, erasers, hooked generation and extraction beside their peers
 	python tests/bench/probes.py
 	python tests/bench/erasure.py
 	python tests/bench/behaviour.py
+	python tests/bench/extraction.py
 
 toys: setup ## train the toy models, to results/toy/
 	snakemake --cores $(CORES) train_toy_models

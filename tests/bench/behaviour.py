@@ -9,39 +9,16 @@ import os
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 import time
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import torch
+from llama import HIDDEN, LAYERS, random_llama
 from skillprobe.behaviour import Erase, RowWise, edited, identity
 from skillprobe.erasure import Eraser
 from skillprobe.generation import generate
-from skillprobe.models import load
-from transformers import AutoModelForCausalLM, LlamaConfig
 
-TOY = Path(__file__).resolve().parents[2] / "workflow/resources/models/toy-llama"
-HIDDEN, LAYERS, RANK = 512, 8, 10
+RANK = 10
 PROMPTS = [f"Write a short text about the {word} ." for word in ("river", "garden", "teacher", "city")] * 8
 SETTINGS = {"max_new_tokens": 64, "batch_size": 16, "temperature": 1.0}
-
-
-def random_llama():
-    toy = load({"name": "toy-llama", "source": str(TOY)})
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(
-        LlamaConfig(
-            vocab_size=len(toy.tokenizer),
-            hidden_size=HIDDEN,
-            intermediate_size=4 * HIDDEN,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=8,
-            num_key_value_heads=4,
-        )
-    )
-    backbone = model.eval().requires_grad_(False).get_decoder()
-    # No token ends a response: edited or not, all are equally long.
-    return replace(toy, model=model, backbone=backbone, blocks=backbone.layers, eos_ids=(len(toy.tokenizer),))
 
 
 def eraser(seed=0):

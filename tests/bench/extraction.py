@@ -1,0 +1,149 @@
+"""What reading activations costs beside the forward pass alone, on one thread, and what the usual ways cost.
+
+A random Llama (8 layers, d = 512, float32) on the CPU; all layers at ten positions of 96 answers of 41 to 60
+tokens to prompts of about 40, in the same token-budget batches for all but `generate`. Ratios come from one
+run on one machine, the best of three of each, taken in turns; peak memory is that of a process of its own.
+"""
+
+import os
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from llama import random_llama
+from skillprobe.activations import extract, next_batch
+from skillprobe.models import chat_ids
+from skillprobe.positions import DEFAULT, resolve
+
+ROWS, ANSWER, BUDGET = 96, 60, 2048
+PROMPT = "Write a short text about the river . " * 4
+SETTINGS = {"positions": list(DEFAULT), "dtype": "float16", "tokens_per_batch": BUDGET}
+
+
+def label_rows(loaded):
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(ROWS):
+        # Of many lengths, as answers are.
+        ids = rng.integers(10, len(loaded.tokenizer) - 1, ANSWER - number % 20).tolist()
+        row = {
+            "id": f"{number}",
+            "item": "i",
+            "base": f"b{number:03d}",
+            "variant": "constrained",
+            "phrasing": "p",
+        }
+        row |= {"satisfied": True, "truncated": False, "prompt": PROMPT, "instruction_type": "human"}
+        row |= {"response": loaded.tokenizer.decode(ids), "token_ids": ids, "polarity": "positive"}
+        rows.append(row)
+    return rows
+
+
+def batches(loaded, rows):
+    """The same batches as `extract`: token ids and mask, right-padded."""
+    sequences = [chat_ids(loaded.tokenizer, row["prompt"]) + row["token_ids"] for row in rows]
+    queue = sorted(range(len(rows)), key=lambda row: len(sequences[row]))
+    while queue:
+        batch = next_batch(queue, sequences, BUDGET)
+        width = len(sequences[batch[-1]])
+        ids, mask = (
+            torch.full((len(batch), width), loaded.pad_id),
+            torch.zeros(len(batch), width, dtype=torch.long),
+        )
+        for k, row in enumerate(batch):
+            ids[k, : len(sequences[row])] = torch.tensor(sequences[row])
+            mask[k, : len(sequences[row])] = 1
+        yield batch, ids, mask
+        queue = queue[len(batch) :]
+
+
+@torch.inference_mode()
+def forward(loaded, rows, folder):
+    for _, ids, mask in batches(loaded, rows):
+        loaded.backbone(input_ids=ids, attention_mask=mask, use_cache=False)
+
+
+def ours(loaded, rows, folder):
+    extract(loaded, rows, folder / "shard.h5", SETTINGS, study="bench", task="topic")
+
+
+@torch.inference_mode()
+def all_hidden_states(loaded, rows, folder):
+    """`output_hidden_states=True`, every token of every layer kept until the positions are taken."""
+    prompt = len(chat_ids(loaded.tokenizer, PROMPT))
+    kept = []
+    for batch, ids, mask in batches(loaded, rows):
+        states = loaded.backbone(
+            input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
+        )
+        places = [resolve(list(DEFAULT), prompt, len(rows[row]["token_ids"]), True)[0] for row in batch]
+        taken = [
+            layer[torch.arange(len(batch))[:, None], torch.from_numpy(np.array(places))]
+            for layer in states.hidden_states
+        ]
+        kept.append(torch.stack(taken).half().numpy())
+    np.save(folder / "states.npy", np.concatenate(kept, axis=1))
+
+
+@torch.inference_mode()
+def generating(loaded, rows, folder):
+    """`generate(output_hidden_states=True)`: states come with the tokens, one step at a time."""
+    ids = torch.tensor([chat_ids(loaded.tokenizer, PROMPT)] * 16)
+    for start in range(0, len(rows), 16):
+        output = loaded.model.generate(
+            input_ids=ids[: len(rows[start : start + 16])],
+            max_new_tokens=ANSWER,
+            do_sample=False,
+            eos_token_id=None,
+            output_hidden_states=True,
+            return_dict_in_generate=True,
+        )
+        np.save(folder / "states.npy", np.array([step[-1][:, -1].numpy() for step in output.hidden_states]))
+
+
+WAYS = {
+    "forward pass alone": forward,
+    "extract": ours,
+    "output_hidden_states": all_hidden_states,
+    "generate with states": generating,
+}
+
+
+def megabytes(name):
+    """Of a process that does nothing else."""
+    done = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def main():
+    loaded = random_llama()
+    rows = label_rows(loaded)
+    with tempfile.TemporaryDirectory() as folder:
+        if len(sys.argv) > 1:
+            WAYS[sys.argv[1]](loaded, rows, Path(folder))
+            status = Path("/proc/self/status").read_text()
+            print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+            return
+        forward(loaded, rows, Path(folder))
+        times = {name: [] for name in WAYS}
+        for _ in range(3):
+            for name, way in WAYS.items():
+                start = time.perf_counter()
+                way(loaded, rows, Path(folder))
+                times[name].append(time.perf_counter() - start)
+    plain = min(times["forward pass alone"])
+    for name in WAYS:
+        best = min(times[name])
+        print(f"{name:<24}{best:>8.2f}s{best / plain:>8.2f}x{megabytes(name):>8.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

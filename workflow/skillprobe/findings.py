@@ -203,40 +203,33 @@ def judge(
     """
     rows = {model: evidence(tables, model) for model in models}
     signal = {model: _signal(tables["generality"], model, tasks, thresholds["signal"]) for model in models}
-    sizes = {
-        model: _row(
-            tables["generality"], model, task=MEAN, layer=SELECTED, probe="specialist", metric="auroc"
-        )
-        for model in models
-    }
+    mean = {"task": MEAN, "layer": SELECTED, "probe": "specialist", "metric": "auroc"}
+    sizes = {model: _row(tables["generality"], model, **mean) for model in models}
     found: dict[str, dict[str, dict]] = {}
     for model in models:
         few = ""
         if not enough_signal(len(signal[model]), len(tasks)):
             few = f"{len(signal[model])} of {len(tasks)} tasks have a signal"
-        n = _n([signal[model]], [sizes[model]])
+        about = _about([model], tasks, signal, sizes)
         found[model] = {
-            claim: _finding(rule, rows[model][claim], thresholds, few) | {"n": n} | _about(signal[model])
+            claim: _finding(rule, rows[model][claim], thresholds, few) | about
             for claim, rule in RULES.items()
         }
     if len(models) > 1:
         found[POOLED] = {}
         for claim, rule in RULES.items():
-            judged = [model for model in models if found[model][claim]["verdict"] != "insufficient"]
+            of_each = {model: found[model][claim] for model in models}
+            judged = [model for model in models if of_each[model]["verdict"] != "insufficient"]
             few = f"sufficient in {len(judged)} of {len(models)} models" if len(judged) < 2 else ""
             used = list(models) if few else judged
             pooled = pool(rows, claim, used)
             if claim == "transfer_clustered" and not few:
                 pooled["estimate"]["p"] = _pooled_p(tables.get("transfer", ()), used, tasks)
-            shared = [task for task in tasks if all(task in signal[model] for model in used)]
-            n = _n([signal[model] for model in used], [sizes[model] for model in used])
-            of_all = _finding(rule, pooled, thresholds, few) | {"n": n} | _about(shared) | {"models": used}
-            notes = [
-                f"{model}: {found[model][claim]['reason']}" for model in used if found[model][claim]["reason"]
-            ]
-            if notes and not few:
-                of_all["reason"] = "; ".join(notes)
-            found[POOLED][claim] = of_all
+            finding = _finding(rule, pooled, thresholds, few) | _about(used, tasks, signal, sizes)
+            untested = [f"{model}: {of_each[model]['reason']}" for model in used if of_each[model]["reason"]]
+            if untested and not few:
+                finding["reason"] = "; ".join(untested)
+            found[POOLED][claim] = finding | {"models": used}
     for by_claim in found.values() if reported else ():
         for claim, finding in by_claim.items():
             finding["paper"] = reported[claim]
@@ -343,16 +336,17 @@ def _finding(rule: Rule, rows: Rows, thresholds: Mapping, few: str) -> dict:
     }
 
 
-def _about(signal: list[str]) -> dict:
-    return {"tasks_with_signal": signal, "rules_version": VERSION}
-
-
-def _n(signal: Sequence[Sequence[str]], sizes: Sequence[Mapping | None]) -> dict[str, int]:
-    known = [row for row in sizes if row]
+def _about(models: Sequence[str], tasks: Sequence[str], signal: Mapping, sizes: Mapping) -> dict:
+    """What a finding of these models was decided on."""
+    known = [sizes[model] for model in models if sizes[model]]
     return {
-        "tasks": len(set().union(*signal)),
-        "answers": sum(row["n"] for row in known),
-        "requests": max((row["n_bases"] for row in known), default=0),
+        "tasks_with_signal": [task for task in tasks if all(task in signal[model] for model in models)],
+        "n": {
+            "tasks": len(set().union(*(signal[model] for model in models))),
+            "answers": sum(row["n"] for row in known),
+            "requests": max((row["n_bases"] for row in known), default=0),
+        },
+        "rules_version": VERSION,
     }
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from conftest import ARCHITECTURES, HIDDEN, NUM_LAYERS, TEMPLATE, make_tokenizer
-from skillprobe import fast_import
+from skillprobe import fast_import, models
 from skillprobe.errors import UserError
 from skillprobe.fingerprint import folder_hash
 from skillprobe.models import chat_ids, load, parameter_count, versions
@@ -216,3 +216,36 @@ def _environment():
     from pathlib import Path
 
     return os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "workflow")}
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16"])
+def test_the_memory_of_weights_is_known_before_they_are_loaded(model_folders, dtype):
+    loaded = load({"name": "m", "source": str(model_folders["llama"]), "dtype": dtype})
+    # Tied ones are stored once.
+    expected = sum(parameter.numel() * parameter.element_size() for parameter in loaded.model.parameters())
+    assert models.weights_bytes(model_folders["llama"], dtype) == expected
+
+
+def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(model_folders, monkeypatch):
+    entry = {"name": "m", "source": str(model_folders["llama"]), "dtype": "float32"}
+    needed = models.weights_bytes(entry["source"], "float32")
+    monkeypatch.setattr(models, "_available_memory", lambda: needed)
+    load(entry)
+    monkeypatch.setattr(models, "_available_memory", lambda: needed - 1)
+    monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", None)
+    with pytest.raises(UserError, match="model 'm' takes 0.0 GiB, but this machine has 0.0 GiB free; use a"):
+        load(entry)
+
+
+def test_running_out_of_memory_while_loading_is_one_sentence(model_folders, monkeypatch):
+    def load_weights(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+
+    monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", load_weights)
+    with pytest.raises(UserError, match="model 'm' doesn't fit into memory; use a larger GPU"):
+        load({"name": "m", "source": str(model_folders["llama"])})
+
+
+def test_the_machine_tells_its_memory():
+    available = models._available_memory()
+    assert available is None or available > 2**20

@@ -3,6 +3,7 @@
 import functools
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import re
@@ -93,6 +94,9 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
         "trust_remote_code": bool(entry.get("trust_remote_code", False)),
     }
     device_map = entry.get("device_map")
+    folder = source if is_folder else _cached(source, where["revision"])
+    if folder and device_map is None:
+        _check_memory(name, weights_bytes(folder, dtype))
     logging.disable_progress_bar()
     try:
         tokenizer = _load_tokenizer(source, where)
@@ -107,6 +111,8 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
             )
         else:
             model, device_map = _random_twin(source, where, entry, DTYPES[dtype], random_seed), None
+        if device_map is None:
+            model.to("cuda" if torch.cuda.is_available() else "cpu")
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise UserError(
             f"model '{name}' doesn't fit into memory; use a larger GPU, device_map: auto, or a smaller dtype"
@@ -114,8 +120,6 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     except (OSError, ValueError, ImportError) as error:
         reason = re.split(r"\. |\n", str(error).strip())[0].rstrip(".")
         raise UserError(f"model '{name}' can't be loaded from '{source}': {reason}") from error
-    if device_map is None:
-        model.to("cuda" if torch.cuda.is_available() else "cpu")
     model.eval().requires_grad_(False)
 
     if entry.get("prompt_format"):
@@ -191,6 +195,52 @@ def halved(name: str, batch_size: int) -> int:
     message = f"model '{name}': out of memory with {batch_size} rows; going on with {batch_size // 2}"
     warnings.warn(message, stacklevel=2)
     return batch_size // 2
+
+
+def _cached(source: str, revision: str) -> Path | None:
+    """The folder of a hub model in the cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(source, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def weights_bytes(folder: str | Path, dtype: str = "auto") -> int:
+    """Memory that the safetensors weights of a folder take in this dtype (of DTYPES), by their headers."""
+    total = 0
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        for name, tensor in header.items():
+            if name == "__metadata__":
+                continue
+            stored = tensor["data_offsets"][1] - tensor["data_offsets"][0]
+            floating = tensor["dtype"].startswith(("F", "BF"))
+            convert = dtype != "auto" and floating
+            total += math.prod(tensor["shape"]) * DTYPES[dtype].itemsize if convert else stored
+    return total
+
+
+def _check_memory(name: str, needed: int) -> None:
+    """Before anything is loaded: a machine that swaps, or a job that is killed, says less."""
+    if torch.cuda.is_available():
+        where, free = "the GPU", torch.cuda.mem_get_info()[0]
+    else:
+        where, free = "this machine", _available_memory()
+    if free is not None and needed > free:
+        raise UserError(
+            f"model '{name}' takes {needed / 2**30:.1f} GiB, but {where} has {free / 2**30:.1f} GiB free; "
+            "use a larger one, device_map: auto, or a smaller dtype"
+        )
+
+
+def _available_memory() -> int | None:
+    """Of the machine, in bytes; None where it doesn't tell (that is, but for Linux)."""
+    try:
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    except OSError:
+        return None
+    return 1024 * int(found[1]) if found else None
 
 
 def parameter_count(model: torch.nn.Module) -> int:

@@ -833,6 +833,16 @@ def test_overview_says_where_everything_comes_from():
     assert " at commit" not in parse(overview([], [], small_config())).text
 
 
+def test_the_commit_is_known_in_a_repository_only(monkeypatch):
+    assert re.fullmatch(r"([0-9a-f]{12}\+?)?", report.commit())
+
+    def missing(*_, **__):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(report.subprocess, "run", missing)
+    assert report.commit() == ""
+
+
 def test_methods_have_the_studys_numbers():
     config = complete(yaml.safe_load(Path("config.yaml").read_text()), ".")
     page = methods.methods_page(config)

@@ -335,7 +335,7 @@ def _describe_power(rows: Sequence[Mapping]) -> list[str]:
         needed, last = found[0]["needed"], max(found, key=lambda row: row["bases"])
         cells = [_words(claim), _words(world), last["truth"], f"{auroc:g}", f"{last['specialist']:.2f}"]
         cells += [right.get(size, "") for size in sizes]
-        cells.append(f"more than {sizes[-1]}" if math.isnan(needed) else needed)
+        cells.append(f"more than {last['bases']}" if math.isnan(needed) else needed)
         lines.append(_line(cells))
     return lines
 

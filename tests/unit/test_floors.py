@@ -35,6 +35,7 @@ FLOORS = [
         "fingerprint",
         "job",
         "progress",
+        "devices",
     },
     {
         "tasks",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skillprobe import __version__
+from skillprobe.devices import use_one_gpu
 from skillprobe.errors import UserError
 from skillprobe.fast_import import fast_import
 
@@ -94,6 +95,8 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
         "trust_remote_code": bool(entry.get("trust_remote_code", False)),
     }
     device_map = entry.get("device_map")
+    if device_map is None:
+        use_one_gpu()
     folder = source if is_folder else _cached(source, where["revision"])
     if folder and device_map is None:
         _check_memory(name, weights_bytes(folder, dtype))

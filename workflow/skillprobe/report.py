@@ -372,7 +372,8 @@ def _beside_paper(
             lines.append([claim if number == 0 else "", what, _number(each["accuracy"], 2), *shown])
     if not lines:
         return "<p>No number is known.</p>"
-    return _table(("claim", "what", "paper", *models), lines, words=2) + (
+    table = _table(("claim", "what", "paper", *models), lines, words=2)
+    return f'<div class="wrapping">{table}</div>' + (
         f'<p class="small">Paper: {escape(source)}. Its prompts, labels and models are others: that single '
         "numbers are alike, or not, proves nothing.</p>"
     )
@@ -558,6 +559,7 @@ th { border-bottom: 1px solid #999; white-space: normal; vertical-align: bottom;
 tr.first td { border-top: 1px solid #e6e6e6; }
 td.why, td.words:last-child { white-space: normal; min-width: 14rem; }
 td.why { color: #666; font-style: italic; }
+.wrapping td.words { white-space: normal; min-width: 9rem; }
 @media (max-width: 40rem) {
   body { padding: 1rem .6rem 3rem; }
   .finding { padding-left: .5rem; }

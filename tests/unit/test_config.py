@@ -106,7 +106,7 @@ def test_the_shipped_config_states_every_key_and_its_default():
             # Of 14,580 answers of the toy models, one is longer.
             trimmed |= {("generation", "max_new_tokens"): 64, ("generation", "batch_size"): 256}
             trimmed |= {("similarity", "layers"): [2, 4]}
-            trimmed |= {("behaviour", "bases"): 22, ("behaviour", "strengths"): [-4, 4]}
+            trimmed |= {("behaviour", "bases"): 24, ("behaviour", "strengths"): [-4, 4]}
             default = trimmed.get((name, key), setting["default"])
             assert shipped[name][key] == default, f"{name}.{key}"
 

@@ -850,7 +850,7 @@ def test_methods_have_the_studys_numbers():
     assert (
         "90 content requests, the same for every task" in text and "INLP [arXiv 2004.07667] of rank 4" in text
     )
-    assert "topic by lexicon" in text and "on 22 requests" in text
+    assert "topic by lexicon" in text and "on 24 requests" in text
     # All that is cited is listed, and all that is listed is cited.
     assert all(page.count(f"abs/{number}") >= 2 for number in methods.REFERENCES)
     assert not re.search(r"\[\d{4}\.\d{5}\]", page)

@@ -53,6 +53,36 @@ def make_config(architecture: str):
     )
 
 
+def plain_states(loaded, ids):
+    """All hidden states [layer, token, hidden] of the plain Hugging Face forward; the last is normed."""
+    import torch
+
+    with torch.no_grad():
+        output = loaded.model(torch.tensor([ids]), output_hidden_states=True, use_cache=False)
+    return torch.cat(output.hidden_states)
+
+
+def check_padding(loaded, sequences, tolerance):
+    """Padding on either side or none gives the same states at both ends of the sequences."""
+    import numpy as np
+    import torch
+    from skillprobe.activations import hooked, read_states
+
+    ends = np.array([[0, len(ids) - 1] for ids in sequences])
+    right = read_states(loaded, sequences, ends)
+    width = max(map(len, sequences))
+    ids, mask = torch.full((len(sequences), width), 1), torch.zeros(len(sequences), width, dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        ids[row, width - len(sequence) :] = torch.tensor(sequence)
+        mask[row, width - len(sequence) :] = 1
+    with torch.no_grad(), hooked(loaded, lambda hidden: hidden[:, -1]) as left:
+        loaded.backbone(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0))
+    for row, sequence in enumerate(sequences):
+        alone = read_states(loaded, [sequence], ends[[row]])[:, :, 0]
+        torch.testing.assert_close(right[:, :, row], alone, atol=tolerance, rtol=1e-4)
+        torch.testing.assert_close(torch.stack(left)[:, row], alone[:, 1], atol=tolerance, rtol=1e-4)
+
+
 @pytest.fixture(scope="session")
 def model_folders(tmp_path_factory):
     """architecture -> folder of a tiny random model; Qwen's tokenizer has no BOS and pads with its EOS."""

@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import ARCHITECTURES, HIDDEN, NUM_LAYERS, SPECIAL, TEXT
+from conftest import ARCHITECTURES, HIDDEN, NUM_LAYERS, SPECIAL, TEXT, check_padding, plain_states
 from skillprobe import activations, shards
 from skillprobe.activations import extract, hooked, read_states
 from skillprobe.errors import UserError
@@ -52,12 +52,6 @@ def make_shard(loaded, path, rows=ROWS, **changes):
 
 def sequence_of(loaded, row):
     return chat_ids(loaded.tokenizer, row["prompt"]) + row["token_ids"]
-
-
-def plain_states(loaded, ids):
-    """All hidden states [layer, token, hidden] of the plain Hugging Face forward; the last is normed."""
-    with torch.no_grad():
-        return torch.cat(loaded.model(torch.tensor([ids]), output_hidden_states=True).hidden_states)
 
 
 # Reading
@@ -110,20 +104,7 @@ def test_every_layer_is_that_of_the_plain_forward(model_folders, architecture, a
 
 
 def test_padding_on_either_side_or_none_gives_the_same(loaded):
-    sequences = [sequence_of(loaded, row) for row in ROWS]
-    ends = np.array([[0, len(ids) - 1] for ids in sequences])
-    padded = read_states(loaded, sequences, ends)
-    width = max(map(len, sequences))
-    ids, mask = torch.full((len(sequences), width), 1), torch.zeros(len(sequences), width, dtype=torch.long)
-    for row, sequence in enumerate(sequences):
-        ids[row, width - len(sequence) :] = torch.tensor(sequence)
-        mask[row, width - len(sequence) :] = 1
-    with torch.no_grad(), hooked(loaded, lambda hidden: hidden[:, -1]) as kept:
-        loaded.backbone(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0))
-    for row, sequence in enumerate(sequences):
-        alone = read_states(loaded, [sequence], ends[[row]])[:, :, 0]
-        torch.testing.assert_close(padded[:, :, row], alone, atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(torch.stack(kept)[:, row], alone[:, 1], atol=1e-4, rtol=1e-4)
+    check_padding(loaded, [sequence_of(loaded, row) for row in ROWS], 1e-4)
 
 
 def test_hooks_are_removed_and_change_nothing(loaded):

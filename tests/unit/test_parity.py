@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from conftest import HIDDEN, NUM_LAYERS, SPECIAL, WORDS, make_tokenizer
-from skillprobe.activations import hooked, read_states
+from conftest import HIDDEN, NUM_LAYERS, SPECIAL, WORDS, check_padding, make_tokenizer, plain_states
+from skillprobe.activations import read_states
 from skillprobe.behaviour import Erase, RowWise, edited, identity
 from skillprobe.erasure import Eraser
 from skillprobe.generation import generate
@@ -84,13 +84,6 @@ def sequences_of(loaded):
     return [loaded.tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROMPTS]
 
 
-def plain(loaded, ids):
-    """All hidden states of the plain forward [layer, token, hidden]; the last is after the final norm."""
-    with torch.no_grad():
-        output = loaded.model(torch.tensor([ids]), output_hidden_states=True, use_cache=False)
-    return torch.cat(output.hidden_states)
-
-
 @pytest.mark.parametrize(("name", "attention"), CASES)
 def test_every_layer_is_that_of_the_plain_forward(folders, name, attention):
     loaded = loaded_model(folders, name, attention)
@@ -98,7 +91,7 @@ def test_every_layer_is_that_of_the_plain_forward(folders, name, attention):
     assert loaded.attn_implementation == attention
     ids = sequences_of(loaded)[-1]
     states = read_states(loaded, [ids], np.arange(len(ids))[None])[:, :, 0]
-    expected = plain(loaded, ids)
+    expected = plain_states(loaded, ids)
     assert states.shape == (NUM_LAYERS + 1, len(ids), HIDDEN)
     torch.testing.assert_close(states[:-1], expected[:-1])
     # The last before the final norm, which the plain forward has taken.
@@ -111,20 +104,7 @@ def test_every_layer_is_that_of_the_plain_forward(folders, name, attention):
 @pytest.mark.parametrize(("name", "attention"), CASES)
 def test_padding_on_either_side_or_none_gives_the_same(folders, name, attention):
     loaded = loaded_model(folders, name, attention)
-    sequences = sequences_of(loaded)
-    ends = np.array([[0, len(ids) - 1] for ids in sequences])
-    right = read_states(loaded, sequences, ends)
-    width = max(map(len, sequences))
-    ids, mask = torch.full((len(sequences), width), 1), torch.zeros(len(sequences), width, dtype=torch.long)
-    for row, sequence in enumerate(sequences):
-        ids[row, width - len(sequence) :] = torch.tensor(sequence)
-        mask[row, width - len(sequence) :] = 1
-    with torch.no_grad(), hooked(loaded, lambda hidden: hidden[:, -1]) as left:
-        loaded.backbone(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0))
-    for row, sequence in enumerate(sequences):
-        alone = read_states(loaded, [sequence], ends[[row]])[:, :, 0]
-        torch.testing.assert_close(right[:, :, row], alone, atol=2e-4, rtol=1e-4)
-        torch.testing.assert_close(torch.stack(left)[:, row], alone[:, 1], atol=2e-4, rtol=1e-4)
+    check_padding(loaded, sequences_of(loaded), 2e-4)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -11,7 +11,9 @@ if not cards:
     raise SystemExit("there are no trained toy models in results/toy/; run `make toys` first")
 for card in cards:
     target = PUBLISHED / card.stem
-    shutil.copytree(TRAINED / "models" / card.stem, target, dirs_exist_ok=True)
+    # Snakemake leaves the time in a folder that it has made.
+    hidden = shutil.ignore_patterns(".*")
+    shutil.copytree(TRAINED / "models" / card.stem, target, ignore=hidden, dirs_exist_ok=True)
     shutil.copy(card, target / "README.md")
     for path in target.iterdir():
         path.chmod(0o644)  # safetensors writes files for their owner alone

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 
 from skillprobe.devices import use_one_gpu
-from skillprobe.errors import UserError
+from skillprobe.errors import UserError, first_sentence
 from skillprobe.fast_import import fast_import
 from skillprobe.judges import HYPOTHESIS, TOXICITY, columns
 from skillprobe.progress import progress
@@ -118,8 +117,7 @@ def _load(task: str, settings: Mapping):
         tokenizer = AutoTokenizer.from_pretrained(source, **where)
         model = AutoModelForSequenceClassification.from_pretrained(source, use_safetensors=True, **where)
     except (OSError, ValueError, ImportError) as error:
-        reason = re.split(r"\. |\n", str(error).strip())[0].rstrip(".")
-        raise UserError(f"judges.{task}: '{source}' can't be loaded: {reason}") from error
+        raise UserError(f"judges.{task}: '{source}' can't be loaded: {first_sentence(error)}") from error
     if tokenizer.pad_token is None:
         raise UserError(
             f"judges.{task}: the tokenizer of '{source}' has no padding token; choose another model"

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from skillprobe import draws, findings, store, tables
+from skillprobe.config import canonical
 from skillprobe.errors import UserError
 from skillprobe.stats import Estimate
 
@@ -17,7 +18,7 @@ COLUMNS = ("a", "b", "claim", "verdict_a", "verdict_b", "estimate_a", "estimate_
 COLUMNS += ("lower99", "upper99", "paired", "reason")
 # What decides which requests there are and how they are drawn again: equal, the draws of two studies go
 # together.
-SAME_REQUESTS = ("seed", "prompts", "statistics")
+SAME_REQUESTS = ("seed", "prompts", "statistics", "probes.calibration_fraction")
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,7 @@ def compare(a: Results, b: Results, model_a: str = "", model_b: str = "") -> lis
     for a model that a study hasn't, and where there is none in common.
     """
     pairs = _pairs(a, b, model_a, model_b)
-    paired = all(a.config[key] == b.config[key] for key in SAME_REQUESTS) and (
-        a.config["probes"]["calibration_fraction"] == b.config["probes"]["calibration_fraction"]
-    )
+    paired = canonical(a.config, *SAME_REQUESTS) == canonical(b.config, *SAME_REQUESTS)
     rows = []
     for first, second in pairs:
         for claim in findings.CLAIMS:

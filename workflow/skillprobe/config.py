@@ -199,13 +199,7 @@ def num_layers(entry: Mapping, root: str | Path) -> int:
 def model_identity(config: Mapping, name: str, root: str | Path) -> dict:
     """What decides a model's numbers: its entry without name, layers and resources, and its folder's hash."""
     entry = model_entry(config, name)
-    folder = source_folder(entry["source"], root)
-    identity = {key: value for key, value in entry.items() if key not in NOT_IDENTITY}
-    if folder is not None:
-        from skillprobe.fingerprint import folder_hash
-
-        identity["sha256"] = folder_hash(folder)
-    return identity
+    return _identity(entry, source_folder(entry["source"], root))
 
 
 def judge_identity(config: Mapping, task: str, root: str | Path) -> str | dict | None:
@@ -214,8 +208,11 @@ def judge_identity(config: Mapping, task: str, root: str | Path) -> str | dict |
     judge = config["judges"].get(task)
     if not isinstance(judge, Mapping):
         return judge
-    identity = {key: value for key, value in judge.items() if key not in NOT_IDENTITY}
-    folder = source_folder(judge["model"], root)
+    return _identity(judge, source_folder(judge["model"], root))
+
+
+def _identity(entry: Mapping, folder: Path | None) -> dict:
+    identity = {key: value for key, value in entry.items() if key not in NOT_IDENTITY}
     if folder is not None:
         from skillprobe.fingerprint import folder_hash
 
@@ -553,7 +550,7 @@ def _check_judges(config: dict, root: Path, world) -> None:
 def _check_classifier(task: str, judge: dict, root: Path, world) -> None:
     """What a folder's config.json tells; the rest when the model is loaded."""
     from skillprobe import tasks
-    from skillprobe.judges import columns
+    from skillprobe.judges import columns, labels_of
 
     try:
         folder = source_folder(judge["model"], root)
@@ -562,13 +559,8 @@ def _check_classifier(task: str, judge: dict, root: Path, world) -> None:
     if folder is None:
         return
     names = _model_settings(folder).get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-    words = getattr(world, tasks.get(task).word_lists)
-    columns(
-        task,
-        judge,
-        [names[number] for number in sorted(names, key=int)],
-        sorted(words) if isinstance(words, dict) else (),
-    )
+    in_order = [names[number] for number in sorted(names, key=int)]
+    columns(task, judge, in_order, labels_of(tasks.get(task), world))
 
 
 def _check_lexicon(task: str, config: dict, root: Path, world) -> None:

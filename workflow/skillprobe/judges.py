@@ -70,8 +70,13 @@ def _classifier(task_name: str, world: World, settings: dict):
         raise UserError(f"the transformers judge of task '{task_name}' needs a model: a hub id or a folder")
     from skillprobe.classifiers import TransformersJudge
 
+    return TransformersJudge(task_name, OPTIONS | settings, labels_of(task, world))
+
+
+def labels_of(task, world: World) -> tuple[str, ...]:
+    """The labels that a judged task chooses from; toxicity has none."""
     words = getattr(world, task.word_lists)
-    return TransformersJudge(task_name, OPTIONS | settings, sorted(words) if isinstance(words, dict) else ())
+    return tuple(sorted(words)) if isinstance(words, dict) else ()
 
 
 def lexicon_judge(task_name: str, world: World) -> "LexiconJudge | InsultJudge":

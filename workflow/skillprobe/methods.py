@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from skillprobe.report import counted, html_page, joined, task_words
+from skillprobe.report import counted, html_page, joined
+from skillprobe.tables import task_words
 
 REFERENCES = {
     "2604.06015": "Rocchetti and Ferrara, How LLMs Follow Instructions: Skillful Coordination, Not a "

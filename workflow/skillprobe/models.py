@@ -14,7 +14,7 @@ from pathlib import Path
 
 from skillprobe import __version__
 from skillprobe.devices import use_one_gpu
-from skillprobe.errors import UserError
+from skillprobe.errors import UserError, first_sentence
 from skillprobe.fast_import import fast_import
 
 with fast_import():
@@ -121,8 +121,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
             f"model '{name}' doesn't fit into memory; use a larger GPU, device_map: auto, or a smaller dtype"
         ) from error
     except (OSError, ValueError, ImportError) as error:
-        reason = re.split(r"\. |\n", str(error).strip())[0].rstrip(".")
-        raise UserError(f"model '{name}' can't be loaded from '{source}': {reason}") from error
+        raise UserError(f"model '{name}' can't be loaded from '{source}': {first_sentence(error)}") from error
     model.eval().requires_grad_(False)
 
     if entry.get("prompt_format"):

@@ -29,6 +29,7 @@ from skillprobe.findings import (
     has_estimate,
     tasks_with_signal,
 )
+from skillprobe.tables import task_words
 
 LIBRARIES = ("h5py", "matplotlib", "numpy", "scikit-learn", "seaborn", "snakemake", "torch", "transformers")
 PROBES = {
@@ -639,7 +640,3 @@ def joined(words: Sequence[str]) -> str:
 
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
-
-
-def task_words(task: str) -> str:
-    return "mean of tasks" if task == MEAN else task.replace("_", " ")

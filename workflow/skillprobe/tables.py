@@ -37,6 +37,11 @@ def write_csv(path: str | Path, rows: Sequence[dict], columns: Sequence[str] | N
             writer.writerow({key: _format(row[key]) for key in columns_of(row)})
 
 
+def task_words(task: str) -> str:
+    """A task's name as it is shown."""
+    return "mean of tasks" if task == MEAN else task.replace("_", " ")
+
+
 def columns_of(row: dict) -> tuple[str, ...]:
     """A row's keys but DRAWS."""
     return tuple(key for key in row if key != DRAWS)

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 
 from skillprobe.findings import DIFFERENCE, MEAN, has_estimate
 from skillprobe.store import atomic_path
-from skillprobe.tables import write_csv
+from skillprobe.tables import task_words, write_csv
 from skillprobe.tasks import CATEGORIES
 
 CHANCE = 0.5
@@ -317,10 +317,6 @@ def auroc_ticks(limits: tuple[float, float], step: float = 0.1) -> list[float]:
     """Ticks from 1 downwards, chance among them."""
     step = step if limits[0] > 0.35 else 0.25
     return [1 - k * step for k in range(int((1 - limits[0]) / step) + 1)][::-1]
-
-
-def task_words(task: str) -> str:
-    return "mean of tasks" if task == MEAN else task.replace("_", " ")
 
 
 def wrapped(text: str, width: int) -> str:

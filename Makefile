@@ -37,9 +37,10 @@ lint: setup ## check style and the workflow's form
 	snakefmt --check $(SNAKEFILES)
 	snakemake --lint
 
-bench: setup ## time probes, erasers, hooked generation and extraction beside their peers
+bench: setup ## time probes, erasers, generation, plain and hooked, and extraction beside their peers
 	python tests/bench/probes.py
 	python tests/bench/erasure.py
+	python tests/bench/generation.py
 	python tests/bench/behaviour.py
 	python tests/bench/extraction.py
 

@@ -110,11 +110,11 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(loaded_models, monke
     plain = generation._generate_batch
     sizes = []
 
-    def small_gpu(loaded, encoded, seeds, settings):
+    def small_gpu(loaded, encoded, *others):
         sizes.append(len(encoded))
         if len(encoded) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return plain(loaded, encoded, seeds, settings)
+        return plain(loaded, encoded, *others)
 
     monkeypatch.setattr(generation, "_generate_batch", small_gpu)
     with pytest.warns(UserWarning, match="out of memory") as warned:

@@ -1,12 +1,15 @@
 """Hooks see what the plain forward computes, whatever the architecture: tiny random models of many."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 import transformers
 from conftest import HIDDEN, NUM_LAYERS, SPECIAL, WORDS, check_padding, make_tokenizer, plain_states
 from skillprobe.activations import read_states
-from skillprobe.behaviour import Erase, RowWise, edited, identity
+from skillprobe.behaviour import Erase, RowWise, Steer, edited, identity
 from skillprobe.erasure import Eraser
 from skillprobe.generation import generate
 from skillprobe.models import chat_ids, load
@@ -154,3 +157,30 @@ def test_an_erased_direction_is_gone_at_its_layer(folders, name):
         assert all(
             abs(states[other] @ unit).max() > 1e-3 for other in range(NUM_LAYERS + 1) if other != layer
         )
+
+
+@pytest.mark.parametrize(("name", "attention"), CASES)
+def test_rows_that_end_leave_the_batch(folders, name, attention):
+    """Sampled with every fourth token an EOS, each row under an edit of its own: as each row alone."""
+    loaded = loaded_model(folders, name, attention)
+    loaded = replace(loaded, eos_ids=tuple(range(3, len(SPECIAL + WORDS), 4)))
+    rng = np.random.default_rng(0)
+    edit = RowWise([None, *(Steer(rng.normal(size=HIDDEN) / 4, 1.0) for _ in range(3))])
+    prompts, seeds = PROMPTS * 4, list(range(12))
+    settings = {"max_new_tokens": 12, "temperature": 1.0}
+
+    def run(batch_size):
+        went_on = []
+
+        def choose(rows):
+            went_on.append(rows)
+            edit.choose(np.array(rows) % 4)
+
+        with edited(loaded, {2: edit}):
+            return generate(loaded, prompts, seeds, settings | {"batch_size": batch_size}, choose), went_on
+
+    together, went_on = run(12)
+    assert len(went_on[0]) == 12 and len(went_on) > 2
+    assert all(set(after) < set(before) for before, after in pairwise(went_on))
+    assert len({len(answer.token_ids) for answer in together}) > 2
+    assert together == run(1)[0]

@@ -13,10 +13,13 @@ from skillprobe.progress import progress
 
 with fast_import():
     import torch
+    from torch.nn import functional
     from transformers import (
         GenerationConfig,
         LogitsProcessor,
         LogitsProcessorList,
+        StoppingCriteria,
+        StoppingCriteriaList,
         TemperatureLogitsWarper,
         TopKLogitsWarper,
         TopPLogitsWarper,
@@ -59,14 +62,15 @@ def generate(
     prompts: Sequence[str],
     seeds: Sequence[int],
     settings: Mapping,
-    on_batch: Callable[[list[int]], None] | None = None,
+    on_rows: Callable[[list[int]], None] = lambda rows: None,
 ) -> list[Generated]:
     """One response to each prompt, in order.
 
     seeds: one integer a prompt; the same prompt and seed give the same response in any batch, up to the
     rounding of matrix products. settings: "max_new_tokens", "batch_size", "temperature" (0: greedy), "top_k"
-    (0 or null: off), "top_p" (1 or null: off). on_batch is told before each batch which prompts are its rows.
-    When a GPU runs out of memory the batch is halved, with a warning.
+    (0 or null: off), "top_p" (1 or null: off). on_rows is told of which
+    prompts the rows of the steps to come are: at the start of a batch, and whenever rows that have their EOS
+    have left it. When a GPU runs out of memory the batch is halved, with a warning.
     """
     encode = functools.cache(functools.partial(chat_ids, loaded.tokenizer))
     encoded = [encode(prompt) for prompt in prompts]
@@ -77,11 +81,13 @@ def generate(
     with progress("answers", len(prompts)) as advance:
         while queue:
             rows = queue[:batch_size]
-            if on_batch:
-                on_batch(rows)
             try:
                 token_ids = _generate_batch(
-                    loaded, [encoded[row] for row in rows], [seeds[row] for row in rows], settings
+                    loaded,
+                    [encoded[row] for row in rows],
+                    [seeds[row] for row in rows],
+                    settings,
+                    lambda places, rows=rows: on_rows([rows[place] for place in places]),
                 )
             except torch.OutOfMemoryError:
                 token_ids = None
@@ -131,33 +137,79 @@ def completed(rows: Sequence[Mapping], responses: Sequence[Generated]) -> list[d
     ]
 
 
+class ManyFinished(StoppingCriteria):
+    """Stops all rows once more than a quarter of them have their EOS: without those it goes on quicker."""
+
+    def __init__(self, eos_ids: tuple[int, ...], rows: int, device: torch.device):
+        self.eos_ids = torch.tensor(eos_ids, device=device)
+        self.finished = torch.zeros(rows, dtype=torch.bool, device=device)
+
+    def __call__(self, input_ids: torch.Tensor, scores, **_) -> torch.Tensor:
+        self.finished |= torch.isin(input_ids[:, -1], self.eos_ids)
+        return self.finished | (4 * self.finished.sum() > len(self.finished))
+
+
 @torch.inference_mode()
 def _generate_batch(
-    loaded: LoadedModel, encoded: list[list[int]], seeds: list[int], settings: Mapping
+    loaded: LoadedModel,
+    encoded: list[list[int]],
+    seeds: list[int],
+    settings: Mapping,
+    on_rows: Callable[[list[int]], None],
 ) -> list[list[int]]:
-    """Token ids generated after each of the encoded prompts, up to and with the first EOS."""
+    """Token ids generated after each of the encoded prompts, up to and with the first EOS.
+
+    Rows that have their EOS leave the batch from time to time; on_rows is told which go on.
+    """
     width = max(map(len, encoded))
     input_ids = torch.full((len(encoded), width), loaded.pad_id)
     mask = torch.zeros_like(input_ids)
     for row, ids in enumerate(encoded):
         input_ids[row, width - len(ids) :] = torch.tensor(ids)
         mask[row, width - len(ids) :] = 1
-    output = loaded.model.generate(
-        input_ids=input_ids.to(loaded.device),
-        attention_mask=mask.to(loaded.device),
-        generation_config=GenerationConfig(
-            max_new_tokens=settings["max_new_tokens"],
-            do_sample=False,
-            num_beams=1,
-            eos_token_id=list(loaded.eos_ids),
-            pad_token_id=loaded.pad_id,
-        ),
-        logits_processor=_processors(seeds, settings, width),
-    )
-    return [_cut(ids, loaded.eos_ids) for ids in output[:, width:].tolist()]
+    input_ids, mask = input_ids.to(loaded.device), mask.to(loaded.device)
+    uniforms = _uniforms(seeds, settings["max_new_tokens"])
+    results: dict[int, list[int]] = {}
+    rows, cache = torch.arange(len(encoded)), None
+    while len(rows):
+        on_rows(rows.tolist())
+        criterion = ManyFinished(loaded.eos_ids, len(rows), loaded.device)
+        output = loaded.model.generate(
+            input_ids=input_ids,
+            attention_mask=mask,
+            past_key_values=cache,
+            generation_config=GenerationConfig(
+                max_new_tokens=width + settings["max_new_tokens"] - input_ids.shape[1],
+                do_sample=False,
+                num_beams=1,
+                eos_token_id=list(loaded.eos_ids),
+                pad_token_id=loaded.pad_id,
+                return_dict_in_generate=True,
+            ),
+            logits_processor=_processors(uniforms[rows], settings, width),
+            stopping_criteria=StoppingCriteriaList([criterion]),
+        )
+        input_ids, cache = output.sequences, output.past_key_values
+        full = input_ids.shape[1] == width + settings["max_new_tokens"]
+        done = torch.ones_like(criterion.finished) if full else criterion.finished
+        for row, ids in zip(rows[done.cpu()].tolist(), input_ids[done, width:].tolist(), strict=True):
+            results[row] = _cut(ids, loaded.eos_ids)
+        going = (~done).nonzero()[:, 0]
+        rows, input_ids = rows[going.cpu()], input_ids[going]
+        mask = functional.pad(mask[going], (0, input_ids.shape[1] - mask.shape[1]), value=1)
+        if len(rows):
+            # Beam search's, which any kind of cache has.
+            cache.reorder_cache(going)
+    return [results[row] for row in range(len(encoded))]
 
 
-def _processors(seeds: list[int], settings: Mapping, width: int) -> LogitsProcessorList:
+def _uniforms(seeds: list[int], number: int) -> torch.Tensor:
+    """[row, number], of each row's own stream."""
+    streams = [np.random.Generator(np.random.PCG64(seed)).random(number) for seed in seeds]
+    return torch.from_numpy(np.stack(streams))
+
+
+def _processors(uniforms: torch.Tensor, settings: Mapping, width: int) -> LogitsProcessorList:
     """Temperature, then top-k, then top-p, then the draw: Hugging Face's order."""
     processors = LogitsProcessorList()
     if settings["temperature"] == 0:
@@ -167,10 +219,7 @@ def _processors(seeds: list[int], settings: Mapping, width: int) -> LogitsProces
         processors.append(TopKLogitsWarper(settings["top_k"]))
     if (settings.get("top_p") or 1.0) < 1.0:
         processors.append(TopPLogitsWarper(settings["top_p"]))
-    uniforms = np.stack(
-        [np.random.Generator(np.random.PCG64(seed)).random(settings["max_new_tokens"]) for seed in seeds]
-    )
-    processors.append(InverseCDFSampler(torch.from_numpy(uniforms), width))
+    processors.append(InverseCDFSampler(uniforms, width))
     return processors
 
 

@@ -350,14 +350,19 @@ def _nll(loaded: LoadedModel, sequences: list[list[int]], lengths: list[int]) ->
     ids = [torch.tensor(sequence) for sequence in sequences]
     input_ids = pad_sequence(ids, batch_first=True, padding_value=loaded.pad_id)
     mask = pad_sequence([torch.ones_like(each) for each in ids], batch_first=True)
+    # Only from where the first response begins: of a large vocabulary, logits are most of the memory.
+    start = min(len(each) - length for each, length in zip(ids, lengths, strict=True)) - 1
     logits = loaded.model(
-        input_ids=input_ids.to(loaded.device), attention_mask=mask.to(loaded.device), use_cache=False
+        input_ids=input_ids.to(loaded.device),
+        attention_mask=mask.to(loaded.device),
+        use_cache=False,
+        logits_to_keep=torch.arange(start, input_ids.shape[1], device=loaded.device),
     ).logits
     sums = []
     for row, (each, length) in enumerate(zip(ids, lengths, strict=True)):
         end = len(each)
-        # Row by row: a float32 copy of all logits would be most of the memory.
-        scores = logits[row, end - length - 1 : end - 1].float()
+        # Row by row: nor does a float32 copy of them all fit.
+        scores = logits[row, end - length - 1 - start : end - 1 - start].float()
         sums.append(functional.cross_entropy(scores, each[end - length :].to(scores.device), reduction="sum"))
     return torch.stack(sums).tolist()
 

@@ -31,18 +31,19 @@ class Workdir:
             raise AssertionError(done.stdout[-3000:] + done.stderr[-6000:])
         return done
 
-    def listed(self, *arguments: str) -> list[dict[str, str]]:
+    def listed(self, *arguments: str, configfile: str = SMOKE) -> list[dict[str, str]]:
         """What a dry-run of the smoke study says of each job: "rule", "wildcards", "resources", …"""
-        done = self.snakemake("--dry-run", "--configfile", SMOKE, *arguments)
+        done = self.snakemake("--dry-run", "--configfile", configfile, *arguments)
         jobs = []
         for block in re.split(r"\n(?=(?:local)?rule )", done.stdout):
             if found := re.match(r"(?:local)?rule (\w+):", block):
                 jobs.append({"rule": found[1]} | dict(re.findall(r"^    (\w+): (.*)$", block, re.M)))
         return jobs
 
-    def planned(self, *arguments: str) -> set[tuple[str, str]]:
+    def planned(self, *arguments: str, configfile: str = SMOKE) -> set[tuple[str, str]]:
         """(rule, wildcards) of every job that a dry-run lists, without the target."""
-        jobs = {(job["rule"], job.get("wildcards", "")) for job in self.listed(*arguments)}
+        listed = self.listed(*arguments, configfile=configfile)
+        jobs = {(job["rule"], job.get("wildcards", "")) for job in listed}
         return jobs - {("all", "")}
 
 

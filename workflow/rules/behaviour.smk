@@ -29,8 +29,9 @@ rule edit_behaviour:
         runtime=model_resource("runtime"),
     params:
         settings=lambda w: chosen(
-            *("seed", "prompts", "generation", "probes", "activations.tokens_per_batch", "ablation.rank"),
-            *("behaviour.bases", "behaviour.samples", "behaviour.strengths"),
+            *("seed", "prompts", "generation", "probes.position", "activations.tokens_per_batch"),
+            *("ablation.rank", "behaviour.bases", "behaviour.samples", "behaviour.strengths"),
+            probes=PROTOCOL,
             model=identity(w.model),
             layers=edited_layers_of(w.model),
             judge=judge(w.task),
@@ -56,6 +57,6 @@ rule compare_behaviour:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=settings("seed", "tasks", "probes", "statistics"),
+        settings=settings("seed", "tasks", "statistics", probes=PROTOCOL),
     script:
         "../scripts/compare_behaviour.py"

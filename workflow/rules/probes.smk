@@ -39,7 +39,7 @@ rule fit_surface_probes:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=settings("seed", "prompts", "probes"),
+        settings=settings("seed", "prompts", probes=PROTOCOL),
     script:
         "../scripts/fit_surface_probes.py"
 
@@ -63,7 +63,9 @@ rule fit_random_probes:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=lambda w: chosen("seed", "prompts", "probes", layers=random_layers_of(w.model)),
+        settings=lambda w: chosen(
+            "seed", "prompts", "probes.position", probes=PROTOCOL, layers=random_layers_of(w.model)
+        ),
     script:
         "../scripts/fit_random_probes.py"
 
@@ -89,7 +91,7 @@ rule fit_general_probe:
         mem_mb=4000,
         runtime=60,
     params:
-        settings=settings("seed", "tasks", "prompts", "probes"),
+        settings=settings("seed", "tasks", "prompts", "probes.position", probes=PROTOCOL),
     script:
         "../scripts/fit_general_probe.py"
 

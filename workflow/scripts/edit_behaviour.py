@@ -17,7 +17,7 @@ chosen = behaviour.choose_bases(folds, settings["behaviour.bases"], seed)
 items = [row for path in snakemake.input.prompts for row in store.read_jsonl(path) if row["base"] in chosen]
 labels = [row for path in snakemake.input.labels for row in store.read_jsonl(path) if row["base"] in chosen]
 erasers = dict(zip(settings["layers"], map(erasure.load, snakemake.input.erasers), strict=True))
-rows = {layer: read_rows(snakemake.input.shards, layer, settings["probes"]["position"]) for layer in erasers}
+rows = {layer: read_rows(snakemake.input.shards, layer, settings["probes.position"]) for layer in erasers}
 conditions = behaviour.erasing(erasers, settings["ablation.rank"])
 conditions |= behaviour.steering(task.name, erasers, rows, folds, settings["behaviour.strengths"])
 responses, perplexities = behaviour.under_all(

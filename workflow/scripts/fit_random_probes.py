@@ -7,11 +7,9 @@ settings = start(snakemake)
 from skillprobe import probes
 from skillprobe.probes.rows import fit_specialist, read_rows
 
-# A control has no controls.
-settings["probes"] |= {"shuffles": 0, "confounds": []}
 results = {
     str(layer): fit_specialist(
-        read_rows(snakemake.input.shards, layer, settings["probes"]["position"]), settings
+        read_rows(snakemake.input.shards, layer, settings["probes.position"]), settings
     )
     for layer in settings["layers"]
 }

@@ -73,7 +73,8 @@ def read_tasks(
 
 
 def fit_specialist(rows: ProbeRows, settings: Mapping) -> ProbeResult:
-    """`specialist` of these rows; settings: the config's "seed", "prompts" and "probes"."""
+    """`specialist` of these rows; settings: the config's "seed", "prompts" and "probes", where "shuffles" and
+    "confounds" may be missing (none)."""
     return specialist(
         rows.x,
         rows.y,
@@ -82,7 +83,7 @@ def fit_specialist(rows: ProbeRows, settings: Mapping) -> ProbeResult:
         ids=rows.ids,
         study_bases=base_ids(settings["prompts"]),
         truncated_fraction=rows.truncated,
-        confounds=rows.confounds(settings["probes"]["confounds"]),
+        confounds=rows.confounds(settings["probes"].get("confounds", ())),
     )
 
 

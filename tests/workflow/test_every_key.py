@@ -1,0 +1,364 @@
+"""What a dry-run lists after a change of every key of the config, of some pairs, and of the place alone."""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import yaml
+from test_reruns import (
+    ABLATION,
+    AGREEMENT,
+    COMPLIANCE,
+    FIGURES,
+    FINDINGS,
+    MODELS,
+    OVERVIEW,
+    PAGES,
+    TASKS,
+    WORDING,
+    comparisons,
+    edited,
+    from_labels,
+    from_responses,
+    merged,
+    of_all_tasks,
+    per,
+    probing,
+)
+from workdir import ROOT, SMOKE, copy_repository
+
+
+def prompted(shards=(0,)):
+    return {("make_prompts", f"task={task}, shard={shard}") for task in TASKS for shard in shards}
+
+
+def plots(*names):
+    return {(f"plot_{name}", "") for name in names}
+
+
+EVERYTHING = prompted() | from_responses()
+EXTRACTED = (
+    per("extract_activations", tasks=TASKS, shard=True)
+    | probing(of_task=False)
+    | per("fit_prefix_baselines", tasks=TASKS)
+    | {("compare_models", "")}
+)
+RANDOM = per("extract_random_activations", tasks=TASKS, shard=True) | per("fit_random_probes", tasks=TASKS)
+TIME = per("compare_time") | merged("time", "time_summary") | plots("time")
+ROBUSTNESS = per("compare_robustness") | merged("robustness") | plots("robustness")
+SIMILARITY = per("compare_similarity") | merged("similarity") | plots("similarity")
+# The controls of the specialists, and what looks at specialists.
+CONTROLLED = (
+    probing()
+    - per("fit_surface_probes", tasks=TASKS)
+    - per("fit_random_probes", tasks=TASKS)
+    - per("fit_prefix_baselines", tasks=TASKS)
+    - per("fit_general_probe", layers=(0, 4))
+    - per("fit_course", layers=(4,))
+    - per("fit_across_wordings", layers=(4,))
+    - TIME
+    - ROBUSTNESS
+)
+ERASED = (
+    per("ablate_activations", layers=(4,))
+    | per("compare_ablation")
+    | merged(*ABLATION)
+    | plots("ablation")
+    | SIMILARITY
+    | edited()
+    | FINDINGS
+    | OVERVIEW
+)
+DECIDED = FINDINGS | OVERVIEW
+CELLS = per("compare_ablation") | merged(*ABLATION) | plots("ablation") | AGREEMENT | DECIDED
+# All that is made of tables of several models or tasks.
+AGGREGATES = (
+    merged(*("ablation", "ablation_curve", "ablation_summary", "behaviour", "generality", "layers"))
+    | merged(*("robustness", "similarity", "specificity", "time", "time_summary", "transfer"))
+    | merged("transfer_summary", "wording")
+    | COMPLIANCE
+    | FIGURES
+    | AGREEMENT
+    | DECIDED
+    | {("compare_models", ""), ("write_examples", "")}
+)
+# What is left of two tasks when the third is taken away: nothing that is of one task alone.
+ONE_TASK_LESS = (
+    AGGREGATES
+    | of_all_tasks()
+    | comparisons()
+    | per("compare_wording")
+    | per("compare_behaviour")
+    # Under the erasers that are left.
+    | per("edit_behaviour", tasks=("word_count", "json_format"))
+)
+JUDGE = {
+    "kind": "transformers",
+    "model": "someone/some-judge",
+    "method": "classification",
+    "labels": {},
+}
+
+# Another value of every key, and what runs again.
+CHANGES = {
+    "study": ("other", EVERYTHING),
+    "seed": (1, EVERYTHING),
+    "models": (lambda models: models[1:], AGGREGATES),
+    "tasks": (["word_count", "json_format"], ONE_TASK_LESS),
+    # Of a task that isn't studied here.
+    "judges": ({"topic": JUDGE}, set()),
+    "prompts.world": ("general", EVERYTHING),
+    "prompts.bases": (41, EVERYTHING),
+    "prompts.items_per_base": (2, EVERYTHING),
+    "prompts.instruction_types": (["human"], EVERYTHING),
+    "prompts.polarities": (["positive"], EVERYTHING),
+    "generation.samples": (4, from_responses()),
+    "generation.twin_samples": (1, from_responses()),
+    "generation.temperature": (1.1, from_responses()),
+    "generation.top_p": (0.9, from_responses()),
+    "generation.top_k": (5, from_responses()),
+    "generation.max_new_tokens": (32, from_responses()),
+    # It may move a token in a thousand.
+    "generation.batch_size": (32, from_responses()),
+    "generation.shards": (
+        2,
+        prompted((0, 1))
+        | {
+            (rule, wildcards.replace("shard=0", f"shard={shard}"))
+            for rule, wildcards in from_responses()
+            for shard in (0, 1)
+        },
+    ),
+    "labels.crossings": (0, from_labels()),
+    "activations.dtype": ("float32", EXTRACTED | RANDOM),
+    "activations.positions": (["prompt_50", "prompt_100", "onset", "body_50", "last", "eos"], EXTRACTED),
+    "activations.tokens_per_batch": (4096, EXTRACTED | RANDOM),
+    # Without layer 0, which twins with random weights are probed at too.
+    "layers": (
+        [4],
+        *(
+            per("fit_random_probes", tasks=TASKS)
+            | comparisons()
+            - per("compare_ablation")
+            - per("compare_robustness")
+            - TIME
+            - ROBUSTNESS
+            - merged(*ABLATION)
+            - AGREEMENT
+            - plots("ablation"),
+        ),
+    ),
+    "probes.position": (
+        "last",
+        probing()
+        - per("fit_surface_probes", tasks=TASKS)
+        - per("fit_prefix_baselines", tasks=TASKS)
+        - per("fit_course", layers=(4,))
+        - TIME
+        | RANDOM
+        | {("compare_models", "")},
+    ),
+    "probes.penalties": ([0.01], probing()),
+    "probes.folds": (4, probing()),
+    "probes.fold_seeds": (2, probing()),
+    "probes.feature_scaling": (False, probing()),
+    "probes.calibration_fraction": (0.2, probing()),
+    "probes.min_rows": (6, probing()),
+    "probes.min_bases": (6, probing() | per("compare_wording") | WORDING),
+    "probes.max_truncated": (0.1, probing() | {("compare_models", "")}),
+    "probes.shuffles": (3, CONTROLLED),
+    "probes.confounds": ([], CONTROLLED),
+    "controls.random_weights": (
+        False,
+        per("compare_generality") | merged("generality") | plots("generality", "layers") | PAGES | FINDINGS,
+    ),
+    "ablation.layers": (
+        [0, 4],
+        ERASED - per("ablate_activations", layers=(4,)) | per("ablate_activations", layers=(0,)),
+    ),
+    "ablation.rank": (1, ERASED),
+    "ablation.max_rank": (3, ERASED),
+    "ablation.shuffles": (3, ERASED),
+    "ablation.random": (3, ERASED),
+    "ablation.stop": (0.6, ERASED),
+    "time.layers": ([0, 4], per("fit_course", layers=(0,)) | TIME | DECIDED),
+    "robustness.layers": ([0], per("fit_across_wordings", layers=(0,)) | ROBUSTNESS | OVERVIEW),
+    "robustness.draws": (3, per("fit_across_wordings", layers=(4,)) | ROBUSTNESS | OVERVIEW),
+    "similarity.rank": (3, SIMILARITY | {("compare_models", "")} | OVERVIEW),
+    "similarity.permutations": (30, SIMILARITY | {("compare_models", "")} | OVERVIEW),
+    "similarity.layers": ([0], SIMILARITY | OVERVIEW),
+    "behaviour.bases": (7, edited() | OVERVIEW),
+    "behaviour.samples": (2, edited() | OVERVIEW),
+    # The one that there is.
+    "behaviour.layers": ([4], OVERVIEW),
+    "behaviour.strengths": ([3], edited() | OVERVIEW),
+    "statistics.bootstrap_draws": (
+        300,
+        comparisons() - SIMILARITY
+        | per("compare_behaviour")
+        | per("compare_wording")
+        | merged("behaviour", "wording")
+        | plots("behaviour")
+        | COMPLIANCE
+        | AGREEMENT,
+    ),
+    "claims.signal": (
+        0.6,
+        CELLS
+        | per("compare_transfer")
+        | per("compare_layers")
+        | merged("transfer", "transfer_summary", "layers")
+        | plots("transfer", "layers"),
+    ),
+    "claims.margin": (0.03, DECIDED),
+    "claims.weak_ratio": (0.4, DECIDED),
+    "claims.cluster_p": (0.05, DECIDED),
+    "claims.dependent": (0.03, CELLS),
+    "claims.independent": (0.06, CELLS),
+    "claims.erased": (0.06, DECIDED),
+    "claims.sparse_dependent": (0.3, DECIDED),
+    "claims.sparse_independent": (0.6, DECIDED),
+    "claims.not_sparse": (0.6, DECIDED),
+    "claims.gain": (0.06, DECIDED),
+    "claims.planning": (0.6, DECIDED),
+    "claims.headroom": (0.06, TIME | DECIDED),
+    "claims.emergence_share": (0.9, per("compare_layers") | merged("layers") | plots("layers") | DECIDED),
+    # No part of the study; the overview shows the whole config.
+    "calibration.worlds": (["noise"], OVERVIEW),
+    "calibration.seeds": (1, OVERVIEW),
+    "calibration.bases": ([50], OVERVIEW),
+    "calibration.aurocs": ([0.8], OVERVIEW),
+    "calibration.hidden_size": (64, OVERVIEW),
+    "calibration.num_layers": (5, OVERVIEW),
+    "figures.palette": ("deep", FIGURES | OVERVIEW),
+    "figures.dpi": (90, FIGURES | OVERVIEW),
+    "report.examples": (2, {("write_examples", "")} | OVERVIEW),
+}
+
+# Several keys at once, and what runs again.
+PAIRS = {
+    "a layer more, a task less": (
+        {"layers": [0, 2, 4], "tasks": ["word_count", "json_format"]},
+        ONE_TASK_LESS
+        | per("fit_specialist_probe", tasks=("word_count", "json_format"), layers=(2,))
+        | per("fit_general_probe", layers=(2,))
+        | per("transfer_probes", layers=(2,)),
+    ),
+    "a task for another": (
+        {"tasks": ["word_count", "json_format", "character_count"]},
+        {("make_prompts", "task=character_count, shard=0")}
+        | from_responses(tasks=("character_count",)) - per("edit_behaviour", tasks=("term_exclusion",))
+        | of_all_tasks()
+        | per("edit_behaviour", tasks=("character_count",)),
+    ),
+    "a model less, another threshold": (
+        {"models": lambda models: models[1:], "claims.margin": 0.03},
+        AGGREGATES,
+    ),
+    "a model less, another temperature": (
+        {"models": lambda models: models[:1], "generation.temperature": 1.1},
+        from_responses(models=("toy-llama",)) - {("compare_models", "")},
+    ),
+    "another seed, a task less": (
+        {"seed": 1, "tasks": ["word_count", "json_format"]},
+        {("make_prompts", f"task={task}, shard=0") for task in ("word_count", "json_format")}
+        | from_responses(tasks=("word_count", "json_format"))
+        - per("edit_behaviour", tasks=("term_exclusion",)),
+    ),
+    "a layer less, another dpi": (
+        {"layers": [4], "figures.dpi": 90},
+        CHANGES["layers"][1] | FIGURES,
+    ),
+}
+
+
+def keys(schema, path=()):
+    """Names of all keys of the config, those of sections with dots."""
+    for name, value in schema["properties"].items():
+        if "properties" in value:
+            yield from keys(value, (*path, name))
+        else:
+            yield ".".join((*path, name))
+
+
+@pytest.fixture(scope="module")
+def plans(smoke):
+    """What a dry-run lists after each change; two at a time, as each waits for Snakemake to start."""
+    changes = {key: {key: value} for key, (value, _) in CHANGES.items()}
+    changes |= {name: both for name, (both, _) in PAIRS.items()}
+    models = yaml.safe_load((smoke.path / "config.yaml").read_text())["models"]
+
+    def plan(numbered):
+        number, values = numbered
+        config = yaml.safe_load((smoke.path / SMOKE).read_text())
+        for key, value in values.items():
+            *sections, last = key.split(".")
+            place = config
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[last] = value(models) if callable(value) else value
+        path = smoke.path / f"changed-{number}.yaml"
+        path.write_text(yaml.safe_dump(config))
+        try:
+            return smoke.planned(configfile=path.name)
+        finally:
+            path.unlink()
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(changes, pool.map(plan, enumerate(changes.values())), strict=True))
+
+
+def test_no_key_is_forgotten():
+    schema = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert set(CHANGES) == set(keys(schema))
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_a_changed_key_reruns_what_depends_on_it(plans, key):
+    assert plans[key] == CHANGES[key][1]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_changes_at_once_rerun_what_depends_on_either(plans, name):
+    assert plans[name] == PAIRS[name][1]
+
+
+def test_a_fresh_clone_with_old_results_has_nothing_to_do(smoke, tmp_path):
+    clone = copy_repository(tmp_path / "clone")
+    for name in ("results", ".snakemake"):
+        # With new times, as after a copy that doesn't keep them.
+        shutil.copytree(smoke.path / name, clone.path / name, copy_function=shutil.copyfile)
+    assert clone.planned() == set()
+
+
+def test_results_may_lie_elsewhere(smoke, tmp_path):
+    clone = copy_repository(tmp_path / "clone")
+    shutil.copytree(smoke.path / ".snakemake", clone.path / ".snakemake")
+    shutil.copytree(smoke.path / "results", tmp_path / "large disk")
+    (clone.path / "results").symlink_to(tmp_path / "large disk")
+    assert clone.planned() == set()
+
+
+def test_what_was_taken_out_of_the_study_is_in_no_aggregate(smoke, tmp_path):
+    """Its files stay; the tables, the findings and the pages that are made anew don't mention it."""
+    clone = copy_repository(tmp_path / "clone")
+    for name in ("results", ".snakemake"):
+        shutil.copytree(smoke.path / name, clone.path / name)
+    config = yaml.safe_load((clone.path / SMOKE).read_text())
+    config |= {"tasks": ["word_count", "json_format"], "layers": [4]}
+    config["models"] = yaml.safe_load((clone.path / "config.yaml").read_text())["models"][:2]
+    (clone.path / SMOKE).write_text(yaml.safe_dump(config))
+    clone.snakemake("--configfile", SMOKE)
+    results = clone.path / "results/smoke"
+    assert (results / f"labels/{MODELS[2]}/term_exclusion/0.jsonl").is_file()
+    made = [*results.glob("tables/*.csv"), results / "findings.json", *results.glob("report/*")]
+    assert len(made) > 20
+    for path in made:
+        text = path.read_text()
+        assert "word_count" in text or "word count" in text or path.suffix == ".csv"
+        for gone in ("term_exclusion", "term exclusion", MODELS[2]):
+            assert gone not in text, (path.name, gone)
+    rows = (results / "tables/generality.csv").read_text().splitlines()
+    layer = rows[0].split(",").index("layer")
+    assert {row.split(",")[layer] for row in rows[1:]} <= {"4", ""}

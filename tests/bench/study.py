@@ -1,0 +1,239 @@
+"""CPU time and memory of the jobs that read activations, at the shape of workflow/studies/paper.yaml.
+
+Nine planted tasks of 600 answers (150 requests) at d = 4096, one layer, five positions; each job in a process
+of its own on one thread, as in the workflow, its start and its reading included. A study's costs are these
+times the number of its jobs: docs/costs.md.
+"""
+
+import os
+
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+import resource
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import yaml
+from skillprobe import config, erasure, planted, probes, tasks
+from skillprobe.analyses.ablation import ablation_tables
+from skillprobe.analyses.generality import generality_table
+from skillprobe.analyses.similarity import similarity_table
+from skillprobe.analyses.time import time_tables
+from skillprobe.analyses.transfer import transfer_tables
+from skillprobe.bases import base_ids
+from skillprobe.erasure import cross
+from skillprobe.probes import transfer
+from skillprobe.probes.course import fit_course, read_course
+from skillprobe.probes.prefix import fit_prefixes
+from skillprobe.probes.rows import fit_general, fit_specialist, read_rows, read_tasks
+from skillprobe.probes.wordings import fit_wordings
+from skillprobe.store import by_task
+from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
+from snakemake.utils import update_config
+
+ROOT = Path(__file__).resolve().parents[2]
+HIDDEN, LAYER = 4096, 1
+NAMES = list(tasks.NAMES)
+CATEGORIES = {name: tasks.get(name).category for name in NAMES}
+STUDY = yaml.safe_load((ROOT / "config.yaml").read_text())
+update_config(STUDY, yaml.safe_load((ROOT / "workflow/studies/paper.yaml").read_text()))
+SETTINGS = config.complete(STUDY, ROOT)
+SETTINGS["robustness.draws"] = SETTINGS["robustness"]["draws"]
+OPTIONS = {
+    "n_draws": SETTINGS["statistics"]["bootstrap_draws"],
+    "seed": SETTINGS["seed"],
+    "study_bases": base_ids(SETTINGS["prompts"]),
+}
+CLAIMS = SETTINGS["claims"]
+
+
+def shard(folder, task):
+    return str(folder / task / "0.h5")
+
+
+def shards(folder):
+    return [shard(folder, task) for task in NAMES]
+
+
+def rows_of(folder):
+    return read_tasks(shards(folder), NAMES, LAYER, "eos")
+
+
+def specialists_of(folder):
+    return {task: probes.load(folder / f"{task}.specialist.h5") for task in NAMES}
+
+
+def parts(folder):
+    rows = rows_of(folder)
+    return (
+        {task: part.x for task, part in rows.items()},
+        {task: part.ids for task, part in rows.items()},
+        specialists_of(folder),
+    )
+
+
+def plant(folder):
+    world = planted.plant(
+        "monitored",
+        CATEGORIES,
+        OPTIONS["study_bases"],
+        seed=0,
+        auroc=0.9,
+        rows_per_base=SETTINGS["generation"]["samples"],
+        hidden_size=HIDDEN,
+        num_layers=LAYER,
+    )
+    for task in NAMES:
+        (folder / task).mkdir()
+    paths = {task: shard(folder, task) for task in NAMES}
+    planted.write_shards(paths, world, position="eos", study="bench", world="monitored")
+
+
+def fit_specialist_probe(folder, task=NAMES[0]):
+    result = fit_specialist(read_rows([shard(folder, task)], LAYER, "eos"), SETTINGS)
+    probes.save(folder / f"{task}.specialist.h5", result)
+
+
+def other_specialists(folder):
+    for task in NAMES[1:]:
+        fit_specialist_probe(folder, task)
+
+
+def fit_random_probes(folder):
+    fit_specialist(
+        read_rows([shard(folder, NAMES[0])], LAYER, "eos"),
+        SETTINGS | {"probes": SETTINGS["probes"] | {"shuffles": 0, "confounds": []}},
+    )
+
+
+def fit_general_probe(folder):
+    probes.save(folder / "general.h5", fit_general(rows_of(folder), SETTINGS))
+
+
+def transfer_probes(folder):
+    transfer.save(folder / "transfer.h5", transfer.cross_scores(*parts(folder)))
+
+
+def ablate_activations(folder):
+    keys = ("rank", "max_rank", "shuffles", "random", "stop")
+    ablated, erasers = cross.cross_ablate(
+        *parts(folder),
+        cross.Settings(
+            **{key: SETTINGS["ablation"][key] for key in keys},
+            seed=SETTINGS["seed"],
+            feature_scaling=SETTINGS["probes"]["feature_scaling"],
+        ),
+    )
+    cross.save(folder / "ablated.h5", ablated)
+    erasure.save(folder / "erasers.h5", erasers)
+
+
+def fit_course_(folder):
+    of_task = by_task(shards(folder), NAMES)
+    courses = {task: fit_course(read_course(paths, LAYER), SETTINGS) for task, paths in of_task.items()}
+    probes.save(folder / "course.h5", courses)
+
+
+def prefixes(folder, task):
+    """Of answers as long as the planted ones, whose words say whether they satisfy."""
+    rows = read_course([shard(folder, task)], None)
+    labels = []
+    for name, base, label, length in zip(rows.ids, rows.bases, rows.y, rows.lengths, strict=True):
+        words = ["so"] * (int(length) - 2) + ["yes" if label else "no"]
+        about = {"id": name, "item": f"{task}/{base}", "prompt": f"request {base}", "phrasing": "planted"}
+        labels.append(about | {"params": {}, "response": " ".join(words)})
+    return fit_prefixes(rows, labels, planted.verify, SETTINGS)
+
+
+def fit_prefix_baselines(folder, task=NAMES[0]):
+    probes.save(folder / f"{task}.prefix.h5", prefixes(folder, task))
+
+
+def fit_across_wordings(folder):
+    rng = np.random.default_rng(0)
+    for rows in rows_of(folder).values():
+        kinds = rng.integers(0, len(INSTRUCTION_TYPES), len(rows.y))
+        worded = replace(
+            rows,
+            instruction_types=np.array(INSTRUCTION_TYPES)[kinds],
+            polarities=np.array(POLARITIES)[np.where(kinds, 0, rng.integers(0, 2, len(rows.y)))],
+            phrasings=np.array([f"phrasing {number}" for number in rng.integers(0, 8, len(rows.y))]),
+        )
+        fit_wordings(worded, SETTINGS)
+
+
+def layered(folder):
+    return {task: {LAYER: result} for task, result in specialists_of(folder).items()}
+
+
+def compare_generality(folder):
+    generals = {LAYER: probes.load(folder / "general.h5")}
+    generality_table("planted", layered(folder), generals, CATEGORIES, **OPTIONS)
+
+
+def compare_transfer(folder):
+    crossed = {LAYER: transfer.load(folder / "transfer.h5")}
+    transfer_tables("planted", layered(folder), crossed, CATEGORIES, signal=CLAIMS["signal"], **OPTIONS)
+
+
+def compare_ablation(folder):
+    thresholds = {key: CLAIMS[key] for key in ("signal", "dependent", "independent")}
+    ablated = {LAYER: cross.load(folder / "ablated.h5")}
+    ablation_tables("planted", layered(folder), ablated, **thresholds, **OPTIONS)
+
+
+def compare_time(folder):
+    courses = {LAYER: probes.load(folder / "course.h5")}
+    baselines = dict.fromkeys(NAMES, probes.load(folder / f"{NAMES[0]}.prefix.h5"))
+    time_tables("planted", courses, baselines, CATEGORIES, headroom=CLAIMS["headroom"], **OPTIONS)
+
+
+def compare_similarity(folder):
+    similarity = SETTINGS["similarity"]
+    similarity_table(
+        "planted",
+        [(LAYER, rows_of(folder))],
+        {},
+        task_layers=[LAYER],
+        max_truncated=1.0,
+        rank=similarity["rank"],
+        permutations=similarity["permutations"],
+        seed=0,
+    )
+
+
+STAGES = {
+    stage.__name__.rstrip("_"): stage
+    for stage in (
+        plant,
+        fit_specialist_probe,
+        other_specialists,
+        fit_random_probes,
+        fit_general_probe,
+        transfer_probes,
+        ablate_activations,
+        fit_course_,
+        fit_prefix_baselines,
+        fit_across_wordings,
+        compare_generality,
+        compare_transfer,
+        compare_ablation,
+        compare_time,
+        compare_similarity,
+    )
+}
+
+if len(sys.argv) > 1:
+    STAGES[sys.argv[1]](Path(sys.argv[2]))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(
+        f"{sys.argv[1]:<24}{used.ru_utime + used.ru_stime:>8.1f}s{used.ru_maxrss / 1024:>8.0f} MB", flush=True
+    )
+else:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in STAGES:
+            subprocess.run([sys.executable, __file__, name, folder], check=True)

@@ -34,6 +34,7 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/toy.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/calibration.smk"
+include: "workflow/rules/retries.smk"
 
 
 rule all:

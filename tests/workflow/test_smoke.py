@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 
 import h5py
 import pytest
@@ -11,7 +10,7 @@ from skillprobe import cli, plan, tables
 from skillprobe import config as study_config
 from skillprobe.findings import POOLED, VERDICTS
 from skillprobe.shards import Shard
-from workdir import ROOT, SMOKE, copy_repository
+from workdir import ROOT, SMOKE, cached_hub_model, copy_repository
 
 
 def completed(*files):
@@ -134,10 +133,8 @@ def test_a_hub_model_is_fetched_once_and_then_loaded_without_a_network(tmp_path,
     (tmp_path / "repository").mkdir()
     workdir = copy_repository(tmp_path / "repository")
     commit = "0123456789abcdef0123456789abcdef01234567"
-    cached = tmp_path / "hf/hub/models--org--tiny"
-    shutil.copytree(workdir.path / "workflow/resources/models/toy-llama", cached / "snapshots" / commit)
-    (cached / "refs").mkdir()
-    (cached / "refs/main").write_text(commit)
+    files = workdir.path / "workflow/resources/models/toy-llama"
+    main = cached_hub_model(tmp_path / "hf", "org/tiny", commit, files)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     hub = {"name": "tiny", "source": "org/tiny", "num_layers": 4}
@@ -150,7 +147,7 @@ def test_a_hub_model_is_fetched_once_and_then_loaded_without_a_network(tmp_path,
     assert manifest == {"source": "org/tiny", "revision": commit}
     assert (workdir.path / responses).read_text()
     # The branch moves on: the study stays with the commit that it has begun with.
-    (cached / "refs/main").write_text("f" * 40)
+    main.write_text("f" * 40)
     again = workdir.snakemake(responses, "--configfile", SMOKE, str(file), "--dry-run")
     assert "Nothing to be done" in again.stdout
     study["models"].append(hub | {"name": "gone", "source": "org/gone"})

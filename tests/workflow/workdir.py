@@ -55,3 +55,13 @@ def copy_repository(target: Path) -> Workdir:
         else:
             shutil.copy(source, target / name)
     return Workdir(target)
+
+
+def cached_hub_model(home: Path, source: str, commit: str, files: Path) -> Path:
+    """A model in the hub library's cache, as if downloaded; returns the file that names its commit."""
+    cached = home / "hub" / f"models--{source.replace('/', '--')}"
+    shutil.copytree(files, cached / "snapshots" / commit)
+    main = cached / "refs/main"
+    main.parent.mkdir()
+    main.write_text(commit)
+    return main

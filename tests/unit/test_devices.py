@@ -61,16 +61,17 @@ def test_without_gpus_nothing_is_leased(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("environment", "count", "visible"),
+    ("environment", "held", "count", "visible"),
     [
-        ({}, 3, "1"),
-        ({"CUDA_VISIBLE_DEVICES": "4,5"}, 2, "5"),
-        ({"CUDA_VISIBLE_DEVICES": "7"}, 1, "7"),
-        ({"SLURM_JOB_ID": "12", "CUDA_VISIBLE_DEVICES": "0,1"}, 2, "0,1"),
+        ({}, "0", 3, "1"),
+        ({"CUDA_VISIBLE_DEVICES": "4,5"}, "4", 2, "5"),
+        ({"CUDA_VISIBLE_DEVICES": "7"}, "4", 1, "7"),
+        # Device 0 of this allocation of Slurm needn't be the one that a job outside calls so.
+        ({"SLURM_JOB_ID": "12", "CUDA_VISIBLE_DEVICES": "0,1"}, "0", 2, "0"),
     ],
 )
-def test_cuda_sees_the_leased_device_only(monkeypatch, tmp_path, environment, count, visible):
-    """The first device is another job's."""
+def test_cuda_sees_the_leased_device_only(monkeypatch, tmp_path, environment, held, count, visible):
+    """One device is another job's."""
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
     # So that it is put back afterwards.
@@ -82,8 +83,7 @@ def test_cuda_sees_the_leased_device_only(monkeypatch, tmp_path, environment, co
     ready, done = context.Event(), context.Event()
 
     def other():
-        folder = next(iter([tmp_path / f"skillprobe-gpus-{devices.getpass.getuser()}"]))
-        lease_gpu(["0" if not environment else "4"], folder)
+        lease_gpu([held], tmp_path / f"skillprobe-gpus-{devices.getpass.getuser()}")
         ready.set()
         done.wait(30)
 
@@ -93,7 +93,14 @@ def test_cuda_sees_the_leased_device_only(monkeypatch, tmp_path, environment, co
     try:
         use_one_gpu()
         assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
-        assert bool(devices._held) == ("SLURM_JOB_ID" not in environment)
     finally:
         done.set()
         job.join()
+
+
+def test_jobs_of_one_allocation_lease_one_each(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    first = lease_gpu(["0", "1"])
+    another_job, devices._held = devices._held, []
+    assert (first, lease_gpu(["0", "1"])) == ("0", "1") and another_job

@@ -22,14 +22,17 @@ def lease_gpu(devices: Sequence[str], folder: str | Path | None = None) -> str |
     are none. Later calls return the same.
 
     devices: their names, as CUDA_VISIBLE_DEVICES has them; folder: of the lock files (None: one that all
-    jobs of this user on this machine share).
+    jobs of this user on this machine share, or within an allocation of Slurm, all of the allocation, where
+    device 0 may be another than that of the next).
     """
     if _held:
         return _held[0][0]
     if not devices:
         return None
     if folder is None:
-        folder = Path(tempfile.gettempdir()) / f"skillprobe-gpus-{getpass.getuser()}"
+        allocation = os.environ.get("SLURM_JOB_ID")
+        own = f"-{allocation}" if allocation else ""
+        folder = Path(tempfile.gettempdir()) / f"skillprobe-gpus-{getpass.getuser()}{own}"
     Path(folder).mkdir(parents=True, exist_ok=True)
     said = False
     while True:
@@ -50,16 +53,11 @@ def lease_gpu(devices: Sequence[str], folder: str | Path | None = None) -> str |
 
 
 def use_one_gpu() -> None:
-    """Let CUDA see one leased device only. Before CUDA is first used; does nothing without GPUs, where one
-    device is visible already, and in a job of Slurm, which has dealt it its own."""
+    """Let CUDA see one leased device only, before CUDA is first used; does nothing without GPUs."""
     import torch
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if "SLURM_JOB_ID" in os.environ or torch.cuda.is_initialized() or not torch.cuda.device_count():
+    if torch.cuda.is_initialized() or not torch.cuda.device_count():
         return
     names = visible.split(",") if visible else [str(k) for k in range(torch.cuda.device_count())]
-    if visible and len(names) == 1 and not _held:
-        # Somebody has chosen; other jobs may have been given the same one.
-        lease_gpu(names)
-        return
     os.environ["CUDA_VISIBLE_DEVICES"] = lease_gpu(names)

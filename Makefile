@@ -28,8 +28,8 @@ demo: setup ## run the default study, to results/demo/report.html
 	snakemake --cores $(CORES)
 	snakemake --report results/demo/report.html
 
-test: setup ## run the tests
-	pytest
+test: setup ## run the tests, a file a core
+	pytest --numprocesses logical --dist loadgroup --no-loadscope-reorder
 
 lint: setup ## check style and the workflow's form
 	ruff check .

@@ -47,5 +47,9 @@ rule all:
         rules.report_pages.input,
 
 
+onstart:
+    checked(check_writable, RESULTS)
+
+
 onsuccess:
     show(rules.summarise_compliance.output.text)

@@ -283,7 +283,7 @@ def _sentence(error, config: dict) -> str:
     where = _spelt(path) or "the config"
     entry = config["models"][path[1]] if len(path) > 1 and path[0] == "models" else None
     if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-        where += f" (model '{entry['name']}')"
+        where += f" (model {entry['name']!r})"
     value, wanted = error.instance, error.validator_value
     match error.validator:
         case "additionalProperties":

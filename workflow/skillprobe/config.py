@@ -424,7 +424,7 @@ def _check_tasks(config: dict) -> None:
         for name in config[key]:
             if name not in known:
                 raise UserError(
-                    f"{key} names '{name}', which is no task{_suggestion(name, known)}; "
+                    f"{key} names {name!r}, which is no task{_suggestion(name, known)}; "
                     f"the tasks are {', '.join(known)}"
                 )
     if twice := _first_twice(config["tasks"]):

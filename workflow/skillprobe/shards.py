@@ -19,6 +19,8 @@ from skillprobe.store import read_json
 FORMAT_VERSION = 2
 STORED = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
 _CHUNK_BYTES = 1_500_000
+# What HDF5 may raise on a file that isn't as it was written.
+_DAMAGE = (LookupError, AttributeError, TypeError, ValueError, OSError, RuntimeError, MemoryError)
 _TEXT = ("id", "base", "variant", "instruction_type", "polarity", "phrasing")
 SAMPLE_FIELDS = {
     **dict.fromkeys(_TEXT, str),
@@ -72,7 +74,8 @@ def create(
     item = np.dtype(STORED[dtype]).itemsize
     blocks = math.ceil(n * hidden_size * item / _CHUNK_BYTES)
     per_block = math.ceil(n / blocks) if n else 1
-    with hdf5.written(path) as (file, stream):
+    # Of this kind HDF5 checks its own notes too; an older one with a bit flipped may hang it.
+    with hdf5.written(path, libver="latest") as (file, stream):
         file.attrs.update(
             {
                 "format_version": FORMAT_VERSION,
@@ -130,7 +133,7 @@ class Shard:
             raise DamagedFile(self.path, f"is no whole HDF5 file ({error})") from error
         try:
             self._read_head()
-        except (KeyError, AttributeError, TypeError, ValueError, OSError) as error:
+        except _DAMAGE as error:
             self._file.close()
             if isinstance(error, UserError):
                 raise
@@ -187,7 +190,7 @@ class Shard:
             values = self._file[f"layers/{layer}"][position]
             if self._manifest and zlib.crc32(values) != self._manifest["layers"][layer][position]:
                 raise OSError("other values than its manifest says")
-        except OSError as error:
+        except _DAMAGE as error:
             where = f"layer {layer}, position '{self.positions[position]}'"
             raise DamagedFile(self.path, f"is damaged at {where} ({error})") from error
         if self.attrs["dtype"] == "bfloat16":

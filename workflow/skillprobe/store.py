@@ -47,8 +47,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    elif os.path.lexists(path):
+        path.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -167,6 +168,28 @@ def test_a_full_disk_is_a_sentence_for_every_kind_of_file(tmp_path, room):
         for name in names
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+LOGGED = """
+import sys
+from types import SimpleNamespace as Of
+from skillprobe.job import start
+
+start(Of(log=[sys.argv[1]], params=Of(settings="{}"), rule="make_prompts"))
+print("so far")
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_log_that_cannot_be_written_is_said_on_the_terminal():
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGED, "/dev/full"],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode and "Traceback" not in done.stderr
+    assert "make_prompts: the disk is full; make room and run again: what is done stays\n" in done.stderr
 
 
 def test_other_errors_are_left_as_they_are(tmp_path):

@@ -47,6 +47,7 @@ def test_other_batches_and_another_machine_move_a_token_in_a_thousand_at_most(sm
             moved += parted is not None
             tokens += len(a["token_ids"]) if parted is None else parted + 1
         changed += not_quite_equal(smoke.path / SHARD.format(*pair), workdir.path / SHARD.format(*pair), same)
+    print(f"{moved} of {tokens} tokens moved, and {changed} numbers of the rest's activations")
     assert tokens > 10_000 and moved <= TOKENS * tokens
     # It was another machine, and no copy of this one.
     assert changed

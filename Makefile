@@ -37,12 +37,13 @@ lint: setup ## check style and the workflow's form
 	snakefmt --check $(SNAKEFILES)
 	snakemake --lint
 
-bench: setup ## time probes, erasers, generation, plain and hooked, and extraction beside their peers
+bench: setup ## time probes, erasers, generation, extraction and shards beside their peers
 	python tests/bench/probes.py
 	python tests/bench/erasure.py
 	python tests/bench/generation.py
 	python tests/bench/behaviour.py
 	python tests/bench/extraction.py
+	python tests/bench/shards.py
 
 toys: setup ## train the toy models, to results/toy/
 	snakemake --cores $(CORES) train_toy_models

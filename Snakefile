@@ -48,5 +48,9 @@ rule all:
         rules.report_pages.input,
 
 
+onstart:
+    checked(check_writable, RESULTS)
+
+
 onsuccess:
     show(rules.summarise_compliance.output.text)

@@ -25,16 +25,6 @@ def completed(*files):
     return study_config.complete(merged, ROOT)
 
 
-def results(workdir):
-    """Content of all results; benchmarks hold times."""
-    root = workdir.path / "results/smoke"
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and path.relative_to(root).parts[0] not in ("benchmarks", "logs")
-    }
-
-
 def test_every_stage_has_its_results(smoke):
     root = smoke.path / "results/smoke"
     study = completed("config.yaml", SMOKE)
@@ -193,7 +183,7 @@ def test_the_plan_counts_the_jobs_that_snakemake_counts(tmp_path):
 def test_one_core_gives_the_same_bytes_as_two(smoke, tmp_path):
     again = copy_repository(tmp_path)
     again.snakemake("--configfile", SMOKE, cores=1)
-    first, second = results(smoke), results(again)
+    first, second = smoke.results(), again.results()
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,18 +19,36 @@ class Workdir:
     def __init__(self, path: Path):
         self.path = path
 
-    def snakemake(self, *arguments: str, cores: int = 2, check: bool = True) -> subprocess.CompletedProcess:
-        done = subprocess.run(
+    def start(
+        self, *arguments: str, cores: int = 2, env: Mapping[str, str] | None = None, **options
+    ) -> subprocess.Popen:
+        """Snakemake as a process; env: added to the environment; options: Popen's."""
+        own = {"PYTHONPATH": str(self.path / "workflow"), "XDG_CACHE_HOME": str(self.path / ".cache")}
+        return subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
-            cwd=self.path,
-            env=os.environ
-            | {"PYTHONPATH": str(self.path / "workflow"), "XDG_CACHE_HOME": str(self.path / ".cache")},
-            capture_output=True,
-            text=True,
+            **{"cwd": self.path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            | options,
+            env=os.environ | own | (env or {}),
         )
+
+    def snakemake(self, *arguments: str, check: bool = True, **options) -> subprocess.CompletedProcess:
+        """Snakemake, run to its end; options: `start`'s."""
+        with self.start(*arguments, **options) as process:
+            done = subprocess.CompletedProcess(process.args, None, *process.communicate())
+        done.returncode = process.returncode
         if check and done.returncode:
             raise AssertionError(done.stdout[-3000:] + done.stderr[-6000:])
         return done
+
+    def results(self) -> dict[str, bytes]:
+        """Content of all results of the smoke study. Not of logs and benchmarks, which hold times, nor of the
+        report, which has one too."""
+        root = self.path / "results/smoke"
+        return {
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for path in sorted(root.rglob("*"))
+            if path.is_file() and path.relative_to(root).parts[0] not in ("benchmarks", "logs", "report.html")
+        }
 
     def listed(self, *arguments: str, configfile: str = SMOKE) -> list[dict[str, str]]:
         """What a dry-run of the smoke study says of each job: "rule", "wildcards", "resources", …"""
@@ -65,3 +84,9 @@ def cached_hub_model(home: Path, source: str, commit: str, files: Path) -> Path:
     main.parent.mkdir()
     main.write_text(commit)
     return main
+
+
+def copy_results(smoke: Workdir, target: Path) -> Workdir:
+    """A copy of the finished smoke study, to go on from."""
+    shutil.copytree(smoke.path, target, symlinks=True, dirs_exist_ok=True)
+    return Workdir(target)

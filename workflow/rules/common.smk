@@ -9,15 +9,22 @@ from snakemake.exceptions import WorkflowError
 from skillprobe import config as study_config
 from skillprobe.codefiles import code_files
 from skillprobe.errors import UserError
-from skillprobe.plan import check_fits
+from skillprobe.plan import check_fits, check_writable
 
 ROOT = Path(workflow.basedir)
 PACKAGE = ROOT / "workflow/skillprobe"
-try:
-    STUDY = study_config.complete(config, ROOT)
-    check_fits(STUDY, ROOT)
-except UserError as error:
-    raise WorkflowError(str(error)) from None
+
+
+def checked(function, *arguments):
+    """What the function returns; its UserError stops Snakemake with that sentence."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+STUDY = checked(study_config.complete, config, ROOT)
+checked(check_fits, STUDY, ROOT)
 
 RESULTS = f"results/{STUDY['study']}"
 MODELS = [entry["name"] for entry in STUDY["models"]]

@@ -161,7 +161,7 @@ def _read_block(loaded, rows, sequences, indices, valid, block: range, settings,
             most = halved(loaded.name, len(batch)) * len(sequences[batch[-1]])
             continue
         states[:, ~torch.from_numpy(valid[batch].T)] = 0
-        stored = _store(states, settings["dtype"], [rows[row]["id"] for row in batch])
+        stored = _store(loaded.name, states, settings["dtype"], [rows[row]["id"] for row in batch])
         values[:, :, [row - block.start for row in batch]] = stored
         queue = queue[len(batch) :]
         advance(len(batch))
@@ -176,23 +176,23 @@ def next_batch(queue: list[int], sequences: list[list[int]], most: int) -> list[
     return queue[:count]
 
 
-def _store(states: torch.Tensor, dtype: str, ids: Sequence[str]) -> np.ndarray:
+def _store(name: str, states: torch.Tensor, dtype: str, ids: Sequence[str]) -> np.ndarray:
     """States [layer, position, row, hidden] as stored. Raises UserError if not finite, then or before."""
-    _refuse_non_finite(states, ids, "are not finite (NaN or infinite); try float32 or the eager attention")
+    advice = "try float32 or the eager attention, and see whether its weights are sound"
+    _refuse_non_finite(name, states, ids, f"are not finite (NaN or infinite); {advice}")
     stored = states.to(_STORED[dtype])
-    _refuse_non_finite(
-        stored, ids, f"are too large for {dtype}; store bfloat16 or float32 (activations.dtype)"
-    )
+    advice = "store bfloat16 or float32 (activations.dtype)"
+    _refuse_non_finite(name, stored, ids, f"are too large for {dtype}; {advice}")
     if dtype == "bfloat16":
         stored = stored.view(torch.uint16)
     return stored.numpy()
 
 
-def _refuse_non_finite(states: torch.Tensor, ids: Sequence[str], problem: str) -> None:
+def _refuse_non_finite(name: str, states: torch.Tensor, ids: Sequence[str], problem: str) -> None:
     bad = ~torch.isfinite(states).all(dim=-1).all(dim=1)
     if bad.any():
         layer, row = bad.nonzero()[0].tolist()
-        raise UserError(f"activations of layer {layer}, sample '{ids[row]}', {problem}")
+        raise UserError(f"model '{name}': activations of layer {layer}, sample '{ids[row]}', {problem}")
 
 
 def _attributes(loaded: LoadedModel, study: str, task: str) -> dict[str, str | int]:

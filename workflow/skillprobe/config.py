@@ -283,7 +283,7 @@ def _sentence(error, config: dict) -> str:
     where = _spelt(path) or "the config"
     entry = config["models"][path[1]] if len(path) > 1 and path[0] == "models" else None
     if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-        where += f" (model '{entry['name']}')"
+        where += f" (model {entry['name']!r})"
     value, wanted = error.instance, error.validator_value
     match error.validator:
         case "additionalProperties":
@@ -424,7 +424,7 @@ def _check_tasks(config: dict) -> None:
         for name in config[key]:
             if name not in known:
                 raise UserError(
-                    f"{key} names '{name}', which is no task{_suggestion(name, known)}; "
+                    f"{key} names {name!r}, which is no task{_suggestion(name, known)}; "
                     f"the tasks are {', '.join(known)}"
                 )
     if twice := _first_twice(config["tasks"]):

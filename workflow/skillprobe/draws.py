@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from skillprobe.errors import UserError
+from skillprobe import hdf5
+from skillprobe.errors import DamagedFile
 from skillprobe.stats import Estimate
-from skillprobe.store import atomic_path
 from skillprobe.tables import DRAWS, SELECTED
 
 
@@ -25,7 +24,7 @@ def write_draws(path: str | Path, rows: Sequence[Mapping]) -> None:
         if row.get(DRAWS) is not None and row.get("layer", SELECTED) == SELECTED
     ]
     estimates = [rows[number][DRAWS] for number in numbers]
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with hdf5.create(path) as file:
         file["row"] = np.array(numbers, int)
         # Some quantities have one value for all fold seeds.
         n_seeds = [len(each.by_seed) for each in estimates]
@@ -37,15 +36,15 @@ def write_draws(path: str | Path, rows: Sequence[Mapping]) -> None:
 def with_draws(rows: Sequence[Mapping], path: str | Path) -> list[dict]:
     """The rows of a table, those that have draws in the file with an Estimate under key DRAWS.
 
-    Raises UserError where the file isn't of this table.
+    Raises UserError where the file isn't of this table, or damaged.
     """
     found = [dict(row) for row in rows]
-    with h5py.File(path) as file:
+    with hdf5.whole(path, "draws") as file:
         columns = [file[name][:] for name in ("row", "by_seed", "n_seeds", "drawn")]
         for number, by_seed, n_seeds, drawn in zip(*columns, strict=True):
             estimate = Estimate(by_seed[:n_seeds], drawn)
             # The table has six digits.
             if number >= len(found) or not np.isclose(estimate.value, found[number]["estimate"], 1e-4, 1e-6):
-                raise UserError(f"{path} is not of the table beside it; delete it and run again")
+                raise DamagedFile(path, "is not of the table beside it")
             found[number][DRAWS] = estimate
     return found

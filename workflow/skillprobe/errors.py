@@ -1,10 +1,22 @@
 """The one error that a user's input can cause."""
 
 import re
+import shlex
+from pathlib import Path
 
 
 class UserError(ValueError):
     """Bad input: the message names the key, file, task or layer and says what to do."""
+
+
+class DamagedFile(UserError):
+    """A result that can't be used: which, why, and the command that makes it, and nothing else, anew."""
+
+    def __init__(self, path: str | Path, why: object):
+        super().__init__(
+            f"{path} {why}; make it anew: snakemake --cores 1 --force {shlex.quote(str(path))} (add the "
+            "--configfile of your run)"
+        )
 
 
 def first_sentence(error: Exception) -> str:

@@ -1,7 +1,9 @@
 """What every script of the workflow begins with: its log file, its settings, its errors in one sentence."""
 
+import errno
 import json
 import sys
+from contextlib import suppress
 
 from skillprobe.errors import UserError
 
@@ -17,9 +19,13 @@ def start(snakemake) -> dict:
     show_trace = sys.excepthook
 
     def show(kind, error, trace):
+        if issubclass(kind, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            # Writing to the log, most likely, which then can't hold a trace either.
+            kind, error = UserError, "the disk is full; make room and run again: what is done stays"
         if issubclass(kind, UserError):
-            print(f"{snakemake.rule}: {error}", file=sys.stderr)
-            print(f"{snakemake.rule}: {error}", file=terminal)
+            for stream in (terminal, sys.stderr):
+                with suppress(OSError):
+                    print(f"{snakemake.rule}: {error}", file=stream, flush=True)
         else:
             show_trace(kind, error, trace)
 

@@ -19,6 +19,7 @@ from skillprobe.fast_import import fast_import
 
 with fast_import():
     import torch
+    from jinja2 import TemplateError
     from transformers import (
         AutoConfig,
         AutoModelForCausalLM,
@@ -76,15 +77,23 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     stored), "device_map" (default: the GPU if there is one, else the CPU), "attn_implementation" ("sdpa" or
     "eager"; default: sdpa where the architecture has it, which Gemma 2 has not), "trust_remote_code" (default
     False), "num_layers" (checked), "prompt_format" (in the place of the tokenizer's chat template), "offline"
-    (a hub model is taken from the cache). Only safetensors weights are read, and nothing goes over the
-    network for a folder. Raises UserError naming the model.
+    (a hub model is taken from the cache), "sha256" (what the folder held, so there must be one). Only
+    safetensors weights are read, and nothing goes over the network for a folder. Raises UserError naming the
+    model.
     """
     name, source = entry["name"], str(entry["source"])
     is_folder = os.path.isdir(source)
+    if not is_folder and entry.get("sha256"):
+        raise UserError(f"model '{name}': the folder '{source}' has gone; put it back and run again")
     if not is_folder and not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", source):
         raise UserError(f"model '{name}': there is no folder '{source}'; correct its source")
     if is_folder and not (Path(source) / "config.json").is_file():
         raise UserError(f"model '{name}': the folder '{source}' has no config.json; it holds no model")
+    if is_folder and not any(Path(source).glob("*.safetensors")):
+        raise UserError(
+            f"model '{name}': the folder '{source}' has no *.safetensors file, and pickled weights (.bin, "
+            ".pt), which can run code, are not read; save it with save_pretrained"
+        )
     dtype = entry.get("dtype") or "auto"
     if dtype not in DTYPES:
         raise UserError(f"model '{name}': dtype '{dtype}' is none of {', '.join(DTYPES)}")
@@ -121,6 +130,11 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
             f"model '{name}' doesn't fit into memory; use a larger GPU, device_map: auto, or a smaller dtype"
         ) from error
     except (OSError, ValueError, ImportError) as error:
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"model '{name}': '{source}' needs code of its own, which is not run; if you have read it "
+                "and trust it, give its entry trust_remote_code: true"
+            ) from error
         raise UserError(f"model '{name}' can't be loaded from '{source}': {first_sentence(error)}") from error
     model.eval().requires_grad_(False)
 
@@ -292,12 +306,17 @@ def _load_tokenizer(source: str, where: dict):
 
 def _templated(tokenizer, prompt: str) -> list[int]:
     # Llama 3's templates tell the model today's date unless they are given one; this is their own default.
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": prompt}],
-        tokenize=False,
-        add_generation_prompt=True,
-        date_string="26 Jul 2024",
-    )
+    try:
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}],
+            tokenize=False,
+            add_generation_prompt=True,
+            date_string="26 Jul 2024",
+        )
+    except TemplateError as error:
+        raise UserError(
+            f"the chat template of {tokenizer.name_or_path} can't be used: {first_sentence(error)}"
+        ) from error
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 

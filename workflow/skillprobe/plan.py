@@ -1,5 +1,6 @@
 """How large a study is: jobs by rule and bytes of activations, from the config alone."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -121,6 +122,14 @@ def check_fits(config: Mapping, root: Path) -> None:
             f"{free / GIB:,.1f} GiB free; lower prompts.bases, generation.samples or activations.positions, "
             "or free disk space"
         )
+
+
+def check_writable(folder: str | Path) -> None:
+    """Raises UserError if nothing can be written into a folder, which need not be there yet."""
+    folder = Path(folder)
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{folder} can't be written: {nearest} is no folder that you may write to; mend that")
 
 
 def describe(config: Mapping, root: Path) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +12,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from skillprobe.errors import UserError
-from skillprobe.store import atomic_path
+from skillprobe import hdf5
+from skillprobe.errors import DamagedFile, UserError
+from skillprobe.store import read_json
 
 FORMAT_VERSION = 2
 STORED = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
 _CHUNK_BYTES = 1_500_000
+# What HDF5 may raise on a file that isn't as it was written.
+_DAMAGE = (LookupError, AttributeError, TypeError, ValueError, OSError, RuntimeError, MemoryError)
 _TEXT = ("id", "base", "variant", "instruction_type", "polarity", "phrasing")
 SAMPLE_FIELDS = {
     **dict.fromkeys(_TEXT, str),
@@ -34,6 +37,7 @@ class ShardWriter:
     layers: Sequence[h5py.Dataset]
     valid: np.ndarray
     rows_per_block: int
+    stream: hdf5.Stream
 
     def write(self, layer: int, start: int, values: np.ndarray) -> None:
         """values: [position, rows, hidden], as stored, for the samples from `start` on."""
@@ -42,6 +46,8 @@ class ShardWriter:
             # Chunks that are never written take no space and read as zeros: twins have one position only.
             if self.valid[position, rows].any():
                 self.layers[layer][position, rows] = values[position]
+                # On a full disk the rest need not be computed.
+                self.stream.check()
 
 
 @contextmanager
@@ -68,46 +74,47 @@ def create(
     item = np.dtype(STORED[dtype]).itemsize
     blocks = math.ceil(n * hidden_size * item / _CHUNK_BYTES)
     per_block = math.ceil(n / blocks) if n else 1
-    with atomic_path(path) as temporary:
-        with h5py.File(temporary, "w") as file:
-            file.attrs.update(
-                {
-                    "format_version": FORMAT_VERSION,
-                    "num_layers": num_layers,
-                    "hidden_size": hidden_size,
-                    "dtype": dtype,
-                    **attributes,
-                }
+    # Of this kind HDF5 checks its own notes too; an older one with a bit flipped may hang it.
+    with hdf5.written(path, libver="latest") as (file, stream):
+        file.attrs.update(
+            {
+                "format_version": FORMAT_VERSION,
+                "num_layers": num_layers,
+                "hidden_size": hidden_size,
+                "dtype": dtype,
+                **attributes,
+            }
+        )
+        file["positions"] = _texts(positions)
+        file["valid"] = valid
+        file["characters"] = np.zeros(np.shape(valid), np.int32) if characters is None else characters
+        group = file.create_group("samples")
+        for name, kind in SAMPLE_FIELDS.items():
+            column = samples[name]
+            group[name] = _texts(column) if kind is str else np.asarray(column, dtype=kind)
+        layers = [
+            file.create_dataset(
+                f"layers/{layer}",
+                shape=(len(positions), n, hidden_size),
+                dtype=STORED[dtype],
+                chunks=(1, per_block, hidden_size) if n else None,
+                # A checksum for each chunk, so that bytes gone bad on a disk are noticed when read.
+                fletcher32=n > 0,
             )
-            file["positions"] = _texts(positions)
-            file["valid"] = valid
-            file["characters"] = np.zeros(np.shape(valid), np.int32) if characters is None else characters
-            group = file.create_group("samples")
-            for name, kind in SAMPLE_FIELDS.items():
-                column = samples[name]
-                group[name] = _texts(column) if kind is str else np.asarray(column, dtype=kind)
-            layers = [
-                file.create_dataset(
-                    f"layers/{layer}",
-                    shape=(len(positions), n, hidden_size),
-                    dtype=STORED[dtype],
-                    chunks=(1, per_block, hidden_size) if n else None,
-                    # A checksum for each chunk, so that bytes gone bad on a disk are noticed when read.
-                    fletcher32=n > 0,
-                )
-                for layer in range(num_layers + 1)
-            ]
-            for layer in layers:
-                layer.attrs["dtype"] = dtype
-            yield ShardWriter(layers, np.asarray(valid), per_block)
-            file.flush()
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
+            for layer in range(num_layers + 1)
+        ]
+        for layer in layers:
+            layer.attrs["dtype"] = dtype
+        yield ShardWriter(layers, np.asarray(valid), per_block, stream)
+        # What an older shard's says is no longer true.
+        _manifest_of(path).unlink(missing_ok=True)
 
 
 class Shard:
     """Reader of a shard, to be used in a `with` block. Raises UserError for a file that is no whole shard.
 
+    Where its `manifest` lies beside it (0.json beside 0.h5), a shard of another size or with another head is
+    refused, and so is, when it is read, each layer and position whose values are not those that were written.
     samples: name -> array [sample] (texts as str); positions: names; valid and characters (how many of the
     response there are up to the position): [position, sample];
     layers: their numbers, 0 for the embeddings; attrs: the root's attributes.
@@ -115,23 +122,25 @@ class Shard:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        self._manifest = _read_manifest(self.path)
         try:
+            if self._manifest and (size := self.path.stat().st_size) != self._manifest["bytes"]:
+                raise OSError(f"{size} bytes instead of {self._manifest['bytes']}")
             self._file = h5py.File(self.path, "r")
         except FileNotFoundError:
             raise UserError(f"there is no shard {self.path}") from None
         except OSError as error:
-            raise UserError(
-                f"{self.path} is no whole HDF5 file ({error}); delete it and run again"
-            ) from error
+            raise DamagedFile(self.path, f"is no whole HDF5 file ({error})") from error
         try:
             self._read_head()
-        except (KeyError, AttributeError, TypeError, ValueError, OSError) as error:
+        except _DAMAGE as error:
             self._file.close()
             if isinstance(error, UserError):
                 raise
-            raise UserError(
-                f"{self.path} is no activation shard, or a damaged one ({error}); delete it and run again"
-            ) from error
+            raise DamagedFile(self.path, f"is no activation shard, or a damaged one ({error})") from error
+        if self._manifest and self._head() != self._manifest["head"]:
+            self._file.close()
+            raise DamagedFile(self.path, "is another shard than its manifest says, or a damaged one")
 
     def _read_head(self) -> None:
         self.attrs = dict(self._file.attrs)
@@ -179,30 +188,59 @@ class Shard:
             position = self.positions.index(position)
         try:
             values = self._file[f"layers/{layer}"][position]
-        except OSError as error:
-            raise UserError(
-                f"{self.path} is damaged at layer {layer}, position '{self.positions[position]}' ({error}); "
-                "delete it and run again"
-            ) from error
+            if self._manifest and zlib.crc32(values) != self._manifest["layers"][layer][position]:
+                raise OSError("other values than its manifest says")
+        except _DAMAGE as error:
+            where = f"layer {layer}, position '{self.positions[position]}'"
+            raise DamagedFile(self.path, f"is damaged at {where} ({error})") from error
         if self.attrs["dtype"] == "bfloat16":
             # A bfloat16 is the upper half of a float32.
             values = (values.astype(np.uint32) << 16).view(np.float32)
         return values.astype(dtype, copy=False)
 
+    def _head(self) -> str:
+        """SHA-256 of all but the activations: what tells one shard from another."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.attrs.items()):
+            digest.update(f"{name}={value}\0".encode())
+        for values in (*self.samples.values(), self.positions, self.valid, self.characters):
+            array = np.asarray(values)
+            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        return digest.hexdigest()
+
 
 def manifest(path: str | Path) -> dict:
-    """What identifies a shard: "sha256", "bytes", "n_samples", "n_layers" (with the embeddings),
-    "hidden_size", "format_version". Raises UserError for a file that is no whole shard."""
+    """What identifies a shard: "bytes", "head" (SHA-256 of all but the activations), "layers" (CRC-32 of the
+    values of each layer, by position), "n_samples", "n_layers" (with the embeddings), "hidden_size",
+    "format_version". Raises UserError for a file that is no whole shard."""
     path = Path(path)
-    with Shard(path) as shard, path.open("rb") as stream:
+    with Shard(path) as shard:
         return {
-            "sha256": hashlib.file_digest(stream, "sha256").hexdigest(),
+            "format_version": FORMAT_VERSION,
             "bytes": path.stat().st_size,
             "n_samples": len(shard.samples["id"]),
             "n_layers": len(shard.layers),
             "hidden_size": int(shard.attrs["hidden_size"]),
-            "format_version": FORMAT_VERSION,
+            "head": shard._head(),
+            "layers": [
+                [zlib.crc32(shard._file[f"layers/{layer}"][place]) for place in range(len(shard.positions))]
+                for layer in shard.layers
+            ],
         }
+
+
+def _manifest_of(path: str | Path) -> Path:
+    return Path(path).with_suffix(".json")
+
+
+def _read_manifest(path: Path) -> dict | None:
+    beside = _manifest_of(path)
+    if not beside.is_file():
+        return None
+    facts = read_json(beside)
+    if not isinstance(facts, dict) or not {"bytes", "head", "layers"} <= facts.keys():
+        raise DamagedFile(beside, "is no manifest of a shard")
+    return facts
 
 
 def describe(path: str | Path) -> str:

@@ -1,5 +1,7 @@
 """Files that are either whole or absent: JSON lines, JSON and text, written aside and renamed."""
 
+import errno
+import glob
 import json
 import os
 import shutil
@@ -7,23 +9,46 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from skillprobe.errors import UserError
+from skillprobe.errors import DamagedFile, UserError
+
+# What a full or closed disk says.
+_UNWRITABLE = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
+)
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`, for a file or folder; on success it is renamed, else removed."""
+    """Yield a temporary name beside `path`, for a file or folder; on success it is renamed, else removed.
+
+    Those that killed processes have left there are removed first. Raises UserError where the disk is full or
+    can't be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            _remove(left)
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise UserError(
+            f"{path} can't be written ({os.strerror(error.errno)}); mend that and run again: what is done "
+            "stays"
+        ) from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        path.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -43,7 +68,7 @@ def read_json(path: str | Path) -> object:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); delete it and run again") from error
+        raise DamagedFile(path, f"is not valid JSON ({error})") from error
 
 
 def read_jsonl(path: str | Path) -> list[dict]:
@@ -55,9 +80,7 @@ def read_jsonl(path: str | Path) -> list[dict]:
             try:
                 rows.append(json.loads(line))
             except json.JSONDecodeError as error:
-                raise UserError(
-                    f"{path}, line {number} is not valid JSON ({error}); delete the file and run again"
-                ) from error
+                raise DamagedFile(path, f"has no valid JSON in line {number} ({error})") from error
     return rows
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from skillprobe import hdf5
 from skillprobe.erasure.eraser import Eraser
 from skillprobe.erasure.inlp import Directions, inlp
 from skillprobe.erasure.leace import leace
@@ -22,7 +23,6 @@ from skillprobe.probes.protocol import ProbeResult, shuffle_labels
 from skillprobe.probes.solver import Erased, Rows, feature_scale
 from skillprobe.progress import progress
 from skillprobe.stats import CALIBRATION, auroc, auroc_draws, draw_bases, interval, keyed_hash, sufficiency
-from skillprobe.store import atomic_path
 
 # Directions whose part outside a target's rows is shorter than this lie in their span.
 INSIDE = 1e-6
@@ -508,7 +508,7 @@ def _nothing(result: ProbeResult, names: list[str], settings: Settings) -> Ablat
 
 def save(path: str | Path, ablated: Mapping[str, Ablated]) -> None:
     """Store scores by target as HDF5: equal scores, equal bytes."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    with hdf5.create(path) as file:
         file.attrs["targets"] = np.array([name.encode() for name in ablated])
         for target, each in ablated.items():
             group = file.create_group(target)
@@ -519,13 +519,8 @@ def save(path: str | Path, ablated: Mapping[str, Ablated]) -> None:
 
 def load(path: str | Path) -> dict[str, Ablated]:
     """What `save` stored. Raises UserError if it isn't such a file."""
-    try:
-        with h5py.File(path, "r") as file:
-            return {name.decode(): _read(file[name]) for name in file.attrs["targets"]}
-    except (OSError, KeyError) as error:
-        raise UserError(
-            f"{path} is not a readable ablation file ({error}); delete it and run again"
-        ) from error
+    with hdf5.whole(path, "ablation") as file:
+        return {name.decode(): _read(file[name]) for name in file.attrs["targets"]}
 
 
 def _named(each: Ablated) -> Iterator[tuple[str, np.ndarray]]:

@@ -9,8 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from skillprobe.errors import UserError
-from skillprobe.store import atomic_path
+from skillprobe import hdf5
 
 
 @dataclass(frozen=True)
@@ -47,17 +46,14 @@ class Eraser:
 
 def save(path: str | Path, erasers: Eraser | Mapping) -> None:
     """Store an eraser, or any nesting of mappings of erasers, as HDF5 (float32): equal ones, equal bytes."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    with hdf5.create(path) as file:
         _write(file, erasers)
 
 
 def load(path: str | Path) -> Eraser | dict:
     """What `save` stored: an eraser, or nested dicts of them. Raises UserError if it isn't such a file."""
-    try:
-        with h5py.File(path, "r") as file:
-            return _read(file)
-    except (OSError, KeyError) as error:
-        raise UserError(f"{path} is not a readable eraser file ({error}); delete it and run again") from error
+    with hdf5.whole(path, "eraser") as file:
+        return _read(file)
 
 
 def _write(group: h5py.Group, erasers: Eraser | Mapping) -> None:

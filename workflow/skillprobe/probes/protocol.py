@@ -14,10 +14,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from skillprobe import hdf5
 from skillprobe.errors import UserError
 from skillprobe.probes.solver import Fit, Rows, feature_scale
 from skillprobe.stats import CALIBRATION, assign_folds, auroc, keyed_hash, row_folds, sufficiency
-from skillprobe.store import atomic_path
 
 VARIANTS = ("all", "centred", "matched", "leave_one_out")
 
@@ -572,17 +572,14 @@ _ARRAYS = (
 
 def save(path: str | Path, result: ProbeResult | Mapping) -> None:
     """Store a result, or any nesting of mappings of results, as HDF5: equal results, equal bytes."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    with hdf5.create(path) as file:
         _write(file, result)
 
 
 def load(path: str | Path) -> ProbeResult | dict:
     """What `save` stored: a result, or nested dicts of them. Raises UserError if it isn't such a file."""
-    try:
-        with h5py.File(path, "r") as file:
-            return _read(file)
-    except (OSError, KeyError) as error:
-        raise UserError(f"{path} is not a readable probe file ({error}); delete it and run again") from error
+    with hdf5.whole(path, "probe") as file:
+        return _read(file)
 
 
 def load_specialists(

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from skillprobe import hdf5
 from skillprobe.errors import UserError
 from skillprobe.probes.protocol import ProbeResult
-from skillprobe.store import atomic_path
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def cross_scores(
 
 def save(path: str | Path, crossed: Mapping[str, Crossed]) -> None:
     """Store `cross_scores` as HDF5: equal scores, equal bytes."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    with hdf5.create(path) as file:
         file.attrs["targets"] = np.array([name.encode() for name in crossed])
         for target, each in crossed.items():
             group = file.create_group(target)
@@ -65,17 +64,12 @@ def save(path: str | Path, crossed: Mapping[str, Crossed]) -> None:
 
 def load(path: str | Path) -> dict[str, Crossed]:
     """What `save` stored. Raises UserError if it isn't such a file."""
-    try:
-        with h5py.File(path, "r") as file:
-            return {
-                name.decode(): Crossed(
-                    tuple(source.decode() for source in file[name].attrs["sources"]),
-                    np.char.decode(file[name]["ids"][()], "utf-8"),
-                    file[name]["scores"][()],
-                )
-                for name in file.attrs["targets"]
-            }
-    except (OSError, KeyError) as error:
-        raise UserError(
-            f"{path} is not a readable transfer file ({error}); delete it and run again"
-        ) from error
+    with hdf5.whole(path, "transfer") as file:
+        return {
+            name.decode(): Crossed(
+                tuple(source.decode() for source in file[name].attrs["sources"]),
+                np.char.decode(file[name]["ids"][()], "utf-8"),
+                file[name]["scores"][()],
+            )
+            for name in file.attrs["targets"]
+        }

@@ -1,0 +1,203 @@
+"""Files between rules are whole or absent, and whatever happens to one afterwards is noticed."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from skillprobe import hdf5, shards, store
+from skillprobe.errors import DamagedFile, UserError
+from skillprobe.shards import Shard
+
+N, HIDDEN, POSITIONS = 20, 8, ("onset", "eos")
+
+
+def make_shard(path, value=0.0, manifest=True):
+    columns = {
+        name: [f"{name}{row}" for row in range(N)] if kind is str else np.arange(N)
+        for name, kind in shards.SAMPLE_FIELDS.items()
+    }
+    valid = np.ones((len(POSITIONS), N), bool)
+    valid[0, ::3] = False
+    with shards.create(
+        path,
+        samples=columns,
+        positions=POSITIONS,
+        valid=valid,
+        num_layers=1,
+        hidden_size=HIDDEN,
+        dtype="float32",
+        attributes={"model": "m"},
+    ) as writer:
+        values = np.arange(len(POSITIONS) * N * HIDDEN, dtype=np.float32)
+        for layer in range(2):
+            writer.write(layer, 0, values.reshape(len(POSITIONS), N, HIDDEN) + layer + value)
+    if manifest:
+        store.write_json(path.with_suffix(".json"), shards.manifest(path))
+    return path
+
+
+def read_all(path):
+    """Everything that a shard's readers can see."""
+    with Shard(path) as shard:
+        values = [shard.read(layer, name) for layer in shard.layers for name in shard.positions]
+        return [shard.attrs, shard.samples, shard.positions, shard.valid, shard.characters, values]
+
+
+def test_every_flipped_bit_of_a_shard_is_harmless_or_noticed(tmp_path):
+    whole = make_shard(tmp_path / "whole.h5")
+    content, expected = whole.read_bytes(), read_all(whole)
+    chance, noticed = random.Random(0), 0
+    for number in range(400):
+        # Each in a file of its own, since HDF5 remembers what it has seen of a file that it can't close.
+        path = tmp_path / f"{number}.h5"
+        bad = bytearray(content)
+        bad[chance.randrange(len(bad))] ^= 1 << chance.randrange(8)
+        path.write_bytes(bad)
+        shutil.copy(whole.with_suffix(".json"), path.with_suffix(".json"))
+        try:
+            found = read_all(path)
+        except DamagedFile as error:
+            assert str(error).startswith(str(path)) and f"snakemake --cores 1 --force {path}" in str(error)
+            noticed += 1
+        else:
+            np.testing.assert_equal(found, expected)
+    assert noticed > 200
+
+
+def test_cut_swapped_and_outdated_shards_are_refused(tmp_path):
+    path, other = make_shard(tmp_path / "0.h5"), make_shard(tmp_path / "1.h5", value=1)
+    content = path.read_bytes()
+    for size in (0, 100, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:size])
+        with pytest.raises(DamagedFile, match=f"no whole HDF5 file .{size} bytes instead of {len(content)}"):
+            Shard(path)
+    # Of the same answers by another model: all but the activations is alike, and the size is.
+    path.write_bytes(other.read_bytes())
+    with Shard(path) as shard, pytest.raises(DamagedFile, match="at layer 1, position 'eos' .other values"):
+        shard.read(1, "eos")
+    # A new shard takes the older one's manifest with it.
+    make_shard(path, manifest=False)
+    assert not path.with_suffix(".json").exists() and len(read_all(path))
+    path.with_suffix(".json").write_text("{}")
+    with pytest.raises(DamagedFile, match=r"0\.json is no manifest of a shard; make it anew: snakemake "):
+        Shard(path)
+    path.with_suffix(".json").write_text('{"bytes": 1')
+    with pytest.raises(DamagedFile, match=r"0\.json is not valid JSON .*; make it anew: snakemake "):
+        Shard(path)
+
+
+def test_every_flipped_bit_and_cut_of_a_small_file_is_noticed(tmp_path):
+    path = tmp_path / "p.h5"
+    with hdf5.create(path) as file:
+        file["x"] = np.arange(50)
+    with hdf5.whole(path, "probe") as file, h5py.File(path) as plain:
+        assert file["x"][()].tolist() == plain["x"][()].tolist() == list(range(50))
+    content, chance = path.read_bytes(), random.Random(1)
+    damaged = [content[:size] for size in (0, 300, 512, len(content) - 1)]
+    # Behind the checksum HDF5 leaves room that nobody reads.
+    for place in [*range(64), *(chance.randrange(512, len(content)) for _ in range(100))]:
+        damaged.append(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    for bad in damaged:
+        path.write_bytes(bad)
+        with (
+            pytest.raises(DamagedFile, match="can't be read as a probe file"),
+            hdf5.whole(path, "probe") as file,
+        ):
+            file["x"][()]
+
+
+def test_what_killed_processes_left_goes_when_the_file_is_made(tmp_path):
+    left = [tmp_path / f".[x].txt.{number}.tmp" for number in (1, 22)]
+    left[0].write_text("half")
+    left[1].mkdir()
+    (left[1] / "inside").write_text("half")
+    others = [tmp_path / name for name in (".y.txt.1.tmp", ".[x].txt.tmpl", "x.txt.1.tmp")]
+    for path in others:
+        path.write_text("another's")
+    store.write_text(tmp_path / "[x].txt", "whole")
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "[x].txt"])
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from test_damaged_files import make_shard
+from skillprobe import hdf5, store, tables
+from skillprobe.errors import UserError
+
+folder = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+
+def small():
+    with hdf5.create(folder / "p.h5") as file:
+        file["x"] = np.arange(9999)
+
+for write in (
+    lambda: make_shard(folder / "0.h5"),
+    small,
+    lambda: store.write_text(folder / "t.txt", "x" * 99999),
+    lambda: tables.write_csv(folder / "t.csv", [{"x": "x" * 99999}]),
+):
+    try:
+        write()
+    except UserError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("room", [0, 10, 600, 3000, 8000])
+def test_a_full_disk_is_a_sentence_for_every_kind_of_file(tmp_path, room):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path), str(room)],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    # HDF5 itself would crash, here or when Python ends.
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    names = ("0.h5", "p.h5", "t.txt", "t.csv")
+    assert done.stdout.splitlines() == [
+        f"{tmp_path / name} can't be written (File too large); mend that and run again: what is done stays"
+        for name in names
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+LOGGED = """
+import sys
+from types import SimpleNamespace as Of
+from skillprobe.job import start
+
+start(Of(log=[sys.argv[1]], params=Of(settings="{}"), rule="make_prompts"))
+print("so far")
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_log_that_cannot_be_written_is_said_on_the_terminal():
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGED, "/dev/full"],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode and "Traceback" not in done.stderr
+    assert "make_prompts: the disk is full; make room and run again: what is done stays\n" in done.stderr
+
+
+def test_other_errors_are_left_as_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError), store.atomic_path(tmp_path / "x"):
+        (tmp_path / "absent").read_text()
+    with pytest.raises(UserError, match="can't be written .(File exists|Not a directory)"):
+        (tmp_path / "file").write_text("")
+        store.write_json(tmp_path / "file/inside.json", {})
+    with pytest.raises(DamagedFile, match="x.jsonl has no valid JSON in line 2 .*; make it anew: snakemake"):
+        (tmp_path / "x.jsonl").write_text(json.dumps({"a": 1}) + '\n{"a": ')
+        store.read_jsonl(tmp_path / "x.jsonl")

@@ -1,0 +1,201 @@
+"""What may go wrong in the middle of a study: it is said in one sentence, and the study goes on."""
+
+import os
+import random
+import re
+import resource
+import shlex
+import signal
+import subprocess
+import time
+
+import pytest
+from safetensors.torch import load_file, save_file
+from skillprobe import plan
+from skillprobe.errors import UserError
+from skillprobe.shards import Shard
+from workdir import SMOKE, copy_repository, copy_results
+
+MODEL = "workflow/resources/models/toy-llama"
+SHARD = "results/smoke/activations/{}/{}/0.h5"
+PROBE = "results/smoke/probes/specialist/{}/{}/{}.h5"
+
+
+def leftovers(workdir):
+    return [path for path in (workdir.path / "results").rglob("*") if path.name.endswith(".tmp")]
+
+
+def kill_after(workdir, n_jobs, seconds):
+    """Run the study and kill it, with all its jobs, some seconds after its n-th job."""
+    process = workdir.start(
+        "--configfile", SMOKE, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, start_new_session=True
+    )
+    for line in process.stdout:
+        n_jobs -= line.startswith("Finished jobid")
+        if n_jobs <= 0:
+            break
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    return process.returncode
+
+
+def test_killed_ten_times_it_ends_with_the_same_bytes(smoke, tmp_path):
+    """Everything of one model, and all that compares models; the rest of the study is there."""
+    workdir, expected = copy_results(smoke, tmp_path), smoke.results()
+    for path in expected:
+        if not path.startswith("prompts/") and not re.search("toy-(gemma2|qwen2)", path):
+            (workdir.path / "results/smoke" / path).unlink()
+    moments, locked = random.Random(8), 0
+    for _ in range(10):
+        assert kill_after(workdir, moments.randrange(6), moments.uniform(0, 2)) == -signal.SIGKILL
+        # What is there is whole: what was not is under another name.
+        there = {path: data for path, data in workdir.results().items() if not path.endswith(".tmp")}
+        assert [path for path in there if there[path] != expected[path]] == []
+        if not locked and any((workdir.path / ".snakemake/locks").iterdir()):
+            refused = workdir.snakemake("--configfile", SMOKE, check=False)
+            assert refused.returncode and "It can be removed with the --unlock argument" in refused.stderr
+            locked += 1
+        workdir.snakemake("--unlock")
+    assert locked and len(there) < len(expected)
+    workdir.snakemake("--configfile", SMOKE)
+    found = workdir.results()
+    assert found.keys() == expected.keys()
+    assert [path for path in found if found[path] != expected[path]] == []
+    assert workdir.planned() == set()
+
+
+def test_damaged_and_foreign_files_are_named_with_the_command_that_mends_them(smoke, tmp_path):
+    workdir, expected = copy_results(smoke, tmp_path), smoke.results()
+    cut, flipped, foreign = (
+        workdir.path / SHARD.format(*names)
+        for names in (
+            ("toy-gemma2", "json_format"),
+            ("toy-gemma2", "word_count"),
+            ("toy-qwen2", "word_count"),
+        )
+    )
+    os.truncate(cut, 1_000_000)
+    # Of the same size.
+    assert foreign.stat().st_size == flipped.stat().st_size
+    foreign.write_bytes(flipped.read_bytes())
+    with Shard(flipped) as shard:
+        place = shard.positions.index("eos")
+        chunk = shard._file["layers/4"].id.get_chunk_info_by_coord((place, 0, 0))
+    flip(flipped, chunk.byte_offset + 77)
+    rotten = workdir.path / PROBE.format("toy-llama", "json_format", 0)
+    before = rotten.stat()
+    flip(rotten, before.st_size // 2)
+    # As a disk does it.
+    os.utime(rotten, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    wanted = [
+        PROBE.format("toy-gemma2", "json_format", 4),
+        PROBE.format("toy-gemma2", "word_count", 4),
+        PROBE.format("toy-qwen2", "word_count", 4),
+        "results/smoke/probes/transfer/toy-llama/0.h5",
+    ]
+    for name in wanted:
+        (workdir.path / name).unlink()
+    refused = workdir.snakemake("--keep-going", *wanted, "--configfile", SMOKE, check=False)
+    assert refused.returncode
+    for words in (
+        r"toy-gemma2/json_format/0.h5 is no whole HDF5 file \(1000000 bytes instead of \d+\); make it anew: ",
+        r"toy-gemma2/word_count/0.h5 is damaged at layer 4, position 'eos' \(",
+        r"toy-qwen2/word_count/0.h5 is another shard than its manifest says, or a damaged one; make it anew",
+        r"toy-llama/json_format/0.h5 can't be read as a probe file \(its checksum is wrong\); make it anew: ",
+    ):
+        assert re.search(words, refused.stderr), refused.stderr
+    commands = set(re.findall(r"make it anew: (snakemake .+?) \(add the --configfile", refused.stderr))
+    assert len(commands) == 4
+    for command in commands:
+        done = workdir.snakemake(*shlex.split(command)[1:], "--configfile", SMOKE)
+        # Just it.
+        assert re.search(r"^total +1$", done.stderr, re.M), done.stderr
+    workdir.snakemake(*wanted, "--configfile", SMOKE)
+    found = workdir.results()
+    assert [name for name in expected if found.get(name) != expected[name]] == []
+    assert workdir.planned() == set()
+
+
+def flip(path, place):
+    with path.open("r+b") as file:
+        file.seek(place)
+        byte = file.read(1)[0]
+        file.seek(place)
+        file.write(bytes([byte ^ 4]))
+
+
+def test_a_full_disk_is_one_sentence_and_the_study_goes_on_when_there_is_room(smoke, tmp_path):
+    """Full for files of more than a megabyte: a limit on their size fails as a full disk does."""
+    workdir, expected = copy_results(smoke, tmp_path), smoke.results()
+    shard = workdir.path / SHARD.format("toy-llama", "word_count")
+    before = shard.read_bytes()
+    shard.unlink()
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    arguments = (SHARD.format("toy-llama", "word_count"), "--configfile", SMOKE)
+    refused = workdir.snakemake(*arguments, check=False, preexec_fn=limit)
+    assert refused.returncode and not shard.exists() and not leftovers(workdir)
+    sentence = (
+        r"extract_activations: results/\S+/0.h5 can't be written \(File too large\); mend that and run again"
+    )
+    assert len(re.findall(sentence, refused.stderr)) == 1
+    assert "Traceback" not in refused.stderr and "SIGSEGV" not in refused.stderr
+    workdir.snakemake(*arguments)
+    assert shard.read_bytes() == before and workdir.results() == expected
+
+
+def test_results_that_cannot_be_written_are_refused_before_any_job(tmp_path, monkeypatch):
+    workdir = copy_repository(tmp_path)
+    # As where a disk isn't mounted.
+    (tmp_path / "results").symlink_to("/nowhere/results")
+    refused = workdir.snakemake("--configfile", SMOKE, check=False)
+    assert (
+        refused.returncode
+        and "rule make_prompts:" not in refused.stderr
+        and "Traceback" not in refused.stderr
+    )
+    assert "results/smoke can't be written: " in refused.stderr and "is no folder that you" in refused.stderr
+    (tmp_path / "results").unlink()
+    plan.check_writable(tmp_path / "results/smoke")
+    monkeypatch.setattr(plan.os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(UserError, match="can't be written: .* is no folder that you may write to"):
+        plan.check_writable(tmp_path / "results/smoke")
+
+
+def test_a_model_that_breaks_or_vanishes_stops_its_jobs_and_no_more(smoke, tmp_path):
+    workdir, expected = copy_results(smoke, tmp_path), smoke.results()
+    shard = SHARD.format("toy-llama", "json_format")
+    weights = workdir.path / MODEL / "model.safetensors"
+    sound, before = load_file(weights), weights.read_bytes()
+    spoiled = dict(sound) | {"model.norm.weight": sound["model.norm.weight"]}
+    name = next(name for name in sound if "layers.2" in name and "down_proj" in name)
+    spoiled[name] = sound[name].clone()
+    spoiled[name][0, 0] = float("nan")
+    save_file(spoiled, weights, metadata={"format": "pt"})
+    refused = workdir.snakemake(shard, "--configfile", SMOKE, check=False)
+    assert refused.returncode and not (workdir.path / shard).exists() and not leftovers(workdir)
+    sentence = r"model 'toy-llama': activations of layer 3, sample 'json_format/\S+', are not finite \(NaN or"
+    assert re.search(sentence, refused.stderr) and "Traceback" not in refused.stderr
+
+    # Sound again: answers are given anew, and then the folder goes.
+    weights.write_bytes(before)
+    away = tmp_path / "away"
+    process = workdir.start(shard, "--configfile", SMOKE, stderr=subprocess.STDOUT)
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith("Finished jobid") and "generate_responses" in line:
+            (workdir.path / MODEL).rename(away)
+    process.communicate()
+    assert process.returncode and not (workdir.path / shard).exists() and not leftovers(workdir)
+    assert f"model 'toy-llama': the folder '{MODEL}' has gone; put it back and run again" in printed
+    assert "Traceback" not in printed
+
+    away.rename(workdir.path / MODEL)
+    done = workdir.snakemake(shard, "--configfile", SMOKE)
+    assert "rule extract_activations:" in done.stderr and "rule generate_responses:" not in done.stderr
+    assert workdir.results() == expected

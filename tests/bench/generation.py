@@ -39,7 +39,7 @@ def peer(loaded):
             pad_token_id=loaded.pad_id,
         ),
         logits_processor=generation._processors(
-            generation._uniforms(SEEDS, SETTINGS["max_new_tokens"]), SETTINGS, ids.shape[1]
+            loaded.name, generation._uniforms(SEEDS, SETTINGS["max_new_tokens"]), SETTINGS, ids.shape[1]
         ),
     )
     return [generation._cut(row, loaded.eos_ids) for row in output[:, ids.shape[1] :].tolist()]

@@ -5,7 +5,7 @@ from conftest import TEXT
 from skillprobe import generation
 from skillprobe.errors import UserError
 from skillprobe.generation import InverseCDFSampler, generate, generate_task
-from skillprobe.models import chat_ids
+from skillprobe.models import chat_ids, load
 
 SETTINGS = {"max_new_tokens": 12, "batch_size": 16, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 PROMPTS = [" ".join(TEXT.split()[:length]) for length in (3, 9, 1, 6, 9, 3, 12, 1)] * 2
@@ -128,6 +128,16 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(loaded_models, monke
     monkeypatch.setattr(generation, "_generate_batch", full_gpu)
     with pytest.raises(UserError, match="doesn't hold even one row"), pytest.warns(UserWarning):
         generate(loaded, PROMPTS, SEEDS, SETTINGS)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_scores_that_are_no_numbers_are_refused(tmp_path, loaded_models, temperature):
+    loaded_models["llama"].model.save_pretrained(tmp_path)
+    loaded_models["llama"].tokenizer.save_pretrained(tmp_path)
+    broken = load({"name": "broken", "source": str(tmp_path)})
+    broken.blocks[1].mlp.down_proj.weight[0, 0] = torch.nan
+    with pytest.raises(UserError, match=r"^model 'broken' gives its next token scores that are not numbers"):
+        generate(broken, PROMPTS[:2], SEEDS[:2], SETTINGS | {"temperature": temperature})
 
 
 def test_rows_of_a_task_and_their_seeds(loaded_models):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skillprobe.bases import seed_from
+from skillprobe.errors import UserError
 from skillprobe.fast_import import fast_import
 from skillprobe.models import LoadedModel, chat_ids, decode, halved
 from skillprobe.progress import progress
@@ -68,9 +69,9 @@ def generate(
 
     seeds: one integer a prompt; the same prompt and seed give the same response in any batch, up to the
     rounding of matrix products. settings: "max_new_tokens", "batch_size", "temperature" (0: greedy), "top_k"
-    (0 or null: off), "top_p" (1 or null: off). on_rows is told of which
-    prompts the rows of the steps to come are: at the start of a batch, and whenever rows that have their EOS
-    have left it. When a GPU runs out of memory the batch is halved, with a warning.
+    (0 or null: off), "top_p" (1 or null: off). on_rows is told of which prompts the rows of the steps to come
+    are: at the start of a batch, and whenever rows that have their EOS have left it. When a GPU runs out of
+    memory the batch is halved, with a warning. Raises UserError for a model whose scores are NaN.
     """
     encode = functools.cache(functools.partial(chat_ids, loaded.tokenizer))
     encoded = [encode(prompt) for prompt in prompts]
@@ -137,6 +138,21 @@ def completed(rows: Sequence[Mapping], responses: Sequence[Generated]) -> list[d
     ]
 
 
+class OnlyNumbers(LogitsProcessor):
+    """Refuses scores of NaN, of which argmax and sampling would make some token. name: the model's."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        if scores.isnan().any():
+            raise UserError(
+                f"model '{self.name}' gives its next token scores that are not numbers (NaN); try float32 or "
+                "the eager attention, and see whether its weights are sound"
+            )
+        return scores
+
+
 class ManyFinished(StoppingCriteria):
     """Stops all rows once more than a quarter of them have their EOS: without those it goes on quicker."""
 
@@ -186,7 +202,7 @@ def _generate_batch(
                 pad_token_id=loaded.pad_id,
                 return_dict_in_generate=True,
             ),
-            logits_processor=_processors(uniforms[rows], settings, width),
+            logits_processor=_processors(loaded.name, uniforms[rows], settings, width),
             stopping_criteria=StoppingCriteriaList([criterion]),
         )
         input_ids, cache = output.sequences, output.past_key_values
@@ -209,9 +225,9 @@ def _uniforms(seeds: list[int], number: int) -> torch.Tensor:
     return torch.from_numpy(np.stack(streams))
 
 
-def _processors(uniforms: torch.Tensor, settings: Mapping, width: int) -> LogitsProcessorList:
+def _processors(name: str, uniforms: torch.Tensor, settings: Mapping, width: int) -> LogitsProcessorList:
     """Temperature, then top-k, then top-p, then the draw: Hugging Face's order."""
-    processors = LogitsProcessorList()
+    processors = LogitsProcessorList([OnlyNumbers(name)])
     if settings["temperature"] == 0:
         return processors
     processors.append(TemperatureLogitsWarper(float(settings["temperature"])))

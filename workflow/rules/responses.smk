@@ -27,3 +27,14 @@ rule generate_responses:
 rule responses:
     input:
         expand(rules.generate_responses.output, model=MODELS, task=TASKS, shard=SHARDS),
+
+
+onstart:
+    # Where jobs have environments of their own, they find out themselves.
+    if not workflow.deployment_settings.deployment_method and any(
+        job.rule.name == "generate_responses" for job in workflow.dag.needrun_jobs()
+    ):
+        try:
+            study_config.check_installed(STUDY)
+        except UserError as error:
+            raise WorkflowError(str(error)) from None

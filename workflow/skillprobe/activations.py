@@ -23,7 +23,7 @@ with fast_import():
 
 _STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _VARIANTS = ("constrained", "counterfactual", "unconstrained")
-# So many batches are being written or wait for it. A block of the file is about two of the default size.
+# So many batches are being written or wait for it: about as many as make a block of the file.
 WAITING = 2
 
 

@@ -50,6 +50,7 @@ rule all:
 
 onstart:
     checked(check_writable, RESULTS)
+    check_engine()
 
 
 onsuccess:

@@ -1,5 +1,7 @@
 import json
+import threading
 import time
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -291,6 +293,123 @@ def test_out_of_memory_halves_the_batch(loaded_models, tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="out of memory"):
         make_shard(loaded, tmp_path / "0.h5", tokens_per_batch=10_000)
     assert sizes[0] == len(ROWS) and max(sizes[2:]) <= 3
+
+
+# The thread that writes
+
+
+MANY = {"tokens_per_batch": 1}
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of two samples; with MANY, a batch is one of them."""
+    monkeypatch.setattr(shards, "_CHUNK_BYTES", 2 * HIDDEN * 4)
+
+
+@pytest.fixture
+def writing(monkeypatch):
+    """Sets what happens before a layer of a block is written; afterwards, no thread is left."""
+    plain, threads = shards.ShardWriter.write, threading.active_count()
+
+    def before(do):
+        monkeypatch.setattr(shards.ShardWriter, "write", lambda *given: (do(), plain(*given)))
+
+    yield before
+    assert threading.active_count() == threads
+
+
+def test_a_thread_writes_the_same_bytes(loaded, tmp_path, monkeypatch, small_blocks, writing):
+    writers = set()
+    writing(lambda: writers.add(threading.get_ident()))
+    by_thread = make_shard(loaded, tmp_path / "0.h5", **MANY).read_bytes()
+    assert len(writers) == 1 and threading.get_ident() not in writers
+
+    @contextmanager
+    def at_once(waiting):
+        yield lambda work, *arguments: work(*arguments)
+
+    monkeypatch.setattr(activations, "in_thread", at_once)
+    assert make_shard(loaded, tmp_path / "1.h5", **MANY).read_bytes() == by_thread
+    assert threading.get_ident() in writers
+
+
+def test_forward_passes_go_on_while_the_disk_is_slow_but_not_far(
+    loaded_models, tmp_path, monkeypatch, small_blocks, writing
+):
+    plain, passes, seen = activations.read_states, [], []
+
+    def counted(*given):
+        passes.append(1)
+        return plain(*given)
+
+    # The first block is whole after two batches. While it is written, one waits and one is in hand.
+    ahead = 2 + activations.WAITING
+
+    def slow():
+        if not seen:
+            until = time.monotonic() + 10
+            while len(passes) < ahead and time.monotonic() < until:
+                time.sleep(0.01)
+            time.sleep(0.3)
+            seen.append(len(passes))
+
+    monkeypatch.setattr(activations, "read_states", counted)
+    writing(slow)
+    make_shard(loaded_models["llama"], tmp_path / "0.h5", **MANY)
+    assert seen == [ahead] and len(passes) == len(ROWS)
+
+
+def test_an_error_of_the_disk_ends_the_pass(loaded_models, tmp_path, small_blocks, writing):
+    def full():
+        raise OSError("No space left on device")
+
+    writing(full)
+    with pytest.raises(OSError, match="No space left"):
+        make_shard(loaded_models["llama"], tmp_path / "0.h5", **MANY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_the_pass_ends_the_thread(loaded_models, tmp_path, monkeypatch, small_blocks, writing):
+    plain, passes, blocks = activations.read_states, [], []
+
+    def failing(*given):
+        passes.append(1)
+        if len(passes) == 4:
+            until = time.monotonic() + 10
+            while not blocks and time.monotonic() < until:
+                time.sleep(0.01)
+            raise RuntimeError("device-side assert")
+        return plain(*given)
+
+    monkeypatch.setattr(activations, "read_states", failing)
+    # Slow, so that the pass fails while a block is being written.
+    writing(lambda: blocks.append(1) or time.sleep(0.1))
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        make_shard(loaded_models["llama"], tmp_path / "0.h5", **MANY)
+    assert len(blocks) == NUM_LAYERS + 1  # of the first block, which was being written
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_states_are_not_read_before_they_are_copied(loaded_models, tmp_path, monkeypatch, small_blocks):
+    expected = make_shard(loaded_models["llama"], tmp_path / "0.h5", **MANY).read_bytes()
+
+    class Copied:
+        def __init__(self, host, states):
+            self.host, self.states = host, states
+
+        def synchronize(self):
+            self.host.copy_(self.states)
+
+    def as_a_gpu(states):
+        host = torch.full_like(states, torch.nan)
+        return host, Copied(host, states)
+
+    monkeypatch.setattr(activations, "_to_host", as_a_gpu)
+    assert make_shard(loaded_models["llama"], tmp_path / "1.h5", **MANY).read_bytes() == expected
+
+
+# Refusals
 
 
 def test_wrong_settings_are_refused(loaded_models, tmp_path):

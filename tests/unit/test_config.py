@@ -1,6 +1,7 @@
 """The config: what is refused, with which sentence, and what comes out of a good one."""
 
 import copy
+import importlib.util
 import json
 import re
 import time
@@ -443,6 +444,35 @@ def test_lexicon_judges_are_never_offered_for_free_text(root):
     refused(root, refusal + r", and the model 'h'", models=hub)
     # Without judged tasks the same models and worlds are fine.
     complete(study(models=two + hub, prompts__world="free.json", tasks=["json_format"]), root)
+
+
+def test_vllm_is_refused_what_it_cannot_do(root):
+    assert complete(study(generation__engine="vllm"), root)["generation"]["engine"] == "vllm"
+    refused(
+        root,
+        r"^generation.temperature is 3, but generation.engine is vllm, which takes 0.01 to 2; change",
+        generation={"engine": "vllm", "temperature": 3},
+    )
+    complete(study(generation__temperature=3), root)
+    several = a_model(device_map="auto")
+    refused(
+        root,
+        r"^models\[0\] \(model 'a'\) has a device_map, but generation.engine is vllm, .*; remove it, or set",
+        generation__engine="vllm",
+        models=several,
+    )
+    complete(study(models=several), root)
+    refused(root, "^generation.engine must be transformers or vllm, not 'vlm'", generation__engine="vlm")
+
+
+def test_vllm_is_missed_only_where_it_is_asked_for(root, monkeypatch):
+    asked = complete(study(generation__engine="vllm"), root)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    configs.check_installed(complete(study(), root))
+    with pytest.raises(UserError, match="^generation.engine is vllm, which isn't installed; install it, or"):
+        configs.check_installed(asked)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name == "vllm" else None)
+    configs.check_installed(asked)
 
 
 def test_prompts_are_refused_by_key(root):

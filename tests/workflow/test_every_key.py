@@ -113,6 +113,7 @@ CHANGES = {
     "prompts.items_per_base": (2, EVERYTHING),
     "prompts.instruction_types": (["human"], EVERYTHING),
     "prompts.polarities": (["positive"], EVERYTHING),
+    "generation.engine": ("vllm", from_responses()),
     "generation.samples": (4, from_responses()),
     "generation.twin_samples": (1, from_responses()),
     "generation.temperature": (1.1, from_responses()),

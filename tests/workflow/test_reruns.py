@@ -174,8 +174,9 @@ def test_two_swapped_values_are_a_change(study):
     assert study.planned() == probing() | per("compare_wording") | WORDING
 
 
-def test_temperature_reruns_everything_from_responses_on(study):
-    change(study, generation__temperature=1.1)
+@pytest.mark.parametrize("changed", [{"generation__temperature": 1.1}, {"generation__engine": "vllm"}])
+def test_another_temperature_or_engine_reruns_everything_from_responses_on(study, changed):
+    change(study, **changed)
     assert study.planned() == from_responses()
 
 

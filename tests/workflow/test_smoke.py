@@ -1,5 +1,6 @@
 """The smoke study end to end: what it makes, that it is the same on one core, and what is refused."""
 
+import importlib.util
 import json
 import re
 
@@ -195,6 +196,19 @@ def test_the_report_is_one_file_that_needs_no_network(smoke):
     for page in ("overview.html", "methods.html", "examples.html", "scorecard.svg", "compliance.svg"):
         assert page in text
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?://", text)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="it is about a missing vLLM")
+def test_a_missing_engine_is_said_before_any_job(tmp_path):
+    workdir = copy_repository(tmp_path)
+    (tmp_path / "vllm.yaml").write_text("generation: {engine: vllm}")
+    files = ("--configfile", SMOKE, "vllm.yaml", "--")
+    refused = workdir.snakemake(*files, "responses", check=False)
+    assert refused.returncode and "generation.engine is vllm, which isn't installed" in refused.stderr
+    assert "Traceback" not in refused.stderr and not (tmp_path / "results/smoke/prompts").exists()
+    # What doesn't need it goes on: other jobs, and plans.
+    workdir.snakemake(*files, "results/smoke/prompts/word_count/0.jsonl")
+    workdir.snakemake("--dry-run", *files, "responses")
 
 
 def test_rules_that_load_a_model_ask_for_what_its_entry_says(tmp_path):

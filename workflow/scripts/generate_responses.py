@@ -4,11 +4,13 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from skillprobe import generation, hub, models, store
+from skillprobe import engines, hub, store
 
 items = store.read_jsonl(snakemake.input.prompts)
-loaded = models.load(
-    settings["model"] | {"name": snakemake.wildcards.model} | hub.fetched(snakemake.input.fetched)
+responses = engines.answer_task(
+    settings["model"] | {"name": snakemake.wildcards.model} | hub.fetched(snakemake.input.fetched),
+    items,
+    settings["generation"],
+    settings["seed"],
 )
-responses = generation.generate_task(loaded, items, settings["generation"], settings["seed"])
 store.write_jsonl(snakemake.output.responses, responses)

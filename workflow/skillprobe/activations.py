@@ -1,9 +1,12 @@
 """Reading a model's activations at named positions, in one pass over prompt and response."""
 
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +24,8 @@ with fast_import():
 
 _STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _VARIANTS = ("constrained", "counterfactual", "unconstrained")
+# So many batches are being written or wait for it: about as many as make a block of the file.
+WAITING = 2
 
 
 @contextmanager
@@ -51,7 +56,8 @@ def hooked(loaded: LoadedModel, keep) -> Iterator[list]:
 def read_states(loaded: LoadedModel, sequences: Sequence[Sequence[int]], indices: np.ndarray) -> torch.Tensor:
     """Activations of token-id sequences, in one right-padded batch: [layer, position, row, hidden].
 
-    indices: [row, position], which tokens to keep of each. In the model's dtype, on the CPU.
+    indices: [row, position], which tokens to keep of each. In the model's dtype, on its device: a GPU may
+    still be at work on them.
     """
     width = max(map(len, sequences))
     input_ids = torch.full((len(sequences), width), loaded.pad_id)
@@ -59,8 +65,8 @@ def read_states(loaded: LoadedModel, sequences: Sequence[Sequence[int]], indices
     for row, ids in enumerate(sequences):
         input_ids[row, : len(ids)] = torch.tensor(ids)
         mask[row, : len(ids)] = 1
-    rows = torch.arange(len(sequences))
-    columns = torch.as_tensor(indices).T
+    rows = torch.arange(len(sequences), device=loaded.device)
+    columns = torch.as_tensor(indices).T.to(loaded.device)
 
     def keep(hidden: torch.Tensor) -> torch.Tensor:
         return hidden[rows.to(hidden.device), columns.to(hidden.device)].to(loaded.device)
@@ -70,7 +76,7 @@ def read_states(loaded: LoadedModel, sequences: Sequence[Sequence[int]], indices
         loaded.backbone(
             input_ids=input_ids.to(loaded.device), attention_mask=mask.to(loaded.device), use_cache=False
         )
-    return torch.stack(kept).cpu()
+    return torch.stack(kept)
 
 
 def extract(
@@ -87,6 +93,7 @@ def extract(
     settings: "positions" (names), "dtype" (of the file: float32, float16 or bfloat16), "tokens_per_batch"
     (padded; halved with a warning when a GPU runs out of memory). Unconstrained twins are read at eos
     only. Samples are ordered constrained, counterfactual, unconstrained, and as in `rows` within each.
+    The forward passes don't wait for the disk until WAITING batches are to be written.
     Raises UserError naming layer and sample for values that are not finite, or don't fit the dtype.
     """
     names = list(settings["positions"])
@@ -127,13 +134,21 @@ def extract(
             attributes=_attributes(loaded, study, task),
         ) as writer,
         progress("answers read", len(rows)) as advance,
+        # The file is this one thread's while it runs.
+        in_thread(WAITING) as submit,
     ):
         # A block is one chunk of every layer and position: memory is bounded, no chunk is written twice.
         for start in range(0, len(rows), writer.rows_per_block):
             block = range(start, min(start + writer.rows_per_block, len(rows)))
-            values = _read_block(loaded, rows, sequences, indices, valid, block, settings, advance)
-            for layer in range(loaded.num_layers + 1):
-                writer.write(layer, start, values[layer])
+            shape = (loaded.num_layers + 1, len(names), len(block), loaded.hidden_size)
+            values = np.zeros(shape, dtype=shards.STORED[settings["dtype"]])
+            for batch, states, copied in _read_block(loaded, sequences, indices, block, settings):
+                ids = [rows[row]["id"] for row in batch]
+                places = [row - start for row in batch]
+                store = functools.partial(_store, loaded.name, dtype=settings["dtype"], ids=ids)
+                submit(_place, values, places, states, copied, valid[batch].T, store)
+                advance(len(batch))
+            submit(_write, writer, start, values)
 
 
 def prefix_length(tokenizer, row: Mapping, n: int) -> int:
@@ -144,28 +159,70 @@ def prefix_length(tokenizer, row: Mapping, n: int) -> int:
     return len(os.path.commonprefix([decode(tokenizer, ids[:n]), response])) if n else 0
 
 
-def _read_block(loaded, rows, sequences, indices, valid, block: range, settings, advance) -> np.ndarray:
-    """[layer, position, row, hidden] of the rows in `block`, as stored; zeros where not valid. advance: told
-    how many rows are done."""
-    shape = (loaded.num_layers + 1, indices.shape[1], len(block), loaded.hidden_size)
-    values = np.zeros(shape, dtype=shards.STORED[settings["dtype"]])
+@contextmanager
+def in_thread(waiting: int) -> Iterator[Callable[..., None]]:
+    """Within the block, calls of what it yields run their first argument on the others in one other thread,
+    in order, and return at once unless so many are running or waiting. All have run when the block ends.
+
+    An error in the thread is raised by a later call, or when the block ends. After an error in either, what
+    is running is waited for, and what waits is dropped.
+    """
+    pending: deque[Future] = deque()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+
+        def submit(work: Callable, *arguments) -> None:
+            if len(pending) == waiting:
+                pending.popleft().result()
+            pending.append(pool.submit(work, *arguments))
+
+        try:
+            yield submit
+            while pending:
+                pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _read_block(
+    loaded: LoadedModel, sequences: list[list[int]], indices: np.ndarray, block: range, settings: Mapping
+) -> Iterator[tuple[list[int], torch.Tensor, torch.cuda.Event | None]]:
+    """The rows in `block`, batch by batch, with their states and when these are there, as of `_to_host`."""
     queue = sorted(block, key=lambda row: len(sequences[row]))
     most = settings["tokens_per_batch"]
     while queue:
         batch = next_batch(queue, sequences, most)
         try:
-            states = read_states(loaded, [sequences[row] for row in batch], indices[batch])
+            found = _to_host(read_states(loaded, [sequences[row] for row in batch], indices[batch]))
         except torch.OutOfMemoryError:
-            states = None
-        if states is None:
+            found = None
+        if found is None:
             most = halved(loaded.name, len(batch)) * len(sequences[batch[-1]])
             continue
-        states[:, ~torch.from_numpy(valid[batch].T)] = 0
-        stored = _store(loaded.name, states, settings["dtype"], [rows[row]["id"] for row in batch])
-        values[:, :, [row - block.start for row in batch]] = stored
+        yield batch, *found
         queue = queue[len(batch) :]
-        advance(len(batch))
-    return values
+
+
+def _to_host(states: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+    """The states on the CPU, and what to wait for before they are read: a GPU copies them later."""
+    if states.device.type != "cuda":
+        return states.cpu(), None
+    host = torch.empty(states.shape, dtype=states.dtype, pin_memory=True)
+    host.copy_(states, non_blocking=True)
+    return host, torch.cuda.current_stream(states.device).record_event()
+
+
+def _place(values: np.ndarray, places: list[int], states, copied, valid: np.ndarray, store) -> None:
+    """Put states [layer, position, row, hidden] into their places of a block [layer, position, row of the
+    block, hidden], as stored; zeros where they are not valid [position, row]."""
+    if copied is not None:
+        copied.synchronize()
+    states[:, ~torch.from_numpy(valid)] = 0
+    values[:, :, places] = store(states)
+
+
+def _write(writer: shards.ShardWriter, start: int, values: np.ndarray) -> None:
+    for layer, of_layer in enumerate(values):
+        writer.write(layer, start, of_layer)
 
 
 def next_batch(queue: list[int], sequences: list[list[int]], most: int) -> list[int]:

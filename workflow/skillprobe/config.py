@@ -4,6 +4,7 @@ Planning reads this for every command, so it needs neither torch nor the network
 """
 
 import difflib
+import importlib.util
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -64,6 +65,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     _check_tasks(config)
     world = _check_prompts(config, root)
     _check_models(config, root)
+    _check_engine(config)
     _check_judges(config, root, world)
     _check_activations(config)
     _check_probes(config)
@@ -494,6 +496,31 @@ def _check_models(config: dict, root: Path) -> None:
                 f"{key} asks for layer {highest}, but the model '{entry['name']}' has layers 0 (embeddings) "
                 f"to {entry['num_layers']}; remove it, or give that model layers of its own"
             )
+
+
+def _check_engine(config: dict) -> None:
+    if config["generation"]["engine"] != "vllm":
+        return
+    # vLLM takes no other temperatures.
+    if not 0.01 <= (temperature := config["generation"]["temperature"]) <= 2:
+        raise UserError(
+            f"generation.temperature is {temperature:g}, but generation.engine is vllm, which takes 0.01 to "
+            "2; change one of them"
+        )
+    for number, entry in enumerate(config["models"]):
+        if entry["device_map"] is not None:
+            raise UserError(
+                f"models[{number}] (model '{entry['name']}') has a device_map, but generation.engine is "
+                "vllm, which is run on one GPU; remove it, or set generation.engine to transformers"
+            )
+
+
+def check_installed(config: Mapping) -> None:
+    """Raises UserError if the study's own answers need vLLM, and it isn't installed in this environment."""
+    if config["generation"]["engine"] == "vllm" and importlib.util.find_spec("vllm") is None:
+        raise UserError(
+            "generation.engine is vllm, which isn't installed; install it, or set the key to transformers"
+        )
 
 
 def _text_settings(folder: Path) -> dict:

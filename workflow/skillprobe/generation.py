@@ -95,7 +95,8 @@ def generate(
             if token_ids is None:  # Outside the handler, where the failed call's tensors are gone.
                 batch_size = halved(loaded.name, len(rows))
                 continue
-            results.update(zip(rows, (_finish(loaded, ids) for ids in token_ids), strict=True))
+            finished = (finish(loaded.tokenizer, loaded.eos_ids, ids) for ids in token_ids)
+            results.update(zip(rows, finished, strict=True))
             queue = queue[batch_size:]
             advance(len(rows))
     return [results[row] for row in range(len(prompts))]
@@ -247,7 +248,8 @@ def _cut(ids: list[int], eos_ids: tuple[int, ...]) -> list[int]:
     return ids
 
 
-def _finish(loaded: LoadedModel, ids: list[int]) -> Generated:
-    truncated = not ids or ids[-1] not in loaded.eos_ids
+def finish(tokenizer, eos_ids: tuple[int, ...], ids: list[int]) -> Generated:
+    """The response of these generated tokens, of which only the last may be an EOS."""
+    truncated = not ids or ids[-1] not in eos_ids
     content = ids if truncated else ids[:-1]
-    return Generated(ids, decode(loaded.tokenizer, content), truncated)
+    return Generated(ids, decode(tokenizer, content), truncated)

@@ -40,6 +40,7 @@ def methods_page(config: Mapping) -> str:
         edits = f"""The same subspaces erased, reflected and steered along by hooks during generation, on
 {counted(behaviour["bases"], "request")}; compliance against random subspaces of the same rank,
 perplexity of text without constraints."""
+    engine = ", in vLLM" if generation["engine"] == "vllm" else ""
     steps = {
         "Prompts": f"""
 {counted(prompts["bases"], "content request")}, the same for every task, with
@@ -49,7 +50,7 @@ form; and the same requests without the constraint.""",
         "Answers": f"""
 {counted(generation["samples"], "sample")} a prompt, {generation["twin_samples"]} without the
 constraint, at temperature {generation["temperature"]:g} and at most {generation["max_new_tokens"]}
-tokens; each sample has its own random stream. Rules check
+tokens; each sample has its own random stream{engine}. Rules check
 them{f"; judged are {judges}" if judges else ""}. Truncated answers are left out, and a task with
 more than {probes["max_truncated"]:.0%} of them is insufficient.""",
         "Activations": """

@@ -70,6 +70,18 @@ class LoadedModel:
         return str(self.model.dtype).removeprefix("torch.")
 
 
+@dataclass(frozen=True)
+class Outline:
+    """A model without its weights. path: its folder, or a hub id that may have to be downloaded; dtype: what
+    it is to compute in, "auto" where neither its entry nor its config says; eos_ids: as of LoadedModel."""
+
+    path: str
+    revision: str
+    dtype: str
+    tokenizer: object = field(repr=False)
+    eos_ids: tuple[int, ...]
+
+
 def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     """Load a model of the config, or its twin with random weights drawn from `random_seed`.
 
@@ -81,37 +93,20 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     safetensors weights are read, and nothing goes over the network for a folder. Raises UserError naming the
     model.
     """
-    name, source = entry["name"], str(entry["source"])
-    is_folder = os.path.isdir(source)
-    if not is_folder and entry.get("sha256"):
-        raise UserError(f"model '{name}': the folder '{source}' has gone; put it back and run again")
-    if not is_folder and not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", source):
-        raise UserError(f"model '{name}': there is no folder '{source}'; correct its source")
-    if is_folder and not (Path(source) / "config.json").is_file():
-        raise UserError(f"model '{name}': the folder '{source}' has no config.json; it holds no model")
-    if is_folder and not any(Path(source).glob("*.safetensors")):
-        raise UserError(
-            f"model '{name}': the folder '{source}' has no *.safetensors file, and pickled weights (.bin, "
-            ".pt), which can run code, are not read; save it with save_pretrained"
-        )
+    name, source, where = _source(entry)
     dtype = entry.get("dtype") or "auto"
     if dtype not in DTYPES:
         raise UserError(f"model '{name}': dtype '{dtype}' is none of {', '.join(DTYPES)}")
 
-    where = {
-        "revision": entry.get("revision") or "main",
-        "local_files_only": is_folder or bool(entry.get("offline")),
-        "trust_remote_code": bool(entry.get("trust_remote_code", False)),
-    }
     device_map = entry.get("device_map")
     if device_map is None:
         use_one_gpu()
-    folder = source if is_folder else _cached(source, where["revision"])
+    folder = _local_folder(source, where["revision"])
     if folder and device_map is None:
         _check_memory(name, weights_bytes(folder, dtype))
     logging.disable_progress_bar()
     try:
-        tokenizer = _load_tokenizer(source, where)
+        tokenizer = _load_tokenizer(entry, where)
         if random_seed is None:
             model = AutoModelForCausalLM.from_pretrained(
                 source,
@@ -138,13 +133,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
         raise UserError(f"model '{name}' can't be loaded from '{source}': {first_sentence(error)}") from error
     model.eval().requires_grad_(False)
 
-    if entry.get("prompt_format"):
-        tokenizer.chat_template = _plain_template(entry["prompt_format"])
-    if not tokenizer.chat_template:
-        raise UserError(
-            f"model '{name}': its tokenizer has no chat template; use an instruction-tuned model, "
-            "add a chat_template.jinja to its folder, or give its entry a prompt_format"
-        )
+    _check_template(name, tokenizer)
     config = model.config.get_text_config(decoder=True)
     stated = entry.get("num_layers")
     if stated is not None and stated != config.num_hidden_layers:
@@ -152,7 +141,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
             f"model '{name}' has {config.num_hidden_layers} layers, but its entry says num_layers: {stated}; "
             "correct the entry"
         )
-    eos_ids = _eos_ids(name, model, tokenizer)
+    eos_ids = _eos_ids(name, model.generation_config, model.config, tokenizer)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos_ids[0]
     # generate() fills what its caller leaves open from here, and model folders like to set temperatures and
     # repetition penalties of their own.
@@ -170,6 +159,34 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
         eos_ids=eos_ids,
         pad_id=pad_id,
         attn_implementation=str(config._attn_implementation),
+    )
+
+
+def load_outline(entry: Mapping) -> Outline:
+    """A model of the config without its weights, which something else is to run.
+
+    entry: as for `load`. Raises UserError naming the model.
+    """
+    name, source, where = _source(entry)
+    try:
+        tokenizer = _load_tokenizer(entry, where)
+        config = AutoConfig.from_pretrained(source, **where)
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"model '{name}' can't be loaded from '{source}': {first_sentence(error)}") from error
+    _check_template(name, tokenizer)
+    try:
+        generation_config = GenerationConfig.from_pretrained(
+            source, revision=where["revision"], local_files_only=where["local_files_only"]
+        )
+    except OSError:  # It has none.
+        generation_config = GenerationConfig.from_model_config(config)
+    dtype = entry.get("dtype") or "auto"
+    return Outline(
+        path=str(_local_folder(source, where["revision"]) if where["local_files_only"] else source),
+        revision=where["revision"],
+        dtype=str(config.dtype or dtype).removeprefix("torch.") if dtype == "auto" else dtype,
+        tokenizer=tokenizer,
+        eos_ids=_eos_ids(name, generation_config, config, tokenizer),
     )
 
 
@@ -213,12 +230,40 @@ def halved(name: str, batch_size: int) -> int:
     return batch_size // 2
 
 
-def _cached(source: str, revision: str) -> Path | None:
-    """The folder of a hub model in the cache."""
+def _local_folder(source: str, revision: str) -> Path | None:
+    """The folder of a model: itself, or that of a hub model in the cache."""
+    if os.path.isdir(source):
+        return Path(source)
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(source, "config.json", revision=revision)
     return Path(found).parent if isinstance(found, str) else None
+
+
+def _source(entry: Mapping) -> tuple[str, str, dict]:
+    """The name and source of an entry, and how its files are asked for."""
+    name, source = entry["name"], str(entry["source"])
+    is_folder = os.path.isdir(source)
+    if not is_folder and entry.get("sha256"):
+        raise UserError(f"model '{name}': the folder '{source}' has gone; put it back and run again")
+    if not is_folder and not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", source):
+        raise UserError(f"model '{name}': there is no folder '{source}'; correct its source")
+    if is_folder and not (Path(source) / "config.json").is_file():
+        raise UserError(f"model '{name}': the folder '{source}' has no config.json; it holds no model")
+    if is_folder and not any(Path(source).glob("*.safetensors")):
+        raise UserError(
+            f"model '{name}': the folder '{source}' has no *.safetensors file, and pickled weights (.bin, "
+            ".pt), which can run code, are not read; save it with save_pretrained"
+        )
+    return (
+        name,
+        source,
+        {
+            "revision": entry.get("revision") or "main",
+            "local_files_only": is_folder or bool(entry.get("offline")),
+            "trust_remote_code": bool(entry.get("trust_remote_code", False)),
+        },
+    )
 
 
 def weights_bytes(folder: str | Path, dtype: str = "auto") -> int:
@@ -293,15 +338,27 @@ def _random_twin(source: str, where: dict, entry: Mapping, dtype, seed: int) -> 
         )
 
 
-def _load_tokenizer(source: str, where: dict):
-    """The tokenizer that the folder declares.
+def _load_tokenizer(entry: Mapping, where: dict):
+    """The tokenizer that the folder declares, with the entry's `prompt_format`.
 
     AutoTokenizer goes by the model's type for some (qwen2 among them) and would rebuild a tokenizer.json
     of another kind as byte-level BPE, without a warning; so the general class is taken at its word.
     """
+    source = str(entry["source"])
     declared = get_tokenizer_config(source, **where).get("tokenizer_class")
     general = declared in ("PreTrainedTokenizerFast", "TokenizersBackend")
-    return (PreTrainedTokenizerFast if general else AutoTokenizer).from_pretrained(source, **where)
+    tokenizer = (PreTrainedTokenizerFast if general else AutoTokenizer).from_pretrained(source, **where)
+    if entry.get("prompt_format"):
+        tokenizer.chat_template = _plain_template(entry["prompt_format"])
+    return tokenizer
+
+
+def _check_template(name: str, tokenizer) -> None:
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"model '{name}': its tokenizer has no chat template; use an instruction-tuned model, "
+            "add a chat_template.jinja to its folder, or give its entry a prompt_format"
+        )
 
 
 def _templated(tokenizer, prompt: str) -> list[int]:
@@ -333,11 +390,11 @@ def _bos_of_template(tokenizer) -> tuple[int, bool]:
     return count, count == 0 and tokenizer("a")["input_ids"][:1] == [bos]
 
 
-def _eos_ids(name: str, model, tokenizer) -> tuple[int, ...]:
+def _eos_ids(name: str, generation_config, config, tokenizer) -> tuple[int, ...]:
     """All end tokens: of the generation config (or, failing that, the config) and of the tokenizer."""
-    ids = model.generation_config.eos_token_id
+    ids = generation_config.eos_token_id
     if ids is None:
-        ids = getattr(model.config.get_text_config(decoder=True), "eos_token_id", None)
+        ids = getattr(config.get_text_config(decoder=True), "eos_token_id", None)
     ids = [ids] if isinstance(ids, int) else list(ids or [])
     if tokenizer.eos_token_id is not None:
         ids.append(tokenizer.eos_token_id)

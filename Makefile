@@ -29,7 +29,7 @@ demo: setup ## run the default study, to results/demo/report.html
 	snakemake --report results/demo/report.html
 
 test: setup ## run the tests, a file a core
-	pytest --numprocesses logical --dist loadgroup --no-loadscope-reorder
+	pytest --numprocesses logical --no-loadscope-reorder
 
 lint: setup ## check style and the workflow's form
 	ruff check .

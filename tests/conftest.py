@@ -8,12 +8,22 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 
-# Before the plugin that deals them out looks at the marks.
-@pytest.hookimpl(tryfirst=True)
+def scope(nodeid: str) -> str:
+    """Tests that share what takes long: those of a file, and all that run the workflow or a Slurm."""
+    file = nodeid.split("::")[0]
+    return file if "/unit/" in file else os.path.dirname(file)
+
+
 def pytest_collection_modifyitems(items):
-    """Where tests are dealt out to several processes: those that share what takes long stay together, and the
-    longest begin."""
-    items.sort(key=lambda item: item.path.parent.name == "unit")
-    for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group(item.path.name if folder == "unit" else folder))
+    """The longest begin."""
+    items.sort(key=lambda item: "/unit/" in item.nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Where tests are dealt out to several processes, those of a scope stay together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = scope
+    return scheduler

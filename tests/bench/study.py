@@ -142,7 +142,7 @@ def prefixes(folder, task):
     """Of answers as long as the planted ones, whose words say whether they satisfy."""
     rows = read_course([shard(folder, task)], None)
     labels = []
-    for name, base, label, length in zip(rows.ids, rows.bases, rows.y, rows.lengths, strict=True):
+    for name, base, label, length in zip(rows.ids, rows.bases, rows.y, rows.tokens["eos"], strict=True):
         words = ["so"] * (int(length) - 2) + ["yes" if label else "no"]
         about = {"id": name, "item": f"{task}/{base}", "prompt": f"request {base}", "phrasing": "planted"}
         labels.append(about | {"params": {}, "response": " ".join(words)})

@@ -21,7 +21,7 @@ rule ablate_activations:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=3000,
         runtime=60,
     params:
         settings=settings(
@@ -58,7 +58,7 @@ rule compare_ablation:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=60,
     params:
         settings=lambda w: chosen(

@@ -17,7 +17,7 @@ rule compare_layers:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=60,
     params:
         settings=layer_settings(

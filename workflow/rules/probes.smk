@@ -15,7 +15,7 @@ rule fit_specialist_probe:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=1000,
         runtime=30,
     params:
         settings=settings("seed", "prompts", "probes"),
@@ -36,7 +36,7 @@ rule fit_surface_probes:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=1000,
         runtime=30,
     params:
         settings=settings("seed", "prompts", probes=PROTOCOL),
@@ -60,7 +60,7 @@ rule fit_random_probes:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=1000,
         runtime=30,
     params:
         settings=lambda w: chosen(
@@ -88,7 +88,7 @@ rule fit_general_probe:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=3000,
         runtime=60,
     params:
         settings=settings("seed", "tasks", "prompts", "probes.position", probes=PROTOCOL),

@@ -19,7 +19,7 @@ rule fit_across_wordings:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=1000,
         runtime=60,
     params:
         settings=settings(
@@ -46,7 +46,7 @@ rule compare_robustness:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=60,
     params:
         settings=lambda w: chosen(

@@ -27,7 +27,7 @@ rule compare_similarity:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=60,
     params:
         settings=lambda w: chosen(
@@ -55,7 +55,7 @@ rule compare_models:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=60,
     params:
         settings=settings(

@@ -23,7 +23,7 @@ rule compare_specificity:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=60,
     params:
         settings=lambda w: chosen(

@@ -19,7 +19,7 @@ rule fit_course:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=1000,
         runtime=60,
     params:
         settings=settings("seed", "tasks", "prompts", probes=PROTOCOL),
@@ -44,7 +44,7 @@ rule fit_prefix_baselines:
         "../../envs/cpu.yaml"
     resources:
         gpu=judge_resource("gpu", 0),
-        mem_mb=judge_resource("mem_mb", 4000),
+        mem_mb=judge_resource("mem_mb", 2000),
         runtime=60,
     params:
         settings=task_settings("seed", "prompts", probes=PROTOCOL),
@@ -70,7 +70,7 @@ rule compare_time:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=60,
     params:
         settings=lambda w: chosen(

@@ -20,7 +20,7 @@ rule transfer_probes:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=1000,
         runtime=30,
     params:
         settings=settings("tasks", "probes.position"),
@@ -46,7 +46,7 @@ rule compare_transfer:
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=2000,
         runtime=60,
     params:
         settings=layer_settings("seed", "tasks", "prompts", "statistics", "claims.signal"),

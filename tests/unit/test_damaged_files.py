@@ -1,6 +1,7 @@
 """Files between rules are whole or absent, and whatever happens to one afterwards is noticed."""
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -113,11 +114,20 @@ def test_every_flipped_bit_and_cut_of_a_small_file_is_noticed(tmp_path):
 
 
 def test_what_killed_processes_left_goes_when_the_file_is_made(tmp_path):
-    left = [tmp_path / f".[x].txt.{number}.tmp" for number in (1, 22)]
+    with subprocess.Popen(["true"]) as killed:
+        pass
+    dead = f"{store.HOST}-{killed.pid}.tmp"
+    left = [tmp_path / f".[x].txt.{name}" for name in (dead, "elsewhere-1.tmp", "else_where-2-2.tmp")]
     left[0].write_text("half")
-    left[1].mkdir()
-    (left[1] / "inside").write_text("half")
-    others = [tmp_path / name for name in (".y.txt.1.tmp", ".[x].txt.tmpl", "x.txt.1.tmp")]
+    left[1].write_text("half")
+    left[2].mkdir()
+    (left[2] / "inside").write_text("half")
+    for path in left[1:]:
+        os.utime(path, (1e9, 1e9))
+    names = [f".y.txt.{dead}", ".[x].txt.tmpl", f"x.txt.{dead}"]
+    # At work: here, and perhaps on another machine.
+    names += [f".[x].txt.{store.HOST}-{os.getppid()}.tmp", ".[x].txt.elsewhere-1000000000.tmp"]
+    others = [tmp_path / name for name in names]
     for path in others:
         path.write_text("another's")
     store.write_text(tmp_path / "[x].txt", "whole")

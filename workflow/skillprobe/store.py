@@ -4,9 +4,11 @@ import errno
 import glob
 import json
 import os
+import platform
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skillprobe.errors import DamagedFile, UserError
@@ -17,20 +19,27 @@ _UNWRITABLE = (
     *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
 )
 
+# Dots part the pieces of a temporary name.
+HOST = platform.node().replace(".", "_")
+A_DAY = 86400.0
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`, for a file or folder; on success it is renamed, else removed.
 
-    Those that killed processes have left there are removed first. Raises UserError where the disk is full or
-    can't be written.
+    Those that killed processes have left there are removed first, but for fresh ones of other machines, where
+    a job of a lost run may still be at work. Raises UserError where the disk is full or can't be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{HOST}-{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-            _remove(left)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*-*.tmp"):
+            # Another may have seen to it.
+            with suppress(FileNotFoundError):
+                if _abandoned(left):
+                    _remove(left)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
@@ -42,6 +51,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         _remove(temporary)
+
+
+def _abandoned(temporary: Path) -> bool:
+    host, _, process = temporary.name.removesuffix(".tmp").rpartition(".")[2].rpartition("-")
+    if host != HOST:
+        return time.time() - temporary.stat().st_mtime > A_DAY
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # Another user's.
+        pass
+    return False
 
 
 def _remove(path: Path) -> None:

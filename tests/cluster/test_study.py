@@ -153,7 +153,9 @@ def test_a_cancelled_job_is_tried_again_with_more(study):
 
 def test_a_lost_controller_costs_what_was_running(study):
     again = {job["Comment"] for job in study.after}
-    assert study.running["Comment"] in again
+    (ended,) = [job for job in study.before if job["JobId"] == study.running["JobId"]]
+    # Unless it came to its end before the second command looked.
+    assert ended["Comment"] in again or ended["EndTime"] < study.after[0]["SubmitTime"]
     # What that needs was known to be there.
     generated = study.running["Comment"].replace("extract_activations", "generate_responses")
     assert generated in {job["Comment"] for job in study.before} and generated not in again

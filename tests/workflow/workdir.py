@@ -67,6 +67,7 @@ class Workdir:
 
 
 def copy_repository(target: Path) -> Workdir:
+    target.mkdir(exist_ok=True)
     for name in SOURCES:
         source = ROOT / name
         if source.is_dir():

@@ -177,7 +177,8 @@ def test_a_model_that_breaks_or_vanishes_stops_its_jobs_and_no_more(smoke, tmp_p
     spoiled[name][0, 0] = float("nan")
     save_file(spoiled, weights, metadata={"format": "pt"})
     refused = workdir.snakemake(shard, "--configfile", SMOKE, check=False)
-    assert refused.returncode and not (workdir.path / shard).exists() and not leftovers(workdir)
+    responses = workdir.path / "results/smoke/responses/toy-llama/json_format/0.jsonl"
+    assert refused.returncode and not responses.exists() and not leftovers(workdir)
     sentence = "generate_responses: model 'toy-llama' gives its next token scores that are not numbers \\(NaN"
     assert re.search(sentence, refused.stderr) and "Traceback" not in refused.stderr
 

@@ -137,6 +137,15 @@ def model_resource(key):
     return lambda w: study_config.model_entry(STUDY, w.model)[key]
 
 
+def check_engine():
+    """Stops Snakemake if responses are to be made by an engine that isn't installed. Jobs that have environments
+    of their own find out themselves."""
+    if not workflow.deployment_settings.deployment_method and any(
+        job.rule.name == "generate_responses" for job in workflow.dag.needrun_jobs()
+    ):
+        checked(study_config.check_installed, STUDY)
+
+
 def merged(analysis):
     """The table of an analysis with all models in it."""
     return f"{RESULTS}/tables/{analysis}.csv"

@@ -27,12 +27,3 @@ rule generate_responses:
 rule responses:
     input:
         expand(rules.generate_responses.output, model=MODELS, task=TASKS, shard=SHARDS),
-
-
-def check_engine():
-    """Stops Snakemake if responses are to be made by an engine that isn't installed. Jobs that have environments
-    of their own find out themselves."""
-    if not workflow.deployment_settings.deployment_method and any(
-        job.rule.name == "generate_responses" for job in workflow.dag.needrun_jobs()
-    ):
-        checked(study_config.check_installed, STUDY)

@@ -26,7 +26,7 @@ from test_reruns import (
     per,
     probing,
 )
-from workdir import ROOT, SMOKE, copy_repository
+from workdir import ROOT, SMOKE, copy_repository, copy_results
 
 
 def prompted(shards=(0,)):
@@ -343,9 +343,7 @@ def test_results_may_lie_elsewhere(smoke, tmp_path):
 
 def test_what_was_taken_out_of_the_study_is_in_no_aggregate(smoke, tmp_path):
     """Its files stay; the tables, the findings and the pages that are made anew don't mention it."""
-    clone = copy_repository(tmp_path / "clone")
-    for name in ("results", ".snakemake"):
-        shutil.copytree(smoke.path / name, clone.path / name)
+    clone = copy_results(smoke, tmp_path)
     config = yaml.safe_load((clone.path / SMOKE).read_text())
     config |= {"tasks": ["word_count", "json_format"], "layers": [4]}
     config["models"] = yaml.safe_load((clone.path / "config.yaml").read_text())["models"][:2]

@@ -180,7 +180,7 @@ def specialist(
     if task.status:
         return task.insufficient(settings)
     rows = Rows(x, _scale([x], [task], settings, scale))
-    every = [np.arange(len(x))]
+    every = [[np.arange(len(x))]]
     found = _cross_validate(rows, task.folds, task.labels, settings, every)
     fold_weights, fold_intercepts = found.raw()
     controls = {}
@@ -292,7 +292,7 @@ def on_subsets(
                 continue
             rows = rows or Rows(x, _scale([x], [task], settings, None))
             own = [np.flatnonzero(subset)]
-            found = _cross_validate(rows, task.folds, task.labels, settings, own, training)
+            found = _cross_validate(rows, task.folds, task.labels, settings, [own], [training])
             results[-1].append(found.result(task, 0))
     return results
 
@@ -397,21 +397,23 @@ def _general(rows: Rows, tasks: Sequence[_Task], settings: Settings, variant: st
     task_of = np.repeat(np.arange(len(tasks)), [len(task.labels) for task in tasks])
     task_rows = [np.flatnonzero(task_of == t) for t in range(len(tasks))]
     if variant == "leave_one_out":
-        results = []
-        for t, task in enumerate(tasks):
-            others = [task_rows[u] for u in range(len(tasks)) if u != t]
-            found = _cross_validate(
-                rows, folds, labels, settings, others, training=lambda mask, t=t: mask & (task_of != t)
-            )
-            results.append(found.result(task, None, task_rows[t]))
-        return results
+        # Side by side, since wide products are the fast ones.
+        found = _cross_validate(
+            rows,
+            folds,
+            np.repeat(labels[:, None], len(tasks), axis=1),
+            settings,
+            [[task_rows[u] for u in range(len(tasks)) if u != t] for t in range(len(tasks))],
+            [lambda mask, t=t: mask & (task_of != t) for t in range(len(tasks))],
+        )
+        return [found.result(task, None, task_rows[t], which=t) for t, task in enumerate(tasks)]
     found = _cross_validate(
         rows,
         folds,
         labels,
         settings,
-        task_rows,
-        training=_matched(tasks, settings) if variant == "matched" else None,
+        [task_rows],
+        [_matched(tasks, settings)] if variant == "matched" else None,
         confounds=task_of[:, None] == np.arange(len(tasks)) if variant == "centred" else None,
     )
     return [found.result(task, t, task_rows[t]) for t, task in enumerate(tasks)]
@@ -420,8 +422,7 @@ def _general(rows: Rows, tasks: Sequence[_Task], settings: Settings, variant: st
 @dataclass(frozen=True)
 class _Found:
     """Of L labellings: scores [L, S, n]; chosen [L, S, K], the number of the penalty; inner_auroc
-    [L, S, K, T] of each task at it. fit holds the outer fits, S · K columns for each labelling, and one of
-    all rows last."""
+    [L, S, K, T] of each task at it. fit holds S · K outer fits, and one of all rows, for each labelling."""
 
     scores: np.ndarray
     chosen: np.ndarray
@@ -436,12 +437,15 @@ class _Found:
         shape = (n_seeds, n_folds)
         return weights.T.reshape(*shape, -1).astype(np.float32), intercepts.reshape(shape)
 
-    def result(self, task: _Task, t: int | None, rows: np.ndarray | None = None) -> ProbeResult:
-        """Of the first labelling and the rows of one task (None: all), which is number t of those trained on
-        (None: it is left out)."""
-        chosen, inner = self.chosen[0], self.inner_auroc[0]
+    def result(
+        self, task: _Task, t: int | None, rows: np.ndarray | None = None, which: int = 0
+    ) -> ProbeResult:
+        """Of labelling `which` and the rows of one task (None: all), number t of those trained on (None: left
+        out)."""
+        chosen, inner = self.chosen[which], self.inner_auroc[which]
         modal = np.argmax(np.bincount(chosen.ravel()))
-        weights, intercepts = self.fit.raw(modal, slice(-1, None))
+        of_all = (which + 1) * (chosen.size + 1) - 1
+        weights, intercepts = self.fit.raw(modal, slice(of_all, of_all + 1))
         # One-hot tasks as confounds give each task its own.
         intercept = intercepts[0] if intercepts.ndim == 1 else intercepts[t, 0]
         return ProbeResult(
@@ -449,7 +453,7 @@ class _Found:
             bases=task.bases,
             labels=task.labels,
             folds=task.folds,
-            scores=self.scores[0] if rows is None else self.scores[0][:, rows],
+            scores=self.scores[which] if rows is None else self.scores[which][:, rows],
             chosen_c=np.array(self.settings.penalties)[chosen],
             inner_auroc=inner.mean(axis=2),
             task_inner_auroc=np.full(chosen.shape, np.nan) if t is None else inner[:, :, t],
@@ -465,33 +469,36 @@ def _cross_validate(
     folds: np.ndarray,
     labels: np.ndarray,
     settings: Settings,
-    task_rows: Sequence[np.ndarray],
-    training: Callable[[np.ndarray], np.ndarray] | None = None,
+    task_rows: Sequence[Sequence[np.ndarray]],
+    training: Sequence[Callable[[np.ndarray], np.ndarray]] | None = None,
     confounds: np.ndarray | None = None,
 ) -> _Found:
-    """Nested cross-validation of one probe on all rows that `training` lets pass.
+    """Nested cross-validation of a probe of each labelling, on all rows that its `training` lets pass.
 
-    folds: [S, n]; labels: [n] or [n, L]; task_rows: the rows of each task by whose mean inner AUROC the
-    penalty is chosen. Training without folds f and g gives the inner scores of g for outer fold f and those
-    of f for outer fold g at once: K(K − 1)/2 inner fits, not K(K − 1).
+    folds: [S, n]; labels: [n] or [n, L]; task_rows: of each labelling, or one for all, the rows of each task
+    by whose mean inner AUROC the penalty is chosen; training: likewise (None: all rows pass). Training
+    without folds f and g gives the inner scores of g for outer fold f and those of f for outer fold g at
+    once: K(K − 1)/2 inner fits, not K(K − 1).
     """
     labels = labels.reshape(folds.shape[1], -1)
     n_labels, n_seeds, n_folds = labels.shape[1], len(folds), settings.n_folds
+    task_rows = list(task_rows) * (n_labels // len(task_rows))
+    picks = training or [lambda mask: mask]
     pairs = list(combinations(range(n_folds), 2))
     inner_sets = [(fold != f) & (fold != g) & (fold != CALIBRATION) for fold in folds for f, g in pairs]
     outer_sets = [(fold != f) & (fold != CALIBRATION) for fold in folds for f in range(n_folds)]
 
     def fit(masks: list[np.ndarray]) -> Fit:
-        sets = np.stack([training(mask) if training else mask for mask in masks], axis=1)
+        sets = np.stack([pick(mask) for pick in picks for mask in masks], axis=1)
         every = np.repeat(labels, len(masks), axis=1)
-        return rows.fit(np.tile(sets, n_labels), every, settings.penalties, confounds)
+        return rows.fit(np.tile(sets, n_labels // len(picks)), every, settings.penalties, confounds)
 
     # Scores are compared as float32, so that rows with the same activations tie whatever the rounding.
     inner = fit(inner_sets).decision.astype(np.float32)
     outer = fit([*outer_sets, folds[0] != CALIBRATION])
     scores = np.full((n_labels, *folds.shape), np.nan, np.float32)
     chosen = np.zeros((n_labels, n_seeds, n_folds), int)
-    inner_auroc = np.full((n_labels, n_seeds, n_folds, len(task_rows)), np.nan)
+    inner_auroc = np.full((n_labels, n_seeds, n_folds, len(task_rows[0])), np.nan)
     for place in np.ndindex(chosen.shape):
         which, s, f = place
         fold, y = folds[s], labels[:, which]
@@ -501,7 +508,9 @@ def _cross_validate(
             if f in pair:
                 scored = fold == sum(pair) - f
                 held_out[:, scored] = inner[:, scored, number]
-        by_penalty = np.array([[auroc(row[r], y[r], rest[r]).value for r in task_rows] for row in held_out])
+        by_penalty = np.array(
+            [[auroc(row[r], y[r], rest[r]).value for r in task_rows[which]] for row in held_out]
+        )
         best = int(np.argmax(by_penalty.mean(axis=1)))  # the first, so the smallest C, among equals
         chosen[place], inner_auroc[place] = best, by_penalty[best]
         column = which * (len(outer_sets) + 1) + s * n_folds + f

@@ -125,12 +125,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
             f"model '{name}' doesn't fit into memory; use a larger GPU, device_map: auto, or a smaller dtype"
         ) from error
     except (OSError, ValueError, ImportError) as error:
-        if "trust_remote_code" in str(error):
-            raise UserError(
-                f"model '{name}': '{source}' needs code of its own, which is not run; if you have read it "
-                "and trust it, give its entry trust_remote_code: true"
-            ) from error
-        raise UserError(f"model '{name}' can't be loaded from '{source}': {first_sentence(error)}") from error
+        raise _not_loaded(name, source, error) from error
     model.eval().requires_grad_(False)
 
     _check_template(name, tokenizer)
@@ -172,7 +167,7 @@ def load_outline(entry: Mapping) -> Outline:
         tokenizer = _load_tokenizer(entry, where)
         config = AutoConfig.from_pretrained(source, **where)
     except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"model '{name}' can't be loaded from '{source}': {first_sentence(error)}") from error
+        raise _not_loaded(name, source, error) from error
     _check_template(name, tokenizer)
     try:
         generation_config = GenerationConfig.from_pretrained(
@@ -264,6 +259,16 @@ def _source(entry: Mapping) -> tuple[str, str, dict]:
             "trust_remote_code": bool(entry.get("trust_remote_code", False)),
         },
     )
+
+
+def _not_loaded(name: str, source: str, error: Exception) -> UserError:
+    """What to do about an error of the libraries."""
+    if "trust_remote_code" in str(error):
+        return UserError(
+            f"model '{name}': '{source}' needs code of its own, which is not run; if you have read it and "
+            "trust it, give its entry trust_remote_code: true"
+        )
+    return UserError(f"model '{name}' can't be loaded from '{source}': {first_sentence(error)}")
 
 
 def weights_bytes(folder: str | Path, dtype: str = "auto") -> int:

@@ -11,6 +11,12 @@ from skillprobe.probes.rows import read_rows
 from skillprobe.tasks.world import load_world
 
 task, seed = tasks.get(snakemake.wildcards.task), settings["seed"]
+# The judge takes one of the GPUs that the model leases.
+model = models.load(
+    settings["model"]
+    | {"name": snakemake.wildcards.model, "gpu": snakemake.resources.gpu}
+    | hub.fetched(snakemake.input.fetched)
+)
 judge = judges.for_task(task, settings["judge"], load_world(snakemake.input.world))
 folds = Settings.from_config(settings["probes"], seed).folds(base_ids(settings["prompts"]))[0]
 chosen = behaviour.choose_bases(folds, settings["behaviour.bases"], seed)
@@ -21,9 +27,7 @@ rows = {layer: read_rows(snakemake.input.shards, layer, settings["probes.positio
 conditions = behaviour.erasing(erasers, settings["ablation.rank"])
 conditions |= behaviour.steering(task.name, erasers, rows, folds, settings["behaviour.strengths"])
 responses, perplexities = behaviour.under_all(
-    models.load(
-        settings["model"] | {"name": snakemake.wildcards.model} | hub.fetched(snakemake.input.fetched)
-    ),
+    model,
     task,
     items,
     [row for row in labels if row["variant"] == "unconstrained" and not row["truncated"]],

@@ -8,7 +8,9 @@ from skillprobe import activations, hub, models, shards, store
 
 rows = store.read_jsonl(snakemake.input.labels)
 loaded = models.load(
-    settings["model"] | {"name": snakemake.wildcards.model} | hub.fetched(snakemake.input.fetched)
+    settings["model"]
+    | {"name": snakemake.wildcards.model, "gpu": snakemake.resources.gpu}
+    | hub.fetched(snakemake.input.fetched)
 )
 activations.extract(
     loaded,

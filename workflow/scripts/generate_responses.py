@@ -8,7 +8,9 @@ from skillprobe import engines, hub, store
 
 items = store.read_jsonl(snakemake.input.prompts)
 responses = engines.answer_task(
-    settings["model"] | {"name": snakemake.wildcards.model} | hub.fetched(snakemake.input.fetched),
+    settings["model"]
+    | {"name": snakemake.wildcards.model, "gpu": snakemake.resources.gpu}
+    | hub.fetched(snakemake.input.fetched),
     items,
     settings["generation"],
     settings["seed"],

@@ -1,10 +1,10 @@
 """Let one model answer one task's prompts anew, its activations erased, reflected or steered as it writes."""
 
-from skillprobe.job import start
+from skillprobe.job import judge_entry, model_entry, start
 
 settings = start(snakemake)
 
-from skillprobe import behaviour, erasure, hub, judges, models, store, tasks
+from skillprobe import behaviour, erasure, judges, models, store, tasks
 from skillprobe.bases import base_ids
 from skillprobe.probes import Settings
 from skillprobe.probes.rows import read_rows
@@ -12,12 +12,8 @@ from skillprobe.tasks.world import load_world
 
 task, seed = tasks.get(snakemake.wildcards.task), settings["seed"]
 # The judge takes one of the GPUs that the model leases.
-model = models.load(
-    settings["model"]
-    | {"name": snakemake.wildcards.model, "gpu": snakemake.resources.gpu}
-    | hub.fetched(snakemake.input.fetched)
-)
-judge = judges.for_task(task, settings["judge"], load_world(snakemake.input.world))
+model = models.load(model_entry(snakemake, settings))
+judge = judges.for_task(task, judge_entry(snakemake, settings), load_world(snakemake.input.world))
 folds = Settings.from_config(settings["probes"], seed).folds(base_ids(settings["prompts"]))[0]
 chosen = behaviour.choose_bases(folds, settings["behaviour.bases"], seed)
 items = [row for path in snakemake.input.prompts for row in store.read_jsonl(path) if row["base"] in chosen]

@@ -108,7 +108,7 @@ def _load(task: str, settings: Mapping):
     source = settings["model"]
     where = {
         "revision": settings["revision"] or "main",
-        "local_files_only": os.path.isdir(source),
+        "local_files_only": os.path.isdir(source) or settings["offline"],
         "trust_remote_code": False,
     }
     use_gpus()

@@ -2,13 +2,17 @@
 
 A random Llama (8 layers, d = 512, float32) on the CPU; all layers at ten positions of 96 answers of 41 to 60
 tokens to prompts of about 40, in the same token-budget batches for all but `generate`. Ratios come from one
-run on one machine, the best of three of each, taken in turns; peak memory is that of a process of its own.
+run on one machine, the best of five of each, taken in turns; peak memory is that of a process of its own.
+All but `generate`, which writes answers of its own, must read the same numbers.
+
+nnsight (https://github.com/ndif-team/nnsight) is no requirement: it takes part where it is installed.
 """
 
 import os
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -16,9 +20,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
-from llama import random_llama
+from llama import LAYERS, random_llama
 from skillprobe.activations import extract, next_batch
 from skillprobe.models import chat_ids
 from skillprobe.positions import DEFAULT, resolve
@@ -78,19 +83,54 @@ def ours(loaded, rows, folder):
 @torch.inference_mode()
 def all_hidden_states(loaded, rows, folder):
     """`output_hidden_states=True`, every token of every layer kept until the positions are taken."""
-    prompt = len(chat_ids(loaded.tokenizer, PROMPT))
-    kept = []
+    kept, order = [], []
     for batch, ids, mask in batches(loaded, rows):
         states = loaded.backbone(
             input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
         )
-        places = [resolve(list(DEFAULT), prompt, len(rows[row]["token_ids"]), True)[0] for row in batch]
-        taken = [
-            layer[torch.arange(len(batch))[:, None], torch.from_numpy(np.array(places))]
-            for layer in states.hidden_states
-        ]
-        kept.append(torch.stack(taken).half().numpy())
-    np.save(folder / "states.npy", np.concatenate(kept, axis=1))
+        at = torch.arange(len(batch)), places(loaded, rows, batch).T
+        kept.append(torch.stack([layer[at].half() for layer in states.hidden_states]).numpy())
+        order += batch
+    save(folder, kept, order)
+
+
+@torch.inference_mode()
+def by_nnsight(loaded, rows, folder):
+    """One trace a batch that saves all layers, as nnsight's docs advise, and of these the positions only. The
+    backbone is wrapped as it is: its TransformersModel would pad the batch anew, and compute logits."""
+    import nnsight
+
+    model = nnsight.NNsight(loaded.backbone)
+    kept, order = [], []
+    for batch, ids, mask in batches(loaded, rows):
+        at = torch.arange(len(batch)), places(loaded, rows, batch).T
+        with model.trace(input_ids=ids, attention_mask=mask, use_cache=False):
+            first = model.layers[0].input[at].half()
+            states = nnsight.save([first, *(layer.output[at].half() for layer in model.layers)])
+        kept.append(torch.stack(states).numpy())
+        order += batch
+    save(folder, kept, order)
+
+
+def places(loaded, rows, batch):
+    """Which tokens of these rows the positions are: [row, position]."""
+    prompt = len(chat_ids(loaded.tokenizer, PROMPT))
+    found = [resolve(list(DEFAULT), prompt, len(rows[row]["token_ids"]), True)[0] for row in batch]
+    return torch.from_numpy(np.array(found))
+
+
+def save(folder, kept, order):
+    """States [layer, position, row, hidden], of batches whose rows are `order`, as those of rows in order."""
+    np.save(folder / "states.npy", np.concatenate(kept, axis=2)[:, :, np.argsort(order)])
+
+
+def check(folder, layers):
+    """The same numbers as in our shard, but for the rounding of float16."""
+    states = np.load(folder / "states.npy")
+    with h5py.File(folder / "shard.h5") as shard:
+        for layer in range(layers):
+            expected = shard[f"layers/{layer}"][:]
+            np.testing.assert_allclose(states[layer], expected, rtol=2e-3, atol=1e-3 * abs(expected).max())
 
 
 @torch.inference_mode()
@@ -113,6 +153,7 @@ WAYS = {
     "forward pass alone": forward,
     "extract": ours,
     "output_hidden_states": all_hidden_states,
+    "nnsight": by_nnsight,
     "generate with states": generating,
 }
 
@@ -132,17 +173,27 @@ def main():
             status = Path("/proc/self/status").read_text()
             print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
             return
-        forward(loaded, rows, Path(folder))
+        folder = Path(folder)
+        if importlib.util.find_spec("nnsight") is None:
+            del WAYS["nnsight"]
+            print("without nnsight, which isn't installed: pip install nnsight==0.8.1")
+        ours(loaded, rows, folder)
+        # hidden_states[-1] is after the final norm, which is none of the blocks.
+        for way, layers in ((all_hidden_states, LAYERS), (WAYS.get("nnsight"), LAYERS + 1)):
+            if way:
+                way(loaded, rows, folder)
+                check(folder, layers)
         times = {name: [] for name in WAYS}
-        for _ in range(3):
+        for _ in range(5):
             for name, way in WAYS.items():
-                start = time.perf_counter()
-                way(loaded, rows, Path(folder))
-                times[name].append(time.perf_counter() - start)
-    plain = min(times["forward pass alone"])
+                start = time.perf_counter(), time.process_time()
+                way(loaded, rows, folder)
+                times[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    plain = min(times["forward pass alone"])[0]
+    print(f"{'':<24}{'time':>9}{'ratio':>9}{'CPU':>9}{'memory':>11}")
     for name in WAYS:
-        best = min(times[name])
-        print(f"{name:<24}{best:>8.2f}s{best / plain:>8.2f}x{megabytes(name):>8.0f} MB")
+        wall, cpu = map(min, zip(*times[name], strict=True))
+        print(f"{name:<24}{wall:>8.2f}s{wall / plain:>8.2f}x{cpu:>8.2f}s{megabytes(name):>8.0f} MB")
 
 
 if __name__ == "__main__":

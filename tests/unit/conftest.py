@@ -62,14 +62,17 @@ def plain_states(loaded, ids):
     return torch.cat(output.hidden_states)
 
 
-def check_padding(loaded, sequences, tolerance):
-    """Padding on either side or none gives the same states at both ends of the sequences."""
+def padded_states(loaded, sequences):
+    """States [layer, sequence, hidden]: of each sequence's last token alone, right-padded and left-padded,
+    and of its first token alone and right-padded."""
     import numpy as np
     import torch
     from skillprobe.activations import hooked, read_states
 
     ends = np.array([[0, len(ids) - 1] for ids in sequences])
-    right = read_states(loaded, sequences, ends)
+    alone = [read_states(loaded, [ids], ends[[row]]) for row, ids in enumerate(sequences)]
+    first, last = torch.cat(alone, dim=2).unbind(1)
+    right_first, right_last = read_states(loaded, sequences, ends).unbind(1)
     width = max(map(len, sequences))
     ids, mask = torch.full((len(sequences), width), 1), torch.zeros(len(sequences), width, dtype=torch.long)
     for row, sequence in enumerate(sequences):
@@ -77,10 +80,16 @@ def check_padding(loaded, sequences, tolerance):
         mask[row, width - len(sequence) :] = 1
     with torch.no_grad(), hooked(loaded, lambda hidden: hidden[:, -1]) as left:
         loaded.backbone(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0))
-    for row, sequence in enumerate(sequences):
-        alone = read_states(loaded, [sequence], ends[[row]])[:, :, 0]
-        torch.testing.assert_close(right[:, :, row], alone, atol=tolerance, rtol=1e-4)
-        torch.testing.assert_close(torch.stack(left)[:, row], alone[:, 1], atol=tolerance, rtol=1e-4)
+    return (last, right_last, torch.stack(left)), (first, right_first)
+
+
+def check_padding(loaded, sequences, tolerance):
+    """Padding on either side or none gives the same states at both ends of the sequences."""
+    import torch
+
+    for alone, *padded in padded_states(loaded, sequences):
+        for states in padded:
+            torch.testing.assert_close(states, alone, atol=tolerance, rtol=1e-4)
 
 
 @pytest.fixture(scope="session")

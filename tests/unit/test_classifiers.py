@@ -186,6 +186,13 @@ def test_labels_that_do_not_fit_are_refused_before_any_job_and_by_the_judge(
         complete(shipped(task, settings | {"model": folder}), ".")
 
 
+def test_pickled_weights_are_refused_before_any_job(make):
+    folder = Path(make({0: "toxicity", 1: "no"}))
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"judges.toxicity: the folder .* has no \*.safetensors file"):
+        complete(shipped("toxicity", {"model": str(folder)}), ".")
+
+
 def shipped(task, settings):
     config = yaml.safe_load(Path("config.yaml").read_text())
     config["judges"][task] = {"kind": "transformers", **settings}

@@ -1,13 +1,15 @@
-"""Two jobs never hold one GPU at once."""
+"""Two jobs never hold one GPU at once, and a job of several gets all of them or none."""
 
 import multiprocessing
 import os
 import time
+from itertools import pairwise
 
 import pytest
 import torch
-from skillprobe import devices
-from skillprobe.devices import lease_gpu, use_one_gpu
+from skillprobe import devices, models
+from skillprobe.devices import lease_gpus, use_gpus
+from skillprobe.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -18,60 +20,90 @@ def nothing_held(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-def hold(folder, names, seconds, found):
+def hold(folder, names, number, seconds, found):
     devices.SECONDS = 0.02
-    device = lease_gpu(names, folder)
+    held = lease_gpus(names, number, folder)
     began = time.monotonic()
     time.sleep(seconds)
-    found.put((device, began, time.monotonic()))
+    found.put((held, began, time.monotonic()))
     found.close()
     found.join_thread()
     os._exit(1)  # As if killed: nothing is tidied up.
 
 
-def test_no_two_processes_hold_one_device_at_once(tmp_path):
+@pytest.mark.parametrize(
+    ("names", "numbers"),
+    [
+        (["0", "1"], [1] * 6),
+        # One may be left over, which doesn't help the others.
+        (["0", "1", "2"], [2] * 4),
+        (["0", "1"], [2] * 4),
+        (["0", "1", "2"], [3, 1, 2, 1, 3, 2]),
+    ],
+)
+def test_no_two_processes_hold_one_device_at_once(tmp_path, names, numbers):
     context = multiprocessing.get_context("fork")
     found = context.Queue()
-    jobs = [context.Process(target=hold, args=(tmp_path, ["0", "1"], 0.2, found)) for _ in range(6)]
+    jobs = [context.Process(target=hold, args=(tmp_path, names, number, 0.2, found)) for number in numbers]
     for job in jobs:
         job.start()
-    held = [found.get(timeout=30) for _ in jobs]
+    spans = [found.get(timeout=30) for _ in jobs]
     for job in jobs:
         job.join()
-    assert {device for device, _, _ in held} == {"0", "1"}
-    for device in ("0", "1"):
-        spans = sorted((began, ended) for name, began, ended in held if name == device)
-        assert all(second[0] >= first[1] for first, second in zip(spans, spans[1:], strict=False))
-    # Two at a time.
-    assert len(held) == 6 and max(ended for *_, ended in held) - min(began for _, began, _ in held) < 3
+    assert sorted(len(set(held)) for held, _, _ in spans) == sorted(numbers)
+    for name in names:
+        of_device = sorted((began, ended) for held, began, ended in spans if name in held)
+        assert all(second[0] >= first[1] for first, second in pairwise(of_device))
+    if numbers[0] == 1:
+        # Two at a time.
+        assert {name for held, _, _ in spans for name in held} == set(names)
+        assert max(ended for *_, ended in spans) - min(began for _, began, _ in spans) < 3
 
 
 def test_a_process_leases_once(tmp_path, capsys):
-    assert lease_gpu(["MIG-GPU/1", "2"], tmp_path) == "MIG-GPU/1"
-    assert lease_gpu(["2"], tmp_path) == "MIG-GPU/1"
-    assert [path.name for path in tmp_path.iterdir()] == ["MIG-GPU_1.lock"]
+    assert lease_gpus(["MIG-GPU/1", "2"], folder=tmp_path) == ["MIG-GPU/1"]
+    assert lease_gpus(["2"], folder=tmp_path) == lease_gpus([], 2) == ["MIG-GPU/1"]
+    assert {path.name for path in tmp_path.iterdir()} == {"MIG-GPU_1.lock", "looking.lock"}
     assert capsys.readouterr().err == ""
-    assert lease_gpu([]) == "MIG-GPU/1"
+
+
+def test_what_is_free_is_not_kept_while_the_rest_is_waited_for(monkeypatch, tmp_path, capsys):
+    """A job holds one of two: another that wants both leaves the second to a third."""
+    context = multiprocessing.get_context("fork")
+    ready, done = context.Event(), context.Event()
+
+    def other():
+        lease_gpus(["0"], folder=tmp_path)
+        ready.set()
+        done.wait(30)
+
+    job = context.Process(target=other)
+    job.start()
+    assert ready.wait(30)
+    rounds = []
+
+    def wait(_):
+        third = devices._locked(tmp_path / "1.lock")
+        assert third
+        third.close()
+        rounds.append(1)
+        if len(rounds) == 3:
+            done.set()
+            job.join()
+
+    monkeypatch.setattr(devices.time, "sleep", wait)
+    assert lease_gpus(["0", "1"], 2, tmp_path) == ["0", "1"] and len(rounds) == 3
+    assert capsys.readouterr().err == "waiting for 2 of 2 GPUs to be free\n"
 
 
 def test_without_gpus_nothing_is_leased(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    use_one_gpu()
-    assert not devices._held and "CUDA_VISIBLE_DEVICES" not in os.environ and lease_gpu([]) is None
+    use_gpus(2)
+    assert not devices._held and "CUDA_VISIBLE_DEVICES" not in os.environ
 
 
-@pytest.mark.parametrize(
-    ("environment", "held", "count", "visible"),
-    [
-        ({}, "0", 3, "1"),
-        ({"CUDA_VISIBLE_DEVICES": "4,5"}, "4", 2, "5"),
-        ({"CUDA_VISIBLE_DEVICES": "7"}, "4", 1, "7"),
-        # Device 0 of this allocation of Slurm needn't be the one that a job outside calls so.
-        ({"SLURM_JOB_ID": "12", "CUDA_VISIBLE_DEVICES": "0,1"}, "0", 2, "0"),
-    ],
-)
-def test_cuda_sees_the_leased_device_only(monkeypatch, tmp_path, environment, held, count, visible):
-    """One device is another job's."""
+def seen(monkeypatch, tmp_path, count, environment):
+    """A machine with so many GPUs."""
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
     # So that it is put back afterwards.
@@ -79,11 +111,32 @@ def test_cuda_sees_the_leased_device_only(monkeypatch, tmp_path, environment, he
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("environment", "held", "count", "number", "visible"),
+    [
+        ({}, "0", 3, 1, "1"),
+        ({"CUDA_VISIBLE_DEVICES": "4,5"}, "4", 2, 1, "5"),
+        ({"CUDA_VISIBLE_DEVICES": "7"}, "4", 1, 1, "7"),
+        ({}, "0", 3, 2, "1,2"),
+        ({}, "1", 3, 2, "0,2"),
+        ({"CUDA_VISIBLE_DEVICES": "4,5,7"}, "5", 3, 2, "4,7"),
+        # Device 0 of this allocation of Slurm needn't be the one that a job outside calls so.
+        ({"SLURM_JOB_ID": "12", "CUDA_VISIBLE_DEVICES": "0,1"}, "0", 2, 1, "0"),
+        ({"SLURM_JOB_ID": "12", "CUDA_VISIBLE_DEVICES": "0,1"}, "0", 2, 2, "0,1"),
+        # All that it was given.
+        ({"SLURM_JOB_ID": "12", "CUDA_VISIBLE_DEVICES": "2,3"}, "0", 2, 0, "2,3"),
+    ],
+)
+def test_cuda_sees_the_leased_devices_only(monkeypatch, tmp_path, environment, held, count, number, visible):
+    """One device is another job's."""
+    seen(monkeypatch, tmp_path, count, environment)
     context = multiprocessing.get_context("fork")
     ready, done = context.Event(), context.Event()
 
     def other():
-        lease_gpu([held], tmp_path / f"skillprobe-gpus-{devices.getpass.getuser()}")
+        lease_gpus([held], folder=tmp_path / f"skillprobe-gpus-{devices.getpass.getuser()}")
         ready.set()
         done.wait(30)
 
@@ -91,16 +144,44 @@ def test_cuda_sees_the_leased_device_only(monkeypatch, tmp_path, environment, he
     job.start()
     assert ready.wait(30)
     try:
-        use_one_gpu()
+        use_gpus(number)
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
+        # What else the job loads takes of these.
+        use_gpus(1)
         assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
     finally:
         done.set()
         job.join()
 
 
+def test_more_than_there_are_is_no_reason_to_wait(monkeypatch, tmp_path):
+    seen(monkeypatch, tmp_path, 2, {"CUDA_VISIBLE_DEVICES": "4,5"})
+    with pytest.raises(UserError, match=r"gpu: 3 .* more than the 2 that its job sees \(4, 5\); lower it"):
+        use_gpus(3)
+
+
+@pytest.mark.parametrize(
+    ("entry", "asked"),
+    [
+        ({}, [1]),
+        ({"gpu": 2}, [1]),
+        ({"gpu": 2, "device_map": "auto"}, [2]),
+        ({"device_map": "auto"}, [0]),
+        ({"gpu": 2, "device_map": "cpu"}, []),
+    ],
+)
+def test_a_model_leases_what_its_device_map_may_take(monkeypatch, model_folders, entry, asked):
+    numbers = []
+    monkeypatch.setattr(models, "use_gpus", numbers.append)
+    monkeypatch.setattr(models, "_load_tokenizer", None)
+    with pytest.raises(TypeError):  # So far and no further: a device_map needs the accelerate package.
+        models.load({"name": "m", "source": str(model_folders["llama"])} | entry)
+    assert numbers == asked
+
+
 def test_jobs_of_one_allocation_lease_one_each(monkeypatch, tmp_path):
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
-    first = lease_gpu(["0", "1"])
+    first = lease_gpus(["0", "1"])
     another_job, devices._held = devices._held, []
-    assert (first, lease_gpu(["0", "1"])) == ("0", "1") and another_job
+    assert (first, lease_gpus(["0", "1"])) == (["0"], ["1"]) and another_job

@@ -1,15 +1,22 @@
-"""Hub models are fetched once, and what can't be had is said in one sentence."""
+"""Models and judges are fetched once, and what can't be had is said in one sentence."""
 
+import json
 import shutil
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
 from huggingface_hub import errors
-from skillprobe import hub, store
+from skillprobe import classifiers, hub, judges, store, tasks
 from skillprobe.errors import UserError
+from skillprobe.job import fetched, judge_entry, model_entry
 from skillprobe.models import chat_ids, load
+from skillprobe.tasks.world import load_world
 
 ENTRY = {"name": "tiny", "source": "org/tiny", "revision": None, "num_layers": 3}
+JUDGE = {"kind": "transformers", "model": "org/tiny", "revision": None, "method": "classification"}
+JUDGE |= {"labels": {"rude": "toxicity"}, "hypothesis": None, "threshold": 0.5}
+WORLD = load_world("toy")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -28,29 +35,92 @@ def snapshot(model_folders, tmp_path, monkeypatch):
 
 
 def test_the_commit_is_what_is_loaded(snapshot, tmp_path):
-    found = hub.fetch(ENTRY)
+    found = hub.fetch_model(ENTRY)
     assert found == {"source": "org/tiny", "revision": COMMIT} and snapshot[1] == [("org/tiny", "main")]
-    hub.fetch(ENTRY | {"revision": "v1"})
+    hub.fetch_model(ENTRY | {"revision": "v1"})
     assert snapshot[1][1] == ("org/tiny", "v1")
     store.write_json(tmp_path / "tiny.json", found)
-    assert hub.fetched([tmp_path / "tiny.json"]) == {"revision": COMMIT, "offline": True}
-    assert hub.fetched([]) == {}
+    assert fetched([tmp_path / "tiny.json"]) == {"revision": COMMIT, "offline": True}
+    assert fetched([]) == {}
+
+
+def job(**inputs):
+    """What Snakemake gives a script."""
+    return SimpleNamespace(
+        wildcards=SimpleNamespace(model="tiny"),
+        resources=SimpleNamespace(gpu=2),
+        input=SimpleNamespace(**inputs),
+    )
+
+
+def test_a_job_asks_for_the_commit_that_was_fetched_and_nobody(tmp_path):
+    (tmp_path / "it.json").write_text(json.dumps({"source": "org/tiny", "revision": COMMIT}))
+    own = {"source": "org/tiny", "revision": None}
+    cached = {"revision": COMMIT, "offline": True}
+    entry = model_entry(job(fetched=[tmp_path / "it.json"]), {"model": own})
+    assert entry == {"name": "tiny", "source": "org/tiny", "gpu": 2} | cached
+    assert model_entry(job(fetched=[]), {"model": own}) == own | {"name": "tiny", "gpu": 2}
+    hub_judge = job(fetched_judge=[tmp_path / "it.json"])
+    assert judge_entry(hub_judge, {"judge": JUDGE}) == JUDGE | cached
+    for judge in (JUDGE, "lexicon", None):
+        assert judge_entry(job(fetched_judge=[]), {"judge": judge}) == judge
+
+
+def test_a_judge_is_loaded_from_the_cache_at_that_commit(monkeypatch):
+    asked = []
+
+    def from_pretrained(source, **where):
+        asked.append((source, where["revision"], where["local_files_only"]))
+        raise OSError("enough")
+
+    monkeypatch.setattr(classifiers.AutoTokenizer, "from_pretrained", from_pretrained)
+    for entry in (JUDGE, JUDGE | {"revision": COMMIT, "offline": True}):
+        with pytest.raises(UserError, match="judges.toxicity: 'org/tiny' can't be loaded: enough"):
+            judges.for_task(tasks.get("toxicity"), entry, WORLD)
+    assert asked == [("org/tiny", "main", False), ("org/tiny", COMMIT, True)]
+
+
+@pytest.fixture
+def classifier(tmp_path, monkeypatch):
+    """The files that decide whether a judge can be used, as if downloaded."""
+    folder = tmp_path / "snapshots" / COMMIT
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"id2label": {"0": "rude", "1": "kind"}}))
+    (folder / "model.safetensors").touch()
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(folder))
+    return folder
+
+
+def test_a_judge_is_fetched_and_its_labels_are_checked(classifier):
+    assert hub.fetch_judge("toxicity", JUDGE, WORLD) == {"source": "org/tiny", "revision": COMMIT}
+    with pytest.raises(UserError, match="judges.toxicity.labels: no label of 'org/tiny' .* stands for"):
+        hub.fetch_judge("toxicity", JUDGE | {"labels": {}}, WORLD)
+    with pytest.raises(UserError, match="judges.topic: zero-shot judging takes"):
+        hub.fetch_judge("topic", JUDGE | {"method": "zero-shot"}, WORLD)
+    (classifier / "config.json").unlink()
+    with pytest.raises(UserError, match="judges.toxicity: .*no config.json"):
+        hub.fetch_judge("toxicity", JUDGE, WORLD)
+    (classifier / "model.safetensors").unlink()
+    with pytest.raises(
+        UserError, match=r"judges.toxicity: 'org/tiny' has no \*.safetensors file at .* 'main'"
+    ):
+        hub.fetch_judge("toxicity", JUDGE, WORLD)
 
 
 def test_files_that_cannot_be_used_are_refused_at_once(snapshot):
     folder = snapshot[0]
     with pytest.raises(UserError, match="model 'tiny': num_layers is 7, but .* says 3"):
-        hub.fetch(ENTRY | {"num_layers": 7})
+        hub.fetch_model(ENTRY | {"num_layers": 7})
     template = folder / "chat_template.jinja"
     kept = template.read_text()
     template.unlink()
     with pytest.raises(UserError, match="model 'tiny': .*no chat template.*prompt_format"):
-        hub.fetch(ENTRY)
-    hub.fetch(ENTRY | {"prompt_format": "{prompt}"})
+        hub.fetch_model(ENTRY)
+    hub.fetch_model(ENTRY | {"prompt_format": "{prompt}"})
     template.write_text(kept)
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"has no \*.safetensors"):
-        hub.fetch(ENTRY)
+        hub.fetch_model(ENTRY)
 
 
 class Answer:
@@ -87,8 +157,10 @@ def test_what_cannot_be_had_is_one_sentence(monkeypatch, kind, sentence):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     with pytest.raises(UserError, match=f"model 'tiny': .*{sentence}") as caught:
-        hub.fetch(ENTRY)
+        hub.fetch_model(ENTRY)
     assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=f"judges.toxicity: .*{sentence}"):
+        hub.fetch_judge("toxicity", JUDGE, WORLD)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])

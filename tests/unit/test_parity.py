@@ -66,16 +66,19 @@ CASES = [
 PROMPTS = ["write", "write a short text about the teacher", " ".join(WORDS)]
 
 
+def make_folder(name, folder):
+    """A tiny random model of an architecture, with a tokenizer; returns the folder."""
+    kind, own, _ = ARCHITECTURES[name]
+    torch.manual_seed(list(ARCHITECTURES).index(name))
+    config = getattr(transformers, kind)(**COMMON | own)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    found = {}
-    for number, (name, (kind, own, _)) in enumerate(ARCHITECTURES.items()):
-        torch.manual_seed(number)
-        found[name] = tmp_path_factory.mktemp(name)
-        config = getattr(transformers, kind)(**COMMON | own)
-        transformers.AutoModelForCausalLM.from_config(config).save_pretrained(found[name])
-        make_tokenizer().save_pretrained(found[name])
-    return found
+    return {name: make_folder(name, tmp_path_factory.mktemp(name)) for name in ARCHITECTURES}
 
 
 def loaded_model(folders, name, attention="eager", dtype="float32"):

@@ -13,7 +13,7 @@ import yaml
 from skillprobe import report
 from skillprobe.config import complete
 from skillprobe.errors import UserError
-from skillprobe.models import chat_ids, load
+from skillprobe.models import chat_ids, load, load_outline
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -131,7 +131,8 @@ def test_code_beside_a_known_architecture_is_left_alone(folder):
     assert chat_ids(loaded.tokenizer, "write") and not Path("written").exists()
 
 
-def test_a_model_that_needs_its_code_is_refused(folder):
+@pytest.mark.parametrize("load", [load, load_outline])
+def test_a_model_that_needs_its_code_is_refused(folder, load):
     bring_code(folder, model_type="own", architectures=["Own"])
     with pytest.raises(
         UserError, match="needs code of its own, which is not run; .* trust_remote_code: true"

@@ -253,6 +253,13 @@ PAIRS = {
         | of_all_tasks()
         | per("edit_behaviour", tasks=("character_count",)),
     ),
+    "a task more, with a judge from the hub": (
+        {"tasks": ["word_count", "json_format", "term_exclusion", "topic"], "judges": {"topic": JUDGE}},
+        {("make_prompts", "task=topic, shard=0"), ("fetch_judge", "task=topic")}
+        | from_responses(tasks=("topic",))
+        | of_all_tasks()
+        | per("edit_behaviour", tasks=("topic",)),
+    ),
     "a model less, another threshold": (
         {"models": lambda models: models[1:], "claims.margin": 0.03},
         AGGREGATES,

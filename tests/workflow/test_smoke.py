@@ -86,16 +86,22 @@ def test_two_models_are_put_side_by_side(smoke, capsys):
     assert all("difference +0.000 [+0.000, +0.000]" in line for line in text.splitlines() if "[" in line)
 
 
-def test_a_classifier_judges_and_a_change_of_it_is_judged_anew(tmp_path):
+def make_classifier(workdir, folder):
+    """A tiny random one, with the tokenizer of a toy model."""
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
-    workdir = copy_repository(tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "workflow/resources/models/toy-llama")
+    tokenizer = AutoTokenizer.from_pretrained(workdir.path / "workflow/resources/models/toy-llama")
     sizes = {"vocab_size": len(tokenizer), "hidden_size": 16, "intermediate_size": 24}
     sizes |= {"num_hidden_layers": 1, "num_attention_heads": 2}
     config = BertConfig(**sizes, id2label={0: "rude", 1: "kind"}, initializer_range=1.0)
-    BertForSequenceClassification(config).save_pretrained(tmp_path / "classifier")
-    tokenizer.save_pretrained(tmp_path / "classifier")
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_classifier_judges_and_a_change_of_it_is_judged_anew(tmp_path):
+    workdir = copy_repository(tmp_path)
+    make_classifier(workdir, tmp_path / "classifier")
     judge = {"kind": "transformers", "model": "classifier", "labels": {"rude": "toxicity"}, "mem_mb": 3000}
     study = {"tasks": ["toxicity"], "judges": {"toxicity": judge}}
     (tmp_path / "judge.yaml").write_text(yaml.safe_dump(study))
@@ -119,34 +125,58 @@ def test_a_classifier_judges_and_a_change_of_it_is_judged_anew(tmp_path):
     assert refused.returncode and "'mean' is no label of 'classifier'; it has rude, kind" in refused.stderr
 
 
-def test_a_hub_model_is_fetched_once_and_then_loaded_without_a_network(tmp_path, monkeypatch):
+def test_a_model_and_a_judge_are_fetched_once_and_then_used_without_a_network(tmp_path, monkeypatch):
     """From a cache as the hub's library keeps it, with the hub switched off."""
     (tmp_path / "repository").mkdir()
     workdir = copy_repository(tmp_path / "repository")
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    files = workdir.path / "workflow/resources/models/toy-llama"
-    main = cached_hub_model(tmp_path / "hf", "org/tiny", commit, files)
+    commits = {"model": "0123456789abcdef0123456789abcdef01234567", "judge": "89abcdef" * 5}
+    files = {
+        "model": workdir.path / "workflow/resources/models/toy-llama",
+        "judge": make_classifier(workdir, tmp_path / "classifier"),
+    }
+    main = {
+        name: cached_hub_model(tmp_path / "hf", f"org/{name}", commit, files[name])
+        for name, commit in commits.items()
+    }
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    hub = {"name": "tiny", "source": "org/tiny", "num_layers": 4}
-    study = {"models": [hub], "tasks": ["json_format"], "judges": {}}
-    file = tmp_path / "hub.yaml"
-    file.write_text(yaml.safe_dump(study))
-    responses = "results/smoke/responses/tiny/json_format/0.jsonl"
-    workdir.snakemake(responses, "--configfile", SMOKE, str(file))
-    manifest = json.loads((workdir.path / "results/smoke/models/tiny.json").read_text())
-    assert manifest == {"source": "org/tiny", "revision": commit}
-    assert (workdir.path / responses).read_text()
-    # The branch moves on: the study stays with the commit that it has begun with.
-    main.write_text("f" * 40)
-    again = workdir.snakemake(responses, "--configfile", SMOKE, str(file), "--dry-run")
-    assert "Nothing to be done" in again.stdout
-    study["models"].append(hub | {"name": "gone", "source": "org/gone"})
-    file.write_text(yaml.safe_dump(study))
-    gone = responses.replace("tiny", "gone")
-    refused = workdir.snakemake(gone, "--configfile", SMOKE, str(file), check=False)
-    assert refused.returncode and not (workdir.path / gone).exists()
-    assert "model 'gone': 'org/gone' isn't on this machine and can't be downloaded" in refused.stderr
+    file, results = tmp_path / "hub.yaml", workdir.path / "results/smoke"
+    hub = {"name": "tiny", "source": "org/model", "num_layers": 4}
+    judge = {"kind": "transformers", "model": "org/judge", "labels": {"rude": "toxicity"}, "mem_mb": 3000}
+
+    def asked(target="labels/tiny/toxicity/0.jsonl", models=(hub,), **of_judge):
+        study = {"models": [*models], "tasks": ["toxicity"], "judges": {"toxicity": judge | of_judge}}
+        file.write_text(yaml.safe_dump(study))
+        return str(file), "--", f"results/smoke/{target}"
+
+    fetching = {("fetch_model", "model=tiny"), ("fetch_judge", "task=toxicity")}
+    labelling = {("label_responses", "model=tiny, task=toxicity, shard=0")}
+    assert fetching | labelling < workdir.planned(*asked())
+    workdir.snakemake("--configfile", SMOKE, *asked())
+    for name, path in (("model", "models/tiny.json"), ("judge", "judges/toxicity.json")):
+        fetched = json.loads((results / path).read_text())
+        assert fetched == {"source": f"org/{name}", "revision": commits[name]}
+    rows = (results / "labels/tiny/toxicity/0.jsonl").read_text().splitlines()
+    assert any("scores" in json.loads(row)["evidence"] for row in rows)
+    # The branches move on: the study stays with the commits that it has begun with.
+    for branch in main.values():
+        branch.write_text("f" * 40)
+    assert workdir.planned(*asked()) == set()
+    assert workdir.planned(*asked(threshold=0.4)) == labelling
+    # Whether these fit is for the rule that fetches to say.
+    assert (
+        workdir.planned(*asked(labels={"kind": "toxicity"})) == {("fetch_judge", "task=toxicity")} | labelling
+    )
+    # What can't be had.
+    gone = hub | {"name": "gone", "source": "org/gone"}
+    for target, missing, about in (
+        ("responses/gone/toxicity/0.jsonl", {"models": [gone]}, "model 'gone'"),
+        ("labels/tiny/toxicity/0.jsonl", {"model": "org/gone"}, "judges.toxicity"),
+    ):
+        refused = workdir.snakemake("--configfile", SMOKE, *asked(target, **missing), check=False)
+        assert refused.returncode
+        assert f"{about}: 'org/gone' isn't on this machine and can't be downloaded" in refused.stderr
+    assert not (results / "responses/gone").exists()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ rule edit_behaviour:
             rules.ablate_activations.output.erasers, model=w.model, layer=edited_layers_of(w.model)
         ),
         world=WORLD_FILE,
+        fetched_judge=fetched_judge,
         fetched=fetched,
         code=task_code("edit_behaviour"),
     output:

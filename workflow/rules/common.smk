@@ -28,10 +28,9 @@ checked(check_fits, STUDY, ROOT)
 
 RESULTS = f"results/{STUDY['study']}"
 MODELS = [entry["name"] for entry in STUDY["models"]]
-HUB_MODELS = [
-    entry["name"] for entry in STUDY["models"] if study_config.source_folder(entry["source"], ROOT) is None
-]
+HUB_MODELS = study_config.hub_models(STUDY, ROOT)
 TASKS = STUDY["tasks"]
+HUB_JUDGES = study_config.hub_judges(STUDY, ROOT)
 # Models whose twins with random weights are probed too.
 RANDOM_TWINS = MODELS if STUDY["controls"]["random_weights"] else []
 SHARDS = list(range(STUDY["generation"]["shards"]))
@@ -130,6 +129,11 @@ def task_code(script):
 def fetched(w):
     """What rule fetch_model says of a hub model; nothing for a folder."""
     return [f"{RESULTS}/models/{w.model}.json"] if w.model in HUB_MODELS else []
+
+
+def fetched_judge(w):
+    """What rule fetch_judge says of a judge from the hub; nothing for others."""
+    return [f"{RESULTS}/judges/{w.task}.json"] if w.task in HUB_JUDGES else []
 
 
 def model_resource(key):

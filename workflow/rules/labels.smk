@@ -6,6 +6,7 @@ rule label_responses:
         prompts=rules.make_prompts.output.prompts,
         responses=rules.generate_responses.output.responses,
         world=WORLD_FILE,
+        fetched_judge=fetched_judge,
         code=task_code("label_responses"),
     output:
         labels=f"{RESULTS}/labels/{{model}}/{{task}}/{{shard}}.jsonl",

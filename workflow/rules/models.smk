@@ -1,8 +1,9 @@
-# Hub models, downloaded where Snakemake itself runs: the jobs that load them need no network.
+# Models and judges from the hub, downloaded where Snakemake itself runs: the jobs that load them need no network.
 
 
 localrules:
     fetch_model,
+    fetch_judge,
 
 
 rule fetch_model:
@@ -23,3 +24,24 @@ rule fetch_model:
         settings=model_settings(),
     script:
         "../scripts/fetch_model.py"
+
+
+rule fetch_judge:
+    input:
+        world=WORLD_FILE,
+        code=task_code("fetch_judge"),
+    output:
+        fetched=f"{RESULTS}/judges/{{task}}.json",
+    log:
+        f"{RESULTS}/logs/fetch_judge/{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_judge/{{task}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=240,
+    params:
+        settings=lambda w: chosen(judge={key: judge(w.task)[key] for key in study_config.JUDGE_FILES}),
+    script:
+        "../scripts/fetch_judge.py"

@@ -33,6 +33,7 @@ rule fit_prefix_baselines:
         manifests=expand(rules.extract_activations.output.manifest, shard=SHARDS, allow_missing=True),
         labels=expand(rules.label_responses.output.labels, shard=SHARDS, allow_missing=True),
         world=WORLD_FILE,
+        fetched_judge=fetched_judge,
         code=task_code("fit_prefix_baselines"),
     output:
         baselines=f"{RESULTS}/time/{{model}}/baselines/{{task}}.h5",

@@ -1,17 +1,19 @@
 """Let one model answer one task's prompts anew, its activations erased, reflected or steered as it writes."""
 
-from skillprobe.job import start
+from skillprobe.job import judge_entry, model_entry, start
 
 settings = start(snakemake)
 
-from skillprobe import behaviour, erasure, hub, judges, models, store, tasks
+from skillprobe import behaviour, erasure, judges, models, store, tasks
 from skillprobe.bases import base_ids
 from skillprobe.probes import Settings
 from skillprobe.probes.rows import read_rows
 from skillprobe.tasks.world import load_world
 
 task, seed = tasks.get(snakemake.wildcards.task), settings["seed"]
-judge = judges.for_task(task, settings["judge"], load_world(snakemake.input.world))
+# The judge takes one of the GPUs that the model leases.
+model = models.load(model_entry(snakemake, settings))
+judge = judges.for_task(task, judge_entry(snakemake, settings), load_world(snakemake.input.world))
 folds = Settings.from_config(settings["probes"], seed).folds(base_ids(settings["prompts"]))[0]
 chosen = behaviour.choose_bases(folds, settings["behaviour.bases"], seed)
 items = [row for path in snakemake.input.prompts for row in store.read_jsonl(path) if row["base"] in chosen]
@@ -21,9 +23,7 @@ rows = {layer: read_rows(snakemake.input.shards, layer, settings["probes.positio
 conditions = behaviour.erasing(erasers, settings["ablation.rank"])
 conditions |= behaviour.steering(task.name, erasers, rows, folds, settings["behaviour.strengths"])
 responses, perplexities = behaviour.under_all(
-    models.load(
-        settings["model"] | {"name": snakemake.wildcards.model} | hub.fetched(snakemake.input.fetched)
-    ),
+    model,
     task,
     items,
     [row for row in labels if row["variant"] == "unconstrained" and not row["truncated"]],

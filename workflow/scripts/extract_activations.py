@@ -1,15 +1,13 @@
 """Store the activations of one model on the labelled responses of one task and shard."""
 
-from skillprobe.job import start
+from skillprobe.job import model_entry, start
 
 settings = start(snakemake)
 
-from skillprobe import activations, hub, models, shards, store
+from skillprobe import activations, models, shards, store
 
 rows = store.read_jsonl(snakemake.input.labels)
-loaded = models.load(
-    settings["model"] | {"name": snakemake.wildcards.model} | hub.fetched(snakemake.input.fetched)
-)
+loaded = models.load(model_entry(snakemake, settings))
 activations.extract(
     loaded,
     rows,

@@ -1,16 +1,13 @@
 """Store the activations of a model's random-weight twin on the model's own answers, at one position."""
 
-from skillprobe.job import start
+from skillprobe.job import model_entry, start
 
 settings = start(snakemake)
 
-from skillprobe import activations, hub, models, shards, store
+from skillprobe import activations, models, shards, store
 
 rows = [row for row in store.read_jsonl(snakemake.input.labels) if row["variant"] == "constrained"]
-twin = models.load(
-    settings["model"] | {"name": snakemake.wildcards.model} | hub.fetched(snakemake.input.fetched),
-    random_seed=settings["seed"],
-)
+twin = models.load(model_entry(snakemake, settings), random_seed=settings["seed"])
 activations.extract(
     twin,
     rows,

@@ -6,5 +6,5 @@ settings = start(snakemake)
 
 from skillprobe import hub, store
 
-found = hub.fetch(settings["model"] | {"name": snakemake.wildcards.model})
+found = hub.fetch_model(settings["model"] | {"name": snakemake.wildcards.model})
 store.write_json(snakemake.output.fetched, found)

@@ -1,6 +1,6 @@
 """Fit what a reader of each task's text alone would know at every position, of one model's answers."""
 
-from skillprobe.job import start
+from skillprobe.job import judge_entry, start
 
 settings = start(snakemake)
 
@@ -10,7 +10,7 @@ from skillprobe.probes.prefix import fit_prefixes
 from skillprobe.tasks.world import load_world
 
 task = tasks.get(snakemake.wildcards.task)
-judge = judges.for_task(task, settings["judge"], load_world(snakemake.input.world))
+judge = judges.for_task(task, judge_entry(snakemake, settings), load_world(snakemake.input.world))
 rows = read_course(snakemake.input.shards, layer=None)
 labels = [row for path in snakemake.input.labels for row in store.read_jsonl(path)]
 found = fit_prefixes(

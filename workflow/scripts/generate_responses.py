@@ -1,16 +1,13 @@
 """Sample one model's responses to the prompts of one task and shard."""
 
-from skillprobe.job import start
+from skillprobe.job import model_entry, start
 
 settings = start(snakemake)
 
-from skillprobe import engines, hub, store
+from skillprobe import engines, store
 
 items = store.read_jsonl(snakemake.input.prompts)
 responses = engines.answer_task(
-    settings["model"] | {"name": snakemake.wildcards.model} | hub.fetched(snakemake.input.fetched),
-    items,
-    settings["generation"],
-    settings["seed"],
+    model_entry(snakemake, settings), items, settings["generation"], settings["seed"]
 )
 store.write_jsonl(snakemake.output.responses, responses)

@@ -1,6 +1,6 @@
 """Label one model's responses to one task, and cross them into counterfactual rows."""
 
-from skillprobe.job import start
+from skillprobe.job import judge_entry, start
 
 settings = start(snakemake)
 
@@ -10,7 +10,7 @@ from skillprobe.tasks.world import load_world
 items = store.read_jsonl(snakemake.input.prompts)
 responses = store.read_jsonl(snakemake.input.responses)
 task, world = tasks.get(snakemake.wildcards.task), load_world(snakemake.input.world)
-judge = judges.for_task(task, settings["judge"], world)
+judge = judges.for_task(task, judge_entry(snakemake, settings), world)
 rows = labels.label_rows(
     task, world, items, responses, judge, settings["labels"] | settings["prompts"], settings["seed"]
 )

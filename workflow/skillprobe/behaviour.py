@@ -199,8 +199,9 @@ def respond(
     condition, each under the edits of its base's fold.
 
     folds: {base: outer fold}; items of calibration bases are left out. settings, seed: see `generate_task`,
-    judge: see `Task.verify`. Ids and random streams are those of the unedited study, so responses are paired
-    by prompt and seed; fewer "samples" than the study's are its first. Raises UserError before anything is
+    judge: see `Task.verify`. Ids and seeds are those of the study's own answers, of which fewer "samples" are
+    the first, so conditions are paired by prompt and random stream. (With these answers too if they are of
+    the engine transformers: vLLM makes other streams of the same seeds.) Raises UserError before anything is
     generated for a fold without edits, a base without a fold, and what `edited` refuses.
     """
     plain, seeds = requests(items, {**settings, "twin_samples": 0}, seed)

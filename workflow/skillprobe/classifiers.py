@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 
-from skillprobe.devices import use_one_gpu
+from skillprobe.devices import use_gpus
 from skillprobe.errors import UserError, first_sentence
 from skillprobe.fast_import import fast_import
 from skillprobe.judges import HYPOTHESIS, TOXICITY, columns
@@ -108,10 +108,10 @@ def _load(task: str, settings: Mapping):
     source = settings["model"]
     where = {
         "revision": settings["revision"] or "main",
-        "local_files_only": os.path.isdir(source),
+        "local_files_only": os.path.isdir(source) or settings["offline"],
         "trust_remote_code": False,
     }
-    use_one_gpu()
+    use_gpus()
     logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **where)

@@ -24,6 +24,10 @@ LAYER_KEYS = ("num_hidden_layers", "n_layer", "num_layers")
 # Keys of a model's entry that can't change a computed number.
 NOT_IDENTITY = ("name", "layers", "hidden_size", "gpu", "mem_mb", "runtime")
 
+# Keys of a judge's entry that decide which files are fetched, and whether their labels fit: with another
+# threshold it stays at the commit that was found.
+JUDGE_FILES = ("model", "revision", "method", "labels", "hypothesis")
+
 KINDS = {
     "array": "a list",
     "boolean": "true or false",
@@ -211,6 +215,20 @@ def judge_identity(config: Mapping, task: str, root: str | Path) -> str | dict |
     if not isinstance(judge, Mapping):
         return judge
     return _identity(judge, source_folder(judge["model"], root))
+
+
+def hub_models(config: Mapping, root: str | Path) -> list[str]:
+    """Names of the models that are fetched from the hub."""
+    return [entry["name"] for entry in config["models"] if source_folder(entry["source"], root) is None]
+
+
+def hub_judges(config: Mapping, root: str | Path) -> list[str]:
+    """Tasks whose judges are fetched from the hub."""
+    return [
+        task
+        for task, judge in config["judges"].items()
+        if isinstance(judge, Mapping) and source_folder(judge["model"], root) is None
+    ]
 
 
 def _identity(entry: Mapping, folder: Path | None) -> dict:
@@ -533,8 +551,7 @@ def check_model_folder(folder: Path, prompt_format: str | None = None) -> None:
     """Raises UserError for a folder without what loading a model takes. prompt_format: in the place of a chat
     template."""
     _model_settings(folder)
-    if not any(folder.glob("*.safetensors")):
-        raise UserError(f"the folder {folder} has no *.safetensors file; give one saved with save_pretrained")
+    _check_weights(folder)
     tokenizer = folder / "tokenizer_config.json"
     if not tokenizer.is_file():
         raise UserError(f"the folder {folder} has no tokenizer (tokenizer_config.json); save it there too")
@@ -549,6 +566,11 @@ def check_model_folder(folder: Path, prompt_format: str | None = None) -> None:
             f"the tokenizer in {folder} has no chat template, and prompts go through one; "
             "give an instruction-tuned model, add chat_template.jinja, or give the entry a prompt_format"
         )
+
+
+def _check_weights(folder: Path) -> None:
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(f"the folder {folder} has no *.safetensors file; give one saved with save_pretrained")
 
 
 def _check_judges(config: dict, root: Path, world) -> None:
@@ -575,17 +597,25 @@ def _check_judges(config: dict, root: Path, world) -> None:
 
 
 def _check_classifier(task: str, judge: dict, root: Path, world) -> None:
-    """What a folder's config.json tells; the rest when the model is loaded."""
-    from skillprobe import tasks
-    from skillprobe.judges import columns, labels_of
-
+    """A folder; what is on the hub is checked when it has been fetched."""
     try:
         folder = source_folder(judge["model"], root)
     except UserError as error:
         raise UserError(f"judges.{task}.model: {error}") from error
-    if folder is None:
-        return
-    names = _model_settings(folder).get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    if folder is not None:
+        check_judge_folder(task, judge, folder, world)
+
+
+def check_judge_folder(task: str, judge: Mapping, folder: Path, world) -> None:
+    """Raises UserError for a folder without what loading a judge takes, and for labels that don't fit."""
+    from skillprobe import tasks
+    from skillprobe.judges import columns, labels_of
+
+    try:
+        names = _model_settings(folder).get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+        _check_weights(folder)
+    except UserError as error:
+        raise UserError(f"judges.{task}: {error}") from error
     in_order = [names[number] for number in sorted(names, key=int)]
     columns(task, judge, in_order, labels_of(tasks.get(task), world))
 

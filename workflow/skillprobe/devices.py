@@ -1,4 +1,4 @@
-"""A GPU for each job: where no scheduler deals them out, a job leases a free one by a lock file."""
+"""GPUs for each job: where no scheduler deals them out, a job leases free ones by lock files."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from skillprobe.errors import UserError
+
 # Between two looks for a free device.
 SECONDS = 2.0
 # While these are open, the devices are ours: the system lets go of the locks when the process ends, however.
 _held: list = []
 
 
-def lease_gpu(devices: Sequence[str], folder: str | Path | None = None) -> str | None:
-    """Wait until one of the devices is free, lease it until this process ends, and return it; None if there
-    are none. Later calls return the same.
+def lease_gpus(devices: Sequence[str], number: int = 1, folder: str | Path | None = None) -> list[str]:
+    """Wait until so many of the devices are free at once, lease them until this process ends, and return
+    them. Later calls return the same.
 
-    devices: their names, as CUDA_VISIBLE_DEVICES has them; folder: of the lock files (None: one that all
-    jobs of this user on this machine share, or within an allocation of Slurm, all of the allocation, where
-    device 0 may be another than that of the next).
+    devices: their names, as CUDA_VISIBLE_DEVICES has them, `number` of them at least; folder: of the lock
+    files (None: one that all jobs of this user on this machine share, or within an allocation of Slurm, all
+    of the allocation, where device 0 may be another than that of the next).
     """
     if _held:
-        return _held[0][0]
-    if not devices:
-        return None
+        return [device for device, _ in _held]
     if folder is None:
         allocation = os.environ.get("SLURM_JOB_ID")
         own = f"-{allocation}" if allocation else ""
@@ -36,28 +36,49 @@ def lease_gpu(devices: Sequence[str], folder: str | Path | None = None) -> str |
     Path(folder).mkdir(parents=True, exist_ok=True)
     said = False
     while True:
-        for device in devices:
-            # Names of slices of a GPU hold slashes.
-            file = open(Path(folder) / f"{device.replace('/', '_')}.lock", "w", encoding="utf-8")  # noqa: SIM115
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        # One job at a time looks, and takes all or none: two that want both of two would else take one each.
+        with open(Path(folder) / "looking.lock", "w", encoding="utf-8") as looking:
+            fcntl.flock(looking, fcntl.LOCK_EX)
+            found = []
+            for device in devices:
+                # Names of slices of a GPU hold slashes.
+                name = f"{device.replace('/', '_')}.lock"
+                if len(found) < number and (file := _locked(Path(folder) / name)):
+                    found.append((device, file))
+            if len(found) == number:
+                _held.extend(found)
+                return [device for device, _ in _held]
+            for _, file in found:
                 file.close()
-                continue
-            _held.append((device, file))
-            return device
         if not said:
-            print(f"waiting for one of {len(devices)} GPUs to be free", file=sys.stderr, flush=True)
+            print(f"waiting for {number} of {len(devices)} GPUs to be free", file=sys.stderr, flush=True)
             said = True
         time.sleep(SECONDS)
 
 
-def use_one_gpu() -> None:
-    """Let CUDA see one leased device only, before CUDA is first used; does nothing without GPUs."""
+def _locked(path: Path):
+    """The open file, if it could be locked."""
+    file = open(path, "w", encoding="utf-8")  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def use_gpus(number: int = 1) -> None:
+    """Let CUDA see so many leased devices only (0: all that there are), before CUDA is first used; does
+    nothing without GPUs. Raises UserError if there are fewer."""
     import torch
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if torch.cuda.is_initialized() or not torch.cuda.device_count():
         return
     names = visible.split(",") if visible else [str(k) for k in range(torch.cuda.device_count())]
-    os.environ["CUDA_VISIBLE_DEVICES"] = lease_gpu(names)
+    if number > len(names):
+        raise UserError(
+            f"gpu: {number} of a model's entry is more than the {len(names)} that its job sees "
+            f"({', '.join(names)}); lower it, or run where there are more"
+        )
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(lease_gpus(names, number or len(names)))

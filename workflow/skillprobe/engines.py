@@ -7,7 +7,7 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 
-from skillprobe.devices import use_one_gpu
+from skillprobe.devices import use_gpus
 from skillprobe.errors import UserError, first_sentence
 from skillprobe.generation import Generated, completed, finish, generate_task, requests
 from skillprobe.models import chat_ids, load, load_outline
@@ -39,7 +39,7 @@ def vllm_generate(
     outline = load_outline(entry)
     encode = functools.cache(functools.partial(chat_ids, outline.tokenizer))
     encoded = [encode(prompt) for prompt in prompts]
-    use_one_gpu()
+    use_gpus()
     # In this process scheduling is deterministic, and another one might run the job's script once more.
     os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
     try:

@@ -1,19 +1,20 @@
-"""Getting a hub model onto the machine, once, so that the jobs that load it need no network."""
+"""Getting models and judges from the hub onto the machine, once, so that the jobs that load them need no
+network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from skillprobe import store
-from skillprobe.config import check_model_folder, num_layers
+from skillprobe.config import check_judge_folder, check_model_folder, num_layers
 from skillprobe.errors import UserError
+from skillprobe.tasks.world import World
 
 # What loading takes: no pickled weights, no other framework's.
 PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
 
 
-def fetch(entry: Mapping) -> dict[str, str]:
+def fetch_model(entry: Mapping) -> dict[str, str]:
     """Download a hub model into the Hugging Face cache, unless it is there: its "source", and as "revision"
     the commit that was found.
 
@@ -21,10 +22,29 @@ def fetch(entry: Mapping) -> dict[str, str]:
     missing or out of reach, and for files that can't be used: other weights than safetensors, no chat
     template, another number of layers than the entry says.
     """
+    about = f"model '{entry['name']}'"
+    folder = _download(about, entry["source"], entry.get("revision"))
+    try:
+        check_model_folder(folder, entry.get("prompt_format"))
+        num_layers({**entry, "source": str(folder)}, folder)
+    except UserError as error:
+        raise UserError(f"{about}: {error}") from error
+    return {"source": entry["source"], "revision": folder.name}
+
+
+def fetch_judge(task: str, judge: Mapping, world: World) -> dict[str, str]:
+    """As `fetch_model`, for a judge: of the config's `judges`, that of this task. Raises UserError also where
+    its labels don't fit those that the task has in this world."""
+    folder = _download(f"judges.{task}", judge["model"], judge["revision"])
+    check_judge_folder(task, judge, folder, world)
+    return {"source": judge["model"], "revision": folder.name}
+
+
+def _download(about: str, source: str, revision: str | None) -> Path:
+    """The folder of a snapshot, which is named by its commit."""
     from huggingface_hub import errors, snapshot_download
 
-    source, revision = entry["source"], entry.get("revision") or "main"
-    about = f"model '{entry['name']}'"
+    revision = revision or "main"
     try:
         folder = Path(snapshot_download(source, revision=revision, allow_patterns=list(PATTERNS)))
     except errors.GatedRepoError as error:
@@ -37,27 +57,16 @@ def fetch(entry: Mapping) -> dict[str, str]:
     except errors.RepositoryNotFoundError as error:
         raise UserError(
             f"{about}: the hub has no model '{source}', or it is private and you aren't logged in; correct "
-            "its source, or use `hf auth login`"
+            "the name, or use `hf auth login`"
         ) from error
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError, ValueError) as error:
         raise UserError(
             f"{about}: '{source}' isn't on this machine and can't be downloaded ({type(error).__name__}); "
             "run this rule where there is a network, or give a folder"
         ) from error
-    try:
-        check_model_folder(folder, entry.get("prompt_format"))
-        num_layers({**entry, "source": str(folder)}, folder)
-    except UserError as error:
-        raise UserError(f"{about}: {error}") from error
-    # The folder of a snapshot is named by its commit.
-    return {"source": source, "revision": folder.name}
-
-
-def fetched(paths: Sequence[str | Path]) -> dict[str, object]:
-    """What `models.load` takes for a model that `fetch` has fetched: its commit, and to ask nobody. {} for a
-    folder, which has no such file."""
-    return {
-        key: value
-        for path in paths
-        for key, value in (("revision", store.read_json(path)["revision"]), ("offline", True))
-    }
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"{about}: '{source}' has no *.safetensors file at revision '{revision}', and pickled weights, "
+            "which can run code, are not read; choose a revision that has one, or another model"
+        )
+    return folder

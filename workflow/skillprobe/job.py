@@ -1,10 +1,13 @@
-"""What every script of the workflow begins with: its log file, its settings, its errors in one sentence."""
+"""What scripts of the workflow begin with: the log file, the settings, errors in one sentence."""
 
 import errno
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
+from skillprobe import store
 from skillprobe.errors import UserError
 
 
@@ -31,3 +34,25 @@ def start(snakemake) -> dict:
 
     sys.excepthook = show
     return json.loads(snakemake.params.settings)
+
+
+def model_entry(snakemake, settings: dict) -> dict:
+    """The entry of the job's model, as `models.load` takes it."""
+    more = {"name": snakemake.wildcards.model, "gpu": snakemake.resources.gpu}
+    return settings["model"] | more | fetched(snakemake.input.fetched)
+
+
+def judge_entry(snakemake, settings: dict) -> str | dict | None:
+    """The entry of the judge of the job's task, as `judges.for_task` takes it."""
+    judge = settings["judge"]
+    return judge | fetched(snakemake.input.fetched_judge) if isinstance(judge, dict) else judge
+
+
+def fetched(paths: Sequence[str | Path]) -> dict:
+    """Of a hub model or judge that a rule has fetched, what its entry doesn't say: the commit, and to ask
+    nobody. {} for a folder, which has no such file."""
+    return {
+        key: value
+        for path in paths
+        for key, value in (("revision", store.read_json(path)["revision"]), ("offline", True))
+    }

@@ -25,6 +25,8 @@ OPTIONS = {
     "threshold": None,
     "batch_size": 32,
     "max_tokens": 512,
+    # Whether a hub model is taken from the cache.
+    "offline": False,
 }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skillprobe import __version__
-from skillprobe.devices import use_one_gpu
+from skillprobe.devices import use_gpus
 from skillprobe.errors import UserError, first_sentence
 from skillprobe.fast_import import fast_import
 
@@ -86,12 +86,12 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     """Load a model of the config, or its twin with random weights drawn from `random_seed`.
 
     entry: "name", "source" (hub id or folder); optional "revision", "dtype" (of DTYPES, default "auto": as
-    stored), "device_map" (default: the GPU if there is one, else the CPU), "attn_implementation" ("sdpa" or
-    "eager"; default: sdpa where the architecture has it, which Gemma 2 has not), "trust_remote_code" (default
-    False), "num_layers" (checked), "prompt_format" (in the place of the tokenizer's chat template), "offline"
-    (a hub model is taken from the cache), "sha256" (what the folder held, so there must be one). Only
-    safetensors weights are read, and nothing goes over the network for a folder. Raises UserError naming the
-    model.
+    stored), "device_map" (default: the GPU if there is one, else the CPU), "gpu" (how many a device_map may
+    take; 0, the default: all), "attn_implementation" ("sdpa" or "eager"; default: sdpa where the architecture
+    has it, which Gemma 2 has not), "trust_remote_code" (default False), "num_layers" (checked),
+    "prompt_format" (in the place of the tokenizer's chat template), "offline" (a hub model is taken from the
+    cache), "sha256" (what the folder held, so there must be one). Only safetensors weights are read, and
+    nothing goes over the network for a folder. Raises UserError naming the model.
     """
     name, source, where = _source(entry)
     dtype = entry.get("dtype") or "auto"
@@ -99,8 +99,8 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
         raise UserError(f"model '{name}': dtype '{dtype}' is none of {', '.join(DTYPES)}")
 
     device_map = entry.get("device_map")
-    if device_map is None:
-        use_one_gpu()
+    if device_map != "cpu":
+        use_gpus(1 if device_map is None else entry.get("gpu", 0))
     folder = _local_folder(source, where["revision"])
     if folder and device_map is None:
         _check_memory(name, weights_bytes(folder, dtype))
@@ -125,12 +125,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
             f"model '{name}' doesn't fit into memory; use a larger GPU, device_map: auto, or a smaller dtype"
         ) from error
     except (OSError, ValueError, ImportError) as error:
-        if "trust_remote_code" in str(error):
-            raise UserError(
-                f"model '{name}': '{source}' needs code of its own, which is not run; if you have read it "
-                "and trust it, give its entry trust_remote_code: true"
-            ) from error
-        raise UserError(f"model '{name}' can't be loaded from '{source}': {first_sentence(error)}") from error
+        raise _not_loaded(name, source, error) from error
     model.eval().requires_grad_(False)
 
     _check_template(name, tokenizer)
@@ -172,7 +167,7 @@ def load_outline(entry: Mapping) -> Outline:
         tokenizer = _load_tokenizer(entry, where)
         config = AutoConfig.from_pretrained(source, **where)
     except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"model '{name}' can't be loaded from '{source}': {first_sentence(error)}") from error
+        raise _not_loaded(name, source, error) from error
     _check_template(name, tokenizer)
     try:
         generation_config = GenerationConfig.from_pretrained(
@@ -264,6 +259,16 @@ def _source(entry: Mapping) -> tuple[str, str, dict]:
             "trust_remote_code": bool(entry.get("trust_remote_code", False)),
         },
     )
+
+
+def _not_loaded(name: str, source: str, error: Exception) -> UserError:
+    """What to do about an error of the libraries."""
+    if "trust_remote_code" in str(error):
+        return UserError(
+            f"model '{name}': '{source}' needs code of its own, which is not run; if you have read it and "
+            "trust it, give its entry trust_remote_code: true"
+        )
+    return UserError(f"model '{name}' can't be loaded from '{source}': {first_sentence(error)}")
 
 
 def weights_bytes(folder: str | Path, dtype: str = "auto") -> int:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from skillprobe.config import layers_of, over_time, section_layers_of, source_folder
+from skillprobe.config import hub_judges, hub_models, layers_of, over_time, section_layers_of
 from skillprobe.errors import UserError
 
 # Of a hub model that doesn't state its hidden size; planning must not need the network.
@@ -54,10 +54,10 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
     timing = int(over_time(config))
     shards, edits = config["generation"]["shards"], int(config["behaviour"]["bases"] > 0)
     twins = models if config["controls"]["random_weights"] else 0
-    hub = sum(source_folder(entry["source"], root) is None for entry in config["models"])
     counts = {
         "make_prompts": tasks * shards,
-        "fetch_model": hub,
+        "fetch_model": len(hub_models(config, root)),
+        "fetch_judge": len(hub_judges(config, root)),
         "generate_responses": models * tasks * shards,
         "label_responses": models * tasks * shards,
         "summarise_compliance": 1,

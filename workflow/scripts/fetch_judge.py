@@ -1,0 +1,11 @@
+"""Download a judge from the hub, once, where there is a network, and see whether its labels fit the task."""
+
+from skillprobe.job import start
+
+settings = start(snakemake)
+
+from skillprobe import hub, store
+from skillprobe.tasks.world import load_world
+
+found = hub.fetch_judge(snakemake.wildcards.task, settings["judge"], load_world(snakemake.input.world))
+store.write_json(snakemake.output.fetched, found)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from workdir import ROOT
@@ -34,15 +35,13 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+{limits}
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
-JobAcctGatherParams=OverMemoryKill
 # Ended jobs stay in the controller's records for as long as the tests take.
 MinJobAge=3600
 KillWait=1
@@ -50,13 +49,29 @@ ReturnToService=2
 GresTypes=gpu
 # The node is as large as stated here, whatever the machine has.
 SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=16000 Gres=gpu:{gpus}
-PartitionName=cpu Nodes={host} Default=YES
-PartitionName=gpu Nodes={host}
+NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=16000 Gres=gpu:{gpus}
+PartitionName=cpu Nodes={node} Default=YES
+PartitionName=gpu Nodes={node}
+"""
+# As on most clusters: the kernel ends a job that outgrows its memory, and Slurm knows all processes of a job.
+BY_KERNEL = """\
+ProctrackType=proctrack/cgroup
+TaskPlugin=task/cgroup"""
+# Where that can't be, Slurm looks each second at what a job takes.
+BY_SLURM = """\
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherParams=OverMemoryKill"""
+# Memory is limited in one of these hierarchies, and a job's processes are found by the other.
+CGROUPS = [Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup/freezer")]
+CGROUP_CONF = """\
+CgroupPlugin=cgroup/v1
+ConstrainRAMSpace=yes
+ConstrainSwapSpace=yes
 """
 GRES_CONF = """\
 AutoDetect=off
-NodeName={host} Name=gpu Count={gpus} File={folder}/nvidia[0-{last}] Flags=nvidia_gpu_env
+NodeName={node} Name=gpu Count={gpus} File={folder}/nvidia[0-{last}] Flags=nvidia_gpu_env
 """
 
 
@@ -79,11 +94,14 @@ def why_not() -> str | None:
 
 
 class Slurm:
-    """Started by `with`, and stopped at its end."""
+    """Started by `with`, and stopped at its end.
+
+    why_no_cgroups: None where jobs have control groups: the kernel then ends those that outgrow their memory.
+    """
 
     def __enter__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))
-        self.daemons = []
+        self.daemons, self.cgroups = [], []
         try:
             self._write_configuration()
             munge = {"socket": "munge.socket", "key-file": "munge.key", "pid-file": "munged.pid"}
@@ -92,7 +110,7 @@ class Slurm:
             self._start("munged", "--foreground", "--force", *options)
             wait_until((self.folder / "munge.socket").exists, "munged")
             self._start("slurmctld", "-D")
-            self._start("slurmd", "-D")
+            self._start("slurmd", "-D", "-N", self.node)
             wait_until(lambda: "idle" in self._output("sinfo", "--noheader"), "slurmd")
         except BaseException:
             self.__exit__()
@@ -110,6 +128,7 @@ class Slurm:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        wait_until(self._remove_cgroups, "the control groups to be empty")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write_configuration(self):
@@ -121,8 +140,15 @@ class Slurm:
             (self.folder / f"nvidia{gpu}").symlink_to("/dev/null")
         (self.folder / "munge.key").write_bytes(secrets.token_bytes(128))
         (self.folder / "munge.key").chmod(0o400)
-        values = {"host": socket.gethostname().split(".")[0], "folder": self.folder}
-        values |= {"gpus": GPUS, "last": GPUS - 1, "ports": free_ports(2)}
+        ports = free_ports(2)
+        # Its control groups are named after the node, and another Slurm of this machine has some, too.
+        self.node = f"box{ports[1]}"
+        self.why_no_cgroups = self._make_cgroups()
+        if not self.why_no_cgroups:
+            (self.folder / "cgroup.conf").write_text(CGROUP_CONF)
+        values = {"host": socket.gethostname().split(".")[0], "node": self.node, "folder": self.folder}
+        values |= {"gpus": GPUS, "last": GPUS - 1, "ports": ports}
+        values["limits"] = BY_SLURM if self.why_no_cgroups else BY_KERNEL
         (self.folder / "slurm.conf").write_text(SLURM_CONF.format(**values))
         (self.folder / "gres.conf").write_text(GRES_CONF.format(**values))
         # The executor's job steps forget SLURM_CONF.
@@ -133,6 +159,27 @@ class Slurm:
             "SLURM_CONF": f"{self.folder}/slurm.conf",
             "PATH": f"{self.folder}/bin:{PATH}",
         }
+
+    def _make_cgroups(self) -> str | None:
+        """Those that Slurm puts its jobs' into; why there can be none."""
+        self.cgroups = [hierarchy / f"slurm_{self.node}" for hierarchy in CGROUPS]
+        try:
+            for cgroup in self.cgroups:
+                cgroup.mkdir()
+                (cgroup / "cgroup.procs").read_text()
+        except OSError as error:
+            self._remove_cgroups()
+            return f"no control groups (of version 1) can be made: {error}"
+        return None
+
+    def _remove_cgroups(self) -> bool:
+        """Whether they are gone."""
+        for cgroup in self.cgroups:
+            for folder, _, _ in os.walk(cgroup, topdown=False):
+                # Slurm tidies up as well, and what ends is still there for a while.
+                with suppress(OSError):
+                    os.rmdir(folder)
+        return not any(cgroup.exists() for cgroup in self.cgroups)
 
     def _start(self, *command):
         with open(self.folder / f"{command[0]}.out", "w") as output:
@@ -155,7 +202,7 @@ class Slurm:
     def jobs(self, folder: Path) -> list[dict[str, str]]:
         """Slurm's records of all jobs that were submitted in a folder, in order."""
         records = []
-        for line in self._output("scontrol", "--oneliner", "show", "job").splitlines():
+        for line in self._output("scontrol", "--details", "--oneliner", "show", "job").splitlines():
             record = dict(re.findall(r"(\S+?)=(\S*)", line))
             if record.get("WorkDir") == str(folder):
                 records.append(record)
@@ -170,6 +217,17 @@ class Slurm:
 
     def cancel(self, record: dict[str, str]):
         self._output("scancel", record["JobId"])
+
+    def processes(self, record: dict[str, str]) -> list[str]:
+        """The ids of a job's processes, by what they have in their environment."""
+        own = {f"SLURM_JOB_ID={record['JobId']}", f"SLURM_CONF={self.folder}/slurm.conf"}
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            # It may end in between.
+            with suppress(OSError):
+                if own <= set((process / "environ").read_text(errors="replace").split("\0")):
+                    found.append(process.name)
+        return found
 
 
 def free_ports(count: int) -> list[int]:

@@ -18,7 +18,7 @@ def tiny(slurm, tmp_path_factory):
     jobs = slurm.jobs(folder)
     by_rule = {
         rule: [job for job in jobs if job["Comment"].startswith(f"rule_{rule}")]
-        for rule in ("outlast", "outgrow", "hold")
+        for rule in ("outlast", "outgrow", "begin", "hold")
     }
     return SimpleNamespace(folder=folder, jobs=by_rule)
 
@@ -29,12 +29,26 @@ def test_a_job_that_hits_its_time_limit_gets_twice_the_time(tiny):
     assert (minutes(killed), minutes(again)) == (1, 2)
 
 
-def test_a_job_that_outgrows_its_memory_gets_twice_the_memory(tiny):
+def test_a_job_that_outgrows_its_memory_gets_twice_the_memory(tiny, slurm):
+    """Ended by the kernel, or by Slurm where there are no control groups."""
     killed, again = tiny.jobs["outgrow"]
+    # The job's step was out of memory, if the kernel ended it; and so Snakemake's process beside it failed.
     assert (killed["JobState"], again["JobState"]) == ("FAILED", "COMPLETED")
     assert (memory(killed), memory(again)) == (500, 1000)
     log = Path(killed["StdOut"]).read_text()
-    assert "exceeded memory limit" in log
+    said = "exceeded memory limit" if slurm.why_no_cgroups else "task 0: Out Of Memory"
+    assert said in log
+
+
+def test_a_job_that_the_kernel_ends_is_out_of_memory_and_tried_again(tiny, slurm):
+    if slurm.why_no_cgroups:
+        pytest.skip(slurm.why_no_cgroups)
+    killed, _ = tiny.jobs["outgrow"]
+    # Slurm's number for steps out of memory.
+    assert killed["DerivedExitCode"] == "0:125"
+    killed, *_, last = tiny.jobs["begin"]
+    assert (killed["JobState"], last["JobState"]) == ("OUT_OF_MEMORY", "COMPLETED")
+    assert [memory(job) for job in tiny.jobs["begin"]] == [80, 160, 320][: len(tiny.jobs["begin"])]
 
 
 def test_no_two_jobs_hold_one_device(tiny):

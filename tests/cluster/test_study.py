@@ -31,6 +31,8 @@ GROUPS = {"rule_prompts_make_prompts": {"rule": "make_prompts"}} | {
     f"rule_specialists_tiny_{task}_fit_specialist_probe": {"rule": "fit_specialist_probe", "task": task}
     for task in TASKS
 }
+# What begins the names of rules that merge, draw and write.
+LAST = ("merge_", "plot_", "write_", "compare_agreement")
 
 
 @pytest.fixture(scope="module")
@@ -38,27 +40,34 @@ def study(slurm, tmp_path_factory):
     """The study, of which a job was cancelled, the controller killed, and the same command run again.
 
     `before` and `after`: Slurm's records of what the first and the second command submitted, in order;
-    `running`: one that ran when the controller was killed.
+    `running`: one that ran when the controller was killed; `refused`: what another controller beside it said.
     """
     workdir = copy_repository(tmp_path_factory.mktemp("repository"))
     hub = tmp_path_factory.mktemp("hub")
     cached_hub_model(hub, "org/tiny", "f" * 40, workdir.path / "workflow/resources/models/toy-llama")
     file = workdir.path / "cluster.yaml"
     file.write_text(yaml.safe_dump(STUDY))
+    hub_environment = {"HF_HOME": str(hub), "HF_HUB_OFFLINE": "1"}
     environment = {
         "PYTHONPATH": str(workdir.path / "workflow"),
         "XDG_CACHE_HOME": str(workdir.path / ".cache"),
-        "HF_HOME": str(hub),
-        "HF_HUB_OFFLINE": "1",
-    }
+    } | hub_environment
     asked = [str(file), "--", *TARGETS]
     declared = [declaration(job) for job in workdir.listed(*asked)]
 
-    def command():
-        return slurm.snakemake(workdir.path, "--configfile", SMOKE, *asked, **environment)
+    def command(*arguments):
+        arguments = arguments or asked
+        return slurm.snakemake(workdir.path, "--configfile", SMOKE, *arguments, **environment)
 
     def log():
         return (workdir.path / "run.log").read_text()[-4000:]
+
+    def cancel(record):
+        """Until none of its processes is there."""
+        assert slurm.processes(record)
+        slurm.cancel(record)
+        if not slurm.why_no_cgroups:
+            wait_until(lambda: not slurm.processes(record), "the end of all processes of a cancelled job")
 
     def running(rule):
         def look():
@@ -74,23 +83,46 @@ def study(slurm, tmp_path_factory):
 
     first = command()
     try:
-        slurm.cancel(running("generate_responses"))
+        cancel(running("generate_responses"))
+        assert command().wait(60)
+        refused = log()
         last = running("extract_activations")
     finally:
         first.kill()
         first.wait()
     # Else it might come to its end before the second command looks.
-    slurm.cancel(last)
+    cancel(last)
     assert command().wait(900) == 0, log()
     jobs = slurm.jobs(workdir.path)
     return SimpleNamespace(
         workdir=workdir,
         asked=asked,
+        file=file,
+        hub=hub_environment,
+        command=command,
+        refused=refused,
+        first=first.pid,
         declared=declared,
         before=[job for job in jobs if job["JobName"] == last["JobName"]],
         after=[job for job in jobs if job["JobName"] != last["JobName"]],
         running=last,
     )
+
+
+@pytest.fixture(scope="module")
+def finished(study, slurm, tmp_path_factory):
+    """The study goes on to its end: Slurm's records of that, and the same study made without Slurm."""
+    workdir, file = study.workdir, str(study.file)
+    # Jobs of a second or two, in one job of Slurm: that spares a minute.
+    left = {job["rule"] for job in workdir.listed(file)}
+    last = [f"{rule}=last" for rule in sorted(left) if rule.startswith(LAST)]
+    command = study.command(file, "--groups", *last, "--group-components", "last=100", "--cores", "2")
+    local = copy_repository(tmp_path_factory.mktemp("local"))
+    local.snakemake("--configfile", SMOKE, file, env=study.hub)
+    assert command.wait(900) == 0, (workdir.path / "run.log").read_text()[-4000:]
+    known = {job["JobId"] for job in study.before + study.after}
+    jobs = [job for job in slurm.jobs(workdir.path) if job["JobId"] not in known]
+    return SimpleNamespace(jobs=jobs, left=left, local=local)
 
 
 def declaration(job):
@@ -167,6 +199,20 @@ def test_a_lost_controller_costs_what_was_running(study):
     assert all(job["JobState"] == "COMPLETED" for job in study.after)
 
 
-def test_what_slurm_made_is_up_to_date_without_the_profile(study):
-    listed = study.workdir.snakemake("--dry-run", "--configfile", SMOKE, *study.asked)
+def test_a_second_command_beside_the_first_is_refused(study):
+    assert f"study 'smoke' is already being run, by process {study.first} on " in study.refused
+    assert len({job["JobName"] for job in study.before + study.after}) == 2
+
+
+def test_the_whole_study_has_the_bytes_that_it_has_without_slurm(study, finished):
+    """Although a job of it was cancelled, and its controller lost."""
+    assert len(finished.left) > 20 and all(job["JobState"] == "COMPLETED" for job in finished.jobs)
+    found, expected = study.workdir.results(), finished.local.results()
+    assert found.keys() == expected.keys()
+    assert [name for name in found if found[name] != expected[name]] == []
+    assert {"findings.json", "figures/scorecard.svg", "tables/behaviour.csv"} <= found.keys()
+
+
+def test_what_slurm_made_is_up_to_date_without_the_profile(study, finished):
+    listed = study.workdir.snakemake("--dry-run", "--configfile", SMOKE, str(study.file))
     assert "Nothing to be done" in listed.stdout

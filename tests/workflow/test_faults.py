@@ -1,6 +1,7 @@
 """What may go wrong in the middle of a study: it is said in one sentence, and the study goes on."""
 
 import os
+import platform
 import random
 import re
 import resource
@@ -63,6 +64,27 @@ def test_killed_ten_times_it_ends_with_the_same_bytes(smoke, tmp_path):
     assert found.keys() == expected.keys()
     assert [path for path in found if found[path] != expected[path]] == []
     assert workdir.planned() == set()
+
+
+def test_a_study_that_is_being_run_is_refused_before_any_job(tmp_path):
+    """Without Snakemake's own lock, as in the profile for Slurm."""
+    workdir = copy_repository(tmp_path)
+    arguments = ("--nolock", "--configfile", SMOKE)
+    first = workdir.start(*arguments, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        assert any(line.startswith("Finished jobid") for line in first.stdout)
+        refused = workdir.snakemake(*arguments, check=False)
+        assert refused.returncode and "\nrule " not in refused.stderr and "Traceback" not in refused.stderr
+        sentence = f"study 'smoke' is already being run, by process {first.pid} on {platform.node()}; wait"
+        assert sentence in refused.stderr
+        # Those that make nothing.
+        workdir.snakemake(*arguments, "--dry-run")
+        workdir.snakemake(*arguments, "--", "plan")
+        assert first.poll() is None
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+    workdir.snakemake(*arguments, "--", "results/smoke/prompts/term_exclusion/0.jsonl")
 
 
 def test_damaged_and_foreign_files_are_named_with_the_command_that_mends_them(smoke, tmp_path):

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from skillprobe import lock
+
 ROOT = Path(__file__).resolve().parents[2]
 SMOKE = "workflow/studies/smoke.yaml"
 SOURCES = ("Snakefile", "config.yaml", "profiles", "workflow", "envs", "pyproject.toml")
@@ -42,12 +44,12 @@ class Workdir:
 
     def results(self) -> dict[str, bytes]:
         """Content of all results of the smoke study. Not of logs and benchmarks, which hold times, nor of the
-        report, which has one too."""
-        root = self.path / "results/smoke"
+        report, which has one too, nor of the lock, which names a process."""
+        root, others = self.path / "results/smoke", ("benchmarks", "logs", "report.html", lock.NAME)
         return {
             path.relative_to(root).as_posix(): path.read_bytes()
             for path in sorted(root.rglob("*"))
-            if path.is_file() and path.relative_to(root).parts[0] not in ("benchmarks", "logs", "report.html")
+            if path.is_file() and path.relative_to(root).parts[0] not in others
         }
 
     def listed(self, *arguments: str, configfile: str = SMOKE) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from skillprobe import config as study_config
 from skillprobe.codefiles import code_files
 from skillprobe.errors import UserError
+from skillprobe.lock import hold_study
 from skillprobe.plan import check_fits, check_writable
 
 ROOT = Path(workflow.basedir)
@@ -148,6 +149,13 @@ def check_engine():
         job.rule.name == "generate_responses" for job in workflow.dag.needrun_jobs()
     ):
         checked(study_config.check_installed, STUDY)
+
+
+def hold_results():
+    """Stops Snakemake if another run is making the study's results, unless this one makes none (as `plan`)."""
+    made = (file for job in workflow.dag.needrun_jobs() for file in job.output)
+    if any(file.startswith(f"{RESULTS}/") for file in made):
+        checked(hold_study, RESULTS)
 
 
 def merged(analysis):

@@ -1,0 +1,47 @@
+"""One run of a study at a time: it holds a lock file for as long as it lives."""
+
+import fcntl
+import os
+import platform
+import sys
+from pathlib import Path
+
+from skillprobe.errors import UserError
+
+NAME = ".controller.lock"
+# While these are open, the studies are ours: the system lets go of the locks when the process ends, however.
+_held: dict = {}
+
+
+def hold_study(results: str | Path) -> None:
+    """Refuse any other run of the study until this process ends.
+
+    results: the study's folder, where the lock file lies. Raises UserError with the process that holds it;
+    only warns where the file system has no locks.
+    """
+    path = Path(results).resolve() / NAME
+    if path in _held:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(
+                f"study '{path.parent.name}' is already being run, by {file.read() or 'another process'}; "
+                "wait until that ends, or end it, and run again"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+    except OSError as error:
+        print(
+            f"{path.parent} can't be locked ({os.strerror(error.errno)}): see to it that no other run of this"
+            " study is at work",
+            file=sys.stderr,
+            flush=True,
+        )
+        return
+    _held[path] = file

@@ -83,7 +83,7 @@ def test_what_is_free_is_not_kept_while_the_rest_is_waited_for(monkeypatch, tmp_
     rounds = []
 
     def wait(_):
-        third = devices._locked(tmp_path / "1.lock")
+        third = devices.locked(tmp_path / "1.lock")
         assert third
         third.close()
         rounds.append(1)

@@ -36,6 +36,7 @@ FLOORS = [
         "fingerprint",
         "job",
         "progress",
+        "locks",
         "devices",
     },
     {

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from skillprobe import lock
+from skillprobe import locks
 
 ROOT = Path(__file__).resolve().parents[2]
 SMOKE = "workflow/studies/smoke.yaml"
@@ -45,7 +45,7 @@ class Workdir:
     def results(self) -> dict[str, bytes]:
         """Content of all results of the smoke study. Not of logs and benchmarks, which hold times, nor of the
         report, which has one too, nor of the lock, which names a process."""
-        root, others = self.path / "results/smoke", ("benchmarks", "logs", "report.html", lock.NAME)
+        root, others = self.path / "results/smoke", ("benchmarks", "logs", "report.html", locks.NAME)
         return {
             path.relative_to(root).as_posix(): path.read_bytes()
             for path in sorted(root.rglob("*"))

@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 from skillprobe import config as study_config
 from skillprobe.codefiles import code_files
 from skillprobe.errors import UserError
-from skillprobe.lock import hold_study
+from skillprobe.locks import hold_study
 from skillprobe.plan import check_fits, check_writable
 
 ROOT = Path(workflow.basedir)

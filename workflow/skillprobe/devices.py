@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skillprobe.errors import UserError
+from skillprobe.locks import locked
 
 # Between two looks for a free device.
 SECONDS = 2.0
@@ -43,7 +44,7 @@ def lease_gpus(devices: Sequence[str], number: int = 1, folder: str | Path | Non
             for device in devices:
                 # Names of slices of a GPU hold slashes.
                 name = f"{device.replace('/', '_')}.lock"
-                if len(found) < number and (file := _locked(Path(folder) / name)):
+                if len(found) < number and (file := locked(Path(folder) / name)):
                     found.append((device, file))
             if len(found) == number:
                 _held.extend(found)
@@ -54,17 +55,6 @@ def lease_gpus(devices: Sequence[str], number: int = 1, folder: str | Path | Non
             print(f"waiting for {number} of {len(devices)} GPUs to be free", file=sys.stderr, flush=True)
             said = True
         time.sleep(SECONDS)
-
-
-def _locked(path: Path):
-    """The open file, if it could be locked."""
-    file = open(path, "w", encoding="utf-8")  # noqa: SIM115
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
 
 
 def use_gpus(number: int = 1) -> None:

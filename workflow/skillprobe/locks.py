@@ -1,16 +1,29 @@
-"""One run of a study at a time: it holds a lock file for as long as it lives."""
+"""Locks of files, which the system lets go of when a process ends, however; one run of a study at a time."""
 
 import fcntl
 import os
 import platform
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from skillprobe.errors import UserError
 
 NAME = ".controller.lock"
-# While these are open, the studies are ours: the system lets go of the locks when the process ends, however.
+# While these are open, the studies are ours.
 _held: dict = {}
+
+
+def locked(path: str | Path) -> TextIO | None:
+    """The file, made if need be and locked for as long as it is open; None if another process has it locked.
+    Raises OSError where the file system has no locks."""
+    file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
 def hold_study(results: str | Path) -> None:
@@ -24,15 +37,13 @@ def hold_study(results: str | Path) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
+        file = locked(path)
+        if file is None:
+            who = path.read_text(encoding="utf-8") or "another process"
             raise UserError(
-                f"study '{path.parent.name}' is already being run, by {file.read() or 'another process'}; "
-                "wait until that ends, or end it, and run again"
-            ) from None
+                f"study '{path.parent.name}' is already being run, by {who}; wait until that ends, or end it, and"
+                " run again"
+            )
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()

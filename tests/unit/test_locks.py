@@ -8,14 +8,14 @@ import re
 import signal
 
 import pytest
-from skillprobe import lock
+from skillprobe import locks
 from skillprobe.errors import UserError
-from skillprobe.lock import hold_study
+from skillprobe.locks import hold_study
 
 
 @pytest.fixture(autouse=True)
 def nothing_held(monkeypatch):
-    monkeypatch.setattr(lock, "_held", {})
+    monkeypatch.setattr(locks, "_held", {})
 
 
 def test_another_process_is_refused_until_the_first_is_killed(tmp_path):
@@ -40,13 +40,13 @@ def test_another_process_is_refused_until_the_first_is_killed(tmp_path):
     # Again by the same process, too.
     for _ in range(2):
         hold_study(tmp_path / "mine")
-    assert (tmp_path / "mine" / lock.NAME).read_text() == f"process {os.getpid()} on {platform.node()}"
+    assert (tmp_path / "mine" / locks.NAME).read_text() == f"process {os.getpid()} on {platform.node()}"
 
 
 def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, capsys):
     def flock(file, how):
         raise OSError(errno.ENOLCK, "")
 
-    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
     hold_study(tmp_path)
     assert f"{tmp_path} can't be locked (No locks available): see to it" in capsys.readouterr().err

@@ -113,7 +113,7 @@ def study(slurm, tmp_path_factory):
 def finished(study, slurm, tmp_path_factory):
     """The study goes on to its end: Slurm's records of that, and the same study made without Slurm."""
     workdir, file = study.workdir, str(study.file)
-    # Jobs of a second or two, in one job of Slurm: that spares a minute.
+    # Jobs of a second or two share one job of Slurm.
     left = {job["rule"] for job in workdir.listed(file)}
     last = [f"{rule}=last" for rule in sorted(left) if rule.startswith(LAST)]
     command = study.command(file, "--groups", *last, "--group-components", "last=100", "--cores", "2")

@@ -41,8 +41,8 @@ def hold_study(results: str | Path) -> None:
         if file is None:
             who = path.read_text(encoding="utf-8") or "another process"
             raise UserError(
-                f"study '{path.parent.name}' is already being run, by {who}; wait until that ends, or end it, and"
-                " run again"
+                f"study '{path.parent.name}' is already being run, by {who}; wait until that ends, or end "
+                "it, and run again"
             )
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")

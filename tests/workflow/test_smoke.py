@@ -257,6 +257,19 @@ def test_rules_that_load_a_model_ask_for_what_its_entry_says(tmp_path):
     assert len(others) == len(jobs) - 12 and not any("gpu=1" in line for line in others)
 
 
+def test_a_judge_on_a_gpu_is_asked_for_beside_a_model_on_the_cpu(tmp_path):
+    workdir = copy_repository(tmp_path)
+    judge = {"kind": "transformers", "model": "org/judge", "gpu": 1, "mem_mb": 3000}
+    study = {"tasks": ["sentiment", "word_count"], "judges": {"sentiment": judge}}
+    (tmp_path / "judge.yaml").write_text(yaml.safe_dump(study))
+    jobs = workdir.listed("judge.yaml")
+    asked = {job["rule"] for job in jobs if "gpu=1" in job["resources"]}
+    assert asked == {"label_responses", "fit_prefix_baselines", "edit_behaviour"}
+    assert not any(
+        "gpu=1" in job["resources"] for job in jobs if "task=word_count" in job.get("wildcards", "")
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

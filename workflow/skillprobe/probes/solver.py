@@ -295,8 +295,6 @@ class _ErasedDesign(_Design):
     Their variance is that of the rows before: else a penalty would weigh less the more is erased.
     """
 
-    single = None
-
     def __init__(self, x, spectrum, train, erased):
         more = erased.right.shape[2] - x.shape[1]
         # For the preconditioner alone, so one training set may speak for all.
@@ -304,6 +302,13 @@ class _ErasedDesign(_Design):
         super().__init__(np.pad(x, ((0, 0), (0, more))), np.append(spectrum, outside), train, None)
         self.erased = self.recent = erased
         self.recent_sets = np.arange(len(erased.left))
+
+    @cached_property
+    def single(self):
+        same, erased = super().single, self.erased
+        same.erased = same.recent = Erased(erased.left.astype(np.float32), erased.right.astype(np.float32))
+        same.recent_sets = np.arange(len(erased.left))
+        return same
 
     def project(self, beta, which):
         return self.x @ beta - self._of(which).project(beta)
@@ -359,8 +364,8 @@ class _Path:
             # Minimising over the intercept leaves a system in the coefficients alone.
             centre = self.design.gather(curvature, which) / total
             right = centre * gradient_intercept - gradient
-            rough = self.design.single if tolerance.min() >= SINGLE else None
-            step = _conjugate_gradients(rough or self.design, which, curvature, ridge, right, tolerance)
+            design = self.design.single if tolerance.min() >= SINGLE else self.design
+            step = _conjugate_gradients(design, which, curvature, ridge, right, tolerance)
             step_intercept = -gradient_intercept / total - _dot(centre, step)
             change = self.design.project(step, which) + step_intercept
             largest = np.abs(change * train).max(axis=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skillprobe.errors import UserError
 from skillprobe.probes import ProbeResult, Settings, general, load, save, solver, specialist
-from skillprobe.probes.solver import Rows, feature_scale
+from skillprobe.probes.solver import Erased, Rows, feature_scale
 from skillprobe.stats import CALIBRATION, auroc, auroc_draws, draw_bases, interval
 from sklearn.linear_model import LogisticRegression
 
@@ -157,12 +157,16 @@ def test_steps_in_single_precision_lead_to_the_same_place(n, d, rogue, monkeypat
     x[:, 3] += 0.5 * (2 * y - 1)
     x[:, 0] *= rogue
     sets, penalties = rng.random((n, 5)) < 0.7, [1e-5, 1e-3, 1e-1, 10.0]
-    ours = Rows(x).fit(sets, y, penalties)
+    rows = Rows(x)
+    axes = np.linalg.qr(rng.normal(size=(5, rows.coordinates.shape[1], 3)))[0]
+    erased = Erased(rows.coordinates @ axes, axes.transpose(0, 2, 1))
+    ours = [rows.fit(sets, y, penalties, erased=taken) for taken in (None, erased)]
     monkeypatch.setattr(solver, "SINGLE", np.inf)
-    exact = Rows(x).fit(sets, y, penalties)
-    assert not np.array_equal(ours.decision, exact.decision)
-    np.testing.assert_allclose(ours.decision, exact.decision, atol=1e-4)
-    np.testing.assert_allclose(ours.loss, exact.loss, rtol=1e-9)
+    exact = [rows.fit(sets, y, penalties, erased=taken) for taken in (None, erased)]
+    for one, other in zip(ours, exact, strict=True):
+        assert not np.array_equal(one.decision, other.decision)
+        np.testing.assert_allclose(one.decision, other.decision, atol=1e-4)
+        np.testing.assert_allclose(one.loss, other.loss, rtol=1e-9)
 
 
 @pytest.mark.parametrize("n, d", SHAPES)

@@ -23,7 +23,7 @@ import numpy as np
 TOLERANCE = 1e-3
 # ... and this far from it.
 FAR = 0.1
-# Single precision is twice as fast, and exact enough for a linear system that may leave a residual of this.
+# Single precision is twice as fast, and exact enough for linear systems that may leave a residual of this.
 SINGLE = 1e-4
 MAX_STEPS = 200
 MAX_PRODUCTS = 2000
@@ -349,6 +349,7 @@ class _Path:
         penalties: [columns]."""
         columns = np.arange(len(self.which))
         tolerance = np.full(len(columns), FAR)
+        rough = self.design.single if near >= SINGLE else self.design
         for _ in range(MAX_STEPS):
             penalty = penalties[columns]
             ridge, decision = self.ridge[columns], self.decision[:, columns]
@@ -364,8 +365,7 @@ class _Path:
             # Minimising over the intercept leaves a system in the coefficients alone.
             centre = self.design.gather(curvature, which) / total
             right = centre * gradient_intercept - gradient
-            design = self.design.single if tolerance.min() >= SINGLE else self.design
-            step = _conjugate_gradients(design, which, curvature, ridge, right, tolerance)
+            step = _conjugate_gradients(rough, which, curvature, ridge, right, tolerance)
             step_intercept = -gradient_intercept / total - _dot(centre, step)
             change = self.design.project(step, which) + step_intercept
             largest = np.abs(change * train).max(axis=0)

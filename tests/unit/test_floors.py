@@ -43,6 +43,7 @@ FLOORS = [
         "tasks",
         "judges",
         "classifiers",
+        "folders",
         "hub",
         "prompts",
         "models",

@@ -80,6 +80,10 @@ def test_a_judge_is_loaded_from_the_cache_at_that_commit(monkeypatch):
     assert asked == [("org/tiny", "main", False), ("org/tiny", COMMIT, True)]
 
 
+def fetch_judge(task, judge):
+    return hub.fetch_judge(task, judge, lambda folder: judges.check_folder(task, judge, folder, WORLD))
+
+
 @pytest.fixture
 def classifier(tmp_path, monkeypatch):
     """The files that decide whether a judge can be used, as if downloaded."""
@@ -92,19 +96,19 @@ def classifier(tmp_path, monkeypatch):
 
 
 def test_a_judge_is_fetched_and_its_labels_are_checked(classifier):
-    assert hub.fetch_judge("toxicity", JUDGE, WORLD) == {"source": "org/tiny", "revision": COMMIT}
+    assert fetch_judge("toxicity", JUDGE) == {"source": "org/tiny", "revision": COMMIT}
     with pytest.raises(UserError, match="judges.toxicity.labels: no label of 'org/tiny' .* stands for"):
-        hub.fetch_judge("toxicity", JUDGE | {"labels": {}}, WORLD)
+        fetch_judge("toxicity", JUDGE | {"labels": {}})
     with pytest.raises(UserError, match="judges.topic: zero-shot judging takes"):
-        hub.fetch_judge("topic", JUDGE | {"method": "zero-shot"}, WORLD)
+        fetch_judge("topic", JUDGE | {"method": "zero-shot"})
     (classifier / "config.json").unlink()
     with pytest.raises(UserError, match="judges.toxicity: .*no config.json"):
-        hub.fetch_judge("toxicity", JUDGE, WORLD)
+        fetch_judge("toxicity", JUDGE)
     (classifier / "model.safetensors").unlink()
     with pytest.raises(
         UserError, match=r"judges.toxicity: 'org/tiny' has no \*.safetensors file at .* 'main'"
     ):
-        hub.fetch_judge("toxicity", JUDGE, WORLD)
+        fetch_judge("toxicity", JUDGE)
 
 
 def test_files_that_cannot_be_used_are_refused_at_once(snapshot):
@@ -160,7 +164,7 @@ def test_what_cannot_be_had_is_one_sentence(monkeypatch, kind, sentence):
         hub.fetch_model(ENTRY)
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=f"judges.toxicity: .*{sentence}"):
-        hub.fetch_judge("toxicity", JUDGE, WORLD)
+        fetch_judge("toxicity", JUDGE)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen2"])

@@ -4,8 +4,12 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from skillprobe import hub, store
+from functools import partial
+
+from skillprobe import hub, judges, store
 from skillprobe.tasks.world import load_world
 
-found = hub.fetch_judge(snakemake.wildcards.task, settings["judge"], load_world(snakemake.input.world))
+task, judge, world = snakemake.wildcards.task, settings["judge"], load_world(snakemake.input.world)
+fits = partial(judges.check_folder, task, judge, world=world)
+found = hub.fetch_judge(task, judge, fits)
 store.write_json(snakemake.output.fetched, found)

@@ -11,15 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from skillprobe import folders
 from skillprobe.errors import UserError
 
 SCHEMA = Path(__file__).resolve().parents[1] / "schemas" / "config.schema.json"
 
 # results/toy/ is where the toy models are trained.
 RESERVED_STUDIES = ("toy",)
-
-# What a number of blocks is called in the config.json of a model's folder.
-LAYER_KEYS = ("num_hidden_layers", "n_layer", "num_layers")
 
 # Keys of a model's entry that can't change a computed number.
 NOT_IDENTITY = ("name", "layers", "hidden_size", "gpu", "mem_mb", "runtime")
@@ -177,7 +175,7 @@ def source_folder(source: str, root: str | Path) -> Path | None:
     return None
 
 
-def num_layers(entry: Mapping, root: str | Path) -> int:
+def _num_layers(entry: Mapping, root: str | Path) -> int:
     """Number of blocks (without the embeddings) of a model: from its folder's config.json, else as stated.
 
     Raises UserError if a hub model doesn't state it, or if the entry and the folder contradict each other.
@@ -191,15 +189,7 @@ def num_layers(entry: Mapping, root: str | Path) -> int:
                 "and a hub model must state its number of blocks"
             )
         return stated
-    settings = _text_settings(folder)
-    found = next((settings[key] for key in LAYER_KEYS if key in settings), stated)
-    if found is None:
-        raise UserError(
-            f"num_layers is missing: {folder / 'config.json'} doesn't tell; state the number of blocks"
-        )
-    if stated is not None and stated != found:
-        raise UserError(f"num_layers is {stated}, but {folder / 'config.json'} says {found}; remove the key")
-    return found
+    return folders.num_layers(folder, stated)
 
 
 def model_identity(config: Mapping, name: str, root: str | Path) -> dict:
@@ -497,14 +487,14 @@ def _check_models(config: dict, root: Path) -> None:
                 )
             folder = source_folder(entry["source"], root)
             if folder is not None:
-                check_model_folder(folder, entry["prompt_format"])
+                folders.check_model(folder, entry["prompt_format"])
                 if entry["revision"] is not None:
                     raise UserError(
                         f"revision is for hub models, but '{entry['source']}' is a folder; remove it"
                     )
-            entry["num_layers"] = num_layers(entry, root)
+            entry["num_layers"] = _num_layers(entry, root)
             if folder is not None:
-                entry["hidden_size"] = _text_settings(folder).get("hidden_size", entry["hidden_size"])
+                entry["hidden_size"] = folders.text_settings(folder).get("hidden_size", entry["hidden_size"])
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         highest = max(layers_of(config, entry["name"]))
@@ -541,38 +531,6 @@ def check_installed(config: Mapping) -> None:
         )
 
 
-def _text_settings(folder: Path) -> dict:
-    """The part of config.json that is about the language model; others are about images and the like."""
-    settings = _model_settings(folder)
-    return settings if any(key in settings for key in LAYER_KEYS) else settings.get("text_config", {})
-
-
-def check_model_folder(folder: Path, prompt_format: str | None = None) -> None:
-    """Raises UserError for a folder without what loading a model takes. prompt_format: in the place of a chat
-    template."""
-    _model_settings(folder)
-    _check_weights(folder)
-    tokenizer = folder / "tokenizer_config.json"
-    if not tokenizer.is_file():
-        raise UserError(f"the folder {folder} has no tokenizer (tokenizer_config.json); save it there too")
-    if (
-        prompt_format
-        or (folder / "chat_template.jinja").is_file()
-        or (folder / "chat_template.json").is_file()
-    ):
-        return
-    if not _json_object(tokenizer).get("chat_template"):
-        raise UserError(
-            f"the tokenizer in {folder} has no chat template, and prompts go through one; "
-            "give an instruction-tuned model, add chat_template.jinja, or give the entry a prompt_format"
-        )
-
-
-def _check_weights(folder: Path) -> None:
-    if not any(folder.glob("*.safetensors")):
-        raise UserError(f"the folder {folder} has no *.safetensors file; give one saved with save_pretrained")
-
-
 def _check_judges(config: dict, root: Path, world) -> None:
     from skillprobe import tasks
     from skillprobe.judges import NAMES
@@ -598,26 +556,14 @@ def _check_judges(config: dict, root: Path, world) -> None:
 
 def _check_classifier(task: str, judge: dict, root: Path, world) -> None:
     """A folder; what is on the hub is checked when it has been fetched."""
+    from skillprobe.judges import check_folder
+
     try:
         folder = source_folder(judge["model"], root)
     except UserError as error:
         raise UserError(f"judges.{task}.model: {error}") from error
     if folder is not None:
-        check_judge_folder(task, judge, folder, world)
-
-
-def check_judge_folder(task: str, judge: Mapping, folder: Path, world) -> None:
-    """Raises UserError for a folder without what loading a judge takes, and for labels that don't fit."""
-    from skillprobe import tasks
-    from skillprobe.judges import columns, labels_of
-
-    try:
-        names = _model_settings(folder).get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-        _check_weights(folder)
-    except UserError as error:
-        raise UserError(f"judges.{task}: {error}") from error
-    in_order = [names[number] for number in sorted(names, key=int)]
-    columns(task, judge, in_order, labels_of(tasks.get(task), world))
+        check_folder(task, judge, folder, world)
 
 
 def _check_lexicon(task: str, config: dict, root: Path, world) -> None:
@@ -629,7 +575,7 @@ def _check_lexicon(task: str, config: dict, root: Path, world) -> None:
         )
     for entry in config["models"]:
         folder = source_folder(entry["source"], root)
-        if folder is None or _model_settings(folder).get("skillprobe_world") != world.name:
+        if folder is None or folders.settings(folder).get("skillprobe_world") != world.name:
             raise UserError(
                 f"{refusal}, and the model '{entry['name']}' is not known to speak only the language of "
                 f'the world \'{world.name}\' (its config.json lacks "skillprobe_world": "{world.name}"); '
@@ -715,23 +661,6 @@ def _check_section_layers(config: dict, section: str, needed: bool = True) -> No
                 f"{section}.layers names none of the analysed layers of the model '{model}' "
                 f"({', '.join(map(str, layers_of(config, model)))}); add one, or say all"
             )
-
-
-def _model_settings(folder: Path) -> dict:
-    """The config.json of a model's folder. Raises UserError where there is none."""
-    if not (folder / "config.json").is_file():
-        raise UserError(f"the folder {folder} has no config.json; give a model in Hugging Face's format")
-    return _json_object(folder / "config.json")
-
-
-def _json_object(path: Path) -> dict:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} can't be read as JSON ({error}); save the model again") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path} must hold one JSON object; save the model again")
-    return value
 
 
 def _first_twice(items: Iterable[str] | Iterator[str]) -> str | None:

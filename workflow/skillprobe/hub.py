@@ -3,12 +3,11 @@ network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from skillprobe.config import check_judge_folder, check_model_folder, num_layers
+from skillprobe import folders
 from skillprobe.errors import UserError
-from skillprobe.tasks.world import World
 
 # What loading takes: no pickled weights, no other framework's.
 PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
@@ -25,18 +24,18 @@ def fetch_model(entry: Mapping) -> dict[str, str]:
     about = f"model '{entry['name']}'"
     folder = _download(about, entry["source"], entry.get("revision"))
     try:
-        check_model_folder(folder, entry.get("prompt_format"))
-        num_layers({**entry, "source": str(folder)}, folder)
+        folders.check_model(folder, entry.get("prompt_format"))
+        folders.num_layers(folder, entry.get("num_layers"))
     except UserError as error:
         raise UserError(f"{about}: {error}") from error
     return {"source": entry["source"], "revision": folder.name}
 
 
-def fetch_judge(task: str, judge: Mapping, world: World) -> dict[str, str]:
-    """As `fetch_model`, for a judge: of the config's `judges`, that of this task. Raises UserError also where
-    its labels don't fit those that the task has in this world."""
+def fetch_judge(task: str, judge: Mapping, check: Callable[[Path], None]) -> dict[str, str]:
+    """As `fetch_model`, for a judge: of the config's `judges`, that of this task. check: called with the
+    folder, raises UserError where it can't be used."""
     folder = _download(f"judges.{task}", judge["model"], judge["revision"])
-    check_judge_folder(task, judge, folder, world)
+    check(folder)
     return {"source": judge["model"], "revision": folder.name}
 
 

@@ -6,8 +6,9 @@ which judges many at once so that `classify` need not.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from skillprobe import tasks
+from skillprobe import folders, tasks
 from skillprobe.errors import UserError
 from skillprobe.tasks.world import World
 from skillprobe.text import Folded
@@ -137,6 +138,20 @@ def columns(task: str, settings: Mapping, names: Sequence[str], labels: Sequence
             "one to it, or choose another model"
         )
     return [[k for k, name in enumerate(names) if given.get(name) == label] for label in wanted]
+
+
+def check_folder(task: str, settings: Mapping, folder: Path, world: World) -> None:
+    """Raises UserError for a folder without what loading a judge takes, and for labels that don't fit.
+
+    settings: of a transformers judge.
+    """
+    try:
+        names = folders.settings(folder).get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+        folders.check_weights(folder)
+    except UserError as error:
+        raise UserError(f"judges.{task}: {error}") from error
+    in_order = [names[number] for number in sorted(names, key=int)]
+    columns(task, settings, in_order, labels_of(tasks.get(task), world))
 
 
 class LexiconJudge:

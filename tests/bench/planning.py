@@ -1,0 +1,67 @@
+"""How long Snakemake plans: CPU time until the first job begins, and of a dry-run, which describes every job.
+
+Nine tasks × 2 and × 6 models of 80 layers from the hub, all layers analysed; what a job adds is the slope
+between the two, and 40 tasks × 6 models × 80 layers, about 23,900 jobs, are put at it.
+"""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
+from workdir import ROOT, copy_repository
+
+MODELS, LAYERS, LARGE = (2, 6), 80, 23_900
+ARGUMENTS = ("--nolock", "--configfile", "planning.yaml")
+
+
+def study(models):
+    made = yaml.safe_load((ROOT / "workflow/studies/paper.yaml").read_text())
+    made["models"] = [
+        made["models"][0] | {"name": f"model-{number}", "num_layers": LAYERS} for number in range(models)
+    ]
+    # Few requests at one position, or the plan would be refused for want of disk; jobs are the same.
+    made |= {"activations": {"positions": ["eos"]}, "behaviour": {"bases": 0}}
+    made["prompts"]["bases"] = 15
+    return made
+
+
+def until_the_first_job(workdir):
+    """Jobs, and CPU time until the first are chosen; then it is killed."""
+    options = {"cores": 1, "stdout": subprocess.DEVNULL, "start_new_session": True}
+    with workdir.start(*ARGUMENTS, **options) as process:
+        for line in process.stderr:
+            if line.startswith("total"):
+                jobs = int(line.split()[1])
+            if line.startswith("Select jobs"):
+                used = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+                os.killpg(process.pid, signal.SIGKILL)
+                return jobs, sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
+    sys.exit("no job was begun")
+
+
+def dry_run(workdir):
+    """CPU time."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    workdir.snakemake(*ARGUMENTS, "--dry-run", "--quiet", "all", cores=1)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+points = []
+for models in MODELS:
+    with tempfile.TemporaryDirectory() as folder:
+        workdir = copy_repository(Path(folder))
+        (workdir.path / "planning.yaml").write_text(yaml.safe_dump(study(models)))
+        points.append((*until_the_first_job(workdir), dry_run(workdir)))
+    print("{:>6,} jobs {:>8.1f} s to the first job {:>8.1f} s for a dry-run".format(*points[-1]), flush=True)
+(few, *short), (many, *long) = points
+for what, first, last in zip(("to the first job", "for a dry-run"), short, long, strict=True):
+    slope = (last - first) / (many - few)
+    print(f"{1e3 * slope:.1f} ms a job {what}; {LARGE:,} jobs: {first + slope * (LARGE - few):.0f} s")

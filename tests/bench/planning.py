@@ -47,11 +47,11 @@ def until_the_first_job(workdir):
 
 
 def dry_run(workdir):
-    """CPU time."""
+    """CPU time, and peak memory in MB (of the largest so far)."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     workdir.snakemake(*ARGUMENTS, "--dry-run", "--quiet", "all", cores=1)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
 
 
 points = []
@@ -59,9 +59,13 @@ for models in MODELS:
     with tempfile.TemporaryDirectory() as folder:
         workdir = copy_repository(Path(folder))
         (workdir.path / "planning.yaml").write_text(yaml.safe_dump(study(models)))
-        points.append((*until_the_first_job(workdir), dry_run(workdir)))
-    print("{:>6,} jobs {:>8.1f} s to the first job {:>8.1f} s for a dry-run".format(*points[-1]), flush=True)
+        points.append((*until_the_first_job(workdir), *dry_run(workdir)))
+    print(
+        "{:>6,} jobs{:>7.1f} s to the first{:>7.1f} s and{:>5.0f} MB of a dry-run".format(*points[-1]),
+        flush=True,
+    )
 (few, *short), (many, *long) = points
-for what, first, last in zip(("to the first job", "for a dry-run"), short, long, strict=True):
-    slope = (last - first) / (many - few)
-    print(f"{1e3 * slope:.1f} ms a job {what}; {LARGE:,} jobs: {first + slope * (LARGE - few):.0f} s")
+for unit, first, last in zip(("s to the first", "s of a dry-run", "MB"), short, long, strict=True):
+    each = (last - first) / (many - few)
+    large = first + each * (LARGE - few)
+    print(f"a job adds {1e3 * each:.1f}/1000 {unit}; {LARGE:,} jobs would take {large:.0f} {unit}")

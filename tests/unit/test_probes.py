@@ -336,12 +336,30 @@ def test_matched_general_uses_as_many_rows_as_a_specialist(monkeypatch):
     np.testing.assert_allclose(first, -second, atol=1e-5)
 
 
-def test_left_out_general_never_sees_its_task():
+def test_left_out_general_never_sees_its_task(monkeypatch):
     x, y, bases = tasks_data([np.eye(24)[0]] * 3, signal=0.7)
+    fit, given = Rows.fit, []
+
+    def recording(self, train, labels, *rest):
+        # A third of the columns for each task: the rows of its training sets, and their labels.
+        thirds = zip(np.split(train, 3, 1), np.split(labels, 3, 1), strict=True)
+        given.append([(sets, here[sets]) for sets, here in thirds])
+        return fit(self, train, labels, *rest)
+
+    monkeypatch.setattr(Rows, "fit", recording)
     results = general(x, y, bases, SETTINGS, variants=["leave_one_out"])["leave_one_out"]
+    seen, given[:] = list(given), []
     flipped = y | {"task1": 1 - y["task1"]}
     other = general(x, flipped, bases, SETTINGS, variants=["leave_one_out"])["leave_one_out"]
-    # But for rounding: all tasks are solved for side by side.
+    monkeypatch.setattr(Rows, "fit", fit)
+    rows = np.repeat(range(3), [len(y[name]) for name in results])
+    assert len(seen) == len(given) == 2
+    for before, after in zip(seen, given, strict=True):
+        for task, (sets, labels) in enumerate(before):
+            assert not sets[rows == task].any() and sets[rows != task].any()
+            np.testing.assert_array_equal(after[task][0], sets)
+            assert np.array_equal(after[task][1], labels) == (task == 1)
+    # The scores but for rounding: all tasks are solved for side by side.
     np.testing.assert_allclose(other["task1"].scores, results["task1"].scores, atol=1e-6)
     assert (
         np.abs(other["task0"].scores - results["task0"].scores)[:, other["task0"].folds[0] >= 0].max() > 0.01

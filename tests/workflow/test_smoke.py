@@ -265,6 +265,12 @@ def test_a_judge_on_a_gpu_is_asked_for_beside_a_model_on_the_cpu(tmp_path):
     jobs = workdir.listed("judge.yaml")
     asked = {job["rule"] for job in jobs if "gpu=1" in job["resources"]}
     assert asked == {"label_responses", "fit_prefix_baselines", "edit_behaviour"}
+    # A model on all the GPUs that there are isn't held to the judge's one.
+    spread = "workflow/resources/models/toy-llama"
+    study["models"] = [{"name": "spread", "source": spread, "device_map": "auto"}]
+    (tmp_path / "spread.yaml").write_text(yaml.safe_dump(study))
+    asked = {job["rule"] for job in workdir.listed("spread.yaml") if "gpu=1" in job["resources"]}
+    assert asked == {"label_responses", "fit_prefix_baselines"}
     assert not any(
         "gpu=1" in job["resources"] for job in jobs if "task=word_count" in job.get("wildcards", "")
     )

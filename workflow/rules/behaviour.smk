@@ -24,8 +24,8 @@ rule edit_behaviour:
     conda:
         "../../envs/gpu.yaml"
     resources:
-        # The model that answers, and the one that judges, on one of its GPUs if it has any.
-        gpu=lambda w: max(model_resource("gpu")(w), judge_resource("gpu", 0)(w)),
+        gpu=editing_gpus,
+        # The model that answers, and the one that judges.
         mem_mb=lambda w: model_resource("mem_mb")(w) + judge_resource("mem_mb", 0)(w),
         runtime=model_resource("runtime"),
     params:

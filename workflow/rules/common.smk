@@ -142,6 +142,13 @@ def model_resource(key):
     return lambda w: study_config.model_entry(STUDY, w.model)[key]
 
 
+def editing_gpus(w):
+    """The most that the model that answers and the one that judges ask for. One that a device_map spreads over all
+    that it sees (gpu: 0) isn't held to the judge's."""
+    entry = study_config.model_entry(STUDY, w.model)
+    return entry["gpu"] if entry["device_map"] else max(entry["gpu"], judge_resource("gpu", 0)(w))
+
+
 def check_engine():
     """Stops Snakemake if responses are to be made by an engine that isn't installed. Jobs that have environments
     of their own find out themselves."""

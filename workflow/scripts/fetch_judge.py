@@ -4,12 +4,9 @@ from skillprobe.job import start
 
 settings = start(snakemake)
 
-from functools import partial
-
 from skillprobe import hub, judges, store
 from skillprobe.tasks.world import load_world
 
 task, judge, world = snakemake.wildcards.task, settings["judge"], load_world(snakemake.input.world)
-fits = partial(judges.check_folder, task, judge, world=world)
-found = hub.fetch_judge(task, judge, fits)
+found = hub.fetch_judge(task, judge, lambda folder: judges.check_folder(task, judge, folder, world))
 store.write_json(snakemake.output.fetched, found)

@@ -51,8 +51,4 @@ def judge_entry(snakemake, settings: dict) -> str | dict | None:
 def fetched(paths: Sequence[str | Path]) -> dict:
     """Of a hub model or judge that a rule has fetched, what its entry doesn't say: the commit, and to ask
     nobody. {} for a folder, which has no such file."""
-    return {
-        key: value
-        for path in paths
-        for key, value in (("revision", store.read_json(path)["revision"]), ("offline", True))
-    }
+    return {"revision": store.read_json(paths[0])["revision"], "offline": True} if paths else {}

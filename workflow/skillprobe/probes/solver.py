@@ -251,7 +251,7 @@ class _Design:
     def single(self):
         """The same in single precision."""
         same = copy.copy(self)
-        same.x = self.x.astype(np.float32)
+        same.x, same.spectrum = self.x.astype(np.float32), self.spectrum.astype(np.float32)
         if self.confounds is not None:
             same.confounds = self.confounds.astype(np.float32)
             same.prediction = self.prediction.astype(np.float32)
@@ -430,10 +430,11 @@ def _conjugate_gradients(design, which, curvature, ridge, right, tolerance):
     # Of length 1, whose square is a number in single precision too.
     length_of_right = np.maximum(np.sqrt(_dot(right, right)), np.finfo(float).tiny)
     curvature, ridge, right, tolerance = (
-        array.astype(design.x.dtype) for array in (curvature, ridge, right / length_of_right, tolerance)
+        array.astype(design.x.dtype, copy=False)
+        for array in (curvature, ridge, right / length_of_right, tolerance)
     )
     total = curvature.sum(axis=0)
-    diagonal = ridge + np.outer(design.spectrum.astype(right.dtype), total)
+    diagonal = ridge + np.outer(design.spectrum, total)
     solution, residual = np.zeros_like(right), right.copy()
     scaled = residual / diagonal
     direction, size = scaled.copy(), _dot(residual, scaled)

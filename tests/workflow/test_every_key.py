@@ -362,7 +362,7 @@ def test_what_was_taken_out_of_the_study_is_in_no_aggregate(smoke, tmp_path):
     made = [*results.glob("tables/*.csv"), results / "findings.json", *results.glob("report/*")]
     assert len(made) > 20
     for path in made:
-        # What the paper says of tasks is quoted beside the findings, and in the overview not told from the rest.
+        # What the paper says of tasks is quoted beside the findings; in the overview, without a mark.
         text, quoted = path.read_text(), path.name == "overview.html"
         if path.name in ("findings.json", "findings.csv"):
             rows = {"rows": dict(enumerate(csv.DictReader(text.splitlines())))}

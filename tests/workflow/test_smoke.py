@@ -184,11 +184,13 @@ def test_a_model_and_a_judge_are_fetched_once_and_then_used_without_a_network(tm
 )
 def test_every_shipped_study_can_be_planned(study, tmp_path):
     workdir = copy_repository(tmp_path)
-    # A machine without the free disk that a study takes is told so; here it has it.
-    listed = workdir.snakemake("--dry-run", "--quiet", "rules", "--configfile", str(study), check=False)
-    if "GiB free" in listed.stderr:
-        pytest.skip(f"too little free disk to plan {study.stem}")
-    assert listed.returncode == 0, listed.stderr
+    # A study that its disk can't take is refused; the disk that the tests happen to run on has no say here.
+    (workdir.path / "workflow/sitecustomize.py").write_text(
+        "import shutil\n"
+        "usage = shutil.disk_usage\n"
+        "shutil.disk_usage = lambda path: usage(path)._replace(free=2**60)\n"
+    )
+    listed = workdir.snakemake("--dry-run", "--quiet", "rules", "--configfile", str(study))
     total = int(re.search(r"^total +(\d+)$", listed.stdout, re.M)[1])
     assert 100 < total <= 2000
 

@@ -1,9 +1,11 @@
-"""What reading activations costs beside the forward pass alone, on one thread, and what the usual ways cost.
+"""What reading activations costs beside the forward pass alone, and what the usual ways cost.
 
-A random Llama (8 layers, d = 512, float32) on the CPU; all layers at ten positions of 96 answers of 41 to 60
-tokens to prompts of about 40, in the same token-budget batches for all but `generate`. Ratios come from one
-run on one machine, the best of five of each, taken in turns; peak memory is that of a process of its own.
-All but `generate`, which writes answers of its own, must read the same numbers.
+With a GPU, a random Llama of Llama-3.1-8B's shape in bfloat16 and 1,024 answers of up to 256 tokens; without,
+one of 8 layers and d = 512 in float32, on one thread, and 96 answers of up to 60. All layers are read at ten
+positions, in the same token-budget batches by all but `generate`, which writes answers of its own: all others
+must read the same numbers. Ratios come from one run on one machine, the best of five of each, taken in turns.
+Peak memory is that of a process of its own, on the GPU where there is one. "peak" is the share of what the
+machine reaches in one product of two large matrices; for it no attention and no padding is counted as work.
 
 nnsight (https://github.com/ndif-team/nnsight) is no requirement: it takes part where it is installed.
 """
@@ -23,12 +25,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
-from llama import LAYERS, random_llama
+from llama import LARGE, SMALL, random_llama
 from skillprobe.activations import extract, next_batch
 from skillprobe.models import chat_ids
 from skillprobe.positions import DEFAULT, resolve
 
-ROWS, ANSWER, BUDGET = 96, 60, 2048
+ON_GPU = torch.cuda.is_available()
+SHAPE, ROWS, ANSWER, BUDGET, TOGETHER = (
+    (LARGE, 1024, 256, 16384, 256) if ON_GPU else (SMALL, 96, 60, 2048, 16)
+)
 PROMPT = "Write a short text about the river . " * 4
 SETTINGS = {"positions": list(DEFAULT), "dtype": "float16", "tokens_per_batch": BUDGET}
 
@@ -66,7 +71,7 @@ def batches(loaded, rows):
         for k, row in enumerate(batch):
             ids[k, : len(sequences[row])] = torch.tensor(sequences[row])
             mask[k, : len(sequences[row])] = 1
-        yield batch, ids, mask
+        yield batch, ids.to(loaded.device), mask.to(loaded.device)
         queue = queue[len(batch) :]
 
 
@@ -74,6 +79,8 @@ def batches(loaded, rows):
 def forward(loaded, rows, folder):
     for _, ids, mask in batches(loaded, rows):
         loaded.backbone(input_ids=ids, attention_mask=mask, use_cache=False)
+    if ON_GPU:
+        torch.cuda.synchronize()
 
 
 def ours(loaded, rows, folder):
@@ -88,8 +95,8 @@ def all_hidden_states(loaded, rows, folder):
         states = loaded.backbone(
             input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
         )
-        at = torch.arange(len(batch)), places(loaded, rows, batch).T
-        kept.append(torch.stack([layer[at].half() for layer in states.hidden_states]).numpy())
+        at = places(loaded, rows, batch)
+        kept.append(torch.stack([layer[at].half() for layer in states.hidden_states]).cpu().numpy())
         order += batch
     save(folder, kept, order)
 
@@ -103,20 +110,22 @@ def by_nnsight(loaded, rows, folder):
     model = nnsight.NNsight(loaded.backbone)
     kept, order = [], []
     for batch, ids, mask in batches(loaded, rows):
-        at = torch.arange(len(batch)), places(loaded, rows, batch).T
+        at = places(loaded, rows, batch)
         with model.trace(input_ids=ids, attention_mask=mask, use_cache=False):
             first = model.layers[0].input[at].half()
             states = nnsight.save([first, *(layer.output[at].half() for layer in model.layers)])
-        kept.append(torch.stack(states).numpy())
+        kept.append(torch.stack(states).cpu().numpy())
         order += batch
     save(folder, kept, order)
 
 
 def places(loaded, rows, batch):
-    """Which tokens of these rows the positions are: [row, position]."""
+    """Index of the rows' positions in states [row, token, hidden]: rows, and tokens [position, row]."""
     prompt = len(chat_ids(loaded.tokenizer, PROMPT))
     found = [resolve(list(DEFAULT), prompt, len(rows[row]["token_ids"]), True)[0] for row in batch]
-    return torch.from_numpy(np.array(found))
+    return torch.arange(len(batch), device=loaded.device), torch.tensor(
+        np.array(found).T, device=loaded.device
+    )
 
 
 def save(folder, kept, order):
@@ -136,17 +145,18 @@ def check(folder, layers):
 @torch.inference_mode()
 def generating(loaded, rows, folder):
     """`generate(output_hidden_states=True)`: states come with the tokens, one step at a time."""
-    ids = torch.tensor([chat_ids(loaded.tokenizer, PROMPT)] * 16)
-    for start in range(0, len(rows), 16):
+    ids = torch.tensor([chat_ids(loaded.tokenizer, PROMPT)] * TOGETHER, device=loaded.device)
+    for _ in range(0, len(rows), TOGETHER):
         output = loaded.model.generate(
-            input_ids=ids[: len(rows[start : start + 16])],
+            input_ids=ids,
             max_new_tokens=ANSWER,
             do_sample=False,
             eos_token_id=None,
             output_hidden_states=True,
             return_dict_in_generate=True,
         )
-        np.save(folder / "states.npy", np.array([step[-1][:, -1].numpy() for step in output.hidden_states]))
+        last = torch.stack([step[-1][:, -1].half() for step in output.hidden_states])
+        np.save(folder / "states.npy", last.cpu().numpy())
 
 
 WAYS = {
@@ -164,14 +174,33 @@ def megabytes(name):
     return float(done.stdout.split()[-1])
 
 
+def most_memory():
+    """The most that this process had so far, in MB."""
+    if ON_GPU:
+        return torch.cuda.max_memory_allocated() / 2**20
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+def matrix_peak(loaded):
+    """Floating-point operations a second in one product of matrices of the model's dtype, where it is."""
+    size = 8192 if ON_GPU else 2048
+    a, b = torch.randn(2, size, size, device=loaded.device, dtype=loaded.model.dtype)
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        (a @ b)[0, 0].item()
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / min(times)
+
+
 def main():
-    loaded = random_llama()
+    loaded = random_llama(SHAPE, *(("cuda", torch.bfloat16) if ON_GPU else ()))
+    layers = SHAPE["num_hidden_layers"]
     rows = label_rows(loaded)
     with tempfile.TemporaryDirectory() as folder:
         if len(sys.argv) > 1:
             WAYS[sys.argv[1]](loaded, rows, Path(folder))
-            status = Path("/proc/self/status").read_text()
-            print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+            print(most_memory())
             return
         folder = Path(folder)
         if importlib.util.find_spec("nnsight") is None:
@@ -179,21 +208,30 @@ def main():
             print("without nnsight, which isn't installed: pip install nnsight==0.8.1")
         ours(loaded, rows, folder)
         # hidden_states[-1] is after the final norm, which is none of the blocks.
-        for way, layers in ((all_hidden_states, LAYERS), (WAYS.get("nnsight"), LAYERS + 1)):
+        for way, read in ((all_hidden_states, layers), (WAYS.get("nnsight"), layers + 1)):
             if way:
                 way(loaded, rows, folder)
-                check(folder, layers)
+                check(folder, read)
         times = {name: [] for name in WAYS}
         for _ in range(5):
             for name, way in WAYS.items():
                 start = time.perf_counter(), time.process_time()
                 way(loaded, rows, folder)
                 times[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
-    plain = min(times["forward pass alone"])[0]
-    print(f"{'':<24}{'time':>9}{'ratio':>9}{'CPU':>9}{'memory':>11}")
+    plain, peak = min(times["forward pass alone"])[0], matrix_peak(loaded)
+    weights = sum(weight.numel() for weight in loaded.blocks.parameters())
+    prompt = len(chat_ids(loaded.tokenizer, PROMPT))
+    tokens = dict.fromkeys(WAYS, sum(prompt + len(row["token_ids"]) for row in rows))
+    tokens["generate with states"] = ROWS * (prompt + ANSWER)
+    print(f"{torch.cuda.get_device_name() if ON_GPU else 'one thread'}: {peak / 1e12:.2f} TFLOP/s")
+    print(f"{'':<24}{'time':>9}{'ratio':>9}{'CPU':>9}{'tokens/s':>10}{'peak':>7}{'memory':>11}")
     for name in WAYS:
         wall, cpu = map(min, zip(*times[name], strict=True))
-        print(f"{name:<24}{wall:>8.2f}s{wall / plain:>8.2f}x{cpu:>8.2f}s{megabytes(name):>8.0f} MB")
+        rate = tokens[name] / wall
+        print(
+            f"{name:<24}{wall:>8.2f}s{wall / plain:>8.2f}x{cpu:>8.2f}s{rate:>10,.0f}"
+            f"{2 * weights * rate / peak:>7.0%}{megabytes(name):>8.0f} MB"
+        )
 
 
 if __name__ == "__main__":

@@ -1,29 +1,46 @@
-"""A random Llama (8 layers, d = 512, float32) with the tokenizer of a toy model."""
+"""Random Llamas with the tokenizer of a toy model."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from skillprobe.models import load
+from skillprobe.models import LoadedModel, load
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 TOY = Path(__file__).resolve().parents[2] / "workflow/resources/models/toy-llama"
 HIDDEN, LAYERS = 512, 8
+SMALL = {
+    "hidden_size": HIDDEN,
+    "intermediate_size": 4 * HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+}
+# Llama-3.1-8B's.
+LARGE = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+}
 
 
-def random_llama():
-    toy = load({"name": "toy-llama", "source": str(TOY)})
+def random_llama(
+    shape: dict[str, int] = SMALL, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> LoadedModel:
+    toy = load({"name": "toy-llama", "source": str(TOY), "device_map": "cpu"})
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(
-        LlamaConfig(
-            vocab_size=len(toy.tokenizer),
-            hidden_size=HIDDEN,
-            intermediate_size=4 * HIDDEN,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=8,
-            num_key_value_heads=4,
-        )
-    )
+    with torch.device(device):
+        config = LlamaConfig(vocab_size=len(toy.tokenizer), **shape)
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     backbone = model.eval().requires_grad_(False).get_decoder()
-    # No token ends a response, so that all are equally long.
-    return replace(toy, model=model, backbone=backbone, blocks=backbone.layers, eos_ids=(len(toy.tokenizer),))
+    return replace(
+        toy,
+        model=model,
+        backbone=backbone,
+        blocks=backbone.layers,
+        device=torch.device(device),
+        # No token ends a response, so that all are equally long.
+        eos_ids=(len(toy.tokenizer),),
+    )

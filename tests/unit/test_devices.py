@@ -174,7 +174,7 @@ def test_a_model_leases_what_its_device_map_may_take(monkeypatch, model_folders,
     numbers = []
     monkeypatch.setattr(models, "use_gpus", numbers.append)
     monkeypatch.setattr(models, "_load_tokenizer", None)
-    with pytest.raises(TypeError):  # So far and no further: a device_map needs the accelerate package.
+    with pytest.raises(TypeError):  # So far and no further.
         models.load({"name": "m", "source": str(model_folders["llama"])} | entry)
     assert numbers == asked
 

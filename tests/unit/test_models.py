@@ -112,6 +112,22 @@ def test_random_twin_has_the_shape_of_the_model_and_weights_of_its_seed(loaded):
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2]) and not torch.equal(weights[0], weights[3])
     assert first.eos_ids == loaded.eos_ids and not any(p.requires_grad for p in first.model.parameters())
+    spread = load(entry | {"device_map": "auto"}, random_seed=3)
+    assert torch.equal(weights[0], spread.model.get_input_embeddings().weight)
+
+
+def test_a_model_begins_where_its_first_weights_are(model_folders):
+    """Those that a device_map left on disk are nowhere until they are needed."""
+    parts = {
+        "model.embed_tokens": "disk",
+        "model.layers": "cpu",
+        "model.norm": "cpu",
+        "model.rotary_emb": "cpu",
+    }
+    entry = {"name": "m", "source": str(model_folders["llama"]), "device_map": parts | {"lm_head": "cpu"}}
+    loaded = load(entry)
+    assert loaded.model.get_input_embeddings().weight.device.type == "meta"
+    assert loaded.device == torch.device("cpu")
 
 
 def test_missing_folder_and_wrong_depth_are_refused(model_folders, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from accelerate import cpu_offload
 from conftest import HIDDEN, NUM_LAYERS, SPECIAL, WORDS, check_padding, make_tokenizer, plain_states
 from skillprobe.activations import read_states
 from skillprobe.behaviour import Erase, RowWise, Steer, edited, identity
@@ -144,6 +145,26 @@ def test_answers_are_those_of_the_plain_forward(folders, name, attention):
             # Rounding may decide between two that are as good.
             assert logits[token] > logits.max() - 1e-3
             ids = [*ids, token]
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_model_in_parts_is_the_same(folders, name):
+    """As a device_map leaves it: weights of some blocks are moved in when they are needed."""
+    whole, parted = loaded_model(folders, name), loaded_model(folders, name)
+    for block in (0, 2):
+        cpu_offload(parted.blocks[block], torch.device("cpu"))
+        assert {weights.device.type for weights in parted.blocks[block].parameters()} == {"meta"}
+    ids = sequences_of(whole)[-1]
+    assert torch.equal(*(read_states(model, [ids], np.arange(len(ids))[None]) for model in (whole, parted)))
+    settings, made = {"max_new_tokens": 5, "batch_size": 3, "temperature": 1.0}, []
+    steer = RowWise([Steer(np.random.default_rng(0).normal(size=HIDDEN), 4.0)])
+    for model in (whole, parted):
+        with edited(model, {1: steer, 2: steer}):
+            each = generate(
+                model, PROMPTS, [0, 1, 2], settings, lambda rows: steer.choose(np.zeros(len(rows), int))
+            )
+        made.append(each)
+    assert made[0] == made[1] != generate(whole, PROMPTS, [0, 1, 2], settings)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -19,6 +19,8 @@ from skillprobe.fast_import import fast_import
 
 with fast_import():
     import torch
+    from accelerate import dispatch_model, infer_auto_device_map
+    from accelerate.utils import get_balanced_memory
     from jinja2 import TemplateError
     from transformers import (
         AutoConfig,
@@ -117,7 +119,8 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
                 **where,
             )
         else:
-            model, device_map = _random_twin(source, where, entry, DTYPES[dtype], random_seed), None
+            model = _random_twin(source, where, entry, DTYPES[dtype], random_seed)
+            _spread(model, device_map)
         if device_map is None:
             model.to("cuda" if torch.cuda.is_available() else "cpu")
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -150,7 +153,8 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
         tokenizer=tokenizer,
         backbone=backbone,
         blocks=_find_blocks(name, backbone, config.num_hidden_layers),
-        device=model.get_input_embeddings().weight.device,
+        # What a device_map keeps in main memory or on disk is on no device until it is needed.
+        device=next(weights.device for weights in model.parameters() if weights.device.type != "meta"),
         eos_ids=eos_ids,
         pad_id=pad_id,
         attn_implementation=str(config._attn_implementation),
@@ -341,6 +345,19 @@ def _random_twin(source: str, where: dict, entry: Mapping, dtype, seed: int) -> 
             attn_implementation=entry.get("attn_implementation"),
             trust_remote_code=where["trust_remote_code"],
         )
+
+
+def _spread(model: PreTrainedModel, device_map: str | None) -> None:
+    """Put weights that come from no file where `from_pretrained` would put a file's."""
+    if device_map in (None, "cpu"):
+        return
+    whole = model._no_split_modules
+    most = None
+    if device_map != "sequential":
+        most = get_balanced_memory(
+            model, no_split_module_classes=whole, low_zero=device_map == "balanced_low_0"
+        )
+    dispatch_model(model, infer_auto_device_map(model, most, no_split_module_classes=whole))
 
 
 def _load_tokenizer(entry: Mapping, where: dict):

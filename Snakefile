@@ -51,6 +51,7 @@ rule all:
 onstart:
     checked(check_writable, RESULTS)
     check_engine()
+    check_gpus()
     hold_results()
 
 

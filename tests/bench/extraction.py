@@ -157,6 +157,8 @@ def generating(loaded, rows, folder):
         )
         last = torch.stack([step[-1][:, -1].half() for step in output.hidden_states])
         np.save(folder / "states.npy", last.cpu().numpy())
+        # The next batch's would be made beside them.
+        del output, last
 
 
 WAYS = {
@@ -223,6 +225,10 @@ def main():
     prompt = len(chat_ids(loaded.tokenizer, PROMPT))
     tokens = dict.fromkeys(WAYS, sum(prompt + len(row["token_ids"]) for row in rows))
     tokens["generate with states"] = ROWS * (prompt + ANSWER)
+    del loaded
+    if ON_GPU:
+        # Room for the processes whose memory is measured.
+        torch.cuda.empty_cache()
     print(f"{torch.cuda.get_device_name() if ON_GPU else 'one thread'}: {peak / 1e12:.2f} TFLOP/s")
     print(f"{'':<24}{'time':>9}{'ratio':>9}{'CPU':>9}{'tokens/s':>10}{'peak':>7}{'memory':>11}")
     for name in WAYS:

@@ -395,15 +395,16 @@ def test_states_are_not_read_before_they_are_copied(loaded_models, tmp_path, mon
     expected = make_shard(loaded_models["llama"], tmp_path / "0.h5", **MANY).read_bytes()
 
     class Copied:
-        def __init__(self, host, states):
-            self.host, self.states = host, states
+        def __init__(self, host, tensors):
+            self.host, self.tensors = host, tensors
 
         def synchronize(self):
-            self.host.copy_(self.states)
+            for here, there in zip(self.host, self.tensors, strict=True):
+                here.copy_(there)
 
-    def as_a_gpu(states):
-        host = torch.full_like(states, torch.nan)
-        return host, Copied(host, states)
+    def as_a_gpu(tensors):
+        host = [torch.full_like(each, torch.nan) for each in tensors]
+        return host, Copied(host, tensors)
 
     monkeypatch.setattr(activations, "_to_host", as_a_gpu)
     assert make_shard(loaded_models["llama"], tmp_path / "1.h5", **MANY).read_bytes() == expected

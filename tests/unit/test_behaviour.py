@@ -231,7 +231,7 @@ def test_factors_are_copied_once_to_a_device():
     edit.choose(np.array([1, 0]))
     meta = torch.empty(2, 3, HIDDEN, device="meta")
     assert edit(meta).device.type == "meta" and edit(meta).shape == meta.shape
-    assert edit._chosen.on(meta.device) is edit._chosen.on(meta.device)
+    assert edit._on(meta.device) is edit._on(meta.device)
 
 
 @pytest.mark.parametrize("layer", [-1, NUM_LAYERS + 1])

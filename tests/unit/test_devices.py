@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from skillprobe import devices, models
+from skillprobe import classifiers, devices, models
 from skillprobe.devices import lease_gpus, use_gpus
 from skillprobe.errors import UserError
 
@@ -96,10 +96,50 @@ def test_what_is_free_is_not_kept_while_the_rest_is_waited_for(monkeypatch, tmp_
     assert capsys.readouterr().err == "waiting for 2 of 2 GPUs to be free\n"
 
 
-def test_without_gpus_nothing_is_leased(monkeypatch):
+@pytest.mark.parametrize("hidden", [None, "", "-1", "NoDevFiles"])
+def test_without_gpus_nothing_is_leased(monkeypatch, hidden):
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    if hidden is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
     use_gpus(2)
-    assert not devices._held and "CUDA_VISIBLE_DEVICES" not in os.environ
+    assert not devices._held and os.environ.get("CUDA_VISIBLE_DEVICES") == hidden
+
+
+def test_slices_of_a_gpu_are_not_counted_by_cuda(monkeypatch, tmp_path):
+    """It would begin for that, and then see them all, whatever is leased."""
+    seen(monkeypatch, tmp_path, 0, {"CUDA_VISIBLE_DEVICES": "MIG-1a,MIG-2b"})
+    monkeypatch.setattr(torch.cuda, "device_count", None)
+    use_gpus(1)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "MIG-1a"
+
+
+@pytest.mark.parametrize("device_map", [None, "auto"])
+def test_a_model_that_asks_for_a_gpu_is_not_run_without(monkeypatch, model_folders, device_map):
+    entry = {"name": "m", "source": str(model_folders["llama"]), "gpu": 1, "device_map": device_map}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(
+        UserError, match=r"model 'm' asks for a GPU \(gpu: 1\), but torch .* finds none; install"
+    ):
+        models.load(entry)
+    with pytest.raises(UserError, match="^judges.topic asks for a GPU"):
+        classifiers.TransformersJudge(
+            "topic",
+            {"model": entry["source"], "revision": None, "offline": True, "threshold": 0.5, "gpu": 1},
+            ["a", "b"],
+        )
+    assert models.load(entry | {"device_map": "cpu"}).device.type == "cpu"
+
+
+def test_a_model_that_does_not_fit_onto_its_gpus_is_refused():
+    places = {"model.embed_tokens": 0, "model.layers.0": 0, "model.layers.1": "cpu", "lm_head": "cpu"}
+    with pytest.raises(
+        UserError,
+        match=r"'m' doesn't fit onto .*: device_map auto left 2 of 4 parts elsewhere, model.layers.1",
+    ):
+        models._check_spread("m", "auto", places)
+    for fine in ({}, {"": "cpu"}, {"": "cuda"}, {"model": 0, "lm_head": 1}):
+        models._check_spread("m", "auto", fine)
 
 
 def seen(monkeypatch, tmp_path, count, environment):
@@ -108,6 +148,7 @@ def seen(monkeypatch, tmp_path, count, environment):
         monkeypatch.setenv(key, value)
     # So that it is put back afterwards.
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", environment.get("CUDA_VISIBLE_DEVICES", ""))
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
@@ -136,7 +177,7 @@ def test_cuda_sees_the_leased_devices_only(monkeypatch, tmp_path, environment, h
     ready, done = context.Event(), context.Event()
 
     def other():
-        lease_gpus([held], folder=tmp_path / f"skillprobe-gpus-{devices.getpass.getuser()}")
+        lease_gpus([held], folder=tmp_path / f"skillprobe-gpus-{os.getuid()}")
         ready.set()
         done.wait(30)
 
@@ -173,6 +214,7 @@ def test_more_than_there_are_is_no_reason_to_wait(monkeypatch, tmp_path):
 def test_a_model_leases_what_its_device_map_may_take(monkeypatch, model_folders, entry, asked):
     numbers = []
     monkeypatch.setattr(models, "use_gpus", numbers.append)
+    monkeypatch.setattr(models, "check_there", lambda *_: None)
     monkeypatch.setattr(models, "_load_tokenizer", None)
     with pytest.raises(TypeError):  # So far and no further.
         models.load({"name": "m", "source": str(model_folders["llama"])} | entry)

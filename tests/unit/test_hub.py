@@ -61,8 +61,9 @@ def test_a_job_asks_for_the_commit_that_was_fetched_and_nobody(tmp_path):
     assert entry == {"name": "tiny", "source": "org/tiny", "gpu": 2} | cached
     assert model_entry(job(fetched=[]), {"model": own}) == own | {"name": "tiny", "gpu": 2}
     hub_judge = job(fetched_judge=[tmp_path / "it.json"])
-    assert judge_entry(hub_judge, {"judge": JUDGE}) == JUDGE | cached
-    for judge in (JUDGE, "lexicon", None):
+    assert judge_entry(hub_judge, {"judge": JUDGE}) == JUDGE | cached | {"gpu": 2}
+    assert judge_entry(job(fetched_judge=[]), {"judge": JUDGE}) == JUDGE | {"gpu": 2}
+    for judge in ("lexicon", None):
         assert judge_entry(job(fetched_judge=[]), {"judge": judge}) == judge
 
 

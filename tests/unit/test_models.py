@@ -112,22 +112,8 @@ def test_random_twin_has_the_shape_of_the_model_and_weights_of_its_seed(loaded):
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2]) and not torch.equal(weights[0], weights[3])
     assert first.eos_ids == loaded.eos_ids and not any(p.requires_grad for p in first.model.parameters())
-    spread = load(entry | {"device_map": "auto"}, random_seed=3)
-    assert torch.equal(weights[0], spread.model.get_input_embeddings().weight)
-
-
-def test_a_model_begins_where_its_first_weights_are(model_folders):
-    """Those that a device_map left on disk are nowhere until they are needed."""
-    parts = {
-        "model.embed_tokens": "disk",
-        "model.layers": "cpu",
-        "model.norm": "cpu",
-        "model.rotary_emb": "cpu",
-    }
-    entry = {"name": "m", "source": str(model_folders["llama"]), "device_map": parts | {"lm_head": "cpu"}}
-    loaded = load(entry)
-    assert loaded.model.get_input_embeddings().weight.device.type == "meta"
-    assert loaded.device == torch.device("cpu")
+    models._spread(again.model, "auto")
+    assert again.model.hf_device_map == {"": "cpu"} and torch.equal(weights[0], weights[1])
 
 
 def test_missing_folder_and_wrong_depth_are_refused(model_folders, tmp_path):
@@ -202,11 +188,20 @@ def test_import_needs_no_scientific_packages_and_leaves_them_importable(model_fo
 import gc, sys
 import skillprobe.activations, skillprobe.models
 skillprobe.models.load({"name": "m", "source": sys.argv[1]})
-assert not {"scipy", "sklearn", "pandas"} & sys.modules.keys(), "imported"
+assert not {"scipy", "sklearn", "pandas", "accelerate"} & sys.modules.keys(), "imported"
 assert gc.isenabled() and gc.get_freeze_count()
 import scipy.linalg
 """
     subprocess.run([sys.executable, "-c", code, str(model_folders["llama"])], check=True, env=_environment())
+
+
+def test_a_torch_with_cuda_is_left_accelerate(monkeypatch):
+    monkeypatch.delitem(sys.modules, "transformers")
+    for name in ("accelerate", "pandas"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    with fast_import.fast_import():
+        assert importlib.util.find_spec("accelerate") and not importlib.util.find_spec("pandas")
 
 
 def test_nothing_is_hidden_from_a_transformers_that_has_already_looked(monkeypatch):
@@ -251,7 +246,20 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(model_folders,
     load(entry)
     monkeypatch.setattr(models, "_available_memory", lambda: needed - 1)
     monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", None)
+    monkeypatch.setattr(models.AutoModelForCausalLM, "from_config", None)
     with pytest.raises(UserError, match="model 'm' takes 0.0 GiB, but this machine has 0.0 GiB free; use a"):
+        load(entry)
+    for device_map in (None, "auto"):
+        with pytest.raises(
+            UserError, match="random weights, .* takes 0.0 GiB, but main memory .*random_weights: f"
+        ):
+            load(entry | {"device_map": device_map}, random_seed=1)
+    # A model too large for this machine, of which a GPU has room for so much.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (needed - 1, needed))
+    with pytest.raises(
+        UserError, match="model 'm' takes 0.0 GiB, but the GPU has 0.0 GiB free; use a larger one, dev"
+    ):
         load(entry)
 
 

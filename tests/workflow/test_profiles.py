@@ -46,6 +46,20 @@ def test_attempts_and_profiles_make_nothing_run_again(smoke):
         assert "Nothing to be done" in listed.stdout
 
 
+def test_a_model_gets_no_fewer_gpus_than_it_asks_for(tmp_path):
+    """Snakemake would give it as many as the profile has."""
+    workdir = copy_repository(tmp_path)
+    models = yaml.safe_load((workdir.path / "config.yaml").read_text())["models"]
+    models[0] |= {"gpu": 2, "device_map": "auto"}
+    (tmp_path / "two.yaml").write_text(yaml.safe_dump({"models": models}))
+    arguments = ("--profile", "workflow/profiles/local", "--configfile", SMOKE, "two.yaml")
+    done = workdir.snakemake(*arguments, check=False)
+    assert done.returncode and re.search(
+        r"'toy-llama' asks for gpu: 2, but .* have gpu: 1; raise", done.stderr
+    )
+    assert not (tmp_path / "results").exists()
+
+
 def test_the_local_profile_bounds_gpu_jobs(tmp_path):
     rule = """
 rule all:

@@ -32,6 +32,9 @@ MODELS = [entry["name"] for entry in STUDY["models"]]
 HUB_MODELS = study_config.hub_models(STUDY, ROOT)
 TASKS = STUDY["tasks"]
 HUB_JUDGES = study_config.hub_judges(STUDY, ROOT)
+# Of jobs that judge.
+ON_GPU = any(isinstance(judge, dict) and judge["gpu"] for judge in STUDY["judges"].values())
+JUDGE_ENVIRONMENT = "../../envs/gpu.yaml" if ON_GPU else "../../envs/cpu.yaml"
 # Models whose twins with random weights are probed too.
 RANDOM_TWINS = MODELS if STUDY["controls"]["random_weights"] else []
 SHARDS = list(range(STUDY["generation"]["shards"]))
@@ -146,7 +149,8 @@ def editing_gpus(w):
     """The most that the model that answers and the one that judges ask for. One that a device_map spreads over all
     that it sees (gpu: 0) isn't held to the judge's."""
     entry = study_config.model_entry(STUDY, w.model)
-    return entry["gpu"] if entry["device_map"] else max(entry["gpu"], judge_resource("gpu", 0)(w))
+    spread = entry["device_map"] not in (None, "cpu")
+    return entry["gpu"] if spread else max(entry["gpu"], judge_resource("gpu", 0)(w))
 
 
 def check_engine():
@@ -156,6 +160,13 @@ def check_engine():
         job.rule.name == "generate_responses" for job in workflow.dag.needrun_jobs()
     ):
         checked(study_config.check_installed, STUDY)
+
+
+def check_gpus():
+    """Stops Snakemake if a model or judge asks for more GPUs than the run may use at once: it would get these."""
+    given = workflow.global_resources.get("gpu").value
+    if given is not None:
+        checked(study_config.check_gpus, STUDY, given)
 
 
 def hold_results():

@@ -15,7 +15,7 @@ rule label_responses:
     benchmark:
         f"{RESULTS}/benchmarks/label_responses/{{model}}/{{task}}/{{shard}}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        JUDGE_ENVIRONMENT
     resources:
         gpu=judge_resource("gpu", 0),
         mem_mb=judge_resource("mem_mb", 1000),

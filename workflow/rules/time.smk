@@ -42,7 +42,7 @@ rule fit_prefix_baselines:
     benchmark:
         f"{RESULTS}/benchmarks/fit_prefix_baselines/{{model}}/{{task}}.tsv"
     conda:
-        "../../envs/cpu.yaml"
+        JUDGE_ENVIRONMENT
     resources:
         gpu=judge_resource("gpu", 0),
         mem_mb=judge_resource("mem_mb", 2000),

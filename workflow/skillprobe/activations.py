@@ -1,6 +1,5 @@
 """Reading a model's activations at named positions, in one pass over prompt and response."""
 
-import functools
 import hashlib
 import json
 import os
@@ -142,11 +141,9 @@ def extract(
             block = range(start, min(start + writer.rows_per_block, len(rows)))
             shape = (loaded.num_layers + 1, len(names), len(block), loaded.hidden_size)
             values = np.zeros(shape, dtype=shards.STORED[settings["dtype"]])
-            for batch, states, copied in _read_block(loaded, sequences, indices, block, settings):
+            for batch, found, copied in _read_block(loaded, sequences, indices, valid, block, settings):
                 ids = [rows[row]["id"] for row in batch]
-                places = [row - start for row in batch]
-                store = functools.partial(_store, loaded.name, dtype=settings["dtype"], ids=ids)
-                submit(_place, values, places, states, copied, valid[batch].T, store)
+                submit(_place, values, [row - start for row in batch], found, copied, loaded.name, ids)
                 advance(len(batch))
             submit(_write, writer, start, values)
 
@@ -184,15 +181,22 @@ def in_thread(waiting: int) -> Iterator[Callable[..., None]]:
 
 
 def _read_block(
-    loaded: LoadedModel, sequences: list[list[int]], indices: np.ndarray, block: range, settings: Mapping
-) -> Iterator[tuple[list[int], torch.Tensor, torch.cuda.Event | None]]:
-    """The rows in `block`, batch by batch, with their states and when these are there, as of `_to_host`."""
+    loaded: LoadedModel,
+    sequences: list[list[int]],
+    indices: np.ndarray,
+    valid: np.ndarray,
+    block: range,
+    settings: Mapping,
+) -> Iterator[tuple[list[int], list[torch.Tensor], torch.cuda.Event | None]]:
+    """The rows in `block`, batch by batch, with what `_stored` makes of their states, on the CPU, and what to
+    wait for before that is read."""
     queue = sorted(block, key=lambda row: len(sequences[row]))
     most = settings["tokens_per_batch"]
     while queue:
         batch = next_batch(queue, sequences, most)
         try:
-            found = _to_host(read_states(loaded, [sequences[row] for row in batch], indices[batch]))
+            states = read_states(loaded, [sequences[row] for row in batch], indices[batch])
+            found = _to_host(_stored(states, valid[batch], settings["dtype"]))
         except torch.OutOfMemoryError:
             found = None
         if found is None:
@@ -202,22 +206,45 @@ def _read_block(
         queue = queue[len(batch) :]
 
 
-def _to_host(states: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
-    """The states on the CPU, and what to wait for before they are read: a GPU copies them later."""
-    if states.device.type != "cuda":
-        return states.cpu(), None
-    host = torch.empty(states.shape, dtype=states.dtype, pin_memory=True)
-    host.copy_(states, non_blocking=True)
-    return host, torch.cuda.current_stream(states.device).record_event()
+def _stored(states: torch.Tensor, valid: np.ndarray, dtype: str) -> list[torch.Tensor]:
+    """States [layer, position, row, hidden] as stored, zeros where they are not valid [row, position]; and
+    where they are not finite, and where they don't fit the dtype: [layer, row]. On the states' device, which
+    does it faster than the thread that writes."""
+    states.masked_fill_(torch.from_numpy(~valid.T).to(states.device)[:, :, None], 0)
+    stored = states.to(_STORED[dtype])
+    wrong = _not_finite(states)
+    return [stored, wrong, wrong if stored is states else _not_finite(stored)]
 
 
-def _place(values: np.ndarray, places: list[int], states, copied, valid: np.ndarray, store) -> None:
-    """Put states [layer, position, row, hidden] into their places of a block [layer, position, row of the
-    block, hidden], as stored; zeros where they are not valid [position, row]."""
+def _not_finite(states: torch.Tensor) -> torch.Tensor:
+    return ~torch.isfinite(states).all(dim=-1).all(dim=1)
+
+
+def _to_host(tensors: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.cuda.Event | None]:
+    """The tensors on the CPU, and what to wait for before they are read: a GPU copies them later."""
+    device = tensors[0].device
+    if device.type != "cuda":
+        return [each.cpu() for each in tensors], None
+    host = [torch.empty(each.shape, dtype=each.dtype, pin_memory=True) for each in tensors]
+    for here, there in zip(host, tensors, strict=True):
+        here.copy_(there, non_blocking=True)
+    # Who waits sleeps: the job may have one core.
+    copied = torch.cuda.Event(blocking=True)
+    copied.record(torch.cuda.current_stream(device))
+    return host, copied
+
+
+def _place(values: np.ndarray, places: list[int], found, copied, name: str, ids: Sequence[str]) -> None:
+    """Put what `_stored` found into its places of a block [layer, position, row of the block, hidden]. Raises
+    UserError if that was not finite, then or before."""
     if copied is not None:
         copied.synchronize()
-    states[:, ~torch.from_numpy(valid)] = 0
-    values[:, :, places] = store(states)
+    stored, wrong, too_large = found
+    advice = "try float32 or the eager attention, and see whether its weights are sound"
+    _refuse(name, wrong, ids, f"are not finite (NaN or infinite); {advice}")
+    advice = "store bfloat16 or float32 (activations.dtype)"
+    _refuse(name, too_large, ids, f"are too large for {str(stored.dtype).removeprefix('torch.')}; {advice}")
+    values[:, :, places] = (stored.view(torch.uint16) if stored.dtype == torch.bfloat16 else stored).numpy()
 
 
 def _write(writer: shards.ShardWriter, start: int, values: np.ndarray) -> None:
@@ -233,20 +260,8 @@ def next_batch(queue: list[int], sequences: list[list[int]], most: int) -> list[
     return queue[:count]
 
 
-def _store(name: str, states: torch.Tensor, dtype: str, ids: Sequence[str]) -> np.ndarray:
-    """States [layer, position, row, hidden] as stored. Raises UserError if not finite, then or before."""
-    advice = "try float32 or the eager attention, and see whether its weights are sound"
-    _refuse_non_finite(name, states, ids, f"are not finite (NaN or infinite); {advice}")
-    stored = states.to(_STORED[dtype])
-    advice = "store bfloat16 or float32 (activations.dtype)"
-    _refuse_non_finite(name, stored, ids, f"are too large for {dtype}; {advice}")
-    if dtype == "bfloat16":
-        stored = stored.view(torch.uint16)
-    return stored.numpy()
-
-
-def _refuse_non_finite(name: str, states: torch.Tensor, ids: Sequence[str], problem: str) -> None:
-    bad = ~torch.isfinite(states).all(dim=-1).all(dim=1)
+def _refuse(name: str, bad: torch.Tensor, ids: Sequence[str], problem: str) -> None:
+    """bad: [layer, row]."""
     if bad.any():
         layer, row = bad.nonzero()[0].tolist()
         raise UserError(f"model '{name}': activations of layer {layer}, sample '{ids[row]}', {problem}")

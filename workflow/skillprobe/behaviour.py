@@ -75,31 +75,31 @@ class RowWise:
             if edit:
                 for values, own in zip(stacked, (edit.a, edit.b, edit.offset, edit.step), strict=True):
                     values[number][tuple(map(slice, own.shape))] = own
-        self._all = _Factors(*stacked)
-        self._chosen: _Factors | None = None
+        # [edit, …] in float32, copied once to each device that asks: a model's blocks may be on several.
+        self._all = {
+            torch.device("cpu"): [torch.as_tensor(values, dtype=torch.float32) for values in stacked]
+        }
+        self._of_row: torch.Tensor | None = None
+        self._chosen: dict[torch.device, list[torch.Tensor]] = {}
 
     def choose(self, of_row: np.ndarray) -> None:
         """of_row: [row], numbers of edits."""
-        self._chosen = _Factors(*(values[torch.as_tensor(of_row)] for values in self._all.on("cpu")))
+        self._of_row, self._chosen = torch.as_tensor(of_row), {}
+
+    def _on(self, device: torch.device) -> list[torch.Tensor]:
+        """a, b, offset and step of the chosen rows."""
+        if device not in self._all:
+            self._all[device] = [values.to(device) for values in self._all[torch.device("cpu")]]
+        if device not in self._chosen:
+            of_row = self._of_row.to(device)
+            self._chosen[device] = [values[of_row] for values in self._all[device]]
+        return self._chosen[device]
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        a, b, offset, step = self._chosen.on(hidden.device)
+        a, b, offset, step = self._on(hidden.device)
         full = hidden.float()
         read = torch.baddbmm(offset[:, None], full, b.transpose(1, 2))  # B (x − μ), [row, token, k]
         return (torch.baddbmm(full, read, a.transpose(1, 2), alpha=-1) + step[:, None]).to(hidden.dtype)
-
-
-class _Factors:
-    """float32 tensors, copied once to each device that asks: a model's blocks may be on several."""
-
-    def __init__(self, *arrays: np.ndarray | torch.Tensor):
-        self._of = {torch.device("cpu"): [torch.as_tensor(array, dtype=torch.float32) for array in arrays]}
-
-    def on(self, device: torch.device | str) -> list[torch.Tensor]:
-        device = torch.device(device)
-        if device not in self._of:
-            self._of[device] = [tensor.to(device) for tensor in self._of[torch.device("cpu")]]
-        return self._of[device]
 
 
 @contextmanager
@@ -351,13 +351,14 @@ def _nll(loaded: LoadedModel, sequences: list[list[int]], lengths: list[int]) ->
     ids = [torch.tensor(sequence) for sequence in sequences]
     input_ids = pad_sequence(ids, batch_first=True, padding_value=loaded.pad_id)
     mask = pad_sequence([torch.ones_like(each) for each in ids], batch_first=True)
-    # Only from where the first response begins: of a large vocabulary, logits are most of the memory.
+    # Only from where the first response begins: of a large vocabulary, logits are most of the memory. Counted
+    # from the end: an index would be on another device than the last block of a model on several GPUs.
     start = min(len(each) - length for each, length in zip(ids, lengths, strict=True)) - 1
     logits = loaded.model(
         input_ids=input_ids.to(loaded.device),
         attention_mask=mask.to(loaded.device),
         use_cache=False,
-        logits_to_keep=torch.arange(start, input_ids.shape[1], device=loaded.device),
+        logits_to_keep=input_ids.shape[1] - start,
     ).logits
     sums = []
     for row, (each, length) in enumerate(zip(ids, lengths, strict=True)):

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 
-from skillprobe.devices import use_gpus
+from skillprobe.devices import check_there, use_gpus
 from skillprobe.errors import UserError, first_sentence
 from skillprobe.fast_import import fast_import
 from skillprobe.judges import HYPOTHESIS, TOXICITY, columns
@@ -112,6 +112,7 @@ def _load(task: str, settings: Mapping):
         "trust_remote_code": False,
     }
     use_gpus()
+    check_there(f"judges.{task}", settings.get("gpu", 0))
     logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **where)

@@ -531,6 +531,18 @@ def check_installed(config: Mapping) -> None:
         )
 
 
+def check_gpus(config: Mapping, there: int) -> None:
+    """Raises UserError if a model or judge asks for more GPUs than the jobs of a run may use together."""
+    entries = {f"model '{entry['name']}'": entry for entry in config["models"]}
+    entries |= {f"judges.{task}": judge for task, judge in config["judges"].items()}
+    for name, entry in entries.items():
+        if isinstance(entry, Mapping) and entry["gpu"] > there:
+            raise UserError(
+                f"{name} asks for gpu: {entry['gpu']}, but this run's resources have gpu: {there}; raise "
+                "that (in its profile, or --resources), or lower the other"
+            )
+
+
 def _check_judges(config: dict, root: Path, world) -> None:
     from skillprobe import tasks
     from skillprobe.judges import NAMES

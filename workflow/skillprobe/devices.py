@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import getpass
 import os
+import re
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from skillprobe.errors import UserError
@@ -33,7 +34,7 @@ def lease_gpus(devices: Sequence[str], number: int = 1, folder: str | Path | Non
     if folder is None:
         allocation = os.environ.get("SLURM_JOB_ID")
         own = f"-{allocation}" if allocation else ""
-        folder = Path(tempfile.gettempdir()) / f"skillprobe-gpus-{getpass.getuser()}{own}"
+        folder = Path(tempfile.gettempdir()) / f"skillprobe-gpus-{os.getuid()}{own}"
     Path(folder).mkdir(parents=True, exist_ok=True)
     said = False
     while True:
@@ -62,13 +63,30 @@ def use_gpus(number: int = 1) -> None:
     nothing without GPUs. Raises UserError if there are fewer."""
     import torch
 
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if torch.cuda.is_initialized() or not torch.cuda.device_count():
+    if torch.cuda.is_initialized() or not torch.backends.cuda.is_built():
         return
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    # CUDA isn't asked for what is written there: to count slices of a GPU it would begin, and then see all.
     names = visible.split(",") if visible else [str(k) for k in range(torch.cuda.device_count())]
+    names = list(takewhile(re.compile(r"\d+|(GPU|MIG)-.+").fullmatch, names))
+    if not names:
+        return
     if number > len(names):
         raise UserError(
             f"gpu: {number} of a model's entry is more than the {len(names)} that its job sees "
             f"({', '.join(names)}); lower it, or run where there are more"
         )
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(lease_gpus(names, number or len(names)))
+
+
+def check_there(what: str, asked: int) -> None:
+    """Raises UserError if what is to run (a model or judge) asks for GPUs and CUDA has none: on the CPU it
+    would run for days, a GPU held all the while."""
+    import torch
+
+    if asked and not torch.cuda.is_available():
+        raise UserError(
+            f"{what} asks for a GPU (gpu: {asked}), but torch {torch.__version__} finds none; install one "
+            "with CUDA (where there is no GPU: make clean setup TORCH_INDEX=), see whether the driver is new "
+            "enough for it, or set gpu: 0"
+        )

@@ -7,7 +7,7 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 
-from skillprobe.devices import use_gpus
+from skillprobe.devices import check_there, use_gpus
 from skillprobe.errors import UserError, first_sentence
 from skillprobe.generation import Generated, completed, finish, generate_task, requests
 from skillprobe.models import chat_ids, load, load_outline
@@ -40,6 +40,7 @@ def vllm_generate(
     encode = functools.cache(functools.partial(chat_ids, outline.tokenizer))
     encoded = [encode(prompt) for prompt in prompts]
     use_gpus()
+    check_there(f"model '{name}'", entry.get("gpu", 0))
     # In this process scheduling is deterministic, and another one might run the job's script once more.
     os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
     try:

@@ -45,7 +45,9 @@ def model_entry(snakemake, settings: dict) -> dict:
 def judge_entry(snakemake, settings: dict) -> str | dict | None:
     """The entry of the judge of the job's task, as `judges.for_task` takes it."""
     judge = settings["judge"]
-    return judge | fetched(snakemake.input.fetched_judge) if isinstance(judge, dict) else judge
+    if not isinstance(judge, dict):
+        return judge
+    return judge | {"gpu": snakemake.resources.gpu} | fetched(snakemake.input.fetched_judge)
 
 
 def fetched(paths: Sequence[str | Path]) -> dict:

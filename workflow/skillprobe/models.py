@@ -13,14 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skillprobe import __version__
-from skillprobe.devices import use_gpus
+from skillprobe.devices import check_there, use_gpus
 from skillprobe.errors import UserError, first_sentence
 from skillprobe.fast_import import fast_import
 
 with fast_import():
     import torch
-    from accelerate import dispatch_model, infer_auto_device_map
-    from accelerate.utils import get_balanced_memory
     from jinja2 import TemplateError
     from transformers import (
         AutoConfig,
@@ -100,12 +98,15 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     if dtype not in DTYPES:
         raise UserError(f"model '{name}': dtype '{dtype}' is none of {', '.join(DTYPES)}")
 
-    device_map = entry.get("device_map")
+    device_map = entry.get("device_map") or "cuda"
     if device_map != "cpu":
-        use_gpus(1 if device_map is None else entry.get("gpu", 0))
+        use_gpus(1 if device_map == "cuda" else entry.get("gpu", 0))
+        check_there(f"model '{name}'", entry.get("gpu", 0))
+    if device_map == "cpu" or not torch.cuda.is_available():
+        device_map = None
     folder = _local_folder(source, where["revision"])
-    if folder and device_map is None:
-        _check_memory(name, weights_bytes(folder, dtype))
+    if folder:
+        _check_memory(name, weights_bytes(folder, dtype), device_map, random_seed)
     logging.disable_progress_bar()
     try:
         tokenizer = _load_tokenizer(entry, where)
@@ -121,8 +122,6 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
         else:
             model = _random_twin(source, where, entry, DTYPES[dtype], random_seed)
             _spread(model, device_map)
-        if device_map is None:
-            model.to("cuda" if torch.cuda.is_available() else "cpu")
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise UserError(
             f"model '{name}' doesn't fit into memory; use a larger GPU, device_map: auto, or a smaller dtype"
@@ -130,6 +129,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     except (OSError, ValueError, ImportError) as error:
         raise _not_loaded(name, source, error) from error
     model.eval().requires_grad_(False)
+    _check_spread(name, device_map, getattr(model, "hf_device_map", {}))
 
     _check_template(name, tokenizer)
     config = model.config.get_text_config(decoder=True)
@@ -153,8 +153,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
         tokenizer=tokenizer,
         backbone=backbone,
         blocks=_find_blocks(name, backbone, config.num_hidden_layers),
-        # What a device_map keeps in main memory or on disk is on no device until it is needed.
-        device=next(weights.device for weights in model.parameters() if weights.device.type != "meta"),
+        device=model.get_input_embeddings().weight.device,
         eos_ids=eos_ids,
         pad_id=pad_id,
         attn_implementation=str(config._attn_implementation),
@@ -291,16 +290,37 @@ def weights_bytes(folder: str | Path, dtype: str = "auto") -> int:
     return total
 
 
-def _check_memory(name: str, needed: int) -> None:
+def _check_memory(name: str, needed: int, device_map: str | None, random_seed: int | None) -> None:
     """Before anything is loaded: a machine that swaps, or a job that is killed, says less."""
-    if torch.cuda.is_available():
-        where, free = "the GPU", torch.cuda.mem_get_info()[0]
-    else:
-        where, free = "this machine", _available_memory()
-    if free is not None and needed > free:
+    places = []
+    if device_map == "cuda":
+        advice = "use a larger one, device_map: auto, or a smaller dtype"
+        places.append(("", "the GPU", torch.cuda.mem_get_info()[0], advice))
+    if random_seed is not None:
+        advice = "ask for more (mem_mb), or set controls: {random_weights: false}"
+        places.append(
+            (" with random weights, which are drawn there,", "main memory", _available_memory(), advice)
+        )
+    elif device_map is None:
+        advice = "use a larger one or a smaller dtype"
+        places.append(("", "this machine", _available_memory(), advice))
+    for how, where, free, advice in places:
+        if free is not None and needed > free:
+            raise UserError(
+                f"model '{name}'{how} takes {needed / 2**30:.1f} GiB, but {where} has {free / 2**30:.1f} GiB "
+                f"free; {advice}"
+            )
+
+
+def _check_spread(name: str, device_map: str | None, places: Mapping) -> None:
+    """places: part of the model -> device. Raises UserError where GPUs hold but some of it: the rest would be
+    moved there for each token, for days."""
+    away = [part for part, place in places.items() if str(place) in ("cpu", "disk")]
+    if away and len(away) < len(places):
         raise UserError(
-            f"model '{name}' takes {needed / 2**30:.1f} GiB, but {where} has {free / 2**30:.1f} GiB free; "
-            "use a larger one, device_map: auto, or a smaller dtype"
+            f"model '{name}' doesn't fit onto the GPUs that its job sees: device_map {device_map} left "
+            f"{len(away)} of {len(places)} parts elsewhere, {away[0]} among them; ask for more GPUs (gpu) "
+            "or use a smaller dtype"
         )
 
 
@@ -337,7 +357,7 @@ def _plain_template(prompt_format: str) -> str:
 def _random_twin(source: str, where: dict, entry: Mapping, dtype, seed: int) -> PreTrainedModel:
     """The same architecture and size, initialised as for training."""
     config = AutoConfig.from_pretrained(source, **where)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AutoModelForCausalLM.from_config(
             config,
@@ -349,8 +369,12 @@ def _random_twin(source: str, where: dict, entry: Mapping, dtype, seed: int) -> 
 
 def _spread(model: PreTrainedModel, device_map: str | None) -> None:
     """Put weights that come from no file where `from_pretrained` would put a file's."""
-    if device_map in (None, "cpu"):
+    if device_map in (None, "cuda"):
+        model.to(device_map or "cpu")
         return
+    from accelerate import dispatch_model, infer_auto_device_map
+    from accelerate.utils import get_balanced_memory
+
     whole = model._no_split_modules
     most = None
     if device_map != "sequential":

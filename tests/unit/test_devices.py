@@ -158,7 +158,7 @@ def seen(monkeypatch, tmp_path, count, environment):
     ("environment", "held", "count", "number", "visible"),
     [
         ({}, "0", 3, 1, "1"),
-        ({"CUDA_VISIBLE_DEVICES": "4,5"}, "4", 2, 1, "5"),
+        ({"CUDA_VISIBLE_DEVICES": "4, 5"}, "4", 2, 1, "5"),
         ({"CUDA_VISIBLE_DEVICES": "7"}, "4", 1, 1, "7"),
         ({}, "0", 3, 2, "1,2"),
         ({}, "1", 3, 2, "0,2"),

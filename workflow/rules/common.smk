@@ -32,9 +32,9 @@ MODELS = [entry["name"] for entry in STUDY["models"]]
 HUB_MODELS = study_config.hub_models(STUDY, ROOT)
 TASKS = STUDY["tasks"]
 HUB_JUDGES = study_config.hub_judges(STUDY, ROOT)
-# Of jobs that judge.
-ON_GPU = any(isinstance(judge, dict) and judge["gpu"] for judge in STUDY["judges"].values())
-JUDGE_ENVIRONMENT = "../../envs/gpu.yaml" if ON_GPU else "../../envs/cpu.yaml"
+# The environment of jobs that judge.
+JUDGED_ON_GPU = any(isinstance(judge, dict) and judge["gpu"] for judge in STUDY["judges"].values())
+JUDGE_ENVIRONMENT = "../../envs/gpu.yaml" if JUDGED_ON_GPU else "../../envs/cpu.yaml"
 # Models whose twins with random weights are probed too.
 RANDOM_TWINS = MODELS if STUDY["controls"]["random_weights"] else []
 SHARDS = list(range(STUDY["generation"]["shards"]))

@@ -67,7 +67,7 @@ def use_gpus(number: int = 1) -> None:
         return
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     # CUDA isn't asked for what is written there: to count slices of a GPU it would begin, and then see all.
-    names = visible.split(",") if visible else [str(k) for k in range(torch.cuda.device_count())]
+    names = visible.replace(" ", "").split(",") if visible else map(str, range(torch.cuda.device_count()))
     names = list(takewhile(re.compile(r"\d+|(GPU|MIG)-.+").fullmatch, names))
     if not names:
         return

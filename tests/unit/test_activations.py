@@ -2,6 +2,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -281,7 +282,7 @@ def test_float16_overflow_and_nan_are_refused_by_layer_and_sample(loaded_models,
 
 
 def test_out_of_memory_halves_the_batch(loaded_models, tmp_path, monkeypatch):
-    loaded, plain, sizes = loaded_models["llama"], activations.read_states, []
+    loaded, plain, sizes = replace(loaded_models["llama"], held={}), activations.read_states, []
 
     def small_gpu(loaded, sequences, indices):
         sizes.append(len(sequences))
@@ -293,6 +294,9 @@ def test_out_of_memory_halves_the_batch(loaded_models, tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="out of memory"):
         make_shard(loaded, tmp_path / "0.h5", tokens_per_batch=10_000)
     assert sizes[0] == len(ROWS) and max(sizes[2:]) <= 3
+    sizes.clear()
+    make_shard(loaded, tmp_path / "1.h5", tokens_per_batch=10_000)
+    assert max(sizes) <= 2
 
 
 # The thread that writes

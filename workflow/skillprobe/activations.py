@@ -191,7 +191,7 @@ def _read_block(
     """The rows in `block`, batch by batch, with what `_stored` makes of their states, on the CPU, and what to
     wait for before that is read."""
     queue = sorted(block, key=lambda row: len(sequences[row]))
-    most = settings["tokens_per_batch"]
+    most = min(settings["tokens_per_batch"], loaded.held.get("tokens", settings["tokens_per_batch"]))
     while queue:
         batch = next_batch(queue, sequences, most)
         try:
@@ -200,7 +200,7 @@ def _read_block(
         except torch.OutOfMemoryError:
             found = None
         if found is None:
-            most = halved(loaded.name, len(batch)) * len(sequences[batch[-1]])
+            most = loaded.held["tokens"] = halved(loaded.name, len(batch)) * len(sequences[batch[-1]])
             continue
         yield batch, *found
         queue = queue[len(batch) :]

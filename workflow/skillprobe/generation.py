@@ -77,7 +77,7 @@ def generate(
     encoded = [encode(prompt) for prompt in prompts]
     # Prompts of one length share a batch: little padding, and little for rounding to depend on.
     queue = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))
-    batch_size = settings["batch_size"]
+    batch_size = min(settings["batch_size"], loaded.held.get("rows", settings["batch_size"]))
     results: dict[int, Generated] = {}
     with progress("answers", len(prompts)) as advance:
         while queue:
@@ -93,7 +93,7 @@ def generate(
             except torch.OutOfMemoryError:
                 token_ids = None
             if token_ids is None:  # Outside the handler, where the failed call's tensors are gone.
-                batch_size = halved(loaded.name, len(rows))
+                batch_size = loaded.held["rows"] = halved(loaded.name, len(rows))
                 continue
             finished = (finish(loaded.tokenizer, loaded.eos_ids, ids) for ids in token_ids)
             results.update(zip(rows, finished, strict=True))

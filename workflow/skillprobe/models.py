@@ -42,7 +42,8 @@ class LoadedModel:
     """A model ready for use: in eval mode, without gradients.
 
     blocks: the decoder blocks in order; backbone: the decoder without the language-model head; device: where
-    its inputs go; eos_ids: every token that ends a response; pad_id: a token to pad with (it may be an EOS).
+    its inputs go; eos_ids: every token that ends a response; pad_id: a token to pad with (it may be an EOS);
+    held: the "rows" and "tokens" of a batch to begin with, where more were too much for the GPU's memory.
     """
 
     name: str
@@ -56,6 +57,7 @@ class LoadedModel:
     eos_ids: tuple[int, ...]
     pad_id: int
     attn_implementation: str
+    held: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def num_layers(self) -> int:

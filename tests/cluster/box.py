@@ -11,6 +11,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from signal import Signals
 
 from workdir import ROOT
 
@@ -214,6 +215,13 @@ class Slurm:
             if f"_{rule}_" in f"{record['Comment']}_" and record["JobState"] == "RUNNING":
                 return record
         return None
+
+    def signal(self, record: dict[str, str], number: Signals):
+        """To what a job runs; not to the daemon that runs it, which has to answer."""
+        for process in self.processes(record):
+            with suppress(OSError):
+                if Path(f"/proc/{process}/comm").read_text() != "slurmstepd\n":
+                    os.kill(int(process), number)
 
     def cancel(self, record: dict[str, str]):
         self._output("scancel", record["JobId"])

@@ -1,6 +1,7 @@
 """The smoke study, smaller, on a Slurm: what each job asks for, and what the study survives."""
 
 import re
+from signal import SIGCONT, SIGSTOP
 from types import SimpleNamespace
 
 import pytest
@@ -71,13 +72,18 @@ def study(slurm, tmp_path_factory):
             wait_until(lambda: not slurm.processes(record), "the end of all processes of a cancelled job")
 
     def running(rule):
+        """A job whose script has begun, stopped before it came to its end."""
+        made = rule.split("_")[1]
+
         def look():
             assert first.poll() is None, log()
             if record := slurm.running(workdir.path, rule):
                 (task,) = [task for task in TASKS if task in record["Comment"]]
-                # Its script has begun.
                 if (workdir.path / f"results/smoke/logs/{rule}/tiny/{task}/0.log").exists():
-                    return record
+                    slurm.signal(record, SIGSTOP)
+                    if not list(workdir.path.glob(f"results/smoke/{made}/tiny/{task}/0.json*")):
+                        return record
+                    slurm.signal(record, SIGCONT)
             return None
 
         return wait_until(look, f"a job of {rule} at work", 300)

@@ -26,7 +26,8 @@ import h5py
 import numpy as np
 import torch
 from llama import LARGE, SMALL, random_llama
-from skillprobe.activations import extract, next_batch
+from skillprobe.activations import extract
+from skillprobe.batches import in_batches
 from skillprobe.models import chat_ids
 from skillprobe.positions import DEFAULT, resolve
 
@@ -60,24 +61,25 @@ def label_rows(loaded):
 def batches(loaded, rows):
     """The same batches as `extract`: token ids and mask, right-padded."""
     sequences = [chat_ids(loaded.tokenizer, row["prompt"]) + row["token_ids"] for row in rows]
-    queue = sorted(range(len(rows)), key=lambda row: len(sequences[row]))
-    while queue:
-        batch = next_batch(queue, sequences, BUDGET)
-        width = len(sequences[batch[-1]])
+    lengths = [len(sequence) for sequence in sequences]
+
+    def padded(batch):
+        width = lengths[batch[-1]]
         ids, mask = (
             torch.full((len(batch), width), loaded.pad_id),
             torch.zeros(len(batch), width, dtype=torch.long),
         )
         for k, row in enumerate(batch):
-            ids[k, : len(sequences[row])] = torch.tensor(sequences[row])
-            mask[k, : len(sequences[row])] = 1
-        yield batch, ids.to(loaded.device), mask.to(loaded.device)
-        queue = queue[len(batch) :]
+            ids[k, : lengths[row]] = torch.tensor(sequences[row])
+            mask[k, : lengths[row]] = 1
+        return ids.to(loaded.device), mask.to(loaded.device)
+
+    return in_batches(loaded, padded, range(len(rows)), lengths, "tokens", BUDGET)
 
 
 @torch.inference_mode()
 def forward(loaded, rows, folder):
-    for _, ids, mask in batches(loaded, rows):
+    for _, (ids, mask) in batches(loaded, rows):
         loaded.backbone(input_ids=ids, attention_mask=mask, use_cache=False)
     if ON_GPU:
         torch.cuda.synchronize()
@@ -91,7 +93,7 @@ def ours(loaded, rows, folder):
 def all_hidden_states(loaded, rows, folder):
     """`output_hidden_states=True`, every token of every layer kept until the positions are taken."""
     kept, order = [], []
-    for batch, ids, mask in batches(loaded, rows):
+    for batch, (ids, mask) in batches(loaded, rows):
         states = loaded.backbone(
             input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
         )
@@ -109,7 +111,7 @@ def by_nnsight(loaded, rows, folder):
 
     model = nnsight.NNsight(loaded.backbone)
     kept, order = [], []
-    for batch, ids, mask in batches(loaded, rows):
+    for batch, (ids, mask) in batches(loaded, rows):
         at = places(loaded, rows, batch)
         with model.trace(input_ids=ids, attention_mask=mask, use_cache=False):
             first = model.layers[0].input[at].half()

@@ -1,6 +1,7 @@
 """Edits of the hidden states: what they change, what they leave alone, and what the table says of them."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -405,7 +406,7 @@ def test_conditions_answered_together_are_as_if_alone(loaded):
 
 
 def test_responses_halve_their_batches_when_out_of_memory(loaded_models, monkeypatch):
-    loaded, plain = loaded_models["llama"], generation._generate_batch
+    loaded, plain = replace(loaded_models["llama"], held={}), generation._generate_batch
     whole = respond(loaded, TASK, ITEMS, CONDITIONS, FOLDS, SAMPLING, seed=7)
 
     def small_gpu(loaded, encoded, *rest):
@@ -476,7 +477,7 @@ def test_perplexity_is_that_of_the_models_own_loss(loaded):
 
 
 def test_perplexity_halves_its_batches_when_out_of_memory(loaded_models, monkeypatch):
-    loaded, plain = loaded_models["llama"], behaviour._nll
+    loaded, plain = replace(loaded_models["llama"], held={}), behaviour._nll
     whole = perplexity(loaded, TEXTS, CONDITIONS, TEXT_FOLDS, {"tokens_per_batch": 1000})
 
     def small_gpu(loaded, sequences, lengths):

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from skillprobe import shards
+from skillprobe.batches import in_batches
 from skillprobe.errors import UserError
 from skillprobe.fast_import import fast_import
-from skillprobe.models import LoadedModel, chat_ids, decode, halved, versions
+from skillprobe.models import LoadedModel, chat_ids, decode, versions
 from skillprobe.positions import check_position_name, resolve
 from skillprobe.progress import progress
 
@@ -141,7 +142,7 @@ def extract(
             block = range(start, min(start + writer.rows_per_block, len(rows)))
             shape = (loaded.num_layers + 1, len(names), len(block), loaded.hidden_size)
             values = np.zeros(shape, dtype=shards.STORED[settings["dtype"]])
-            for batch, found, copied in _read_block(loaded, sequences, indices, valid, block, settings):
+            for batch, (found, copied) in _read_block(loaded, sequences, indices, valid, block, settings):
                 ids = [rows[row]["id"] for row in batch]
                 submit(_place, values, [row - start for row in batch], found, copied, loaded.name, ids)
                 advance(len(batch))
@@ -187,23 +188,16 @@ def _read_block(
     valid: np.ndarray,
     block: range,
     settings: Mapping,
-) -> Iterator[tuple[list[int], list[torch.Tensor], torch.cuda.Event | None]]:
+) -> Iterator[tuple[list[int], tuple[list[torch.Tensor], torch.cuda.Event | None]]]:
     """The rows in `block`, batch by batch, with what `_stored` makes of their states, on the CPU, and what to
     wait for before that is read."""
-    queue = sorted(block, key=lambda row: len(sequences[row]))
-    most = min(settings["tokens_per_batch"], loaded.held.get("tokens", settings["tokens_per_batch"]))
-    while queue:
-        batch = next_batch(queue, sequences, most)
-        try:
-            states = read_states(loaded, [sequences[row] for row in batch], indices[batch])
-            found = _to_host(_stored(states, valid[batch], settings["dtype"]))
-        except torch.OutOfMemoryError:
-            found = None
-        if found is None:
-            most = loaded.held["tokens"] = halved(loaded.name, len(batch)) * len(sequences[batch[-1]])
-            continue
-        yield batch, *found
-        queue = queue[len(batch) :]
+
+    def run(batch):
+        states = read_states(loaded, [sequences[row] for row in batch], indices[batch])
+        return _to_host(_stored(states, valid[batch], settings["dtype"]))
+
+    sizes = [len(sequence) for sequence in sequences]
+    return in_batches(loaded, run, block, sizes, "tokens", settings["tokens_per_batch"])
 
 
 def _stored(states: torch.Tensor, valid: np.ndarray, dtype: str) -> list[torch.Tensor]:
@@ -250,14 +244,6 @@ def _place(values: np.ndarray, places: list[int], found, copied, name: str, ids:
 def _write(writer: shards.ShardWriter, start: int, values: np.ndarray) -> None:
     for layer, of_layer in enumerate(values):
         writer.write(layer, start, of_layer)
-
-
-def next_batch(queue: list[int], sequences: list[list[int]], most: int) -> list[int]:
-    """The first of the queue (shortest first) that fit into `most` tokens when padded; at least one."""
-    count = 1
-    while count < len(queue) and (count + 1) * len(sequences[queue[count]]) <= most:
-        count += 1
-    return queue[:count]
 
 
 def _refuse(name: str, bad: torch.Tensor, ids: Sequence[str], problem: str) -> None:

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from skillprobe.activations import next_batch
+from skillprobe.batches import in_batches
 from skillprobe.errors import UserError
 from skillprobe.fast_import import fast_import
 from skillprobe.generation import completed, generate, requests
 from skillprobe.labels import label_rows
-from skillprobe.models import LoadedModel, chat_ids, halved
+from skillprobe.models import LoadedModel, chat_ids
 from skillprobe.probes.rows import ProbeRows
 from skillprobe.progress import progress
 from skillprobe.stats import CALIBRATION, keyed_hash, row_folds
@@ -316,23 +316,18 @@ def perplexity(
     batch = _Mixed(rows, conditions, folds)
     encode = functools.cache(functools.partial(chat_ids, loaded.tokenizer))
     sequences = [encode(rows[row]["prompt"]) + rows[row]["token_ids"] for row in batch.rows]
-    queue = sorted(range(len(sequences)), key=lambda number: len(sequences[number]))
-    most = settings["tokens_per_batch"]
     sums: dict[int, float] = {}
-    with edited(loaded, batch.edits), progress("texts predicted", len(queue)) as advance:
-        while queue:
-            now = next_batch(queue, sequences, most)
-            batch.choose(now)
-            lengths = [len(rows[batch.rows[number]]["token_ids"]) for number in now]
-            try:
-                found = _nll(loaded, [sequences[number] for number in now], lengths)
-            except torch.OutOfMemoryError:
-                found = None
-            if found is None:  # Outside the handler, where the failed call's tensors are gone.
-                most = halved(loaded.name, len(now)) * len(sequences[now[-1]])
-                continue
+
+    def run(now):
+        batch.choose(now)
+        lengths = [len(rows[batch.rows[number]]["token_ids"]) for number in now]
+        return _nll(loaded, [sequences[number] for number in now], lengths)
+
+    sizes = [len(sequence) for sequence in sequences]
+    batches = in_batches(loaded, run, range(len(sizes)), sizes, "tokens", settings["tokens_per_batch"])
+    with edited(loaded, batch.edits), progress("texts predicted", len(sizes)) as advance:
+        for now, found in batches:
             sums.update(zip(now, found, strict=True))
-            queue = queue[len(now) :]
             advance(len(now))
     results = [
         {

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from skillprobe.bases import seed_from
+from skillprobe.batches import in_batches
 from skillprobe.errors import UserError
 from skillprobe.fast_import import fast_import
-from skillprobe.models import LoadedModel, chat_ids, decode, halved
+from skillprobe.models import LoadedModel, chat_ids, decode
 from skillprobe.progress import progress
 
 with fast_import():
@@ -76,28 +77,23 @@ def generate(
     encode = functools.cache(functools.partial(chat_ids, loaded.tokenizer))
     encoded = [encode(prompt) for prompt in prompts]
     # Prompts of one length share a batch: little padding, and little for rounding to depend on.
-    queue = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))
-    batch_size = min(settings["batch_size"], loaded.held.get("rows", settings["batch_size"]))
+    order = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))
     results: dict[int, Generated] = {}
+
+    def run(rows):
+        return _generate_batch(
+            loaded,
+            [encoded[row] for row in rows],
+            [seeds[row] for row in rows],
+            settings,
+            lambda places: on_rows([rows[place] for place in places]),
+        )
+
+    batches = in_batches(loaded, run, order, [1] * len(order), "rows", settings["batch_size"])
     with progress("answers", len(prompts)) as advance:
-        while queue:
-            rows = queue[:batch_size]
-            try:
-                token_ids = _generate_batch(
-                    loaded,
-                    [encoded[row] for row in rows],
-                    [seeds[row] for row in rows],
-                    settings,
-                    lambda places, rows=rows: on_rows([rows[place] for place in places]),
-                )
-            except torch.OutOfMemoryError:
-                token_ids = None
-            if token_ids is None:  # Outside the handler, where the failed call's tensors are gone.
-                batch_size = loaded.held["rows"] = halved(loaded.name, len(rows))
-                continue
+        for rows, token_ids in batches:
             finished = (finish(loaded.tokenizer, loaded.eos_ids, ids) for ids in token_ids)
             results.update(zip(rows, finished, strict=True))
-            queue = queue[batch_size:]
             advance(len(rows))
     return [results[row] for row in range(len(prompts))]
 

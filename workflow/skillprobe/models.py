@@ -7,7 +7,6 @@ import math
 import os
 import platform
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +42,7 @@ class LoadedModel:
 
     blocks: the decoder blocks in order; backbone: the decoder without the language-model head; device: where
     its inputs go; eos_ids: every token that ends a response; pad_id: a token to pad with (it may be an EOS);
-    held: the "rows" and "tokens" of a batch to begin with, where more were too much for the GPU's memory.
+    held: the most "rows" and "tokens" of a batch, where more were too much for the GPU's memory.
     """
 
     name: str
@@ -216,18 +215,6 @@ def chat_ids(tokenizer, prompt: str) -> list[int]:
             f"the prompt {prompt[:60]!r} contains the BOS token {tokenizer.bos_token!r}; remove it"
         )
     return [bos, *ids] if prepend else ids
-
-
-def halved(name: str, batch_size: int) -> int:
-    """The batch size to go on with when out of memory; raises UserError where one row was too many."""
-    if batch_size == 1:
-        raise UserError(
-            f"model '{name}': the GPU's memory doesn't hold even one row; use a larger GPU or device_map"
-        )
-    torch.cuda.empty_cache()
-    message = f"model '{name}': out of memory with {batch_size} rows; going on with {batch_size // 2}"
-    warnings.warn(message, stacklevel=2)
-    return batch_size // 2
 
 
 def _local_folder(source: str, revision: str) -> Path | None:

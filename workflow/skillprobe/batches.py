@@ -1,0 +1,61 @@
+"""Batches that a GPU's memory holds."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from skillprobe.errors import UserError
+from skillprobe.fast_import import fast_import
+from skillprobe.models import LoadedModel
+
+with fast_import():
+    import torch
+
+Result = TypeVar("Result")
+
+
+def in_batches(
+    loaded: LoadedModel,
+    run: Callable[[list[int]], Result],
+    rows: Iterable[int],
+    sizes: Sequence[int],
+    unit: str,
+    most: int,
+) -> Iterator[tuple[list[int], Result]]:
+    """The rows of each batch, and what `run` makes of them, smallest sizes first.
+
+    sizes: of every row, in `unit`. A batch is of as many rows as take `most` when padded, but of one at
+    least. When a GPU runs out of memory the batch is halved, with a warning, and so are later ones of this
+    model that are measured in this unit. Raises UserError where one row is too much.
+    """
+    queue = sorted(rows, key=sizes.__getitem__)
+    most = min(most, loaded.held.get(unit, most))
+    while queue:
+        batch = _first(queue, sizes, most)
+        try:
+            result = run(batch)
+        except torch.OutOfMemoryError:
+            result = None
+        if result is None:  # Outside the handler, where the failed call's tensors are gone.
+            most = loaded.held[unit] = _halved(loaded.name, len(batch)) * sizes[batch[-1]]
+            continue
+        yield batch, result
+        queue = queue[len(batch) :]
+
+
+def _first(queue: list[int], sizes: Sequence[int], most: int) -> list[int]:
+    count = 1
+    while count < len(queue) and (count + 1) * sizes[queue[count]] <= most:
+        count += 1
+    return queue[:count]
+
+
+def _halved(name: str, count: int) -> int:
+    if count == 1:
+        raise UserError(
+            f"model '{name}': the GPU's memory doesn't hold even one row; use a larger GPU or device_map"
+        )
+    torch.cuda.empty_cache()
+    message = f"model '{name}': out of memory with {count} rows; going on with {count // 2}"
+    warnings.warn(message, stacklevel=2)
+    return count // 2

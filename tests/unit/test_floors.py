@@ -47,6 +47,7 @@ FLOORS = [
         "hub",
         "prompts",
         "models",
+        "batches",
         "generation",
         "engines",
         "labels",

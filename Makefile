@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench toys publish-toys clean
+.PHONY: help setup demo test test-gpu lint bench toys publish-toys clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -30,6 +30,9 @@ demo: setup ## run the default study, to results/demo/report.html
 
 test: setup ## run the tests, a file a core
 	pytest --numprocesses logical --no-loadscope-reorder
+
+test-gpu: setup ## run, on a GPU, the tests that concern one
+	pytest -m gpu
 
 lint: setup ## check style and the workflow's form
 	ruff check .

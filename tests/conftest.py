@@ -1,4 +1,4 @@
-"""One thread a test: oversubscribed, BLAS is many times slower."""
+"""One thread a test: oversubscribed, BLAS is many times slower. On the CPU, but for `pytest -m gpu`."""
 
 import os
 
@@ -6,6 +6,12 @@ import pytest
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+
+def pytest_configure(config):
+    # Where tests are dealt out to several processes, these would wait for each other's GPU.
+    if config.getoption("markexpr") != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def scope(nodeid: str) -> str:

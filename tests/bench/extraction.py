@@ -1,11 +1,12 @@
 """What reading activations costs beside the forward pass alone, and what the usual ways cost.
 
-With a GPU, a random Llama of Llama-3.1-8B's shape in bfloat16 and 1,024 answers of up to 256 tokens; without,
+With a GPU, a random Llama of Llama-3.1-8B's shape in bfloat16 and 512 answers of up to 256 tokens; without,
 one of 8 layers and d = 512 in float32, on one thread, and 96 answers of up to 60. All layers are read at ten
 positions, in the same token-budget batches by all but `generate`, which writes answers of its own: all others
-must read the same numbers. Ratios come from one run on one machine, the best of five of each, taken in turns.
-Peak memory is that of a process of its own, on the GPU where there is one. "peak" is the share of what the
-machine reaches in one product of two large matrices; for it no attention and no padding is counted as work.
+must read the same numbers. Ratios come from one run on one machine, the best of five of each (of three on a
+GPU), taken in turns. Peak memory is that of a process of its own, or what tensors take on the GPU. "peak" is
+the share of what the machine reaches in one product of two large matrices; for it no attention and no padding
+is counted as work.
 
 nnsight (https://github.com/ndif-team/nnsight) is no requirement: it takes part where it is installed.
 """
@@ -32,8 +33,8 @@ from skillprobe.models import chat_ids
 from skillprobe.positions import DEFAULT, resolve
 
 ON_GPU = torch.cuda.is_available()
-SHAPE, ROWS, ANSWER, BUDGET, TOGETHER = (
-    (LARGE, 1024, 256, 16384, 256) if ON_GPU else (SMALL, 96, 60, 2048, 16)
+SHAPE, ROWS, ANSWER, BUDGET, TOGETHER, TIMES = (
+    (LARGE, 512, 256, 16384, 128, 3) if ON_GPU else (SMALL, 96, 60, 2048, 16, 5)
 )
 PROMPT = "Write a short text about the river . " * 4
 SETTINGS = {"positions": list(DEFAULT), "dtype": "float16", "tokens_per_batch": BUDGET}
@@ -180,8 +181,6 @@ def megabytes(name):
 
 def most_memory():
     """The most that this process had so far, in MB."""
-    if ON_GPU:
-        return torch.cuda.max_memory_allocated() / 2**20
     return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 
@@ -216,21 +215,22 @@ def main():
             if way:
                 way(loaded, rows, folder)
                 check(folder, read)
-        times = {name: [] for name in WAYS}
-        for _ in range(5):
+        times, memory = {name: [] for name in WAYS}, {}
+        for _ in range(TIMES):
             for name, way in WAYS.items():
+                if ON_GPU:
+                    torch.cuda.reset_peak_memory_stats()
                 start = time.perf_counter(), time.process_time()
                 way(loaded, rows, folder)
                 times[name].append((time.perf_counter() - start[0], time.process_time() - start[1]))
+                if ON_GPU:
+                    memory[name] = torch.cuda.max_memory_allocated() / 2**20
     plain, peak = min(times["forward pass alone"])[0], matrix_peak(loaded)
     weights = sum(weight.numel() for weight in loaded.blocks.parameters())
     prompt = len(chat_ids(loaded.tokenizer, PROMPT))
     tokens = dict.fromkeys(WAYS, sum(prompt + len(row["token_ids"]) for row in rows))
     tokens["generate with states"] = ROWS * (prompt + ANSWER)
-    del loaded
-    if ON_GPU:
-        # Room for the processes whose memory is measured.
-        torch.cuda.empty_cache()
+    memory = memory or {name: megabytes(name) for name in WAYS}
     print(f"{torch.cuda.get_device_name() if ON_GPU else 'one thread'}: {peak / 1e12:.2f} TFLOP/s")
     print(f"{'':<24}{'time':>9}{'ratio':>9}{'CPU':>9}{'tokens/s':>10}{'peak':>7}{'memory':>11}")
     for name in WAYS:
@@ -238,7 +238,7 @@ def main():
         rate = tokens[name] / wall
         print(
             f"{name:<24}{wall:>8.2f}s{wall / plain:>8.2f}x{cpu:>8.2f}s{rate:>10,.0f}"
-            f"{2 * weights * rate / peak:>7.0%}{megabytes(name):>8.0f} MB"
+            f"{2 * weights * rate / peak:>7.0%}{memory[name]:>8,.0f} MB"
         )
 
 

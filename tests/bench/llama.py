@@ -16,7 +16,8 @@ SMALL = {
     "num_attention_heads": 8,
     "num_key_value_heads": 4,
 }
-# Llama-3.1-8B's.
+# Llama-3.1-8B's, and how many tokens it knows.
+LARGE_VOCABULARY = 128256
 LARGE = {
     "hidden_size": 4096,
     "intermediate_size": 14336,
@@ -27,12 +28,16 @@ LARGE = {
 
 
 def random_llama(
-    shape: dict[str, int] = SMALL, device: str = "cpu", dtype: torch.dtype = torch.float32
+    shape: dict[str, int] = SMALL,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    vocabulary: int | None = None,
 ) -> LoadedModel:
+    """vocabulary: how many tokens it gives scores to (None: those of the tokenizer)."""
     toy = load({"name": "toy-llama", "source": str(TOY), "device_map": "cpu"})
     torch.manual_seed(0)
     with torch.device(device):
-        config = LlamaConfig(vocab_size=len(toy.tokenizer), **shape)
+        config = LlamaConfig(vocab_size=vocabulary or len(toy.tokenizer), **shape)
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     backbone = model.eval().requires_grad_(False).get_decoder()
     return replace(

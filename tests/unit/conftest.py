@@ -58,7 +58,9 @@ def plain_states(loaded, ids):
     import torch
 
     with torch.no_grad():
-        output = loaded.model(torch.tensor([ids]), output_hidden_states=True, use_cache=False)
+        output = loaded.model(
+            torch.tensor([ids], device=loaded.device), output_hidden_states=True, use_cache=False
+        )
     return torch.cat(output.hidden_states)
 
 
@@ -78,6 +80,7 @@ def padded_states(loaded, sequences):
     for row, sequence in enumerate(sequences):
         ids[row, width - len(sequence) :] = torch.tensor(sequence)
         mask[row, width - len(sequence) :] = 1
+    ids, mask = ids.to(loaded.device), mask.to(loaded.device)
     with torch.no_grad(), hooked(loaded, lambda hidden: hidden[:, -1]) as left:
         loaded.backbone(input_ids=ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0))
     return (last, right_last, torch.stack(left)), (first, right_first)

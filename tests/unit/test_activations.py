@@ -16,6 +16,8 @@ from skillprobe.models import chat_ids, load
 from skillprobe.positions import DEFAULT
 from skillprobe.shards import Shard
 
+pytestmark = pytest.mark.gpu
+
 WORDS = TEXT.split()
 SETTINGS = {"positions": list(DEFAULT), "dtype": "float32", "tokens_per_batch": 200}
 
@@ -117,7 +119,7 @@ def test_hooks_are_removed_and_change_nothing(loaded):
     with hooked(loaded, lambda hidden: None):
         assert torch.equal(plain_states(loaded, ids), before)
     with pytest.raises(ZeroDivisionError), hooked(loaded, lambda hidden: 1 / 0):
-        loaded.model(torch.tensor([ids]))
+        loaded.model(torch.tensor([ids], device=loaded.device))
     assert hooks == [(len(block._forward_hooks), len(block._forward_pre_hooks)) for block in loaded.blocks]
     assert torch.equal(plain_states(loaded, ids), before)
 
@@ -149,7 +151,7 @@ def test_shard_holds_what_the_forward_gives_at_the_positions(loaded, tmp_path):
         assert valid["onset"].tolist() == [True, True, False, True, True, False]
         for sample, number in enumerate(order):
             ids = sequence_of(loaded, ROWS[number])
-            expected = plain_states(loaded, ids)
+            expected = plain_states(loaded, ids).cpu()
             prompt = len(ids) - len(ROWS[number]["token_ids"])
             for name, token in {"eos": -1, "prompt_100": prompt - 1, "onset": prompt}.items():
                 for layer in range(NUM_LAYERS):
@@ -407,7 +409,7 @@ def test_states_are_not_read_before_they_are_copied(loaded_models, tmp_path, mon
                 here.copy_(there)
 
     def as_a_gpu(tensors):
-        host = [torch.full_like(each, torch.nan) for each in tensors]
+        host = [torch.full_like(each, torch.nan, device="cpu") for each in tensors]
         return host, Copied(host, tensors)
 
     monkeypatch.setattr(activations, "_to_host", as_a_gpu)

@@ -31,6 +31,8 @@ from skillprobe.labels import label_rows
 from skillprobe.models import chat_ids, load
 from skillprobe.probes import Settings
 
+pytestmark = pytest.mark.gpu
+
 WORDS = TEXT.split()
 PROMPTS = [" ".join(WORDS[:length]) for length in (3, 9, 1, 6, 12, 1)]
 SEEDS = list(range(100, 100 + len(PROMPTS)))
@@ -68,7 +70,7 @@ def states(loaded, edits):
     ids = chat_ids(loaded.tokenizer, PROMPTS[1])
     choose(edits, [0])
     with edited(loaded, edits):
-        return read_states(loaded, [ids], np.arange(len(ids))[None])[:, :, 0]
+        return read_states(loaded, [ids], np.arange(len(ids))[None])[:, :, 0].cpu()
 
 
 def hooks(loaded):
@@ -84,7 +86,7 @@ def direction(seed=0):
 
 def test_identity_is_bit_identical(loaded):
     plain = responses(loaded)
-    ids = torch.tensor([chat_ids(loaded.tokenizer, PROMPTS[1])])
+    ids = torch.tensor([chat_ids(loaded.tokenizer, PROMPTS[1])], device=loaded.device)
     with torch.no_grad():
         logits = loaded.model(ids).logits
         for edit in (
@@ -177,6 +179,7 @@ def test_cached_decoding_is_the_teacher_forced_pass_under_the_same_edits(loaded)
     width = max(map(len, prompts))
     ids = torch.tensor([[loaded.pad_id] * (width - len(each)) + each for each in prompts])
     mask = torch.tensor([[0] * (width - len(each)) + [1] * len(each) for each in prompts])
+    ids, mask = ids.to(loaded.device), mask.to(loaded.device)
     choose(edits, range(3))
     with torch.no_grad(), edited(loaded, edits):
         # More than Gemma's sliding window of 8; nothing ends, so that every step has every row.
@@ -191,7 +194,7 @@ def test_cached_decoding_is_the_teacher_forced_pass_under_the_same_edits(loaded)
         )
         stepwise = torch.stack(made.logits, dim=1)
         for row, prompt in enumerate(prompts):
-            whole = torch.tensor([prompt + made.sequences[row, width:].tolist()])
+            whole = torch.tensor([prompt + made.sequences[row, width:].tolist()], device=loaded.device)
             choose(edits, [row])
             forced = loaded.model(whole, use_cache=False).logits[0, len(prompt) - 1 : -1]
             torch.testing.assert_close(stepwise[row], forced, atol=2e-3, rtol=2e-3)
@@ -462,12 +465,13 @@ def test_perplexity_is_that_of_the_models_own_loss(loaded):
             assert result["nll"] == 0
             continue
         ids = chat_ids(loaded.tokenizer, row["prompt"])
-        labels = torch.tensor([[-100] * len(ids) + row["token_ids"]])
+        labels = torch.tensor([[-100] * len(ids) + row["token_ids"]], device=loaded.device)
+        whole = torch.tensor([ids + row["token_ids"]], device=loaded.device)
         of_fold = CONDITIONS[name][TEXT_FOLDS[row["base"]]]
         edits = {layer: RowWise([edit]) for layer, edit in of_fold.items()}
         choose(edits, [0])
         with torch.no_grad(), edited(loaded, edits):
-            loss = loaded.model(torch.tensor([ids + row["token_ids"]]), labels=labels).loss
+            loss = loaded.model(whole, labels=labels).loss
         assert result["nll"] == pytest.approx(loss.item() * result["tokens"], rel=1e-4)
         sums.add(round(result["nll"], 2))
     assert len(sums) == 15

@@ -15,6 +15,8 @@ from skillprobe.judges import get_judge
 from skillprobe.labels import label_rows
 from skillprobe.tasks.world import load_world
 
+pytestmark = pytest.mark.gpu
+
 WORLD = load_world("toy")
 TEXTS = ["good", "bad river and a good teacher", "the blue garden was short", "text about it is bad ."]
 SENTIMENTS = {0: "neg", 1: "pos"}
@@ -52,9 +54,9 @@ def make(tmp_path_factory):
 
 
 def logits_of(judge, text, other=None):
-    encoded = judge.tokenizer(*filter(None, (text, other)), return_tensors="pt")
+    encoded = judge.tokenizer(*filter(None, (text, other)), return_tensors="pt").to(judge.model.device)
     with torch.no_grad():
-        return judge.model(**encoded).logits[0]
+        return judge.model(**encoded).logits[0].cpu()
 
 
 def test_scores_are_the_models_probabilities_by_the_tasks_labels(make):

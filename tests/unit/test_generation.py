@@ -9,6 +9,8 @@ from skillprobe.errors import UserError
 from skillprobe.generation import InverseCDFSampler, generate, generate_task
 from skillprobe.models import chat_ids, load
 
+pytestmark = pytest.mark.gpu
+
 SETTINGS = {"max_new_tokens": 12, "batch_size": 16, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 PROMPTS = [" ".join(TEXT.split()[:length]) for length in (3, 9, 1, 6, 9, 3, 12, 1)] * 2
 SEEDS = list(range(100, 100 + len(PROMPTS)))
@@ -16,8 +18,9 @@ SEEDS = list(range(100, 100 + len(PROMPTS)))
 
 def next_token_probabilities(loaded, prompt, temperature=1.0):
     with torch.no_grad():
-        logits = loaded.model(torch.tensor([chat_ids(loaded.tokenizer, prompt)])).logits[0, -1]
-    return (logits.double() / temperature).softmax(-1).numpy()
+        ids = torch.tensor([chat_ids(loaded.tokenizer, prompt)], device=loaded.device)
+        logits = loaded.model(ids).logits[0, -1]
+    return (logits.double() / temperature).softmax(-1).cpu().numpy()
 
 
 def test_greedy_is_the_argmax_of_the_plain_forward(loaded):
@@ -27,7 +30,8 @@ def test_greedy_is_the_argmax_of_the_plain_forward(loaded):
         expected = []
         with torch.no_grad():
             while len(expected) < SETTINGS["max_new_tokens"] and 3 not in expected:
-                expected.append(loaded.model(torch.tensor([ids + expected])).logits[0, -1].argmax().item())
+                so_far = torch.tensor([ids + expected], device=loaded.device)
+                expected.append(loaded.model(so_far).logits[0, -1].argmax().item())
         assert response.token_ids == expected
 
 
@@ -95,7 +99,9 @@ def test_empty_response_is_just_its_eos(loaded_models, monkeypatch):
 
 
 def _only(scores, token):
-    return torch.full_like(scores, -torch.inf).index_fill_(1, torch.tensor([token]), 0.0)
+    only = torch.full_like(scores, -torch.inf)
+    only[:, token] = 0.0
+    return only
 
 
 def test_sampler_never_takes_what_has_no_probability():

@@ -15,6 +15,8 @@ from skillprobe.erasure import Eraser
 from skillprobe.generation import generate
 from skillprobe.models import chat_ids, load
 
+pytestmark = pytest.mark.gpu
+
 COMMON = {
     "vocab_size": len(SPECIAL + WORDS),
     "hidden_size": HIDDEN,
@@ -141,7 +143,7 @@ def test_answers_are_those_of_the_plain_forward(folders, name, attention):
         ids = chat_ids(loaded.tokenizer, prompt)
         for token in answer.token_ids:
             with torch.no_grad():
-                logits = loaded.model(torch.tensor([ids])).logits[0, -1]
+                logits = loaded.model(torch.tensor([ids], device=loaded.device)).logits[0, -1]
             # Rounding may decide between two that are as good.
             assert logits[token] > logits.max() - 1e-3
             ids = [*ids, token]
@@ -152,7 +154,7 @@ def test_a_model_in_parts_is_the_same(folders, name):
     """As a device_map leaves it: weights of some blocks are moved in when they are needed."""
     whole, parted = loaded_model(folders, name), loaded_model(folders, name)
     for block in (0, 2):
-        cpu_offload(parted.blocks[block], torch.device("cpu"))
+        cpu_offload(parted.blocks[block], parted.device)
         assert {weights.device.type for weights in parted.blocks[block].parameters()} == {"meta"}
     ids = sequences_of(whole)[-1]
     assert torch.equal(*(read_states(model, [ids], np.arange(len(ids))[None]) for model in (whole, parted)))
@@ -176,7 +178,7 @@ def test_an_erased_direction_is_gone_at_its_layer(folders, name):
     eraser.choose(np.zeros(1, int))
     for layer in (0, 2, NUM_LAYERS):
         with edited(loaded, {layer: eraser}):
-            states = read_states(loaded, [ids], np.arange(len(ids))[None])[:, :, 0].double().numpy()
+            states = read_states(loaded, [ids], np.arange(len(ids))[None])[:, :, 0].double().cpu().numpy()
         assert abs(states[layer] @ unit).max() < 1e-5
         assert all(
             abs(states[other] @ unit).max() > 1e-3 for other in range(NUM_LAYERS + 1) if other != layer

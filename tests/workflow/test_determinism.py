@@ -7,6 +7,8 @@ import json
 from itertools import zip_longest
 
 import numpy as np
+import pytest
+import torch
 from skillprobe.shards import Shard
 from workdir import SMOKE, copy_repository
 
@@ -27,10 +29,20 @@ LAST_DIGIT, OF_SIZE = 2**-10, 1 / 1000
 
 
 def test_other_batches_and_another_machine_move_a_token_in_a_thousand_at_most(smoke, tmp_path):
-    workdir = copy_repository(tmp_path)
     (tmp_path / "batches.yaml").write_text(BATCHES)
+    check_elsewhere(smoke, copy_repository(tmp_path), OTHER_MACHINE, "batches.yaml")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_moves_a_token_in_a_thousand_at_most(smoke, tmp_path):
+    """The study was run on the GPU; here is the processor."""
+    check_elsewhere(smoke, copy_repository(tmp_path), {"CUDA_VISIBLE_DEVICES": ""})
+
+
+def check_elsewhere(smoke, workdir, env, *configfiles):
     targets = [SHARD.format(*pair) for pair in PAIRS]
-    workdir.snakemake(*targets, "--configfile", SMOKE, "batches.yaml", env=OTHER_MACHINE)
+    workdir.snakemake(*targets, "--configfile", SMOKE, *configfiles, env=env)
     moved = tokens = changed = 0
     for pair in PAIRS:
         first, second = (

@@ -69,7 +69,8 @@ def padded_states(loaded, sequences):
     and of its first token alone and right-padded."""
     import numpy as np
     import torch
-    from skillprobe.activations import hooked, read_states
+    from skillprobe.activations import read_states
+    from skillprobe.models import hooked
 
     ends = np.array([[0, len(ids) - 1] for ids in sequences])
     alone = [read_states(loaded, [ids], ends[[row]]) for row, ids in enumerate(sequences)]

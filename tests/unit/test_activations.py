@@ -10,9 +10,9 @@ import pytest
 import torch
 from conftest import ARCHITECTURES, HIDDEN, NUM_LAYERS, SPECIAL, TEXT, check_padding, plain_states
 from skillprobe import activations, shards
-from skillprobe.activations import extract, hooked, read_states
+from skillprobe.activations import extract, read_states
 from skillprobe.errors import UserError
-from skillprobe.models import chat_ids, load
+from skillprobe.models import chat_ids, hooked, load
 from skillprobe.positions import DEFAULT
 from skillprobe.shards import Shard
 

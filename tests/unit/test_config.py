@@ -8,8 +8,10 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import save_file
 from skillprobe import config as configs
 from skillprobe.config import canonical, complete, layers_of, model_entry, model_identity, source_folder
 from skillprobe.errors import UserError
@@ -23,7 +25,7 @@ def make_folder(path, layers=4, world="toy", template="{{ messages }}"):
     path.mkdir(parents=True)
     settings = {"model_type": "llama", "num_hidden_layers": layers}
     (path / "config.json").write_text(json.dumps(settings | ({"skillprobe_world": world} if world else {})))
-    (path / "model.safetensors").write_bytes(b"")
+    save_file({"weight": np.zeros(2, np.float32)}, path / "model.safetensors")
     (path / "tokenizer_config.json").write_text(json.dumps({"chat_template": template} if template else {}))
     return path
 
@@ -33,6 +35,16 @@ def root(tmp_path):
     """A root with one four-layer toy model, in models/a."""
     make_folder(tmp_path / "models/a")
     return tmp_path
+
+
+def say(folder, **changes):
+    """Change a model's config.json."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
 
 
 def study(**changes):
@@ -394,6 +406,30 @@ def test_layers_are_refused_by_model(root):
             "doesn't tell; state the number of blocks",
         ),
         (lambda folder: (folder / "model.safetensors").unlink(), r"has no \*.safetensors file"),
+        (
+            lambda folder: (folder / "model.safetensors").write_text(
+                "version https://git-lfs.github.com/spec"
+            ),
+            "model.safetensors is no whole safetensors file .*fetch it again",
+        ),
+        (
+            lambda folder: cut(folder / "model.safetensors"),
+            "model.safetensors is no whole safetensors file .*fetch it again",
+        ),
+        (
+            lambda folder: (folder / "model.safetensors.index.json").write_text(
+                json.dumps({"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}})
+            ),
+            "lacks model-2.safetensors, which model.safetensors.index.json names",
+        ),
+        (
+            lambda folder: say(folder, is_encoder_decoder=True, architectures=["T5ForConditionalGeneration"]),
+            "holds a T5ForConditionalGeneration, which is no decoder that writes text",
+        ),
+        (
+            lambda folder: say(folder, architectures=["BertForMaskedLM"]),
+            "holds a BertForMaskedLM, which is no decoder that writes text",
+        ),
         (lambda folder: (folder / "tokenizer_config.json").unlink(), "has no tokenizer"),
         (lambda folder: (folder / "tokenizer_config.json").write_text("{}"), "has no chat template"),
     ],
@@ -405,8 +441,20 @@ def test_incomplete_folders_are_refused(root, break_folder, match):
 
 def test_a_chat_template_may_be_a_file_of_its_own(root):
     (root / "models/a/tokenizer_config.json").write_text("{}")
+    (root / "models/a/chat_template.jinja").write_text("\n")
+    refused(root, "has no chat template")
     (root / "models/a/chat_template.jinja").write_text("{{ messages }}")
     complete(study(), root)
+
+
+@pytest.mark.parametrize(
+    ("depth", "width"),
+    [("num_hidden_layers", "hidden_size"), ("n_layer", "n_embd"), ("n_layers", "d_model")],
+)
+def test_depth_and_width_are_known_by_any_of_their_names(root, depth, width):
+    (root / "models/a/config.json").write_text(json.dumps({depth: 4, width: 48, "skillprobe_world": "toy"}))
+    (entry,) = complete(study(), root)["models"]
+    assert (entry["num_layers"], entry["hidden_size"]) == (4, 48)
 
 
 # --- tasks, judges, prompts

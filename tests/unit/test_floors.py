@@ -37,6 +37,7 @@ FLOORS = [
         "job",
         "progress",
         "locks",
+        "memory",
         "devices",
     },
     {

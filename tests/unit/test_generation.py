@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import TEXT
+from conftest import TEXT, make_tokenizer
 from skillprobe import generation
 from skillprobe.errors import UserError
 from skillprobe.generation import InverseCDFSampler, generate, generate_task
@@ -141,13 +141,42 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(loaded_models, monke
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_scores_that_are_no_numbers_are_refused(tmp_path, loaded_models, temperature):
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_scores_that_are_no_numbers_are_refused(tmp_path, loaded_models, temperature, value):
     loaded_models["llama"].model.save_pretrained(tmp_path)
     loaded_models["llama"].tokenizer.save_pretrained(tmp_path)
     broken = load({"name": "broken", "source": str(tmp_path)})
-    broken.blocks[1].mlp.down_proj.weight[0, 0] = torch.nan
+    broken.model.lm_head.register_forward_hook(lambda _, __, scores: scores.fill_(value))
     with pytest.raises(UserError, match=r"^model 'broken' gives its next token scores that are not numbers"):
         generate(broken, PROMPTS[:2], SEEDS[:2], SETTINGS | {"temperature": temperature})
+
+
+def test_answers_that_would_outgrow_the_model_are_refused_before_any_is_written(loaded, monkeypatch):
+    longest = max(len(chat_ids(loaded.tokenizer, prompt)) for prompt in PROMPTS)
+    monkeypatch.setattr(loaded.model.config, "max_position_embeddings", longest + SETTINGS["max_new_tokens"])
+    assert len(generate(loaded, PROMPTS, SEEDS, SETTINGS)) == len(PROMPTS)
+    monkeypatch.setattr(generation, "_generate_batch", lambda *_: pytest.fail("generated"))
+    with pytest.raises(UserError, match=r"positions, but .*; lower generation.max_new_tokens to at most 12"):
+        generate(loaded, PROMPTS, SEEDS, SETTINGS | {"max_new_tokens": 13})
+
+
+def test_a_model_without_a_cache_of_keys_goes_on_with_fewer_rows(tmp_path):
+    """A state-space model: once rows have left, what the others wrote is read again."""
+    from transformers import MambaConfig, MambaForCausalLM
+
+    tokenizer = make_tokenizer()
+    config = MambaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, state_size=4, num_hidden_layers=3, initializer_range=0.5
+    )
+    torch.manual_seed(0)
+    MambaForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = load({"name": "m", "source": str(tmp_path)})
+    loaded = replace(loaded, eos_ids=tuple(range(3, len(tokenizer), 4)))
+    left: list[int] = []
+    whole = generate(loaded, PROMPTS, SEEDS, SETTINGS, lambda rows: left.append(len(rows)))
+    assert len(left) > 1 and len({len(answer.token_ids) for answer in whole}) > 1
+    assert generate(loaded, PROMPTS, SEEDS, SETTINGS | {"batch_size": 1}) == whole
 
 
 def test_rows_of_a_task_and_their_seeds(loaded_models):

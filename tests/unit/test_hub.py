@@ -5,8 +5,10 @@ import shutil
 from types import SimpleNamespace
 
 import huggingface_hub
+import numpy as np
 import pytest
 from huggingface_hub import errors
+from safetensors.numpy import save_file
 from skillprobe import classifiers, hub, judges, store, tasks
 from skillprobe.errors import UserError
 from skillprobe.job import fetched, judge_entry, model_entry
@@ -91,7 +93,7 @@ def classifier(tmp_path, monkeypatch):
     folder = tmp_path / "snapshots" / COMMIT
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"id2label": {"0": "rude", "1": "kind"}}))
-    (folder / "model.safetensors").touch()
+    save_file({"weight": np.zeros(2, np.float32)}, folder / "model.safetensors")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(folder))
     return folder
 

@@ -15,7 +15,7 @@ from skillprobe import shards
 from skillprobe.batches import in_batches
 from skillprobe.errors import UserError
 from skillprobe.fast_import import fast_import
-from skillprobe.models import LoadedModel, chat_ids, decode, versions
+from skillprobe.models import LoadedModel, chat_ids, decode, hooked, versions
 from skillprobe.positions import check_position_name, resolve
 from skillprobe.progress import progress
 
@@ -26,30 +26,6 @@ _STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 _VARIANTS = ("constrained", "counterfactual", "unconstrained")
 # So many batches are being written or wait for it: about as many as make a block of the file.
 WAITING = 2
-
-
-@contextmanager
-def hooked(loaded: LoadedModel, keep) -> Iterator[list]:
-    """Within the block, each forward appends `keep(hidden)` for every layer to the list it yields.
-
-    hidden: [row, token, hidden]. Layer 0 is what enters the first block (so it has Gemma's scaling of the
-    embeddings), layer k what leaves block k, the last before the final norm. Hooks go when the block ends.
-    """
-    kept: list = []
-
-    def before(_, args, kwargs):
-        kept.append(keep(args[0] if args else kwargs["hidden_states"]))
-
-    def after(_, __, output):
-        kept.append(keep(output[0] if isinstance(output, tuple) else output))
-
-    handles = [loaded.blocks[0].register_forward_pre_hook(before, with_kwargs=True)]
-    handles += [block.register_forward_hook(after) for block in loaded.blocks]
-    try:
-        yield kept
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @torch.no_grad()

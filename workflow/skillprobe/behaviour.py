@@ -107,7 +107,7 @@ def edited(loaded: LoadedModel, edits: Mapping[int, Edit]) -> Iterator[None]:
     """Within the block, the hidden states [row, token, hidden] at each layer of `edits` are what its edit
     makes of them: prompts, cached decoding and teacher-forced passes alike.
 
-    Layers are those of `activations.hooked`, which sees edited states if it is entered within the block.
+    Layers are those of `models.hooked`, which sees edited states if it is entered within the block.
     Raises UserError for a layer that the model has not, and for an edit made for another hidden size.
     """
     _check(loaded, edits)

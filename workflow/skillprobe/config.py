@@ -494,7 +494,7 @@ def _check_models(config: dict, root: Path) -> None:
                     )
             entry["num_layers"] = _num_layers(entry, root)
             if folder is not None:
-                entry["hidden_size"] = folders.text_settings(folder).get("hidden_size", entry["hidden_size"])
+                entry["hidden_size"] = folders.width(folder) or entry["hidden_size"]
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         highest = max(layers_of(config, entry["name"]))

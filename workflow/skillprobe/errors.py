@@ -21,4 +21,5 @@ class DamagedFile(UserError):
 
 def first_sentence(error: Exception) -> str:
     """Of what a library says, which may go on for a page; without its full stop."""
-    return re.split(r"\. |\n", str(error).strip())[0].rstrip(".")
+    # A colon at the end of a line ends no sentence.
+    return re.split(r"\. |\n", re.sub(r":\s+", ": ", str(error).strip()))[0].rstrip(".")

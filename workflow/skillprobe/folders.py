@@ -4,12 +4,17 @@ Apart from `config`, so that an edit there doesn't fetch models anew, and all of
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from skillprobe.errors import UserError
 
 # What a number of blocks is called in the config.json of a model's folder.
-LAYER_KEYS = ("num_hidden_layers", "n_layer", "num_layers")
+LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+# And the size of its states.
+WIDTH_KEYS = ("hidden_size", "n_embd", "d_model")
+# How the names of models end that write nothing, as config.json has them.
+NO_WRITERS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 
 
 def settings(folder: Path) -> dict:
@@ -41,19 +46,29 @@ def num_layers(folder: Path, stated: int | None) -> int:
     return found
 
 
+def width(folder: Path) -> int | None:
+    """Size of the model's states, where config.json tells it."""
+    found = text_settings(folder)
+    return next((found[key] for key in WIDTH_KEYS if key in found), None)
+
+
 def check_model(folder: Path, prompt_format: str | None = None) -> None:
     """Raises UserError for a folder without what loading a model takes. prompt_format: in the place of a chat
     template."""
-    settings(folder)
+    config = settings(folder)
+    kinds = config.get("architectures") or []
+    if config.get("is_encoder_decoder") or (kinds and all(str(kind).endswith(NO_WRITERS) for kind in kinds)):
+        kind = ", ".join(map(str, kinds)) or config.get("model_type")
+        raise UserError(
+            f"the folder {folder} holds a {kind}, which is no decoder that writes text; choose a "
+            "decoder-only language model"
+        )
     check_weights(folder)
     tokenizer = folder / "tokenizer_config.json"
     if not tokenizer.is_file():
         raise UserError(f"the folder {folder} has no tokenizer (tokenizer_config.json); save it there too")
-    if (
-        prompt_format
-        or (folder / "chat_template.jinja").is_file()
-        or (folder / "chat_template.json").is_file()
-    ):
+    template = folder / "chat_template.jinja"
+    if prompt_format or (template.is_file() and template.read_text(encoding="utf-8").strip()):
         return
     if not _json_object(tokenizer).get("chat_template"):
         raise UserError(
@@ -63,9 +78,44 @@ def check_model(folder: Path, prompt_format: str | None = None) -> None:
 
 
 def check_weights(folder: Path) -> None:
-    """Raises UserError for a folder without safetensors weights."""
+    """Raises UserError for a folder without safetensors weights, or without some of their files, and for a
+    file that isn't whole."""
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"the folder {folder} has no *.safetensors file; give one saved with save_pretrained")
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        for name in sorted(set(_json_object(index).get("weight_map", {}).values())):
+            if not (folder / name).is_file():
+                raise UserError(f"the folder {folder} lacks {name}, which {index.name} names; fetch it again")
+    for _ in weights(folder):
+        pass
+
+
+def weights(folder: Path) -> Iterator[dict]:
+    """What the headers of its safetensors files say of each tensor: "dtype", "shape", "data_offsets" (bytes).
+    Raises UserError for a file that isn't whole."""
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            try:
+                header = json.loads(file.read(length)) if length < size else {}
+                header.pop("__metadata__", None)
+                end = max(tensor["data_offsets"][1] for tensor in header.values())
+            except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+                end = error
+        if end != size - 8 - length:
+            raise UserError(
+                f"{path} is no whole safetensors file (it may stand for one, as Git LFS leaves it); fetch it "
+                "again"
+            )
+        yield from header.values()
+
+
+def weights_dtype(folder: Path) -> str:
+    """Of the first tensor of floating-point numbers: float32, float16 or bfloat16 ("auto" for others)."""
+    names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+    return next((names[each["dtype"]] for each in weights(folder) if each["dtype"] in names), "auto")
 
 
 def _json_object(path: Path) -> dict:

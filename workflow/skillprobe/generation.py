@@ -72,10 +72,19 @@ def generate(
     rounding of matrix products. settings: "max_new_tokens", "batch_size", "temperature" (0: greedy), "top_k"
     (0 or null: off), "top_p" (1 or null: off). on_rows is told of which prompts the rows of the steps to come
     are: at the start of a batch, and whenever rows that have their EOS have left it. When a GPU runs out of
-    memory the batch is halved, with a warning. Raises UserError for a model whose scores are NaN.
+    memory the batch is halved, with a warning. Raises UserError for a model whose scores are NaN or infinite,
+    and before anything is written, where the longest answer would outgrow the model's positions.
     """
     encode = functools.cache(functools.partial(chat_ids, loaded.tokenizer))
     encoded = [encode(prompt) for prompt in prompts]
+    longest = max(map(len, encoded), default=0)
+    most = loaded.positions
+    if most and longest + settings["max_new_tokens"] > most:
+        raise UserError(
+            f"model '{loaded.name}' has {most} positions, but a prompt takes {longest} of them and its "
+            f"answer up to {settings['max_new_tokens']}; lower generation.max_new_tokens to at most "
+            f"{most - longest}"
+        )
     # Prompts of one length share a batch: little padding, and little for rounding to depend on.
     order = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))
     results: dict[int, Generated] = {}
@@ -136,16 +145,18 @@ def completed(rows: Sequence[Mapping], responses: Sequence[Generated]) -> list[d
 
 
 class OnlyNumbers(LogitsProcessor):
-    """Refuses scores of NaN, of which argmax and sampling would make some token. name: the model's."""
+    """Refuses scores that are NaN or infinite, of which argmax and sampling would make some token. name: the
+    model's."""
 
     def __init__(self, name: str):
         self.name = name
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        if scores.isnan().any():
+        # The largest: single tokens may be ruled out by minus infinity.
+        if not torch.isfinite(scores.amax(dim=-1)).all():
             raise UserError(
-                f"model '{self.name}' gives its next token scores that are not numbers (NaN); try float32 or "
-                "the eager attention, and see whether its weights are sound"
+                f"model '{self.name}' gives its next token scores that are not numbers (NaN or infinite); "
+                "try float32 or the eager attention, and see whether its weights are sound"
             )
         return scores
 
@@ -210,8 +221,9 @@ def _generate_batch(
         going = (~done).nonzero()[:, 0]
         rows, input_ids = rows[going.cpu()], input_ids[going]
         mask = functional.pad(mask[going], (0, input_ids.shape[1] - mask.shape[1]), value=1)
-        if len(rows):
-            # Beam search's, which any kind of cache has.
+        if len(rows) and cache is not None:
+            # Beam search's, which any kind of cache has. (Without one, as of state-space models, all that was
+            # written so far is read again.)
             cache.reorder_cache(going)
     return [results[row] for row in range(len(encoded))]
 

@@ -7,18 +7,19 @@ import math
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skillprobe import __version__
+from skillprobe import __version__, folders
 from skillprobe.devices import check_there, use_gpus
 from skillprobe.errors import UserError, first_sentence
 from skillprobe.fast_import import fast_import
+from skillprobe.memory import available_memory
 
 with fast_import():
     import torch
-    from jinja2 import TemplateError
     from transformers import (
         AutoConfig,
         AutoModelForCausalLM,
@@ -34,6 +35,21 @@ with fast_import():
     is_pandas_available(), is_scipy_available(), is_sklearn_available()
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
+# So far may a token's states move with the tokens after it, relative to their size: a mixture of experts
+# chooses for all tokens at once. Of a model that looks ahead they move by about as much as they are.
+_MOVED = 0.05
+# Put before a chat template: Llama 3's, gpt-oss's and others' tell the model today's date, by this function
+# or the variable date_string. All days see that of Llama 3's default.
+_DATE = "26 Jul 2024"
+_DAY = {"%d": "26", "%-d": "26", "%e": "26", "%b": "Jul", "%B": "July", "%m": "07", "%-m": "7", "%Y": "2024"}
+_DAY |= {"%y": "24", "%a": "Fri", "%A": "Friday", "%j": "208", "%H": "00", "%I": "12", "%M": "00", "%S": "00"}
+_NO_TODAY = "".join(
+    [
+        "{% macro strftime_now(form) %}{{ form",
+        *(f" | replace({code!r}, {value!r})" for code, value in _DAY.items()),
+        " }}{% endmacro +%}",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,11 @@ class LoadedModel:
     @property
     def hidden_size(self) -> int:
         return self.model.config.get_text_config(decoder=True).hidden_size
+
+    @property
+    def positions(self) -> int | None:
+        """How many tokens a text may have; None where the model's config doesn't tell."""
+        return getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
 
     @property
     def dtype(self) -> str:
@@ -99,6 +120,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     if dtype not in DTYPES:
         raise UserError(f"model '{name}': dtype '{dtype}' is none of {', '.join(DTYPES)}")
 
+    tokenizer, config = _load_description(name, source, where, entry)
     device_map = entry.get("device_map") or "cuda"
     if device_map != "cpu":
         use_gpus(1 if device_map == "cuda" else entry.get("gpu", 0))
@@ -107,58 +129,65 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
         device_map = None
     folder = _local_folder(source, where["revision"])
     if folder:
-        _check_memory(name, weights_bytes(folder, dtype), device_map, random_seed)
-    logging.disable_progress_bar()
-    try:
-        tokenizer = _load_tokenizer(entry, where)
+        try:
+            needed = weights_bytes(folder, dtype)
+        except UserError as error:
+            raise UserError(f"model '{name}': {error}") from error
+        _check_memory(name, needed, device_map, random_seed)
+    missing: set[str] = set()
+    with _explained(name, source, getattr(config, "quantization_config", None)):
         if random_seed is None:
-            model = AutoModelForCausalLM.from_pretrained(
+            model, report = AutoModelForCausalLM.from_pretrained(
                 source,
+                config=config,
                 dtype=DTYPES[dtype],
                 device_map=device_map,
                 attn_implementation=entry.get("attn_implementation"),
                 use_safetensors=True,
+                output_loading_info=True,
                 **where,
             )
+            missing = report["missing_keys"]
         else:
-            model = _random_twin(source, where, entry, DTYPES[dtype], random_seed)
+            if dtype == "auto" and not config.dtype and folder:
+                # What from_pretrained goes by, then.
+                dtype = folders.weights_dtype(folder)
+            model = _random_twin(config, where, entry, DTYPES[dtype], random_seed)
             _spread(model, device_map)
-    except (torch.OutOfMemoryError, MemoryError) as error:
+        embeddings = model.get_input_embeddings().weight
+    if missing:
+        # They would be drawn at random.
         raise UserError(
-            f"model '{name}' doesn't fit into memory; use a larger GPU, device_map: auto, or a smaller dtype"
-        ) from error
-    except (OSError, ValueError, ImportError) as error:
-        raise _not_loaded(name, source, error) from error
+            f"model '{name}': the weights in '{source}' lack {len(missing)} of those that a "
+            f"{type(model).__name__} has, {min(missing)} among them; fetch or save it again, whole"
+        )
     model.eval().requires_grad_(False)
     _check_spread(name, device_map, getattr(model, "hf_device_map", {}))
 
-    _check_template(name, tokenizer)
-    config = model.config.get_text_config(decoder=True)
-    stated = entry.get("num_layers")
-    if stated is not None and stated != config.num_hidden_layers:
-        raise UserError(
-            f"model '{name}' has {config.num_hidden_layers} layers, but its entry says num_layers: {stated}; "
-            "correct the entry"
-        )
     eos_ids = _eos_ids(name, model.generation_config, model.config, tokenizer)
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos_ids[0]
+    pad_id = tokenizer.pad_token_id
+    # Some tokenizers know more tokens than the model.
+    if pad_id is None or pad_id >= len(embeddings):
+        pad_id = eos_ids[0]
     # generate() fills what its caller leaves open from here, and model folders like to set temperatures and
     # repetition penalties of their own.
     model.generation_config = GenerationConfig(eos_token_id=list(eos_ids), pad_token_id=pad_id)
     backbone = model.get_decoder()
-    return LoadedModel(
+    loaded = LoadedModel(
         name=name,
         source=source,
         revision=entry.get("revision"),
         model=model,
         tokenizer=tokenizer,
         backbone=backbone,
-        blocks=_find_blocks(name, backbone, config.num_hidden_layers),
-        device=model.get_input_embeddings().weight.device,
+        blocks=_find_blocks(name, backbone, _depth(name, config, entry)),
+        device=embeddings.device,
         eos_ids=eos_ids,
         pad_id=pad_id,
-        attn_implementation=str(config._attn_implementation),
+        attn_implementation=str(model.config.get_text_config(decoder=True)._attn_implementation),
     )
+    _check_blocks(loaded)
+    return loaded
 
 
 def load_outline(entry: Mapping) -> Outline:
@@ -167,12 +196,7 @@ def load_outline(entry: Mapping) -> Outline:
     entry: as for `load`. Raises UserError naming the model.
     """
     name, source, where = _source(entry)
-    try:
-        tokenizer = _load_tokenizer(entry, where)
-        config = AutoConfig.from_pretrained(source, **where)
-    except (OSError, ValueError, ImportError) as error:
-        raise _not_loaded(name, source, error) from error
-    _check_template(name, tokenizer)
+    tokenizer, config = _load_description(name, source, where, entry)
     try:
         generation_config = GenerationConfig.from_pretrained(
             source, revision=where["revision"], local_files_only=where["local_files_only"]
@@ -187,6 +211,30 @@ def load_outline(entry: Mapping) -> Outline:
         tokenizer=tokenizer,
         eos_ids=_eos_ids(name, generation_config, config, tokenizer),
     )
+
+
+@contextmanager
+def hooked(loaded: LoadedModel, keep: Callable[[torch.Tensor], object]) -> Iterator[list]:
+    """Within the block, each forward appends `keep(hidden)` for every layer to the list it yields.
+
+    hidden: [row, token, hidden]. Layer 0 is what enters the first block (so it has Gemma's scaling of the
+    embeddings), layer k what leaves block k, the last before the final norm. Hooks go when the block ends.
+    """
+    kept: list = []
+
+    def before(_, args, kwargs):
+        kept.append(keep(args[0] if args else kwargs["hidden_states"]))
+
+    def after(_, __, output):
+        kept.append(keep(output[0] if isinstance(output, tuple) else output))
+
+    handles = [loaded.blocks[0].register_forward_pre_hook(before, with_kwargs=True)]
+    handles += [block.register_forward_hook(after) for block in loaded.blocks]
+    try:
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def decode(tokenizer, ids: Sequence[int]) -> str:
@@ -229,7 +277,7 @@ def _local_folder(source: str, revision: str) -> Path | None:
 
 def _source(entry: Mapping) -> tuple[str, str, dict]:
     """The name and source of an entry, and how its files are asked for."""
-    name, source = entry["name"], str(entry["source"])
+    name, source = entry["name"], os.path.expanduser(entry["source"])
     is_folder = os.path.isdir(source)
     if not is_folder and entry.get("sha256"):
         raise UserError(f"model '{name}': the folder '{source}' has gone; put it back and run again")
@@ -253,29 +301,51 @@ def _source(entry: Mapping) -> tuple[str, str, dict]:
     )
 
 
-def _not_loaded(name: str, source: str, error: Exception) -> UserError:
-    """What to do about an error of the libraries."""
-    if "trust_remote_code" in str(error):
-        return UserError(
-            f"model '{name}': '{source}' needs code of its own, which is not run; if you have read it and "
-            "trust it, give its entry trust_remote_code: true"
-        )
-    return UserError(f"model '{name}' can't be loaded from '{source}': {first_sentence(error)}")
+@contextmanager
+def _explained(name: str, source: str, quantised: object = None) -> Iterator[None]:
+    """Whatever the libraries raise within the block, in one sentence that says what to do.
+
+    quantised: what the model's config says of that, if anything.
+    """
+    logging.disable_progress_bar()
+    try:
+        yield
+    except UserError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise UserError(
+            f"model '{name}' doesn't fit into memory; use a larger GPU, device_map: auto, or a smaller dtype"
+        ) from error
+    # A model's folder, and code of its own, can be wrong in any way.
+    except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"model '{name}': '{source}' needs code of its own, which is not run; if you have read it "
+                "and trust it, give its entry trust_remote_code: true"
+            ) from error
+        if "for this kind of AutoModel" in str(error):
+            raise UserError(
+                f"model '{name}': '{source}' is none of the models that write text by themselves "
+                "(transformers' AutoModelForCausalLM); choose a decoder-only language model"
+            ) from error
+        advice = "see whether its files are whole, and of this version of transformers"
+        if quantised:
+            # What a library then says that it lacks may be there: fast_import hides accelerate from it.
+            advice = "its weights are quantised, and what that takes isn't here; give unquantised ones"
+        raise UserError(
+            f"model '{name}' can't be loaded from '{source}': {first_sentence(error)} "
+            f"({type(error).__name__}); {advice}"
+        ) from error
 
 
 def weights_bytes(folder: str | Path, dtype: str = "auto") -> int:
     """Memory that the safetensors weights of a folder take in this dtype (of DTYPES), by their headers."""
     total = 0
-    for path in sorted(Path(folder).glob("*.safetensors")):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        for name, tensor in header.items():
-            if name == "__metadata__":
-                continue
-            stored = tensor["data_offsets"][1] - tensor["data_offsets"][0]
-            floating = tensor["dtype"].startswith(("F", "BF"))
-            convert = dtype != "auto" and floating
-            total += math.prod(tensor["shape"]) * DTYPES[dtype].itemsize if convert else stored
+    for tensor in folders.weights(Path(folder)):
+        stored = tensor["data_offsets"][1] - tensor["data_offsets"][0]
+        floating = tensor["dtype"].startswith(("F", "BF"))
+        convert = dtype != "auto" and floating
+        total += math.prod(tensor["shape"]) * DTYPES[dtype].itemsize if convert else stored
     return total
 
 
@@ -288,11 +358,11 @@ def _check_memory(name: str, needed: int, device_map: str | None, random_seed: i
     if random_seed is not None:
         advice = "ask for more (mem_mb), or set controls: {random_weights: false}"
         places.append(
-            (" with random weights, which are drawn there,", "main memory", _available_memory(), advice)
+            (" with random weights, which are drawn there,", "main memory", available_memory(), advice)
         )
     elif device_map is None:
         advice = "use a larger one or a smaller dtype"
-        places.append(("", "this machine", _available_memory(), advice))
+        places.append(("", "this machine", available_memory(), advice))
     for how, where, free, advice in places:
         if free is not None and needed > free:
             raise UserError(
@@ -313,15 +383,6 @@ def _check_spread(name: str, device_map: str | None, places: Mapping) -> None:
         )
 
 
-def _available_memory() -> int | None:
-    """Of the machine, in bytes; None where it doesn't tell (that is, but for Linux)."""
-    try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-    except OSError:
-        return None
-    return 1024 * int(found[1]) if found else None
-
-
 def parameter_count(model: torch.nn.Module) -> int:
     """Number of parameters, tied ones counted once."""
     return sum(parameter.numel() for parameter in model.parameters())
@@ -339,13 +400,13 @@ def versions() -> dict[str, str]:
 
 def _plain_template(prompt_format: str) -> str:
     """A chat template that puts the user's turn into a text, for base models."""
-    before, after = (json.dumps(part) for part in prompt_format.split("{prompt}"))
+    # Jinja knows no pairs of surrogates, as which json would write what is beyond 16 bits.
+    before, after = (json.dumps(part, ensure_ascii=False) for part in prompt_format.split("{prompt}"))
     return "{{ " + before + " }}{{ messages[0]['content'] }}{{ " + after + " }}"
 
 
-def _random_twin(source: str, where: dict, entry: Mapping, dtype, seed: int) -> PreTrainedModel:
+def _random_twin(config, where: dict, entry: Mapping, dtype, seed: int) -> PreTrainedModel:
     """The same architecture and size, initialised as for training."""
-    config = AutoConfig.from_pretrained(source, **where)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AutoModelForCausalLM.from_config(
@@ -373,43 +434,79 @@ def _spread(model: PreTrainedModel, device_map: str | None) -> None:
     dispatch_model(model, infer_auto_device_map(model, most, no_split_module_classes=whole))
 
 
-def _load_tokenizer(entry: Mapping, where: dict):
-    """The tokenizer that the folder declares, with the entry's `prompt_format`.
-
-    AutoTokenizer goes by the model's type for some (qwen2 among them) and would rebuild a tokenizer.json
-    of another kind as byte-level BPE, without a warning; so the general class is taken at its word.
-    """
-    source = str(entry["source"])
-    declared = get_tokenizer_config(source, **where).get("tokenizer_class")
-    general = declared in ("PreTrainedTokenizerFast", "TokenizersBackend")
-    tokenizer = (PreTrainedTokenizerFast if general else AutoTokenizer).from_pretrained(source, **where)
-    if entry.get("prompt_format"):
-        tokenizer.chat_template = _plain_template(entry["prompt_format"])
-    return tokenizer
-
-
-def _check_template(name: str, tokenizer) -> None:
+def _load_description(name: str, source: str, where: Mapping, entry: Mapping):
+    """The tokenizer and the config of a model, in which all is checked that can be before its weights are
+    there: tens of gigabytes of them, perhaps."""
+    with _explained(name, source):
+        tokenizer = _load_tokenizer(source, where, entry.get("prompt_format"))
+        config = AutoConfig.from_pretrained(source, **where)
     if not tokenizer.chat_template:
         raise UserError(
             f"model '{name}': its tokenizer has no chat template; use an instruction-tuned model, "
             "add a chat_template.jinja to its folder, or give its entry a prompt_format"
         )
+    if getattr(config, "is_encoder_decoder", False):
+        raise UserError(
+            f"model '{name}': '{source}' is an encoder-decoder ({config.model_type}), whose answers have a "
+            "hidden stream of their own; choose a decoder-only language model"
+        )
+    _depth(name, config, entry)
+    return tokenizer, config
+
+
+def _depth(name: str, config, entry: Mapping) -> int:
+    """Number of blocks. Raises UserError where the entry says another, or nothing says it."""
+    found, stated = (
+        getattr(config.get_text_config(decoder=True), "num_hidden_layers", None),
+        entry.get("num_layers"),
+    )
+    if found is None and stated is None:
+        raise UserError(
+            f"model '{name}': its config tells no number of layers; state it in its entry (num_layers)"
+        )
+    if None not in (found, stated) and stated != found:
+        raise UserError(
+            f"model '{name}' has {found} layers, but its entry says num_layers: {stated}; correct the entry"
+        )
+    return stated if found is None else found
+
+
+def _load_tokenizer(source: str, where: Mapping, prompt_format: str | None):
+    """The tokenizer that the folder declares; prompt_format: of the entry.
+
+    AutoTokenizer goes by the model's type for some (qwen2 among them) and would rebuild a tokenizer.json
+    of another kind as byte-level BPE, without a warning; so the general class is taken at its word.
+    """
+    declared = get_tokenizer_config(source, **where).get("tokenizer_class")
+    general = declared in ("PreTrainedTokenizerFast", "TokenizersBackend")
+    tokenizer = (PreTrainedTokenizerFast if general else AutoTokenizer).from_pretrained(source, **where)
+    if prompt_format:
+        tokenizer.chat_template = _plain_template(prompt_format)
+    return tokenizer
 
 
 def _templated(tokenizer, prompt: str) -> list[int]:
-    # Llama 3's templates tell the model today's date unless they are given one; this is their own default.
-    try:
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}],
-            tokenize=False,
-            add_generation_prompt=True,
-            date_string="26 Jul 2024",
-        )
-    except TemplateError as error:
-        raise UserError(
-            f"the chat template of {tokenizer.name_or_path} can't be used: {first_sentence(error)}"
-        ) from error
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    said = "it leaves the prompt out"
+    # Templates of models that see images too may know lists of parts alone, and leave out what is none.
+    for content in (prompt, [{"type": "text", "text": prompt}]):
+        try:
+            text = tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}],
+                chat_template=_NO_TODAY + tokenizer.get_chat_template(),
+                tokenize=False,
+                add_generation_prompt=True,
+                date_string=_DATE,
+            )
+        # A template is a program, which can fail in any way.
+        except Exception as error:
+            said = first_sentence(error)
+            continue
+        if prompt.strip() in text:
+            return tokenizer(text, add_special_tokens=False)["input_ids"]
+    raise UserError(
+        f"the chat template of {tokenizer.name_or_path} can't be used: {said}; correct it, or give the "
+        "model's entry a prompt_format"
+    )
 
 
 @functools.lru_cache(maxsize=8)
@@ -441,9 +538,10 @@ def _eos_ids(name: str, generation_config, config, tokenizer) -> tuple[int, ...]
 
 
 def _find_blocks(name: str, backbone: torch.nn.Module, num_layers: int) -> torch.nn.ModuleList:
-    """The decoder blocks, found by structure: the outermost ModuleList as long as the model is deep."""
+    """The decoder blocks, found by structure: the outermost ModuleList as long as the model is deep, and of
+    several the one with the most weights."""
     lists = [
-        (path.count("."), module)
+        (path.count("."), -parameter_count(module), module)
         for path, module in backbone.named_modules()
         if isinstance(module, torch.nn.ModuleList) and len(module) == num_layers
     ]
@@ -452,4 +550,25 @@ def _find_blocks(name: str, backbone: torch.nn.Module, num_layers: int) -> torch
             f"model '{name}' ({type(backbone).__name__}) has no list of {num_layers} blocks; "
             "only plain decoder models can be probed"
         )
-    return min(lists, key=lambda pair: pair[0])[1]
+    return min(lists, key=lambda found: found[:2])[-1]
+
+
+def _check_blocks(loaded: LoadedModel) -> None:
+    """Raises UserError where what passes from block to block isn't one state a token, [row, token, hidden],
+    and where a token's depends on tokens after it: the end of a prompt must not know the answer."""
+    ids = torch.tensor([[0, 1, 2], [0, 1, 3]], device=loaded.device)
+    with torch.no_grad(), hooked(loaded, lambda hidden: hidden.float().cpu()) as states:
+        loaded.backbone(input_ids=ids, use_cache=False)
+    about = f"model '{loaded.name}' ({type(loaded.backbone).__name__})"
+    shapes = {tuple(each.shape) for each in states}
+    if len(states) != loaded.num_layers + 1 or shapes != {(*ids.shape, loaded.hidden_size)}:
+        raise UserError(
+            f"{about}: its blocks don't pass one vector a token from each to the next (but {len(states)} "
+            f"times {', '.join(map(str, sorted(shapes)))} for a batch of 2 x 3); such models can't be probed"
+        )
+    for before, after in (each[:, :2] for each in states):
+        if (before - after).norm() > _MOVED * before.norm():
+            raise UserError(
+                f"{about}: states of a token depend on the tokens after it, so it doesn't write from left to "
+                "right; choose a decoder-only language model"
+            )

@@ -22,28 +22,32 @@ SENTIMENTS = {0: "neg", 1: "pos"}
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory):
-    """A folder with a tiny random classifier of these labels."""
+    """A folder with a tiny random classifier of these labels.
 
-    def of(labels, seed=0, **options):
-        from transformers import BertConfig, BertForSequenceClassification
+    kind: its architecture; head: what it ends in; options: of its config, those that are ... are left out.
+    """
 
-        torch.manual_seed(seed)
+    def of(labels, kind="Bert", head="ForSequenceClassification", **options):
+        import transformers
+
+        torch.manual_seed(0)
         folder = tmp_path_factory.mktemp("classifier")
         tokenizer = make_tokenizer(bos=False)
-        config = BertConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=16,
-            intermediate_size=24,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=40,
-            pad_token_id=tokenizer.pad_token_id,
-            initializer_range=1.0,
-            id2label=labels,
-            label2id={name: number for number, name in labels.items()},
-            **options,
-        )
-        BertForSequenceClassification(config).save_pretrained(folder)
+        settings = {
+            "vocab_size": len(tokenizer),
+            "hidden_size": 16,
+            "intermediate_size": 24,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 40,
+            "pad_token_id": tokenizer.pad_token_id,
+            "initializer_range": 1.0,
+            "id2label": labels,
+            "label2id": {name: number for number, name in labels.items()},
+        }
+        given = {key: value for key, value in (settings | options).items() if value is not ...}
+        config = getattr(transformers, f"{kind}Config")(**given)
+        getattr(transformers, f"{kind}{head}")(config).save_pretrained(folder)
         tokenizer.chat_template = None
         tokenizer.save_pretrained(folder)
         return str(folder)
@@ -55,6 +59,18 @@ def logits_of(judge, text, other=None):
     encoded = judge.tokenizer(*filter(None, (text, other)), return_tensors="pt")
     with torch.no_grad():
         return judge.model(**encoded).logits[0]
+
+
+def widths(judge, monkeypatch):
+    """Of all batches that its model is given: [rows, tokens]."""
+    found, forward = [], judge.model.forward
+
+    def counted(**inputs):
+        found.append(list(inputs["input_ids"].shape))
+        return forward(**inputs)
+
+    monkeypatch.setattr(judge.model, "forward", counted)
+    return found
 
 
 def test_scores_are_the_models_probabilities_by_the_tasks_labels(make):
@@ -116,13 +132,7 @@ def test_texts_are_judged_in_batches_and_once(make, monkeypatch):
     settings = {"model": make(SENTIMENTS), "labels": labels, "batch_size": 2, "max_tokens": 8}
     judge = get_judge("transformers", "sentiment", WORLD, settings)
     alone = [copy.deepcopy(judge).classify(text) for text in [*TEXTS, " ".join(TEXTS * 5)]]
-    sizes, forward = [], judge.model.forward
-
-    def counted(**inputs):
-        sizes.append(tuple(inputs["input_ids"].shape))
-        return forward(**inputs)
-
-    monkeypatch.setattr(judge.model, "forward", counted)
+    sizes = widths(judge, monkeypatch)
     judges.prepare(judge, [*TEXTS, " ".join(TEXTS * 5), *TEXTS, ""])
     assert [rows for rows, _ in sizes] == [2, 2, 1] and max(width for _, width in sizes) == 8
     found = [judge.classify(text) for text in [*TEXTS, " ".join(TEXTS * 5)]]
@@ -252,3 +262,48 @@ def test_the_command_line_verifies_by_a_classifier(make, capsys, monkeypatch):
     for settings in ("{", "[]"):
         assert cli.main([*arguments, "--judge-settings", settings]) == 2
         assert "--judge-settings" in capsys.readouterr().err
+
+
+def judged(folder, task="toxicity", **settings):
+    return get_judge("transformers", task, WORLD, {"model": str(folder)} | settings)
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "settings", "sizes"),
+    [
+        ("toxicity", {0: "toxicity", 1: "no"}, {}, [4, 2, 2, 1]),
+        ("topic", {0: "entailment", 1: "no"}, {"method": "zero-shot"}, None),
+    ],
+)
+def test_out_of_memory_halves_the_batch_and_changes_nothing(make, monkeypatch, task, labels, settings, sizes):
+    folder, texts = make(labels), [*TEXTS, " ".join(TEXTS)]
+    whole = judged(folder, task, **settings)
+    judges.prepare(whole, texts)
+    judge = judged(folder, task, batch_size=4, **settings)
+    found, forward = [], judge.model.forward
+
+    def small_gpu(**inputs):
+        found.append(len(inputs["input_ids"]))
+        if found[-1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(**inputs)
+
+    monkeypatch.setattr(judge.model, "forward", small_gpu)
+    with pytest.warns(UserWarning, match=f"^judges.{task}: out of memory with 4 rows; going on with 2"):
+        judges.prepare(judge, texts)
+    # Later batches, too: it isn't tried again with more.
+    assert found[0] == 4 and max(found[1:]) <= 2 and sizes in (None, found)
+    for text in texts:
+        assert judge.classify(text)["scores"] == pytest.approx(whole.classify(text)["scores"], abs=1e-4)
+
+    def full_gpu(**_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(judge.model, "forward", full_gpu)
+    with (
+        pytest.raises(
+            UserError, match=f"^judges.{task}: .* even one row; use a larger GPU or a lower max_tok"
+        ),
+        pytest.warns(UserWarning),
+    ):
+        judges.prepare(judge, ["good river", "bad river"])

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 
+from skillprobe.batches import halving
 from skillprobe.devices import check_there, use_gpus
 from skillprobe.errors import UserError, first_sentence
 from skillprobe.fast_import import fast_import
@@ -20,12 +21,12 @@ with fast_import():
 class TransformersJudge:
     """A sequence classifier as a judge, with `classify` and `prepare` as `skillprobe.judges` has them.
 
-    labels: those of the task. By method "classification" `scores` are the probabilities of the task's labels,
-    each the sum (of a multi-label model the largest) over the model's labels that are mapped to it; by
-    "zero-shot" the softmax, over the task's labels, of the logit that the text entails the hypothesis with
-    the label in it (Yin et al., arXiv 1909.00161). label: of the highest score, None if that is below
-    `threshold`; for toxicity there is the score alone, and `threshold` decides. Texts are judged in batches
-    by `prepare` and remembered by their hash.
+    labels: those of the task. By method "classification" `scores` are the probabilities of the task's labels
+    each the sum (of a multi-label model the largest) over the model's labels
+    that are mapped to it; by "zero-shot" the softmax, over the task's labels, of the logit that the text
+    entails the hypothesis with the label in it (Yin et al., arXiv 1909.00161). label: of the highest score,
+    None if that is below `threshold`; for toxicity there is the score alone, and `threshold` decides. Texts
+    are judged in batches by `prepare`, halved when a GPU runs out of memory, and remembered by their hash.
     """
 
     def __init__(self, task: str, settings: Mapping, labels: Sequence[str]):
@@ -41,6 +42,7 @@ class TransformersJudge:
         names = [name for _, name in sorted(self.model.config.id2label.items())]
         self._columns = columns(task, settings, names, self.labels)
         self._several = self.model.config.problem_type == "multi_label_classification"
+        self._held: dict[str, int] = {}
 
     def classify(self, text: str) -> dict:
         if _key(text) not in self._known:
@@ -81,18 +83,28 @@ class TransformersJudge:
         return [[row[columns].sum().item() for columns in self._columns] for row in chances]
 
     def _entailed(self, texts: list[str]) -> list[list[float]]:
+        pairs = [(text, hypothesis) for text in texts for hypothesis in self._hypotheses()]
+        entailment = self._logits(*map(list, zip(*pairs, strict=True)))[:, self._columns[0]]
+        return entailment.reshape(len(texts), -1).softmax(dim=-1).tolist()
+
+    def _hypotheses(self) -> list[str]:
         sentence = self.settings["hypothesis"] or HYPOTHESIS
-        hypotheses = [sentence.replace("{}", label) for label in self.labels]
-        pairs = [(text, hypothesis) for text in texts for hypothesis in hypotheses]
-        size = self.settings["batch_size"]
-        logits = [
-            self._logits(*map(list, zip(*pairs[start : start + size], strict=True)))
-            for start in range(0, len(pairs), size)
-        ]
-        entailment = torch.cat(logits)[:, self._columns[0]]
-        return entailment.reshape(len(texts), len(hypotheses)).softmax(dim=-1).tolist()
+        return [sentence.replace("{}", label) for label in self.labels]
 
     def _logits(self, texts: list[str], hypotheses: list[str] | None = None) -> torch.Tensor:
+        """[text, output of the model], in batches."""
+
+        def run(rows: list[int]) -> torch.Tensor:
+            return self._forward(
+                [texts[row] for row in rows], hypotheses and [hypotheses[row] for row in rows]
+            )
+
+        about, remedy = f"judges.{self.task}", "use a larger GPU or a lower max_tokens"
+        sizes, most = [1] * len(texts), self.settings["batch_size"]
+        found = halving(self._held, run, range(len(texts)), sizes, "rows", most, about, remedy)
+        return torch.cat([logits for _, logits in found])
+
+    def _forward(self, texts: list[str], hypotheses: list[str] | None = None) -> torch.Tensor:
         encoded = self.tokenizer(
             texts,
             hypotheses,

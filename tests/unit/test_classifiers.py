@@ -264,8 +264,42 @@ def test_the_command_line_verifies_by_a_classifier(make, capsys, monkeypatch):
         assert "--judge-settings" in capsys.readouterr().err
 
 
+def rewrite(folder, file="config.json", **values):
+    """Other values in a JSON file of the folder; those that are ... are taken out."""
+    path = Path(folder) / file
+    found = (json.loads(path.read_text()) if path.is_file() else {}) | values
+    path.write_text(json.dumps({key: value for key, value in found.items() if value is not ...}))
+
+
 def judged(folder, task="toxicity", **settings):
     return get_judge("transformers", task, WORLD, {"model": str(folder)} | settings)
+
+
+@pytest.mark.parametrize(
+    "id2label", [{"a": "toxicity"}, ["toxicity"], {"1": "toxicity", "2": "no"}, {"0": "toxicity", "1": 1}]
+)
+def test_labels_without_numbers_are_refused_before_any_job(make, id2label):
+    folder = make({0: "toxicity", 1: "no"})
+    rewrite(folder, id2label=id2label)
+    with pytest.raises(UserError, match="^judges.toxicity: id2label in .* isn't {number: label}, numbered"):
+        complete(shipped("toxicity", {"model": folder}), ".")
+
+
+def test_a_tokenizer_that_cannot_pad_is_refused_before_any_job_if_that_is_sure(make):
+    folder = make({0: "toxicity", 1: "no"})
+    config = shipped("toxicity", {"model": folder})
+    rewrite(folder, "tokenizer_config.json", pad_token=...)
+    complete(config, ".")
+    with pytest.raises(UserError, match="judges.toxicity: the tokenizer of '.*' has no padding token"):
+        judged(folder)
+    rewrite(folder, "tokenizer_config.json", pad_token=None)
+    with pytest.raises(
+        UserError, match="judges.toxicity: the tokenizer in .* has no padding token .*is null"
+    ):
+        complete(config, ".")
+    rewrite(folder, "special_tokens_map.json", pad_token="<pad>")
+    complete(config, ".")
+    assert judged(folder).classify(TEXTS[0])["label"]
 
 
 @pytest.mark.parametrize(

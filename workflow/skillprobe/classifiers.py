@@ -10,7 +10,7 @@ from skillprobe.batches import halving
 from skillprobe.devices import check_there, use_gpus
 from skillprobe.errors import UserError, first_sentence
 from skillprobe.fast_import import fast_import
-from skillprobe.judges import HYPOTHESIS, TOXICITY, columns
+from skillprobe.judges import HYPOTHESIS, TOXICITY, columns, label_names
 from skillprobe.progress import progress
 
 with fast_import():
@@ -39,9 +39,9 @@ class TransformersJudge:
             self.threshold = 0.5 if task == TOXICITY else 0.0
         self.tokenizer, self.model = _load(task, settings)
         self._known: dict[bytes, dict] = {}
-        names = [name for _, name in sorted(self.model.config.id2label.items())]
-        self._columns = columns(task, settings, names, self.labels)
-        self._several = self.model.config.problem_type == "multi_label_classification"
+        config = self.model.config
+        self._columns = columns(task, settings, label_names(task, settings, config.id2label), self.labels)
+        self._several = config.problem_type == "multi_label_classification"
         self._held: dict[str, int] = {}
 
     def classify(self, text: str) -> dict:

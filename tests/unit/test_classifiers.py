@@ -276,6 +276,38 @@ def judged(folder, task="toxicity", **settings):
 
 
 @pytest.mark.parametrize(
+    ("kind", "head", "lacking"),
+    [
+        ("Bert", "Model", "classifier.bias, classifier.weight"),
+        (
+            "Bert",
+            "ForMaskedLM",
+            "bert.pooler.dense.bias, bert.pooler.dense.weight, classifier.bias and others",
+        ),
+        ("Llama", "ForCausalLM", "score.weight"),
+    ],
+)
+def test_a_model_without_a_trained_head_is_no_judge(make, kind, head, lacking):
+    folder = make({0: "toxicity", 1: "no"}, kind, head)
+    with pytest.raises(UserError, match=f"judges.toxicity: .*architectures: .'{kind}{head}'.; choose one"):
+        complete(shipped("toxicity", {"model": folder}), ".")
+    # Where the config doesn't tell, the weights do.
+    rewrite(folder, architectures=...)
+    complete(shipped("toxicity", {"model": folder}), ".")
+    with pytest.raises(UserError, match=f"^judges.toxicity: '.*' has no weights, .*, for {lacking}; choose"):
+        judged(folder)
+
+
+def test_weights_of_another_shape_are_no_judge(make):
+    folder = make({0: "toxicity", 1: "no"})
+    rewrite(folder, intermediate_size=32)
+    with pytest.raises(
+        UserError, match="has no weights, .*, for bert.encoder.layer.0.intermediate.dense.bias"
+    ):
+        judged(folder)
+
+
+@pytest.mark.parametrize(
     "id2label", [{"a": "toxicity"}, ["toxicity"], {"1": "toxicity", "2": "no"}, {"0": "toxicity", "1": 1}]
 )
 def test_labels_without_numbers_are_refused_before_any_job(make, id2label):
@@ -300,6 +332,49 @@ def test_a_tokenizer_that_cannot_pad_is_refused_before_any_job_if_that_is_sure(m
     rewrite(folder, "special_tokens_map.json", pad_token="<pad>")
     complete(config, ".")
     assert judged(folder).classify(TEXTS[0])["label"]
+
+
+def damage_pointer(folder):
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+
+
+def damage_weights(folder):
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+
+
+def damage_tokenizer(folder):
+    (folder / "tokenizer.json").write_text("{}")
+
+
+def damage_json(folder):
+    (folder / "tokenizer.json").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [damage_pointer, damage_weights, damage_tokenizer, damage_json])
+def test_damaged_files_are_one_sentence(make, damage):
+    folder = Path(make({0: "toxicity", 1: "no"}))
+    damage(folder)
+    with pytest.raises(
+        UserError, match="^judges.toxicity: '.*' can't be loaded .*; see whether its files"
+    ) as (caught):
+        judged(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_cannot_judge_its_tokenizers_tokens_is_named(make):
+    folder = make({0: "toxicity", 1: "no"}, vocab_size=5)
+    with pytest.raises(
+        UserError, match="^judges.toxicity: '.*' can't judge a text .IndexError: .*; see whether"
+    ):
+        judged(folder).classify(TEXTS[0])
+
+
+def test_a_folder_may_begin_with_a_tilde(make, monkeypatch):
+    folder = Path(make({0: "toxicity", 1: "no"}))
+    monkeypatch.setenv("HOME", str(folder.parent))
+    complete(shipped("toxicity", {"model": f"~/{folder.name}"}), ".")
+    assert judged(f"~/{folder.name}").classify(TEXTS[0]) == judged(folder).classify(TEXTS[0])
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ class TransformersJudge:
     entails the hypothesis with the label in it (Yin et al., arXiv 1909.00161). label: of the highest score,
     None if that is below `threshold`; for toxicity there is the score alone, and `threshold` decides. Texts
     are judged in batches by `prepare`, halved when a GPU runs out of memory, and remembered by their hash.
+    UserError is raised for a text that the model can't judge.
     """
 
     def __init__(self, task: str, settings: Mapping, labels: Sequence[str]):
@@ -105,19 +106,27 @@ class TransformersJudge:
         return torch.cat([logits for _, logits in found])
 
     def _forward(self, texts: list[str], hypotheses: list[str] | None = None) -> torch.Tensor:
-        encoded = self.tokenizer(
-            texts,
-            hypotheses,
-            padding=True,
-            truncation=True if hypotheses is None else "only_first",
-            max_length=self.settings["max_tokens"],
-            return_tensors="pt",
-        )
-        return self.model(**encoded.to(self.model.device)).logits.float().cpu()
+        try:
+            encoded = self.tokenizer(
+                texts,
+                hypotheses,
+                padding=True,
+                truncation=True if hypotheses is None else "only_first",
+                max_length=self.settings["max_tokens"],
+                return_tensors="pt",
+            )
+            return self.model(**encoded.to(self.model.device)).logits.float().cpu()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # Whatever a tokenizer and a model say that don't fit each other.
+            raise UserError(
+                f"judges.{self.task}: '{self.settings['model']}' can't judge a text ({_said(error)}); see "
+                "whether its tokenizer and its config.json belong to it, or choose another model"
+            ) from error
 
 
 def _load(task: str, settings: Mapping):
-    source = settings["model"]
+    source = os.path.expanduser(settings["model"])
     where = {
         "revision": settings["revision"] or "main",
         "local_files_only": os.path.isdir(source) or settings["offline"],
@@ -126,17 +135,42 @@ def _load(task: str, settings: Mapping):
     use_gpus()
     check_there(f"judges.{task}", settings.get("gpu", 0))
     logging.disable_progress_bar()
+    about = f"judges.{task}: '{source}'"
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **where)
-        model = AutoModelForSequenceClassification.from_pretrained(source, use_safetensors=True, **where)
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"judges.{task}: '{source}' can't be loaded: {first_sentence(error)}") from error
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            source,
+            use_safetensors=True,
+            # It would draw what is missing at random, and say so in `info`.
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **where,
+        )
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"{about} doesn't fit into the GPU's memory; choose a smaller model") from error
+    except (OSError, ImportError) as error:
+        raise UserError(f"{about} can't be loaded: {first_sentence(error)}") from error
+    except Exception as error:  # Of a damaged file; each library has its own.
+        raise UserError(
+            f"{about} can't be loaded ({_said(error)}); see whether its files are whole and belong together, "
+            "and are no pointers of git-lfs, or choose another model"
+        ) from error
+    missing = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
+    if missing:
+        raise UserError(
+            f"{about} has no weights, or none that fit its config.json, for {', '.join(missing[:3])}"
+            f"{' and others' if missing[3:] else ''}; choose a model that was trained to classify texts"
+        )
     if tokenizer.pad_token is None:
         raise UserError(
             f"judges.{task}: the tokenizer of '{source}' has no padding token; choose another model"
         )
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
     return tokenizer, model.eval().requires_grad_(False)
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_sentence(error)}".rstrip(": ")
 
 
 def _key(text: str) -> bytes:

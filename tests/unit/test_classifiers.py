@@ -377,6 +377,49 @@ def test_a_folder_may_begin_with_a_tilde(make, monkeypatch):
     assert judged(f"~/{folder.name}").classify(TEXTS[0]) == judged(folder).classify(TEXTS[0])
 
 
+@pytest.mark.parametrize("problem", [None, "multi_label_classification", "regression"])
+def test_one_output_is_a_chance_of_its_own_unless_it_is_a_regression(make, problem):
+    folder = make({0: "toxic"}, problem_type=problem)
+    judge = judged(folder, labels={"toxic": "toxicity"})
+    for text in TEXTS:
+        logit = logits_of(judge, text)[0]
+        expected = logit if problem == "regression" else logit.sigmoid()
+        assert judge.classify(text)["scores"] == pytest.approx({"toxicity": expected.item()}, abs=1e-5)
+    assert len({judge.classify(text)["scores"]["toxicity"] for text in TEXTS}) == len(TEXTS)
+    for several in (True, False):
+        stated = judged(folder, labels={"toxic": "toxicity"}, multi_label=several)
+        expected = logits_of(stated, TEXTS[0])[0].sigmoid().item()
+        assert stated.classify(TEXTS[0])["scores"]["toxicity"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("problem", [None, "single_label_classification", "multi_label_classification"])
+def test_the_config_may_say_whether_labels_exclude_each_other(make, problem):
+    folder = make({0: "toxic", 1: "insult", 2: "fine"}, problem_type=problem)
+    settings = {"model": folder, "labels": {"toxic": "toxicity"}}
+    for stated in (None, True, False):
+        config = complete(shipped("toxicity", settings | {"multi_label": stated}), ".")
+        judge = judges.for_task(tasks.get("toxicity"), judge_identity(config, "toxicity", "."), WORLD)
+        logits = logits_of(judge, TEXTS[1])
+        alone = problem == "multi_label_classification" if stated is None else stated
+        expected = (logits.sigmoid() if alone else logits.softmax(0))[0].item()
+        assert judge.classify(TEXTS[1])["scores"]["toxicity"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "settings"),
+    [
+        ("toxicity", {0: "toxicity", 1: "no"}, {}),
+        ("toxicity", {0: "toxicity", 1: "no"}, {"multi_label": True}),
+        ("topic", {0: "entailment", 1: "no"}, {"method": "zero-shot"}),
+    ],
+)
+def test_scores_that_are_no_numbers_are_refused(make, task, labels, settings):
+    judge = judged(make(labels), task, **settings)
+    judge.model.classifier.weight[0, 0] = torch.nan
+    with pytest.raises(UserError, match=f"^judges.{task}: '.*' gives scores that are not numbers; see"):
+        judge.classify(TEXTS[0])
+
+
 @pytest.mark.parametrize(
     ("task", "labels", "settings", "sizes"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Mapping, Sequence
 
@@ -22,12 +23,12 @@ class TransformersJudge:
     """A sequence classifier as a judge, with `classify` and `prepare` as `skillprobe.judges` has them.
 
     labels: those of the task. By method "classification" `scores` are the probabilities of the task's labels
-    each the sum (of a multi-label model the largest) over the model's labels
+    (or what a regression gives), each the sum (of a multi-label model the largest) over the model's labels
     that are mapped to it; by "zero-shot" the softmax, over the task's labels, of the logit that the text
     entails the hypothesis with the label in it (Yin et al., arXiv 1909.00161). label: of the highest score,
     None if that is below `threshold`; for toxicity there is the score alone, and `threshold` decides. Texts
     are judged in batches by `prepare`, halved when a GPU runs out of memory, and remembered by their hash.
-    UserError is raised for a text that the model can't judge.
+    UserError is raised for a text that the model can't judge, or gives scores that are not numbers.
     """
 
     def __init__(self, task: str, settings: Mapping, labels: Sequence[str]):
@@ -42,7 +43,9 @@ class TransformersJudge:
         self._known: dict[bytes, dict] = {}
         config = self.model.config
         self._columns = columns(task, settings, label_names(task, settings, config.id2label), self.labels)
-        self._several = config.problem_type == "multi_label_classification"
+        self._problem = config.problem_type
+        if settings["multi_label"] is not None:
+            self._problem = "multi_label_classification" if settings["multi_label"] else None
         self._held: dict[str, int] = {}
 
     def classify(self, text: str) -> dict:
@@ -62,6 +65,11 @@ class TransformersJudge:
 
     def _judge(self, texts: list[str]) -> None:
         for text, scores in zip(texts, self._scores(texts), strict=True):
+            if not all(map(math.isfinite, scores)):
+                raise UserError(
+                    f"judges.{self.task}: '{self.settings['model']}' gives scores that are not numbers; see "
+                    "whether its weights are sound, or choose another model"
+                )
             self._known[_key(text)] = self._verdict(scores)
 
     def _verdict(self, scores: list[float]) -> dict:
@@ -77,8 +85,9 @@ class TransformersJudge:
         if self.settings["method"] == "zero-shot":
             return self._entailed(texts)
         logits = self._logits(texts)
-        if self._several:
-            chances = logits.sigmoid()
+        # As transformers' pipeline has it; softmax would give a single output 1 whatever the text.
+        if self._problem in ("regression", "multi_label_classification") or logits.shape[1] == 1:
+            chances = logits if self._problem == "regression" else logits.sigmoid()
             return [[row[columns].max().item() for columns in self._columns] for row in chances]
         chances = logits.softmax(dim=-1)
         return [[row[columns].sum().item() for columns in self._columns] for row in chances]

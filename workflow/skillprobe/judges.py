@@ -22,6 +22,7 @@ OPTIONS = {
     "revision": None,
     "method": "classification",
     "labels": {},
+    "multi_label": None,
     "hypothesis": None,
     "threshold": None,
     "batch_size": 32,

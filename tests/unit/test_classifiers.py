@@ -420,6 +420,55 @@ def test_scores_that_are_no_numbers_are_refused(make, task, labels, settings):
         judge.classify(TEXTS[0])
 
 
+LONG = " ".join(TEXTS * 20)
+
+
+@pytest.mark.parametrize(
+    ("kind", "takes"), [("Bert", 40), ("DistilBert", 40), ("Roberta", 38), ("XLMRoberta", 38), ("MPNet", 38)]
+)
+def test_a_text_is_cut_to_the_positions_that_there_are(make, monkeypatch, kind, takes):
+    folder = make({0: "toxicity", 1: "no"}, kind)
+    # The default, and more than the model takes.
+    for settings in ({}, {"max_tokens": 4096}):
+        judge = judged(folder, **settings)
+        found = widths(judge, monkeypatch)
+        assert judge.classify(LONG)["label"] and found == [[1, takes]]
+    judge = judged(folder, max_tokens=12)
+    found = widths(judge, monkeypatch)
+    assert judge.classify(LONG)["label"] and found == [[1, 12]]
+    # One more would be too many.
+    with pytest.raises((RuntimeError, IndexError)):
+        judge.model(input_ids=torch.full((1, takes + 1), 5), attention_mask=torch.ones(1, takes + 1))
+
+
+def test_a_text_is_cut_to_what_the_tokenizer_says(make, monkeypatch):
+    folder = make({0: "toxicity", 1: "no"})
+    rewrite(folder, "tokenizer_config.json", model_max_length=20)
+    judge = judged(folder)
+    found = widths(judge, monkeypatch)
+    assert judge.classify(LONG)["label"] and found == [[1, 20]]
+
+
+def test_positions_without_end_are_no_limit(make, monkeypatch):
+    judge = judged(
+        make({0: "toxicity", 1: "no"}, "XLNet", max_position_embeddings=..., d_head=8), max_tokens=60
+    )
+    found = widths(judge, monkeypatch)
+    assert judge.classify(LONG)["label"] and found == [[1, 60]]
+
+
+def test_zero_shot_cuts_the_text_and_not_the_hypothesis(make, monkeypatch):
+    folder = make({0: "contradiction", 1: "entailment"}, "Roberta")
+    judge = judged(folder, "topic", method="zero-shot")
+    found = widths(judge, monkeypatch)
+    assert sum(judge.classify(LONG)["scores"].values()) == pytest.approx(1, abs=1e-4)
+    assert found == [[len(judge.labels), 38]]
+    with pytest.raises(
+        UserError, match="judges.topic: a hypothesis takes 40 of the 38 tokens that .*shorten it"
+    ):
+        judged(folder, "topic", method="zero-shot", hypothesis="{} " + "text " * 39)
+
+
 @pytest.mark.parametrize(
     ("task", "labels", "settings", "sizes"),
     [

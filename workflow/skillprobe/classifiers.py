@@ -46,7 +46,10 @@ class TransformersJudge:
         self._problem = config.problem_type
         if settings["multi_label"] is not None:
             self._problem = "multi_label_classification" if settings["multi_label"] else None
+        self._longest = min(settings["max_tokens"], self.tokenizer.model_max_length, _positions(self.model))
         self._held: dict[str, int] = {}
+        if settings["method"] == "zero-shot":
+            self._check_hypotheses()
 
     def classify(self, text: str) -> dict:
         if _key(text) not in self._known:
@@ -101,6 +104,16 @@ class TransformersJudge:
         sentence = self.settings["hypothesis"] or HYPOTHESIS
         return [sentence.replace("{}", label) for label in self.labels]
 
+    def _check_hypotheses(self) -> None:
+        """Only the text is cut, so something of it must fit beside each hypothesis."""
+        length = max(len(self.tokenizer("", each)["input_ids"]) for each in self._hypotheses())
+        if length >= self._longest:
+            raise UserError(
+                f"judges.{self.task}: a hypothesis takes {length} of the {self._longest} tokens that "
+                f"'{self.settings['model']}' is given, which leaves none for the text; shorten it, raise "
+                "max_tokens or choose another model"
+            )
+
     def _logits(self, texts: list[str], hypotheses: list[str] | None = None) -> torch.Tensor:
         """[text, output of the model], in batches."""
 
@@ -121,7 +134,7 @@ class TransformersJudge:
                 hypotheses,
                 padding=True,
                 truncation=True if hypotheses is None else "only_first",
-                max_length=self.settings["max_tokens"],
+                max_length=self._longest,
                 return_tensors="pt",
             )
             return self.model(**encoded.to(self.model.device)).logits.float().cpu()
@@ -132,6 +145,19 @@ class TransformersJudge:
                 f"judges.{self.task}: '{self.settings['model']}' can't judge a text ({_said(error)}); see "
                 "whether its tokenizer and its config.json belong to it, or choose another model"
             ) from error
+
+
+def _positions(model) -> float:
+    """The most tokens that the model has positions for."""
+    most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    # XLNet's -1 stands for no end.
+    if not most or most < 0:
+        return math.inf
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            # RoBERTa and its kin count from the one after the padding's.
+            return most - module.padding_idx - 1
+    return most
 
 
 def _load(task: str, settings: Mapping):

@@ -6,7 +6,6 @@ from typing import TypeVar
 
 from skillprobe.errors import UserError
 from skillprobe.fast_import import fast_import
-from skillprobe.models import LoadedModel
 
 with fast_import():
     import torch
@@ -15,21 +14,38 @@ Result = TypeVar("Result")
 
 
 def in_batches(
-    loaded: LoadedModel,
+    loaded,
     run: Callable[[list[int]], Result],
     rows: Iterable[int],
     sizes: Sequence[int],
     unit: str,
     most: int,
 ) -> Iterator[tuple[list[int], Result]]:
+    """As `halving`, for a `LoadedModel`, which remembers what was too much for later calls."""
+    # Without the import for its type: judges reach this module, and an edit of `models` judges nothing anew.
+    about, remedy = f"model '{loaded.name}'", "use a larger GPU or device_map"
+    return halving(loaded.held, run, rows, sizes, unit, most, about, remedy)
+
+
+def halving(
+    held: dict[str, int],
+    run: Callable[[list[int]], Result],
+    rows: Iterable[int],
+    sizes: Sequence[int],
+    unit: str,
+    most: int,
+    about: str,
+    remedy: str,
+) -> Iterator[tuple[list[int], Result]]:
     """The rows of each batch, and what `run` makes of them, smallest sizes first.
 
     sizes: of every row, in `unit`. A batch is of as many rows as take `most` when padded, but of one at
-    least. When a GPU runs out of memory the batch is halved, with a warning, and so are later ones of this
-    model that are measured in this unit. Raises UserError where one row is too much.
+    least. When a GPU runs out of memory the batch is halved, with a warning, and so are later ones that are
+    measured in this unit, by what is written into `held`. Raises UserError where one row is too much.
+    about: what runs, remedy: what to do then, as messages have them.
     """
     queue = sorted(rows, key=sizes.__getitem__)
-    most = min(most, loaded.held.get(unit, most))
+    most = min(most, held.get(unit, most))
     while queue:
         batch = _first(queue, sizes, most)
         try:
@@ -37,7 +53,7 @@ def in_batches(
         except torch.OutOfMemoryError:
             result = None
         if result is None:  # Outside the handler, where the failed call's tensors are gone.
-            most = loaded.held[unit] = _halved(loaded.name, len(batch)) * sizes[batch[-1]]
+            most = held[unit] = _halved(about, remedy, len(batch)) * sizes[batch[-1]]
             continue
         yield batch, result
         queue = queue[len(batch) :]
@@ -50,12 +66,9 @@ def _first(queue: list[int], sizes: Sequence[int], most: int) -> list[int]:
     return queue[:count]
 
 
-def _halved(name: str, count: int) -> int:
+def _halved(about: str, remedy: str, count: int) -> int:
     if count == 1:
-        raise UserError(
-            f"model '{name}': the GPU's memory doesn't hold even one row; use a larger GPU or device_map"
-        )
+        raise UserError(f"{about}: the GPU's memory doesn't hold even one row; {remedy}")
     torch.cuda.empty_cache()
-    message = f"model '{name}': out of memory with {count} rows; going on with {count // 2}"
-    warnings.warn(message, stacklevel=2)
+    warnings.warn(f"{about}: out of memory with {count} rows; going on with {count // 2}", stacklevel=2)
     return count // 2

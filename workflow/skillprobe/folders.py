@@ -118,6 +118,18 @@ def weights_dtype(folder: Path) -> str:
     return next((names[each["dtype"]] for each in weights(folder) if each["dtype"] in names), "auto")
 
 
+def check_padding(folder: Path) -> None:
+    """Raises UserError for a tokenizer whose files say that it has no padding token. Where they say nothing,
+    its class may know one."""
+    files = (folder / "tokenizer_config.json", folder / "special_tokens_map.json")
+    said, special = (_json_object(file) if file.is_file() else {} for file in files)
+    if said.get("pad_token", "of its class") is None and not special.get("pad_token"):
+        raise UserError(
+            f"the tokenizer in {folder} has no padding token (pad_token in tokenizer_config.json is null); "
+            "choose another model"
+        )
+
+
 def _json_object(path: Path) -> dict:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

@@ -22,6 +22,7 @@ OPTIONS = {
     "revision": None,
     "method": "classification",
     "labels": {},
+    "multi_label": None,
     "hypothesis": None,
     "threshold": None,
     "batch_size": 32,
@@ -140,18 +141,43 @@ def columns(task: str, settings: Mapping, names: Sequence[str], labels: Sequence
     return [[k for k, name in enumerate(names) if given.get(name) == label] for label in wanted]
 
 
+def label_names(task: str, settings: Mapping, id2label: object) -> list[str]:
+    """A classifier's labels, in the order of its outputs.
+
+    id2label: of its config. Raises UserError unless that is {number: label}, numbered from 0.
+    """
+    try:
+        names = {int(number): name for number, name in id2label.items()}
+        in_order = [names[number] for number in range(len(id2label))]
+        if all(isinstance(name, str) for name in in_order):
+            return in_order
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    raise UserError(
+        f"judges.{task}: id2label in the config.json of '{settings['model']}' isn't {{number: label}}, "
+        "numbered from 0; correct it, or choose another model"
+    )
+
+
 def check_folder(task: str, settings: Mapping, folder: Path, world: World) -> None:
     """Raises UserError for a folder without what loading a judge takes, and for labels that don't fit.
 
     settings: of a transformers judge.
     """
     try:
-        names = folders.settings(folder).get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+        found = folders.settings(folder)
         folders.check_weights(folder)
+        folders.check_padding(folder)
     except UserError as error:
         raise UserError(f"judges.{task}: {error}") from error
-    in_order = [names[number] for number in sorted(names, key=int)]
-    columns(task, settings, in_order, labels_of(tasks.get(task), world))
+    kinds = found.get("architectures")
+    if kinds and not any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
+        raise UserError(
+            f"judges.{task}: '{settings['model']}' is no classifier of texts, as its config.json has "
+            f"architectures: {kinds}; choose one whose name there ends in ForSequenceClassification"
+        )
+    names = label_names(task, settings, found.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"})
+    columns(task, settings, names, labels_of(tasks.get(task), world))
 
 
 class LexiconJudge:

@@ -129,6 +129,45 @@ def test_zero_shot_asks_what_a_text_entails(make):
         assert judge.classify(text)["scores"] == pytest.approx(expected, abs=1e-5)
 
 
+def test_an_answer_may_spell_special_tokens(tmp_path):
+    """BART refuses batches whose texts have different numbers of end tokens."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BartConfig, BartForSequenceClassification, PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(
+        models.BPE({token: n for n, token in enumerate(["<s>", "<pad>", "</s>", *letters])}, [])
+    )
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    ends = [("<s>", 0), ("</s>", 2)]
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=ends
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", pad_token="<pad>", eos_token="</s>"
+    )
+    sizes = dict.fromkeys(("d_model", "encoder_ffn_dim", "decoder_ffn_dim"), 16)
+    sizes |= dict.fromkeys(("encoder_layers", "decoder_layers"), 1)
+    sizes |= dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 2)
+    BartForSequenceClassification(
+        BartConfig(
+            vocab_size=len(tokenizer),
+            max_position_embeddings=90,
+            id2label={0: "contradiction", 1: "entailment"},
+            label2id={"contradiction": 0, "entailment": 1},
+            **sizes,
+        )
+    ).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    settings = {"model": str(tmp_path), "method": "zero-shot"}
+    judge = get_judge("transformers", "sentiment", WORLD, settings)
+    judges.prepare(judge, ["good", "the end </s> and <pad> more </s>"])
+    assert judge.classify("the end </s> and <pad> more </s>")["scores"] == pytest.approx(
+        copy.deepcopy(judge)._verdict(judge._scores(["the end </s> and <pad> more </s>"])[0])["scores"],
+        abs=1e-4,
+    )
+
+
 def test_texts_are_judged_in_batches_and_once(make, monkeypatch):
     labels = {"neg": "negative", "pos": "positive"}
     settings = {"model": make(SENTIMENTS), "labels": labels, "batch_size": 2, "max_tokens": 8}

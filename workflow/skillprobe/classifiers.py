@@ -135,6 +135,8 @@ class TransformersJudge:
                 padding=True,
                 truncation=True if hypotheses is None else "only_first",
                 max_length=self._longest,
+                # An answer may spell a token that ends texts, which some models (BART) count.
+                split_special_tokens=True,
                 return_tensors="pt",
             )
             return self.model(**encoded.to(self.model.device)).logits.float().cpu()

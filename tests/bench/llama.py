@@ -1,4 +1,4 @@
-"""Random Llamas with the tokenizer of a toy model."""
+"""Models with random weights, Llamas above all, and the tokenizer of a toy model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,12 +34,16 @@ def random_llama(
     vocabulary: int | None = None,
 ) -> LoadedModel:
     """vocabulary: how many tokens it gives scores to (None: those of the tokenizer)."""
-    toy = load({"name": "toy-llama", "source": str(TOY), "device_map": "cpu"})
+    size = vocabulary or len(_toy().tokenizer)
+    return random_model(LlamaConfig(vocab_size=size, **shape), device, dtype)
+
+
+def random_model(config, device: str = "cpu", dtype: torch.dtype = torch.float32) -> LoadedModel:
     torch.manual_seed(0)
     with torch.device(device):
-        config = LlamaConfig(vocab_size=vocabulary or len(toy.tokenizer), **shape)
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     backbone = model.eval().requires_grad_(False).get_decoder()
+    toy = _toy()
     return replace(
         toy,
         model=model,
@@ -49,3 +53,7 @@ def random_llama(
         # No token ends a response, so that all are equally long.
         eos_ids=(len(toy.tokenizer),),
     )
+
+
+def _toy() -> LoadedModel:
+    return load({"name": "toy-llama", "source": str(TOY), "device_map": "cpu"})

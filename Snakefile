@@ -52,6 +52,7 @@ onstart:
     checked(check_writable, RESULTS)
     check_engine()
     check_gpus()
+    check_disk()
     hold_results()
 
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 from workdir import ROOT, copy_repository
 
 MODELS, LAYERS, LARGE = (2, 6), 80, 23_900
-ARGUMENTS = ("--nolock", "--configfile", "planning.yaml")
+ARGUMENTS = ("--configfile", "planning.yaml")
 
 
 def study(models):

@@ -230,6 +230,33 @@ def test_identity_of_a_model_follows_its_files_and_not_its_resources(root):
     assert model_identity(config, "a", root) != identity
 
 
+def test_a_folder_is_the_same_however_it_is_written(root, monkeypatch):
+    monkeypatch.setenv("HOME", str(root / "models"))
+    entries = [{"name": "a", "source": source} for source in ("models/a", "./models/../models/a/", "~/a")]
+    entries.append({"name": "a", "source": str(root / "models/a")})
+    found = [complete(study(models=[entry]), root) for entry in entries]
+    assert [config["models"][0]["source"] for config in found] == ["models/a"] * 4
+    assert len({canonical({"m": model_identity(config, "a", root)}, "m") for config in found}) == 1
+    (root / "elsewhere").mkdir()
+    assert complete(study(models=[entries[3]]), root / "elsewhere")["models"][0]["source"] == str(
+        root / "models/a"
+    )
+
+
+def test_the_order_of_confounds_says_nothing(root):
+    one, other = (
+        complete(study(probes__confounds=names), root)
+        for names in (["phrasing", "response_length"], ["response_length", "phrasing"])
+    )
+    assert canonical(one, "probes") == canonical(other, "probes")
+
+
+def test_a_slice_of_the_config_ends_no_script_of_the_report(root):
+    config = complete(study(models=a_model(prompt_format="</script><b>{prompt}")), root)
+    text = canonical(config, "models")
+    assert "<" not in text and json.loads(text)["models"] == config["models"]
+
+
 # --- models and layers
 
 

@@ -47,18 +47,13 @@ def test_killed_ten_times_it_ends_with_the_same_bytes(smoke, tmp_path):
     for path in expected:
         if not path.startswith("prompts/") and not re.search("toy-(gemma2|qwen2)", path):
             (workdir.path / "results/smoke" / path).unlink()
-    moments, locked = random.Random(8), 0
+    moments = random.Random(8)
     for _ in range(10):
         assert kill_after(workdir, moments.randrange(6), moments.uniform(0, 2)) == -signal.SIGKILL
         # What is there is whole: what was not is under another name.
         there = {path: data for path, data in workdir.results().items() if not path.endswith(".tmp")}
         assert [path for path in there if there[path] != expected[path]] == []
-        if not locked and any((workdir.path / ".snakemake/locks").iterdir()):
-            refused = workdir.snakemake("--configfile", SMOKE, check=False)
-            assert refused.returncode and "It can be removed with the --unlock argument" in refused.stderr
-            locked += 1
-        workdir.snakemake("--unlock")
-    assert locked and len(there) < len(expected)
+    assert len(there) < len(expected)
     workdir.snakemake("--configfile", SMOKE)
     found = workdir.results()
     assert found.keys() == expected.keys()
@@ -67,9 +62,8 @@ def test_killed_ten_times_it_ends_with_the_same_bytes(smoke, tmp_path):
 
 
 def test_a_study_that_is_being_run_is_refused_before_any_job(tmp_path):
-    """Without Snakemake's own lock, as in the profile for Slurm."""
     workdir = copy_repository(tmp_path)
-    arguments = ("--nolock", "--configfile", SMOKE)
+    arguments = ("--configfile", SMOKE)
     first = workdir.start(*arguments, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         assert any(line.startswith("Finished jobid") for line in first.stdout)

@@ -187,15 +187,30 @@ def test_a_model_and_a_judge_are_fetched_once_and_then_used_without_a_network(tm
 )
 def test_every_shipped_study_can_be_planned(study, tmp_path):
     workdir = copy_repository(tmp_path)
-    # A study that its disk can't take is refused; the disk that the tests happen to run on has no say here.
-    (workdir.path / "workflow/sitecustomize.py").write_text(
-        "import shutil\n"
-        "usage = shutil.disk_usage\n"
-        "shutil.disk_usage = lambda path: usage(path)._replace(free=2**60)\n"
-    )
     listed = workdir.snakemake("--dry-run", "--quiet", "rules", "--configfile", str(study))
     total = int(re.search(r"^total +(\d+)$", listed.stdout, re.M)[1])
     assert 100 < total <= 2000
+
+
+def test_a_study_too_large_for_its_disk_is_planned_and_refused_before_any_job(tmp_path):
+    """The disk is that of the results, which may be another."""
+    workdir = copy_repository(tmp_path / "here")
+    (tmp_path / "small disk").mkdir()
+    (workdir.path / "results").symlink_to(tmp_path / "small disk")
+    (workdir.path / "workflow/sitecustomize.py").write_text(
+        "import shutil\n"
+        "usage = shutil.disk_usage\n"
+        "def small(path):\n"
+        "    return usage(path)._replace(free=2**20 if 'small disk' in str(path) else 2**60)\n"
+        "shutil.disk_usage = small\n"
+    )
+    refused = workdir.snakemake("--configfile", SMOKE, check=False)
+    sentence = "the study's activations need 0.0 GiB more, but the disk of results/ has 0.0 GiB free; lower"
+    assert refused.returncode and sentence in refused.stderr and "Finished jobid" not in refused.stderr
+    assert ("plot_time", "") in workdir.planned()
+    assert f"it will be refused: {sentence}" in workdir.snakemake("plan", "--configfile", SMOKE).stdout
+    # What takes no room to speak of is made.
+    workdir.snakemake("--configfile", SMOKE, "--", "results/smoke/prompts/word_count/0.jsonl")
 
 
 def test_activations_are_no_larger_than_planned(smoke):
@@ -203,6 +218,9 @@ def test_activations_are_no_larger_than_planned(smoke):
     there = plan.present_bytes(study, smoke.path)
     overhead = 200_000 * 9  # ids, groups and chunk indices of nine small shards
     assert 0.5 * plan.activation_bytes(study) < there <= plan.activation_bytes(study) + overhead
+    # What was taken out of the study is there and doesn't count.
+    less = study | {"models": study["models"][1:], "tasks": study["tasks"][1:]}
+    assert 0.3 * there < plan.present_bytes(less, smoke.path) < 0.6 * there
 
 
 def test_the_plan_counts_the_jobs_that_snakemake_counts(tmp_path):

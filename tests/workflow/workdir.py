@@ -8,8 +8,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from skillprobe import locks
-
 ROOT = Path(__file__).resolve().parents[2]
 SMOKE = "workflow/studies/smoke.yaml"
 SOURCES = ("Snakefile", "config.yaml", "profiles", "workflow", "envs", "pyproject.toml")
@@ -44,8 +42,8 @@ class Workdir:
 
     def results(self) -> dict[str, bytes]:
         """Content of all results of the smoke study. Not of logs and benchmarks, which hold times, nor of the
-        report, which has one too, nor of the lock, which names a process."""
-        root, others = self.path / "results/smoke", ("benchmarks", "logs", "report.html", locks.NAME)
+        report, which has one too."""
+        root, others = self.path / "results/smoke", ("benchmarks", "logs", "report.html")
         return {
             path.relative_to(root).as_posix(): path.read_bytes()
             for path in sorted(root.rglob("*"))

@@ -25,7 +25,6 @@ def checked(function, *arguments):
 
 
 STUDY = checked(study_config.complete, config, ROOT)
-checked(check_fits, STUDY, ROOT)
 
 RESULTS = f"results/{STUDY['study']}"
 MODELS = [entry["name"] for entry in STUDY["models"]]
@@ -169,11 +168,17 @@ def check_gpus():
         checked(study_config.check_gpus, STUDY, given)
 
 
+def check_disk():
+    """Stops Snakemake if the disk can't take the activations that are to be made."""
+    if any(job.rule.name.startswith("extract_") for job in workflow.dag.needrun_jobs()):
+        checked(check_fits, STUDY, ROOT)
+
+
 def hold_results():
-    """Stops Snakemake if another run is making the study's results, unless this one makes none (as `plan`)."""
-    made = (file for job in workflow.dag.needrun_jobs() for file in job.output)
-    if any(file.startswith(f"{RESULTS}/") for file in made):
-        checked(hold_study, RESULTS)
+    """Stops Snakemake if another run is making results of a study that this one makes some of (`plan` makes none)."""
+    made = (Path(file).parts for job in workflow.dag.needrun_jobs() for file in job.output)
+    for study in sorted({parts[1] for parts in made if parts[0] == "results"}):
+        checked(hold_study, f"results/{study}")
 
 
 def merged(analysis):

@@ -1,4 +1,4 @@
-# What the study is going to cost, before anything runs. (A plan that can not fit is refused by common.smk.)
+# What the study is going to cost, before anything runs, and whether the disk has room for it.
 # No benchmark here: it would count as a result, and the plan would be printed only once.
 
 

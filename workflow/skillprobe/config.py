@@ -7,6 +7,7 @@ import difflib
 import importlib.util
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -56,9 +57,13 @@ def complete(config: Mapping, root: str | Path) -> dict:
         for key in ("layers", "penalties", "strengths"):
             if isinstance(values.get(key), list):
                 values[key].sort()
-    for key in ("instruction_types", "polarities"):
-        known = _schema()["properties"]["prompts"]["properties"][key]["items"]["enum"]
-        config["prompts"][key].sort(key=known.index)
+    for section, key in (
+        ("prompts", "instruction_types"),
+        ("prompts", "polarities"),
+        ("probes", "confounds"),
+    ):
+        known = _schema()["properties"][section]["properties"][key]["items"]["enum"]
+        config[section][key].sort(key=known.index)
 
     if config["study"] in RESERVED_STUDIES:
         raise UserError(
@@ -175,6 +180,13 @@ def source_folder(source: str, root: str | Path) -> Path | None:
     return None
 
 
+def _as_from(root: str | Path, folder: Path) -> str:
+    """The folder's path from root where it lies below it, however it was written; else the absolute one."""
+    path = Path(os.path.abspath(folder))
+    above = os.path.abspath(root)
+    return path.relative_to(above).as_posix() if path.is_relative_to(above) else str(path)
+
+
 def _num_layers(entry: Mapping, root: str | Path) -> int:
     """Number of blocks (without the embeddings) of a model: from its folder's config.json, else as stated.
 
@@ -242,7 +254,9 @@ def canonical(config: Mapping, *keys: str, **extra: object) -> str:
         for part in key.split("."):
             value = value[part]
         chosen[key] = value
-    return json.dumps(chosen, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(chosen, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # Snakemake's report has it within a script of its page, which a text with </script> in it would end.
+    return text.replace("<", "\\u003c")
 
 
 # --- against the schema
@@ -495,6 +509,7 @@ def _check_models(config: dict, root: Path) -> None:
             entry["num_layers"] = _num_layers(entry, root)
             if folder is not None:
                 entry["hidden_size"] = folders.width(folder) or entry["hidden_size"]
+                entry["source"] = _as_from(root, folder)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         highest = max(layers_of(config, entry["name"]))
@@ -576,6 +591,7 @@ def _check_classifier(task: str, judge: dict, root: Path, world) -> None:
         raise UserError(f"judges.{task}.model: {error}") from error
     if folder is not None:
         check_folder(task, judge, folder, world)
+        judge["model"] = _as_from(root, folder)
 
 
 def _check_lexicon(task: str, config: dict, root: Path, world) -> None:

@@ -9,7 +9,8 @@ from typing import TextIO
 
 from skillprobe.errors import UserError
 
-NAME = ".controller.lock"
+# Beside the logs, which are no results either.
+NAME = "logs/controller.lock"
 # While these are open, the studies are ours.
 _held: dict = {}
 
@@ -41,7 +42,7 @@ def hold_study(results: str | Path) -> None:
         if file is None:
             who = path.read_text(encoding="utf-8") or "another process"
             raise UserError(
-                f"study '{path.parent.name}' is already being run, by {who}; wait until that ends, or end "
+                f"study '{Path(results).name}' is already being run, by {who}; wait until that ends, or end "
                 "it, and run again"
             )
         file.truncate(0)
@@ -49,7 +50,7 @@ def hold_study(results: str | Path) -> None:
         file.flush()
     except OSError as error:
         print(
-            f"{path.parent} can't be locked ({os.strerror(error.errno)}): see to it that no other run of this"
+            f"{results} can't be locked ({os.strerror(error.errno)}): see to it that no other run of this"
             " study is at work",
             file=sys.stderr,
             flush=True,

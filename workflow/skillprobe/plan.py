@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 
 from skillprobe.config import hub_judges, hub_models, layers_of, over_time, section_layers_of
@@ -107,18 +108,28 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
 
 
 def present_bytes(config: Mapping, root: Path) -> int:
-    """Bytes of activations that the study already has on disk."""
-    shards = (root / "results" / config["study"]).glob("*activations/*/*/*.h5")
-    return sum(path.stat().st_size for path in shards)
+    """Bytes of its activations that the study already has on disk: none of what was taken out of it."""
+    parts = ([entry["name"] for entry in config["models"]], config["tasks"])
+    shards = (
+        root / "results" / config["study"] / kind / model / task / f"{shard}.h5"
+        for kind in ("activations", "random_activations")
+        for model, task in product(*parts)
+        for shard in range(config["generation"]["shards"])
+    )
+    return sum(path.stat().st_size for path in shards if path.is_file())
+
+
+def free_bytes(config: Mapping, root: Path) -> int:
+    """Free on the disk where the study's results lie or will lie: `results` may be a link."""
+    return shutil.disk_usage(_nearest((root / "results" / config["study"]).resolve())).free
 
 
 def check_fits(config: Mapping, root: Path) -> None:
     """Raises UserError if the planned activations are more than the disk can still take."""
-    needed = activation_bytes(config) - present_bytes(config, root)
-    free = shutil.disk_usage(root).free
+    needed, free = activation_bytes(config) - present_bytes(config, root), free_bytes(config, root)
     if needed > free:
         raise UserError(
-            f"the study's activations need {needed / GIB:,.1f} GiB more, but the disk of {root} has "
+            f"the study's activations need {needed / GIB:,.1f} GiB more, but the disk of results/ has "
             f"{free / GIB:,.1f} GiB free; lower prompts.bases, generation.samples or activations.positions, "
             "or free disk space"
         )
@@ -127,9 +138,14 @@ def check_fits(config: Mapping, root: Path) -> None:
 def check_writable(folder: str | Path) -> None:
     """Raises UserError if nothing can be written into a folder, which need not be there yet."""
     folder = Path(folder)
-    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    nearest = _nearest(folder)
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise UserError(f"{folder} can't be written: {nearest} is no folder that you may write to; mend that")
+
+
+def _nearest(path: Path) -> Path:
+    """What there is of a path that need not be there yet."""
+    return next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
 
 
 def describe(config: Mapping, root: Path) -> str:
@@ -146,9 +162,13 @@ def describe(config: Mapping, root: Path) -> str:
         "",
         f"activations  {activation_bytes(config) / GIB:,.2f} GiB at most, "
         f"{present_bytes(config, root) / GIB:,.2f} GiB of them there",
-        f"free disk    {shutil.disk_usage(root).free / GIB:,.2f} GiB",
+        f"free disk    {free_bytes(config, root) / GIB:,.2f} GiB",
     ]
     assumed = [e["name"] for e in config["models"] if not e["hidden_size"]]
     if assumed:
         lines.append(f"hidden size of {', '.join(assumed)} not stated: {ASSUMED_HIDDEN_SIZE} assumed")
+    try:
+        check_fits(config, root)
+    except UserError as error:
+        lines.append(f"it will be refused: {error}")
     return "\n".join(lines)

@@ -194,7 +194,7 @@ def test_chunks_hold_one_position_of_many_samples(tmp_path):
         for start in range(0, n, writer.rows_per_block):
             rows = min(writer.rows_per_block, n - start)
             values = np.arange(start, start + rows, dtype=np.float16)
-            writer.write(0, start, np.broadcast_to(values[None, :, None], (2, rows, hidden)))
+            writer.write(0, start, [(slice(None), np.broadcast_to(values[None, :, None], (2, rows, hidden)))])
     with h5py.File(tmp_path / "0.h5") as file:
         chunk = file["layers/0"].chunks
         assert chunk[0] == 1 and chunk[2] == hidden and 0.75e6 < chunk[1] * hidden * 2 <= 1.5e6
@@ -241,6 +241,56 @@ def test_same_rows_same_bytes(loaded_models, tmp_path):
     assert (facts["bytes"], facts["n_samples"], facts["n_layers"]) == (len(first), len(ROWS), NUM_LAYERS + 1)
 
 
+@pytest.mark.parametrize("dtype", shards.STORED)
+def test_checksums_of_what_is_written_are_those_of_the_file(loaded_models, tmp_path, monkeypatch, dtype):
+    # Three constrained answers, so that one block has both kinds and the last has one twin only.
+    rows = [label_row(i, length=4 + i) for i in range(3)]
+    rows += [label_row(3 + i, "unconstrained", length=9 - i) for i in range(4)]
+    item = np.dtype(shards.STORED[dtype]).itemsize
+    monkeypatch.setattr(shards, "_CHUNK_BYTES", 2 * HIDDEN * item)
+    path = tmp_path / "0.h5"
+    checksums = extract(
+        loaded_models["llama"], rows, path, SETTINGS | {"dtype": dtype}, study="test", task="topic"
+    )
+    with Shard(path) as shard:
+        layer = shard._file["layers/1"]
+        assert layer.chunks == (1, 2, HIDDEN) and layer.id.get_num_chunks() < 4 * len(DEFAULT)
+    assert shards.manifest(path, checksums) == shards.manifest(path)
+
+
+def test_a_shard_takes_whole_blocks_in_order_or_does_not_come_to_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "_CHUNK_BYTES", 2 * HIDDEN * 4)
+
+    def write(*calls):
+        with shards.create(
+            tmp_path / "0.h5",
+            samples=_samples(3),
+            positions=["eos"],
+            valid=np.ones((1, 3), bool),
+            num_layers=0,
+            hidden_size=HIDDEN,
+            dtype="float32",
+            attributes={},
+        ) as writer:
+            for start, *parts in calls:
+                values = [np.full((1, len(rows), HIDDEN), rows[0]) for rows in parts]
+                writer.write(0, start, list(zip(parts, values, strict=True)))
+
+    for calls, message in (
+        ([(2, [0])], "layer 0, written to 0: 1 samples from 2 on"),
+        ([(0, [0, 1]), (0, [0, 1])], "layer 0, written to 2: 2 samples from 0 on"),
+        ([(0, [0])], "layer 0, written to 0: 1 samples from 0 on"),
+        ([(0, [0, 1], [0])], "layer 0, written to 0: 3 samples from 0 on"),
+        ([(0, [0, 1])], "3 samples, of which these were written, by layer: .2."),
+    ):
+        with pytest.raises(ValueError, match=message):
+            write(*calls)
+        assert list(tmp_path.iterdir()) == []
+    write((0, [1], [0]), (2, [0]))
+    with Shard(tmp_path / "0.h5") as shard:
+        assert shard.read(0, "eos")[:, 0].tolist() == [0, 1, 0]
+
+
 def test_bfloat16_is_lossless_for_a_bfloat16_model(model_folders, tmp_path):
     loaded = load({"name": "m", "source": str(model_folders["llama"]), "dtype": "bfloat16"})
     make_shard(loaded, tmp_path / "half.h5", dtype="bfloat16")
@@ -281,6 +331,20 @@ def test_float16_overflow_and_nan_are_refused_by_layer_and_sample(loaded_models,
         assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(activations, "read_states", spoiled(1e5))
     make_shard(loaded, tmp_path / "0.h5", dtype="bfloat16")
+
+
+def test_a_batch_is_refused_while_the_next_is_read(loaded_models, tmp_path, monkeypatch):
+    plain, passes = activations.read_states, []
+
+    def spoiled(*given):
+        passes.append(1)
+        return plain(*given).fill_(torch.nan)
+
+    monkeypatch.setattr(activations, "read_states", spoiled)
+    with pytest.raises(UserError, match="are not finite"):
+        make_shard(loaded_models["llama"], tmp_path / "0.h5", tokens_per_batch=1)
+    # All are of one block.
+    assert len(passes) == 2 < len(ROWS)
 
 
 def test_out_of_memory_halves_the_batch(loaded_models, tmp_path, monkeypatch):
@@ -332,7 +396,7 @@ def test_a_thread_writes_the_same_bytes(loaded, tmp_path, monkeypatch, small_blo
     assert len(writers) == 1 and threading.get_ident() not in writers
 
     @contextmanager
-    def at_once(waiting):
+    def at_once():
         yield lambda work, *arguments: work(*arguments)
 
     monkeypatch.setattr(activations, "in_thread", at_once)
@@ -349,8 +413,8 @@ def test_forward_passes_go_on_while_the_disk_is_slow_but_not_far(
         passes.append(1)
         return plain(*given)
 
-    # The first block is whole after two batches. While it is written, one waits and one is in hand.
-    ahead = 2 + activations.WAITING
+    # A block is whole after two batches. While the first is written, the second is read and waits.
+    ahead = 4
 
     def slow():
         if not seen:
@@ -366,9 +430,14 @@ def test_forward_passes_go_on_while_the_disk_is_slow_but_not_far(
     assert seen == [ahead] and len(passes) == len(ROWS)
 
 
-def test_an_error_of_the_disk_ends_the_pass(loaded_models, tmp_path, small_blocks, writing):
+@pytest.mark.parametrize("block", [0, 2])
+def test_an_error_of_the_disk_ends_the_pass(loaded_models, tmp_path, small_blocks, writing, block):
+    calls = []
+
     def full():
-        raise OSError("No space left on device")
+        calls.append(1)
+        if len(calls) > block * (NUM_LAYERS + 1):
+            raise OSError("No space left on device")
 
     writing(full)
     with pytest.raises(OSError, match="No space left"):

@@ -37,7 +37,8 @@ def make_shard(path, value=0.0, manifest=True):
     ) as writer:
         values = np.arange(len(POSITIONS) * N * HIDDEN, dtype=np.float32)
         for layer in range(2):
-            writer.write(layer, 0, values.reshape(len(POSITIONS), N, HIDDEN) + layer + value)
+            of_layer = values.reshape(len(POSITIONS), N, HIDDEN) + layer + value
+            writer.write(layer, 0, [(slice(None), of_layer)])
     if manifest:
         store.write_json(path.with_suffix(".json"), shards.manifest(path))
     return path

@@ -138,7 +138,7 @@ def write_shard(path, rows):
         attributes={},
     ) as writer:
         for layer in range(2):
-            writer.write(layer, 0, np.zeros((1, len(rows), 2), np.float32))
+            writer.write(layer, 0, [(slice(None), np.zeros((1, len(rows), 2), np.float32))])
 
 
 def test_rows_are_those_of_the_specialist(tmp_path):

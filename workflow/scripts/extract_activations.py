@@ -8,7 +8,7 @@ from skillprobe import activations, models, shards, store
 
 rows = store.read_jsonl(snakemake.input.labels)
 loaded = models.load(model_entry(snakemake, settings))
-activations.extract(
+checksums = activations.extract(
     loaded,
     rows,
     snakemake.output.shard,
@@ -16,4 +16,4 @@ activations.extract(
     study=settings["study"],
     task=snakemake.wildcards.task,
 )
-store.write_json(snakemake.output.manifest, shards.manifest(snakemake.output.shard))
+store.write_json(snakemake.output.manifest, shards.manifest(snakemake.output.shard, checksums))

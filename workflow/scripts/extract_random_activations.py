@@ -8,7 +8,7 @@ from skillprobe import activations, models, shards, store
 
 rows = [row for row in store.read_jsonl(snakemake.input.labels) if row["variant"] == "constrained"]
 twin = models.load(model_entry(snakemake, settings), random_seed=settings["seed"])
-activations.extract(
+checksums = activations.extract(
     twin,
     rows,
     snakemake.output.shard,
@@ -20,4 +20,4 @@ activations.extract(
     study=settings["study"],
     task=snakemake.wildcards.task,
 )
-store.write_json(snakemake.output.manifest, shards.manifest(snakemake.output.shard))
+store.write_json(snakemake.output.manifest, shards.manifest(snakemake.output.shard, checksums))

@@ -3,10 +3,10 @@
 import hashlib
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,6 @@ with fast_import():
 
 _STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _VARIANTS = ("constrained", "counterfactual", "unconstrained")
-# So many batches are being written or wait for it: about as many as make a block of the file.
-WAITING = 2
 
 
 @torch.no_grad()
@@ -63,13 +61,15 @@ def extract(
     *,
     study: str,
     task: str,
-) -> None:
-    """Write the shard of `rows` (of labels/<model>/<task>/<shard>.jsonl) to `path`.
+) -> list[list[int]]:
+    """Write the shard of `rows` (of labels/<model>/<task>/<shard>.jsonl) to `path`; returns its checksums
+    [layer][position], for `shards.manifest`.
 
     settings: "positions" (names), "dtype" (of the file: float32, float16 or bfloat16), "tokens_per_batch"
     (padded; halved with a warning when a GPU runs out of memory). Unconstrained twins are read at eos
     only. Samples are ordered constrained, counterfactual, unconstrained, and as in `rows` within each.
-    The forward passes don't wait for the disk until WAITING batches are to be written.
+    While a block of the file (1.5 MB at most for each layer and position) is being written, the forward
+    passes go on until the next is whole, so two blocks are in memory, and not more.
     Raises UserError naming layer and sample for values that are not finite, or don't fit the dtype.
     """
     names = list(settings["positions"])
@@ -111,18 +111,18 @@ def extract(
         ) as writer,
         progress("answers read", len(rows)) as advance,
         # The file is this one thread's while it runs.
-        in_thread(WAITING) as submit,
+        in_thread() as submit,
     ):
         # A block is one chunk of every layer and position: memory is bounded, no chunk is written twice.
         for start in range(0, len(rows), writer.rows_per_block):
             block = range(start, min(start + writer.rows_per_block, len(rows)))
-            shape = (loaded.num_layers + 1, len(names), len(block), loaded.hidden_size)
-            values = np.zeros(shape, dtype=shards.STORED[settings["dtype"]])
-            for batch, (found, copied) in _read_block(loaded, sequences, indices, valid, block, settings):
-                ids = [rows[row]["id"] for row in batch]
-                submit(_place, values, [row - start for row in batch], found, copied, loaded.name, ids)
+            parts = []
+            for batch, found in _read_block(loaded, sequences, indices, valid, block, settings):
+                values = _checked(*found, loaded.name, [rows[row]["id"] for row in batch])
+                parts.append(([row - start for row in batch], values))
                 advance(len(batch))
-            submit(_write, writer, start, values)
+            submit(_write, writer, start, parts)
+    return writer.checksums
 
 
 def prefix_length(tokenizer, row: Mapping, n: int) -> int:
@@ -134,27 +134,25 @@ def prefix_length(tokenizer, row: Mapping, n: int) -> int:
 
 
 @contextmanager
-def in_thread(waiting: int) -> Iterator[Callable[..., None]]:
+def in_thread() -> Iterator[Callable[..., None]]:
     """Within the block, calls of what it yields run their first argument on the others in one other thread,
-    in order, and return at once unless so many are running or waiting. All have run when the block ends.
+    and return as soon as it has begun, when the call before has ended. All have when the block ends.
 
-    An error in the thread is raised by a later call, or when the block ends. After an error in either, what
-    is running is waited for, and what waits is dropped.
+    An error in the thread is raised by the next call, or when the block ends. After an error in either, what
+    is running is waited for.
     """
-    pending: deque[Future] = deque()
+    running: Future | None = None
     with ThreadPoolExecutor(max_workers=1) as pool:
 
         def submit(work: Callable, *arguments) -> None:
-            if len(pending) == waiting:
-                pending.popleft().result()
-            pending.append(pool.submit(work, *arguments))
+            nonlocal running
+            if running:
+                running.result()
+            running = pool.submit(work, *arguments)
 
-        try:
-            yield submit
-            while pending:
-                pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        yield submit
+        if running:
+            running.result()
 
 
 def _read_block(
@@ -164,22 +162,26 @@ def _read_block(
     valid: np.ndarray,
     block: range,
     settings: Mapping,
-) -> Iterator[tuple[list[int], tuple[list[torch.Tensor], torch.cuda.Event | None]]]:
-    """The rows in `block`, batch by batch, with what `_stored` makes of their states, on the CPU, and what to
-    wait for before that is read."""
+) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
+    """The rows in `block`, batch by batch, with what `_stored` makes of their states, on the CPU."""
 
     def run(batch):
         states = read_states(loaded, [sequences[row] for row in batch], indices[batch])
         return _to_host(_stored(states, valid[batch], settings["dtype"]))
 
     sizes = [len(sequence) for sequence in sequences]
-    return in_batches(loaded, run, block, sizes, "tokens", settings["tokens_per_batch"])
+    batches = in_batches(loaded, run, block, sizes, "tokens", settings["tokens_per_batch"])
+    # A GPU has the next batch to work on while this waits for one to be copied.
+    for (batch, (found, copied)), _ in pairwise(chain(batches, [None])):
+        if copied is not None:
+            copied.synchronize()
+        yield batch, found
 
 
 def _stored(states: torch.Tensor, valid: np.ndarray, dtype: str) -> list[torch.Tensor]:
     """States [layer, position, row, hidden] as stored, zeros where they are not valid [row, position]; and
     where they are not finite, and where they don't fit the dtype: [layer, row]. On the states' device, which
-    does it faster than the thread that writes."""
+    may be a GPU and soon done."""
     states.masked_fill_(torch.from_numpy(~valid.T).to(states.device)[:, :, None], 0)
     stored = states.to(_STORED[dtype])
     wrong = _not_finite(states)
@@ -204,22 +206,22 @@ def _to_host(tensors: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.cud
     return host, copied
 
 
-def _place(values: np.ndarray, places: list[int], found, copied, name: str, ids: Sequence[str]) -> None:
-    """Put what `_stored` found into its places of a block [layer, position, row of the block, hidden]. Raises
-    UserError if that was not finite, then or before."""
-    if copied is not None:
-        copied.synchronize()
-    stored, wrong, too_large = found
+def _checked(
+    stored: torch.Tensor, wrong: torch.Tensor, too_large: torch.Tensor, name: str, ids: Sequence[str]
+) -> np.ndarray:
+    """What `_stored` made, as the shard takes it, in the same memory. Raises UserError where it is not
+    finite, or was so before it was stored."""
     advice = "try float32 or the eager attention, and see whether its weights are sound"
     _refuse(name, wrong, ids, f"are not finite (NaN or infinite); {advice}")
     advice = "store bfloat16 or float32 (activations.dtype)"
     _refuse(name, too_large, ids, f"are too large for {str(stored.dtype).removeprefix('torch.')}; {advice}")
-    values[:, :, places] = (stored.view(torch.uint16) if stored.dtype == torch.bfloat16 else stored).numpy()
+    return (stored.view(torch.uint16) if stored.dtype == torch.bfloat16 else stored).numpy()
 
 
-def _write(writer: shards.ShardWriter, start: int, values: np.ndarray) -> None:
-    for layer, of_layer in enumerate(values):
-        writer.write(layer, start, of_layer)
+def _write(writer: shards.ShardWriter, start: int, parts: list[tuple[list[int], np.ndarray]]) -> None:
+    """parts: of the block of rows from `start` on, which, and their states [layer, position, row, hidden]."""
+    for layer in range(len(writer.layers)):
+        writer.write(layer, start, [(places, values[layer]) for places, values in parts])
 
 
 def _refuse(name: str, bad: torch.Tensor, ids: Sequence[str], problem: str) -> None:

@@ -361,7 +361,7 @@ def write_shards(
                     values = np.concatenate([values, nothing], axis=1)
                 for start in range(0, total, writer.rows_per_block):
                     block = values[:, start : start + writer.rows_per_block]
-                    writer.write(layer, start, block.astype(np.float16))
+                    writer.write(layer, start, [(slice(None), block.astype(np.float16))])
 
 
 def label_rows(task: str, rows: Planted) -> list[dict]:

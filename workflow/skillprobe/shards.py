@@ -17,6 +17,8 @@ from skillprobe.errors import DamagedFile, UserError
 from skillprobe.store import read_json
 
 FORMAT_VERSION = 2
+# Of rows of a block, as numpy takes them.
+Places = Sequence[int] | slice
 STORED = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
 _CHUNK_BYTES = 1_500_000
 # What HDF5 may raise on a file that isn't as it was written.
@@ -32,22 +34,48 @@ SAMPLE_FIELDS = {
 
 @dataclass(frozen=True)
 class ShardWriter:
-    """Takes a shard's values; `create` makes one. rows_per_block: how many samples to hand over at once."""
+    """Takes a shard's values; `create` makes one. rows_per_block: how many samples make a block, the last of
+    which may have fewer; chunk: room for them at one layer and position; written: how many there are so far,
+    by layer; checksums: [layer][position], the CRC-32 of these, which go into the `manifest` in the end."""
 
     layers: Sequence[h5py.Dataset]
     valid: np.ndarray
     rows_per_block: int
     stream: hdf5.Stream
+    chunk: np.ndarray
+    written: list[int]
+    checksums: list[list[int]]
 
-    def write(self, layer: int, start: int, values: np.ndarray) -> None:
-        """values: [position, rows, hidden], as stored, for the samples from `start` on."""
-        rows = slice(start, start + values.shape[1])
-        for position in range(len(values)):
+    def write(self, layer: int, start: int, parts: Sequence[tuple[Places, np.ndarray]]) -> None:
+        """Write a layer of the block of samples that begins with number `start`. Blocks come in order, since
+        checksums run on from one to the next.
+
+        parts: which rows of the block, and their values [position, row, hidden], as stored: together all of
+        the block. Raises ValueError for other blocks, or other numbers of rows.
+        """
+        valid = self.valid[:, start : start + self.rows_per_block]
+        n, given = valid.shape[1], sum(values.shape[1] for _, values in parts)
+        if start != self.written[layer] or given != n:
+            raise ValueError(
+                f"layer {layer}, written to {self.written[layer]}: {given} samples from {start} on"
+            )
+        # A chunk is put together where it is still in the processor's cache when it is summed up and written.
+        # A whole block at once would be fresh memory each time, and would be read from there twice.
+        chunk = self.chunk[:n]
+        for position, stored in enumerate(valid.any(axis=1)):
+            if stored:
+                for places, values in parts:
+                    chunk[places] = values[position]
+            else:
+                chunk[:] = 0
+            sums = self.checksums[layer]
+            sums[position] = zlib.crc32(chunk, sums[position])
             # Chunks that are never written take no space and read as zeros: twins have one position only.
-            if self.valid[position, rows].any():
-                self.layers[layer][position, rows] = values[position]
+            if stored:
+                self.layers[layer][position, start : start + n] = chunk
                 # On a full disk the rest need not be computed.
                 self.stream.check()
+        self.written[layer] += n
 
 
 @contextmanager
@@ -105,7 +133,18 @@ def create(
         ]
         for layer in layers:
             layer.attrs["dtype"] = dtype
-        yield ShardWriter(layers, np.asarray(valid), per_block, stream)
+        writer = ShardWriter(
+            layers,
+            np.asarray(valid),
+            per_block,
+            stream,
+            chunk=np.empty((per_block, hidden_size), STORED[dtype]),
+            written=[0] * len(layers),
+            checksums=[[0] * len(positions) for _ in layers],
+        )
+        yield writer
+        if set(writer.written) != {n}:
+            raise ValueError(f"{n} samples, of which these were written, by layer: {writer.written}")
         # What an older shard's says is no longer true.
         _manifest_of(path).unlink(missing_ok=True)
 
@@ -209,12 +248,20 @@ class Shard:
         return digest.hexdigest()
 
 
-def manifest(path: str | Path) -> dict:
+def manifest(path: str | Path, checksums: Sequence[Sequence[int]] | None = None) -> dict:
     """What identifies a shard: "bytes", "head" (SHA-256 of all but the activations), "layers" (CRC-32 of the
     values of each layer, by position), "n_samples", "n_layers" (with the embeddings), "hidden_size",
-    "format_version". Raises UserError for a file that is no whole shard."""
+    "format_version". Raises UserError for a file that is no whole shard.
+
+    checksums: the CRC-32s, which who wrote the shard has; None: of the values as they are in the file.
+    """
     path = Path(path)
     with Shard(path) as shard:
+        if checksums is None:
+            checksums = [
+                [zlib.crc32(shard._file[f"layers/{layer}"][place]) for place in range(len(shard.positions))]
+                for layer in shard.layers
+            ]
         return {
             "format_version": FORMAT_VERSION,
             "bytes": path.stat().st_size,
@@ -222,10 +269,7 @@ def manifest(path: str | Path) -> dict:
             "n_layers": len(shard.layers),
             "hidden_size": int(shard.attrs["hidden_size"]),
             "head": shard._head(),
-            "layers": [
-                [zlib.crc32(shard._file[f"layers/{layer}"][place]) for place in range(len(shard.positions))]
-                for layer in shard.layers
-            ],
+            "layers": checksums,
         }
 
 

@@ -323,6 +323,12 @@ def test_no_key_is_forgotten():
     assert set(CHANGES) == set(keys(schema))
 
 
+def test_the_page_of_it_is_up_to_date():
+    from rerun_matrix import page
+
+    assert (ROOT / "docs/reruns.md").read_text(encoding="utf-8") == page()
+
+
 @pytest.mark.parametrize("key", CHANGES)
 def test_a_changed_key_reruns_what_depends_on_it(plans, key):
     assert plans[key] == CHANGES[key][1]

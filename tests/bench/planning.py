@@ -1,7 +1,7 @@
 """How long Snakemake plans: CPU time until the first job begins, and of a dry-run, which describes every job.
 
-Nine tasks × 2 and × 6 models of 80 layers from the hub, all layers analysed; what a job adds is the slope
-between the two, and 40 tasks × 6 models × 80 layers, about 23,900 jobs, are put at it.
+Nine tasks × 2 and × 6 models of 80 layers from the hub, all layers analysed, and 40 tasks × 6 models, of
+which 31 are copies of one.
 """
 
 import os
@@ -17,11 +17,13 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 from workdir import ROOT, copy_repository
 
-MODELS, LAYERS, LARGE = (2, 6), 80, 23_900
+# Models, and copies of a task beside the nine.
+SIZES, LAYERS = ((2, 0), (6, 0), (6, 31)), 80
+COPIED = "word_count"
 ARGUMENTS = ("--configfile", "planning.yaml")
 
 
-def study(models):
+def study(models, copies):
     made = yaml.safe_load((ROOT / "workflow/studies/paper.yaml").read_text())
     made["models"] = [
         made["models"][0] | {"name": f"model-{number}", "num_layers": LAYERS} for number in range(models)
@@ -29,7 +31,18 @@ def study(models):
     # Few requests at one position, or the plan would be refused for want of disk; jobs are the same.
     made |= {"activations": {"positions": ["eos"]}, "behaviour": {"bases": 0}}
     made["prompts"]["bases"] = 15
+    if copies:
+        names = yaml.safe_load((ROOT / "config.yaml").read_text())["tasks"]
+        made["tasks"] = [*names, *(f"{COPIED}_{number}" for number in range(copies))]
     return made
+
+
+def copy_task(workdir, copies):
+    folder = workdir.path / "workflow/skillprobe/tasks"
+    text = (folder / f"{COPIED}.py").read_text()
+    for number in range(copies):
+        name = f"{COPIED}_{number}"
+        (folder / f"{name}.py").write_text(text.replace(f'"{COPIED}"', f'"{name}"'))
 
 
 def until_the_first_job(workdir):
@@ -54,18 +67,12 @@ def dry_run(workdir):
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
 
 
-points = []
-for models in MODELS:
+for models, copies in SIZES:
     with tempfile.TemporaryDirectory() as folder:
         workdir = copy_repository(Path(folder))
-        (workdir.path / "planning.yaml").write_text(yaml.safe_dump(study(models)))
-        points.append((*until_the_first_job(workdir), *dry_run(workdir)))
+        copy_task(workdir, copies)
+        (workdir.path / "planning.yaml").write_text(yaml.safe_dump(study(models, copies)))
+        found = (*until_the_first_job(workdir), *dry_run(workdir))
     print(
-        "{:>6,} jobs{:>7.1f} s to the first{:>7.1f} s and{:>5.0f} MB of a dry-run".format(*points[-1]),
-        flush=True,
+        "{:>6,} jobs{:>7.1f} s to the first{:>7.1f} s and{:>5.0f} MB of a dry-run".format(*found), flush=True
     )
-(few, *short), (many, *long) = points
-for unit, first, last in zip(("s to the first", "s of a dry-run", "MB"), short, long, strict=True):
-    each = (last - first) / (many - few)
-    large = first + each * (LARGE - few)
-    print(f"a job adds {1e3 * each:.1f}/1000 {unit}; {LARGE:,} jobs would take {large:.0f} {unit}")

@@ -31,13 +31,14 @@ STAGES = {
 }
 HEAD = """# What runs again
 
-After a change of the config, Snakemake makes anew what depends on the change, and nothing else. For every key, and for
-some at once, these are the jobs that a dry-run of the finished smoke study (`workflow/studies/smoke.yaml`: three models,
-three tasks, two layers) lists, of {total}; `tests/workflow/test_every_key.py` holds Snakemake to each single one, by rule
-and wildcards, and this page, which `python tests/workflow/rerun_matrix.py` prints, to that test.
+After a change of the config, Snakemake makes anew what depends on the change, and nothing else. For every
+key, and for some at once, these are the jobs that a dry-run of the finished smoke study
+(`workflow/studies/smoke.yaml`: three models, three tasks, two layers) lists, of {total};
+`tests/workflow/test_every_key.py` holds Snakemake to each single one, by rule and wildcards, and this page,
+which `python tests/workflow/rerun_matrix.py` prints, to that test.
 
-Comments, the order of keys, `touch`, a fresh clone with the old `results/` and `.snakemake/`, and results that were moved
-to another disk change nothing (`test_reruns.py`, `test_every_key.py`).
+Comments, the order of keys, `touch`, a fresh clone with the old `results/` and `.snakemake/`, and results
+that were moved to another disk change nothing (`test_reruns.py`, `test_every_key.py`).
 """
 
 

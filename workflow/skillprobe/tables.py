@@ -14,6 +14,8 @@ SELECTED, MEAN = "selected", "mean"
 DRAWS = "draws"
 # The status of a mean over no task.
 NO_TASK = "insufficient: no task has enough data"
+# What is text whatever it looks like.
+_NAMES = ("model",)
 _INTEGER = re.compile(r"-?\d+")
 _NUMBER = re.compile(r"-?(\d+\.?\d*(e[+-]?\d+)?|nan|inf)")
 
@@ -48,9 +50,13 @@ def columns_of(row: dict) -> tuple[str, ...]:
 
 
 def read_csv(path: str | Path) -> list[dict]:
-    """Rows as dicts; cells that look like integers or decimal numbers (also nan, inf) become int or float."""
+    """Rows as dicts; cells that are as `write_csv` writes numbers (also nan, inf) become int or float, but
+    for models' names."""
     with open(path, encoding="utf-8", newline="") as file:
-        return [{key: _parse(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        return [
+            {key: value if key in _NAMES else _parse(value) for key, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
 
 
 def read_all(paths: Sequence[str | Path]) -> list[dict]:
@@ -70,6 +76,7 @@ def _format(value: object) -> str:
 
 
 def _parse(text: str) -> int | float | str:
-    if _INTEGER.fullmatch(text):
+    # Other spellings, as 007 and 1e5, are names.
+    if _INTEGER.fullmatch(text) and str(int(text)) == text:
         return int(text)
-    return float(text) if _NUMBER.fullmatch(text) else text
+    return float(text) if _NUMBER.fullmatch(text) and _format(float(text)) == text else text

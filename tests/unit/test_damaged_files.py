@@ -13,16 +13,18 @@ import numpy as np
 import pytest
 from skillprobe import hdf5, shards, store
 from skillprobe.errors import DamagedFile, UserError
+from skillprobe.probes.course import read_course
+from skillprobe.probes.rows import read_rows
 from skillprobe.shards import Shard
 
 N, HIDDEN, POSITIONS = 20, 8, ("onset", "eos")
 
 
-def make_shard(path, value=0.0, manifest=True):
+def make_shard(path, value=0.0, manifest=True, model="m", task="t", first=0, **columns):
     columns = {
-        name: [f"{name}{row}" for row in range(N)] if kind is str else np.arange(N)
+        name: [f"{name}{first + row}" for row in range(N)] if kind is str else np.arange(N)
         for name, kind in shards.SAMPLE_FIELDS.items()
-    }
+    } | columns
     valid = np.ones((len(POSITIONS), N), bool)
     valid[0, ::3] = False
     with shards.create(
@@ -33,7 +35,7 @@ def make_shard(path, value=0.0, manifest=True):
         num_layers=1,
         hidden_size=HIDDEN,
         dtype="float32",
-        attributes={"model": "m"},
+        attributes={"model": model, "task": task},
     ) as writer:
         values = np.arange(len(POSITIONS) * N * HIDDEN, dtype=np.float32)
         for layer in range(2):
@@ -91,6 +93,57 @@ def test_cut_swapped_and_outdated_shards_are_refused(tmp_path):
     path.with_suffix(".json").write_text('{"bytes": 1')
     with pytest.raises(DamagedFile, match=r"0\.json is not valid JSON .*; make it anew: snakemake "):
         Shard(path)
+
+
+def copy_over(target, source):
+    """With its manifest."""
+    for suffix in (".h5", ".json"):
+        shutil.copy(source.with_suffix(suffix), target.with_suffix(suffix))
+
+
+CONSTRAINED = {"variant": ["constrained"] * N, "truncated": [False] * N}
+
+
+def test_shards_of_others_are_refused_though_their_manifests_came_along(tmp_path):
+    own, other_task, other_model, twin = (
+        make_shard(tmp_path / f"{kind}/{model}/{task}/0.h5", model=model, task=task, **columns)
+        for kind, model, task, columns in (
+            ("activations", "m", "t", {}),
+            ("activations", "m", "u", {}),
+            ("activations", "n", "t", {}),
+            ("random_activations", "m", "t", CONSTRAINED),
+        )
+    )
+    for path in (own, other_task, other_model, twin):
+        assert len(read_all(path))
+    saved = shutil.copytree(own.parent, tmp_path / "saved") / "0.h5"
+    for source, words in (
+        (other_task, "holds activations of model 'm' on task 'u'"),
+        (other_model, "holds activations of model 'n' on task 't'"),
+        (twin, "holds activations of the model's twin with random weights"),
+    ):
+        copy_over(own, source)
+        with pytest.raises(DamagedFile, match=f"activations/m/t/0.h5 {words}; make it anew: snakemake "):
+            Shard(own)
+    copy_over(twin, saved)
+    with pytest.raises(
+        DamagedFile, match="random_activations/m/t/0.h5 holds activations of the model itself"
+    ):
+        Shard(twin)
+    # Anywhere else a shard is anyone's.
+    assert len(read_all(saved))
+
+
+def test_a_shard_that_was_copied_over_another_of_its_task_is_refused(tmp_path):
+    folder = tmp_path / "activations/m/t"
+    mixed = {"variant": ["constrained"] * (N - 1) + ["unconstrained"], "truncated": [False] * N}
+    paths = [make_shard(folder / f"{number}.h5", first=N * number, **mixed) for number in range(2)]
+    assert len(read_rows(paths, 1, "eos").y) == len(read_course(paths, None).y) == 2 * (N - 1)
+    copy_over(paths[1], paths[0])
+    command = f"make them anew: snakemake --cores 1 --force {paths[0]} {paths[1]} "
+    for read in (lambda: read_rows(paths, 1, "eos"), lambda: read_course(paths, None)):
+        with pytest.raises(DamagedFile, match=f"{paths[0]} and {paths[1]} both hold .*; {command}"):
+            read()
 
 
 def test_every_flipped_bit_and_cut_of_a_small_file_is_noticed(tmp_path):

@@ -237,6 +237,23 @@ def test_tables_that_cannot_be_read_are_named(tmp_path, content, words):
             read(path)
 
 
+def test_a_copy_of_another_small_file_is_refused(tmp_path):
+    paths = [tmp_path / f"s/probes/specialist/m/t/{layer}.h5" for layer in range(2)]
+    for path in paths:
+        with hdf5.create(path) as file:
+            file["x"] = 1
+    kept = [shutil.copy(paths[0], tmp_path / "kept.h5"), paths[0]]
+    for path in kept:
+        with hdf5.whole(path, "probe"):
+            pass
+    shutil.copy(paths[0], paths[1])
+    words = (
+        "can't be read as a probe file .it is a copy of probes/specialist/m/t/0.h5.; make it anew: snakemake"
+    )
+    with pytest.raises(DamagedFile, match=f"{paths[1]} {words}"), hdf5.whole(paths[1], "probe"):
+        pass
+
+
 def test_every_flipped_bit_and_cut_of_a_small_file_is_noticed(tmp_path):
     path = tmp_path / "p.h5"
     with hdf5.create(path) as file:

@@ -188,6 +188,18 @@ def test_sealed_files_are_noticed_when_they_change(tmp_path, name, write, read):
     assert read(moved / "labels/m/t" / name) == ROWS
 
 
+def test_places_are_the_same_wherever_a_study_lies():
+    for place in (
+        "prompts/t/0.jsonl",
+        "labels/labels/t/0.jsonl",
+        "tables/compliance.csv",
+        "tables/time/m.csv",
+    ):
+        for folder in ("", "results/s/", "/home/tables/results/old/"):
+            assert store.place_of(folder + place) == place
+    assert store.place_of("results/s/figures/time.csv") == store.place_of("/home/labels") == ""
+
+
 def test_what_is_killed_between_a_file_and_its_seal_leaves_a_whole_file(tmp_path, monkeypatch):
     path = tmp_path / "labels/0.jsonl"
     store.write_jsonl(path, ROWS)

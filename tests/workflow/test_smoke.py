@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import subprocess
 
 import h5py
 import pytest
@@ -55,6 +56,9 @@ def test_every_stage_has_its_results(smoke):
         if not path.with_name(f".{path.name}.sha256").is_file()
     ]
     assert set(unsealed) == {"figures"}
+    seals = "".join(path.read_text() for path in sorted(root.rglob(".*.sha256")))
+    checked = subprocess.run(["sha256sum", "--check", "--quiet"], cwd=root, input=seals, text=True)
+    assert seals and checked.returncode == 0
     compliance = tables.read_csv(root / "tables/compliance.csv")
     assert len(compliance) == 9 and all(row["n"] > 0 for row in compliance)
     findings = json.loads((root / "findings.json").read_text())

@@ -245,6 +245,23 @@ def test_models_of_one_study_and_pooled_findings(tmp_path, capsys):
     assert {row["b"] for row in rows} == {"c: base"} and "1 of 3 tasks have a signal" in rows[0]["reason"]
 
 
+def test_models_whose_names_look_like_numbers_are_compared(tmp_path):
+    names = ("007", "1e5", "7")
+    a = write_study(tmp_path / "a", dict.fromkeys(names, 0.05), noises(*names))
+    rows = compare.compare(compare.read_results(a), compare.read_results(a))
+    found = [row for row in rows if row["claim"] == "generality" and not row["a"].endswith(findings.POOLED)]
+    assert len(found) == 3 and all(row["estimate_a"] == pytest.approx(0.05) for row in found)
+    assert all(row["lower99"] == row["upper99"] == 0 for row in found)
+
+
+def test_tables_of_models_that_left_a_study_are_left_alone(tmp_path):
+    noise = noises("stays", "left")
+    a = write_study(tmp_path / "a", {"stays": 0.0, "left": 0.1}, noise)
+    expected = compare.read_results(write_study(tmp_path / "a", {"stays": 0.0}, noise)).found
+    (a / "tables/generality/left.csv").write_bytes(b"\xff")
+    assert compare.read_results(a).found == expected
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
     a = write_study(tmp_path / "a", {"m": 0.1}, noises("m"))
     b = write_study(tmp_path / "b", {"other": 0.1}, noises("other"))

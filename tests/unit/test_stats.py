@@ -211,3 +211,14 @@ def test_tables_come_back_and_are_deterministic(tmp_path):
     assert back[0]["estimate"] == 0.3 and np.isnan(back[0]["lower95"]) and back[0]["status"] == ""
     with pytest.raises(UserError, match="no rows"):
         tables.write_csv(tmp_path / "c.csv", [])
+
+
+def test_names_that_look_like_numbers_stay_names(tmp_path):
+    names = ["007", "1e5", "7", "nan", "1.50", "0.5", "-0"]
+    rows = [{"model": name, "first": name, "estimate": 1e7, "n": 3} for name in names]
+    tables.write_csv(tmp_path / "a.csv", rows)
+    back = tables.read_csv(tmp_path / "a.csv")
+    assert [row["model"] for row in back] == [str(row["first"]) for row in back] == names
+    assert all((row["estimate"], row["n"]) == (1e7, 3) for row in back)
+    tables.write_csv(tmp_path / "b.csv", back)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()

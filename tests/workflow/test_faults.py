@@ -6,6 +6,7 @@ import random
 import re
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -105,33 +106,107 @@ def test_damaged_and_foreign_files_are_named_with_the_command_that_mends_them(sm
     # As a disk does it.
     os.utime(rotten, ns=(before.st_atime_ns, before.st_mtime_ns))
 
-    wanted = [
-        PROBE.format("toy-gemma2", "json_format", 4),
-        PROBE.format("toy-gemma2", "word_count", 4),
-        PROBE.format("toy-qwen2", "word_count", 4),
-        "results/smoke/probes/transfer/toy-llama/0.h5",
-    ]
+    # With all that belongs to them.
+    for source, target in (
+        ("activations/toy-llama/term_exclusion", "activations/toy-gemma2/term_exclusion"),
+        ("random_activations/toy-qwen2/term_exclusion", "activations/toy-qwen2/term_exclusion"),
+    ):
+        copy_folder(workdir, source, target)
+
+    wanted = {
+        PROBE.format("toy-gemma2", "json_format", 4): (
+            r"toy-gemma2/json_format/0.h5 is no whole HDF5 file \(1000000 bytes instead of \d+\); make it"
+        ),
+        PROBE.format("toy-gemma2", "word_count", 4): (
+            r"toy-gemma2/word_count/0.h5 is damaged at layer 4, position 'eos' \("
+        ),
+        PROBE.format("toy-qwen2", "word_count", 4): (
+            "toy-qwen2/word_count/0.h5 is another shard than its manifest says, or a damaged one; make"
+        ),
+        PROBE.format("toy-gemma2", "term_exclusion", 4): (
+            "toy-gemma2/term_exclusion/0.h5 holds activations of model 'toy-llama' on task 'term_exclusion'; "
+        ),
+        PROBE.format("toy-qwen2", "term_exclusion", 4): (
+            "toy-qwen2/term_exclusion/0.h5 holds activations of the model's twin with random weights; make it"
+        ),
+        "results/smoke/probes/transfer/toy-llama/0.h5": (
+            r"toy-llama/json_format/0.h5 can't be read as a probe file \(its checksum is wrong\); make"
+        ),
+    }
+    mend(workdir, wanted)
+    found = workdir.results()
+    assert [name for name in expected if found.get(name) != expected[name]] == []
+    assert workdir.planned() == set()
+
+
+def test_damaged_and_foreign_texts_and_tables_are_too(smoke, tmp_path):
+    workdir, expected = copy_results(smoke, tmp_path), smoke.results()
+    results = workdir.path / "results/smoke"
+    shorten(results / "responses/toy-gemma2/json_format/0.jsonl", 0)
+    shorten(results / "labels/toy-qwen2/word_count/0.jsonl", 20)
+    copy_folder(workdir, "labels/toy-llama/json_format", "labels/toy-llama/word_count")
+    shutil.copy(*(results / f"probes/specialist/toy-qwen2/json_format/{layer}.h5" for layer in (4, 0)))
+    changed = (
+        r"is not what was written there \(changed on purpose\? then delete \.\S+\.sha256 beside it\); make it"
+    )
+    mend(
+        workdir,
+        {
+            "results/smoke/labels/toy-gemma2/json_format/0.jsonl": f"json_format/0.jsonl {changed}",
+            "results/smoke/probes/surface/toy-qwen2/word_count.h5": f"word_count/0.jsonl {changed}",
+            "results/smoke/probes/surface/toy-llama/word_count.h5": (
+                "toy-llama/word_count/0.jsonl is a copy of labels/toy-llama/json_format/0.jsonl; make it"
+            ),
+            "results/smoke/probes/transfer/toy-qwen2/0.h5": (
+                "toy-qwen2/json_format/0.h5 can't be read as a probe file "
+                r"\(it is a copy of probes/specialist/toy-qwen2/json_format/4.h5\); make it anew"
+            ),
+        },
+    )
+    shorten(results / "tables/compliance.csv", 5)
+    shorten(results / "tables/generality/toy-llama.csv", 9)
+    mend(
+        workdir,
+        {
+            "results/smoke/figures/compliance.svg": f"tables/compliance.csv {changed}",
+            "results/smoke/findings.json": f"tables/generality/toy-llama.csv {changed}",
+        },
+    )
+    found = workdir.results()
+    assert [name for name in expected if found.get(name) != expected[name]] == []
+    assert workdir.planned() == set()
+
+
+def mend(workdir, wanted):
+    """Ask for files, see each refused in these words, and do what these say. wanted: {file: pattern}."""
     for name in wanted:
         (workdir.path / name).unlink()
     refused = workdir.snakemake("--keep-going", *wanted, "--configfile", SMOKE, check=False)
-    assert refused.returncode
-    for words in (
-        r"toy-gemma2/json_format/0.h5 is no whole HDF5 file \(1000000 bytes instead of \d+\); make it anew: ",
-        r"toy-gemma2/word_count/0.h5 is damaged at layer 4, position 'eos' \(",
-        r"toy-qwen2/word_count/0.h5 is another shard than its manifest says, or a damaged one; make it anew",
-        r"toy-llama/json_format/0.h5 can't be read as a probe file \(its checksum is wrong\); make it anew: ",
-    ):
-        assert re.search(words, refused.stderr), refused.stderr
+    assert refused.returncode and "Traceback" not in refused.stderr
+    for words in wanted.values():
+        assert re.search(words, refused.stderr), (words, refused.stderr)
     commands = set(re.findall(r"make it anew: (snakemake .+?) \(add the --configfile", refused.stderr))
-    assert len(commands) == 4
+    assert len(commands) == len(wanted)
     for command in commands:
         done = workdir.snakemake(*shlex.split(command)[1:], "--configfile", SMOKE)
         # Just it.
         assert re.search(r"^total +1$", done.stderr, re.M), done.stderr
     workdir.snakemake(*wanted, "--configfile", SMOKE)
-    found = workdir.results()
-    assert [name for name in expected if found.get(name) != expected[name]] == []
-    assert workdir.planned() == set()
+
+
+def shorten(path, n_lines):
+    """As a disk does it, whose files keep their times."""
+    before = path.stat()
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) > n_lines
+    path.write_bytes(b"".join(lines[:n_lines]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def copy_folder(workdir, source, target):
+    """All files, those of hidden names too."""
+    results = workdir.path / "results/smoke"
+    shutil.copytree(results / source, results / target, dirs_exist_ok=True)
 
 
 def flip(path, place):

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import subprocess
 
 import h5py
 import pytest
@@ -47,6 +48,17 @@ def test_every_stage_has_its_results(smoke):
             for layer in (0, 4):
                 with h5py.File(root / f"probes/specialist/{model}/{task}/{layer}.h5") as probe:
                     assert "scores" in probe
+    # What jobs read of each other's texts and tables is sealed, and no figure, which nobody reads.
+    unsealed = [
+        path.relative_to(root).parts[0]
+        for kind in ("jsonl", "csv")
+        for path in root.rglob(f"*.{kind}")
+        if not path.with_name(f".{path.name}.sha256").is_file()
+    ]
+    assert set(unsealed) == {"figures"}
+    seals = "".join(path.read_text() for path in sorted(root.rglob(".*.sha256")))
+    checked = subprocess.run(["sha256sum", "--check", "--quiet"], cwd=root, input=seals, text=True)
+    assert seals and checked.returncode == 0
     compliance = tables.read_csv(root / "tables/compliance.csv")
     assert len(compliance) == 9 and all(row["n"] > 0 for row in compliance)
     findings = json.loads((root / "findings.json").read_text())

@@ -37,14 +37,18 @@ def read_results(folder: str | Path) -> Results:
     try:
         config = store.read_json(folder / "report/config.json")
         found = store.read_json(folder / "findings.json")
+        models = [name for name in found if name != findings.POOLED]
         judged = {}
         for name in sorted(
             {table for rule in findings.RULES.values() for table, _ in rule.evidence.values()}
         ):
-            by_model = sorted((folder / "tables" / name).glob("*.csv"))
+            # Tables of models that are no longer in the study may lie there too.
+            by_model = [folder / "tables" / name / f"{model}.csv" for model in models]
             judged[name] = [
                 row
                 for path in by_model
+                # Without positions over time, a study has no such tables.
+                if path.is_file()
                 for row in draws.with_draws(tables.read_csv(path), path.with_suffix(".h5"))
             ]
     except OSError as error:
@@ -52,7 +56,6 @@ def read_results(folder: str | Path) -> Results:
             f"{error.filename or error} can't be read: {folder} holds no study that ran to its end; run "
             "snakemake for it, or give another folder of results/"
         ) from error
-    models = [name for name in found if name != findings.POOLED]
     rows = {model: findings.evidence(judged, model) for model in models}
     if findings.POOLED in found:
         rows[findings.POOLED] = {

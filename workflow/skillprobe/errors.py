@@ -10,12 +10,16 @@ class UserError(ValueError):
 
 
 class DamagedFile(UserError):
-    """A result that can't be used: which, why, and the command that makes it, and nothing else, anew."""
+    """A result that can't be used: which, why, and the command that makes it, and nothing else, anew.
 
-    def __init__(self, path: str | Path, why: object):
+    also: others to make anew, where it isn't known which of them is to blame.
+    """
+
+    def __init__(self, path: str | Path, why: object, *also: str | Path):
+        files = " ".join(shlex.quote(str(each)) for each in (path, *also))
         super().__init__(
-            f"{path} {why}; make it anew: snakemake --cores 1 --force {shlex.quote(str(path))} (add the "
-            "--configfile of your run)"
+            f"{path} {why}; make {'them' if also else 'it'} anew: snakemake --cores 1 --force {files} "
+            "(add the --configfile of your run)"
         )
 
 

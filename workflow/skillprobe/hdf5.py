@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 
 from skillprobe.errors import DamagedFile
-from skillprobe.store import atomic_path
+from skillprobe.store import atomic_path, place_of
 
 # HDF5 leaves so many bytes at a file's beginning to its users.
 _OWN = 512
@@ -62,27 +62,37 @@ def written(path: str | Path, **options) -> Iterator[tuple[h5py.File, Stream]]:
 
 @contextmanager
 def create(path: str | Path) -> Iterator[h5py.File]:
-    """As `written`, for a small file: with its checksum, which `whole` looks at."""
+    """As `written`, for a small file: with its checksum and place, which `whole` looks at."""
     with written(path, libver="latest", userblock_size=_OWN) as (file, stream):
         yield file
         file.close()
-        checksum = _checksum(stream)
+        seal = _checksum(stream) + b"  " + _place(path)
         stream.seek(0)
-        stream.write(checksum)
+        stream.write(seal)
 
 
 @contextmanager
 def whole(path: str | Path, kind: str) -> Iterator[h5py.File]:
-    """Open what `create` made. Raises DamagedFile where there is no file, where a byte isn't as it was, and
-    where something that the block asks for isn't there. kind: of file, for the message."""
+    """Open what `create` made. Raises DamagedFile where there is no file, where a byte isn't as it was,
+    where it is a copy of another result, and where something that the block asks for isn't there. kind: of
+    file, for the message."""
     try:
         with Path(path).open("rb") as stream:
-            if stream.read(_OWN).rstrip(b"\0") != _checksum(stream):
+            checksum, _, origin = stream.read(_OWN).rstrip(b"\0").partition(b"  ")
+            if checksum != _checksum(stream):
                 raise OSError("its checksum is wrong")
+            # Older files don't say; what lies in no study may be a copy.
+            if origin and (place := _place(path)) and origin != place:
+                raise OSError(f"it is a copy of {origin.decode(errors='replace')}")
         with h5py.File(path, "r") as file:
             yield file
     except (OSError, KeyError) as error:
         raise DamagedFile(path, f"can't be read as a {kind} file ({error})") from error
+
+
+def _place(path: str | Path) -> bytes:
+    """`place_of`, as far as there is room for it beside a checksum."""
+    return place_of(path).encode()[: _OWN // 2]
 
 
 def _checksum(stream) -> bytes:

@@ -154,6 +154,7 @@ class Shard:
 
     Where its `manifest` lies beside it (0.json beside 0.h5), a shard of another size or with another head is
     refused, and so is, when it is read, each layer and position whose values are not those that were written.
+    In a study's folders, a shard of another model or task is refused, or of a twin with random weights.
     samples: name -> array [sample] (texts as str); positions: names; valid and characters (how many of the
     response there are up to the position): [position, sample];
     layers: their numbers, 0 for the embeddings; attrs: the root's attributes.
@@ -180,6 +181,24 @@ class Shard:
         if self._manifest and self._head() != self._manifest["head"]:
             self._file.close()
             raise DamagedFile(self.path, "is another shard than its manifest says, or a damaged one")
+        if foreign := self._foreign():
+            self._file.close()
+            raise DamagedFile(self.path, foreign)
+
+    def _foreign(self) -> str:
+        """What it holds, if that isn't what its folders say, which a manifest that came along can't tell."""
+        kind, *named = self.path.parts[-4:-1] if len(self.path.parts) >= 4 else [""]
+        if kind not in ("activations", "random_activations"):
+            return ""
+        origin = [str(self.attrs.get(name)) for name in ("model", "task")]
+        if origin != named:
+            return f"holds activations of model '{origin[0]}' on task '{origin[1]}'"
+        # Twins read these alone, and every model has answers without the constraint.
+        variants = set(self.samples["variant"].tolist())
+        if variants and (variants == {"constrained"}) != (kind == "random_activations"):
+            whose = "the model's twin with random weights" if kind == "activations" else "the model itself"
+            return f"holds activations of {whose}"
+        return ""
 
     def _read_head(self) -> None:
         self.attrs = dict(self._file.attrs)
@@ -246,6 +265,18 @@ class Shard:
             array = np.asarray(values)
             digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
         return digest.hexdigest()
+
+
+def each(paths: Sequence[str | Path]) -> Iterator[Shard]:
+    """The shards of one model and task, open one after the other. Raises DamagedFile where two hold the same
+    sample, as when one was copied over another."""
+    holders: dict[str, str | Path] = {}
+    for path in paths:
+        with Shard(path) as shard:
+            for name in shard.samples["id"].tolist():
+                if (other := holders.setdefault(name, path)) != path:
+                    raise DamagedFile(other, f"and {path} both hold sample '{name}'", path)
+            yield shard
 
 
 def manifest(path: str | Path, checksums: Sequence[Sequence[int]] | None = None) -> dict:

@@ -1,7 +1,12 @@
-"""Files that are either whole or absent: JSON lines, JSON and text, written aside and renamed."""
+"""Files that are either whole or absent: JSON lines, JSON and text, written aside and renamed.
+
+Beside the JSON lines and tables of a study lie hidden seals (.0.jsonl.sha256 beside 0.jsonl), which tell a
+file that was changed, cut short or copied from elsewhere.
+"""
 
 import errno
 import glob
+import hashlib
 import json
 import os
 import platform
@@ -22,6 +27,11 @@ _UNWRITABLE = (
 # Dots part the pieces of a temporary name.
 HOST = platform.node().replace(".", "_")
 A_DAY = 86400.0
+# The folders of a study whose files jobs read.
+_STAGES = frozenset(
+    ("prompts", "responses", "labels", "activations", "random_activations", "probes", "erasers")
+    + ("ablation", "time", "behaviour", "tables", "calibration")
+)
 
 
 @contextmanager
@@ -83,7 +93,55 @@ def write_json(path: str | Path, value: object) -> None:
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    """Write rows as JSON lines, sealed (see `write_sealed`)."""
+    write_sealed(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def place_of(path: str | Path) -> str:
+    """A result's path from its stage's folder on (labels/<model>/<task>/0.jsonl), which stays the same when
+    its study is moved or copied as a whole; "" for a file that is in no such folder."""
+    parts = Path(path).parts
+    stages = [number for number, part in enumerate(parts[:-1]) if part in _STAGES]
+    # In tables/time/ it is the first that counts.
+    begins = [number for number in stages if number - 1 not in stages]
+    return "/".join(parts[begins[-1] :]) if begins else ""
+
+
+def write_sealed(path: str | Path, text: str) -> None:
+    """Write a text, and a seal beside it if it is a result (see `place_of`), for `read_sealed` to look at.
+
+    A seal is a line of `sha256sum`: the content's SHA-256 and its place.
+    """
+    path, content = Path(path), text.encode("utf-8")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+        # Killed between the two, a job leaves a whole file without a seal, not one with another's.
+        _seal_of(path).unlink(missing_ok=True)
+    if place := place_of(path):
+        write_text(_seal_of(path), f"{hashlib.sha256(content).hexdigest()}  {place}\n")
+
+
+def read_sealed(path: str | Path) -> str:
+    """A text. Raises DamagedFile for a result that isn't what its seal says was written there (one without a
+    seal, from elsewhere or of an older version, is read as it is), and for what isn't UTF-8."""
+    path = Path(path)
+    content, place, seal = path.read_bytes(), place_of(path), _seal_of(path)
+    if place and seal.is_file():
+        checksum, _, origin = seal.read_bytes().rstrip(b"\n").partition(b"  ")
+        if checksum != hashlib.sha256(content).hexdigest().encode():
+            raise DamagedFile(
+                path, f"is not what was written there (changed on purpose? then delete {seal.name} beside it)"
+            )
+        if origin != place.encode():
+            raise DamagedFile(path, f"is a copy of {origin.decode(errors='replace')}")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DamagedFile(path, f"is no text ({error})") from error
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
 
 
 def read_json(path: str | Path) -> object:
@@ -94,15 +152,18 @@ def read_json(path: str | Path) -> object:
 
 
 def read_jsonl(path: str | Path) -> list[dict]:
-    """Rows of a JSON-lines file. Raises UserError naming file and line where one can't be read."""
+    """Rows of a JSON-lines file. Raises DamagedFile as `read_sealed`, and naming a line that is no object."""
     rows = []
     # Not splitlines(): responses may hold U+2028 and other line ends that JSON leaves unescaped.
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
-        if line:
+    for number, line in enumerate(read_sealed(path).split("\n"), start=1):
+        if line.strip():
             try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
                 raise DamagedFile(path, f"has no valid JSON in line {number} ({error})") from error
+            if not isinstance(row, dict):
+                raise DamagedFile(path, f"has no JSON object in line {number}")
+            rows.append(row)
     return rows
 
 

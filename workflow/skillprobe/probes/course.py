@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skillprobe import shards
 from skillprobe.bases import base_ids
 from skillprobe.positions import in_order, resolve
 from skillprobe.probes.protocol import ProbeResult, Settings, specialist
-from skillprobe.shards import Shard
 
 TRAINED, EOS_BACK, PROMPT_FORWARD = "trained", "eos_back", "prompt_forward"
 EOS, PROMPT_END = "eos", "prompt_100"
@@ -39,25 +39,24 @@ class CourseRows:
 def read_course(paths: Sequence[str], layer: int | None) -> CourseRows:
     """Rows of one model and task over all shards in order, at every position; without x if layer is None."""
     parts, truncated = [], []
-    for path in paths:
-        with Shard(path) as shard:
-            samples = shard.samples
-            constrained = samples["variant"] == "constrained"
-            cut = samples["truncated"].astype(bool)
-            used = constrained & ~cut
-            truncated.append(cut[constrained])
-            lengths = samples["response_length"][used]
-            numbers = {n: resolve(shard.positions, 1, n, True)[0] for n in set(lengths.tolist())}
-            by_position = {
-                name: (
-                    shard.valid[place][used].astype(bool),
-                    np.array([numbers[n][place] for n in lengths.tolist()], int),
-                    shard.characters[place][used],
-                    *(() if layer is None else (shard.read(layer, place)[used],)),
-                )
-                for place, name in enumerate(shard.positions)
-            }
-            parts.append((*(samples[name][used] for name in ("label", "base", "id")), by_position))
+    for shard in shards.each(paths):
+        samples = shard.samples
+        constrained = samples["variant"] == "constrained"
+        cut = samples["truncated"].astype(bool)
+        used = constrained & ~cut
+        truncated.append(cut[constrained])
+        lengths = samples["response_length"][used]
+        numbers = {n: resolve(shard.positions, 1, n, True)[0] for n in set(lengths.tolist())}
+        by_position = {
+            name: (
+                shard.valid[place][used].astype(bool),
+                np.array([numbers[n][place] for n in lengths.tolist()], int),
+                shard.characters[place][used],
+                *(() if layer is None else (shard.read(layer, place)[used],)),
+            )
+            for place, name in enumerate(shard.positions)
+        }
+        parts.append((*(samples[name][used] for name in ("label", "base", "id")), by_position))
     names = in_order(parts[0][-1])
     y, bases, ids = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
     columns = [

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skillprobe import shards
 from skillprobe.bases import base_ids
 from skillprobe.probes.protocol import VARIANTS, ProbeResult, Settings, general, specialist
-from skillprobe.shards import Shard
 from skillprobe.store import by_task
 
 # Of a shard's samples, in the order of ProbeRows.
@@ -47,15 +47,14 @@ def read_rows(paths: Sequence[str], layer: int, position: str, variant: str = "c
     """Rows of one model and task at one layer and position, over all shards in order. variant: "constrained",
     or "unconstrained" for the twins, which are there at eos only."""
     parts, truncated = [], []
-    for path in paths:
-        with Shard(path) as shard:
-            samples = shard.samples
-            asked = samples["variant"] == variant
-            cut = samples["truncated"].astype(bool)
-            truncated.append(cut[asked])
-            used = asked & ~cut & shard.valid[shard.positions.index(position)].astype(bool)
-            columns = (samples[name][used] for name in _COLUMNS)
-            parts.append((shard.read(layer, position)[used], *columns))
+    for shard in shards.each(paths):
+        samples = shard.samples
+        asked = samples["variant"] == variant
+        cut = samples["truncated"].astype(bool)
+        truncated.append(cut[asked])
+        used = asked & ~cut & shard.valid[shard.positions.index(position)].astype(bool)
+        columns = (samples[name][used] for name in _COLUMNS)
+        parts.append((shard.read(layer, position)[used], *columns))
     x, y, *columns = (np.concatenate(values) for values in zip(*parts, strict=True))
     truncated = np.concatenate(truncated)
     return ProbeRows(x, y.astype(np.int8), *columns, float(truncated.mean()) if len(truncated) else 0.0)

@@ -215,7 +215,7 @@ def test_a_model_leases_what_its_device_map_may_take(monkeypatch, model_folders,
     numbers = []
     monkeypatch.setattr(models, "use_gpus", numbers.append)
     monkeypatch.setattr(models, "check_there", lambda *_: None)
-    monkeypatch.setattr(models, "_load_tokenizer", None)
+    monkeypatch.setattr(models, "_local_folder", None)
     with pytest.raises(TypeError):  # So far and no further.
         models.load({"name": "m", "source": str(model_folders["llama"])} | entry)
     assert numbers == asked

@@ -51,7 +51,7 @@ rule all:
 onstart:
     checked(check_writable, RESULTS)
     check_engine()
-    check_gpus()
+    check_resources()
     hold_results()
 
 

@@ -295,6 +295,17 @@ def test_a_world_with_a_brace_in_its_path_is_refused(root):
     assert complete(study(models=a_model(source="models/{model}")), root)["models"][0]["num_layers"] == 4
 
 
+def test_more_memory_than_there_is_is_a_warning(root):
+    judge = {"kind": "transformers", "model": "org/judge", "mem_mb": 5000}
+    models = a_model(mem_mb=40000) + a_model(name="b", mem_mb=4000)
+    config = complete(study(models=models, tasks=["topic"], judges={"topic": judge}), root)
+    assert configs.memory_warning(config, 40000) is None
+    assert re.search(
+        "^model 'a' asks for mem_mb: 40000, judges.topic asks for mem_mb: 5000, but .* mem_mb: 4000, and",
+        configs.memory_warning(config, 4000),
+    )
+
+
 def test_a_hub_model_needs_no_network(root):
     models = [{"name": "big", "source": "org/big", "num_layers": 32, "revision": "abc", "layers": [0, 32]}]
     config = complete(study(models=models, tasks=["word_count"]), root)

@@ -1,6 +1,7 @@
 # What every stage uses: the checked config, the paths of the study, and what makes a job run again.
 import json
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -162,11 +163,14 @@ def check_engine():
         checked(study_config.check_installed, STUDY)
 
 
-def check_gpus():
-    """Stops Snakemake if a model or judge asks for more GPUs than the run may use at once: it would get these."""
-    given = workflow.global_resources.get("gpu").value
-    if given is not None:
-        checked(study_config.check_gpus, STUDY, given)
+def check_resources():
+    """Stops Snakemake if a model or judge asks for more GPUs than the run may use at once: it would get these. Warns
+    of one that asks for more memory: it would get that, which may be enough."""
+    gpus, memory = (workflow.global_resources.get(name).value for name in ("gpu", "mem_mb"))
+    if gpus is not None:
+        checked(study_config.check_gpus, STUDY, gpus)
+    if memory is not None and (warning := study_config.memory_warning(STUDY, memory)):
+        print(warning, file=sys.stderr, flush=True)
 
 
 def hold_results():

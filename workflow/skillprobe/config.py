@@ -554,14 +554,34 @@ def check_installed(config: Mapping) -> None:
 
 def check_gpus(config: Mapping, there: int) -> None:
     """Raises UserError if a model or judge asks for more GPUs than the jobs of a run may use together."""
-    entries = {f"model '{entry['name']}'": entry for entry in config["models"]}
-    entries |= {f"judges.{task}": judge for task, judge in config["judges"].items()}
-    for name, entry in entries.items():
-        if isinstance(entry, Mapping) and entry["gpu"] > there:
+    for name, entry in _loaded(config).items():
+        if entry["gpu"] > there:
             raise UserError(
                 f"{name} asks for gpu: {entry['gpu']}, but this run's resources have gpu: {there}; raise "
                 "that (in its profile, or --resources), or lower the other"
             )
+
+
+def memory_warning(config: Mapping, there: int) -> str | None:
+    """What to say if models or judges ask for more memory than the jobs of a run may use together, in MB."""
+    more = [
+        f"{name} asks for mem_mb: {entry['mem_mb']}"
+        for name, entry in _loaded(config).items()
+        if entry["mem_mb"] > there
+    ]
+    if not more:
+        return None
+    return (
+        f"{', '.join(more)}, but this run's resources have mem_mb: {there}, and such a job gets no more; if "
+        "that is too little, raise it (in its profile, or --resources)"
+    )
+
+
+def _loaded(config: Mapping) -> dict[str, Mapping]:
+    """The entries of what is loaded into memory, by how messages call it."""
+    entries = {f"model '{entry['name']}'": entry for entry in config["models"]}
+    judges = config["judges"].items()
+    return entries | {f"judges.{task}": judge for task, judge in judges if isinstance(judge, Mapping)}
 
 
 def _check_judges(config: dict, root: Path, world) -> None:

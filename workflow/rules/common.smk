@@ -16,6 +16,14 @@ from skillprobe.plan import check_fits, check_writable
 ROOT = Path(workflow.basedir)
 PACKAGE = ROOT / "workflow/skillprobe"
 
+if not ROOT.samefile(Path.cwd()):
+    raise WorkflowError(
+        f"run Snakemake in the repository's folder, {ROOT}, and not in {Path.cwd()} (no --directory): rules name their "
+        "files from there; results/ may be a link to another disk"
+    )
+if set("{}") & set(str(ROOT)):
+    raise WorkflowError(f"{ROOT} has a brace in it, which Snakemake takes for a name's: rename that folder")
+
 
 def checked(function, *arguments):
     """What the function returns; its UserError stops Snakemake with that sentence."""

@@ -49,7 +49,7 @@ rule all:
 
 
 onstart:
-    checked(check_writable, RESULTS)
+    check_files()
     check_engine()
     check_resources()
     hold_results()

@@ -1,5 +1,6 @@
 # What every stage uses: the checked config, the paths of the study, and what makes a job run again.
 import json
+import os
 import re
 import sys
 from functools import cache
@@ -11,7 +12,7 @@ from skillprobe import config as study_config
 from skillprobe.codefiles import code_files
 from skillprobe.errors import UserError
 from skillprobe.locks import hold_study
-from skillprobe.plan import check_fits, check_writable
+from skillprobe.plan import check_fits, check_readable, check_writable, nearest_folder
 
 ROOT = Path(workflow.basedir)
 PACKAGE = ROOT / "workflow/skillprobe"
@@ -31,12 +32,17 @@ def checked(function, *arguments):
         return function(*arguments)
     except UserError as error:
         raise WorkflowError(str(error)) from None
+    except PermissionError as error:
+        raise WorkflowError(
+            f"{error.filename} can't be read: it is no file that you may read; mend that"
+        ) from None
 
 
 STUDY = checked(study_config.complete, config, ROOT)
+RESULTS = f"results/{STUDY['study']}"
+checked(nearest_folder, RESULTS)
 checked(check_fits, STUDY, ROOT)
 
-RESULTS = f"results/{STUDY['study']}"
 MODELS = [entry["name"] for entry in STUDY["models"]]
 HUB_MODELS = study_config.hub_models(STUDY, ROOT)
 TASKS = STUDY["tasks"]
@@ -78,7 +84,7 @@ def settings(*keys, **more):
 
 @cache
 def identity(model):
-    return study_config.model_identity(STUDY, model, ROOT)
+    return checked(study_config.model_identity, STUDY, model, ROOT)
 
 
 def model_settings(*keys):
@@ -88,7 +94,7 @@ def model_settings(*keys):
 
 @cache
 def judge(task):
-    return study_config.judge_identity(STUDY, task, ROOT)
+    return checked(study_config.judge_identity, STUDY, task, ROOT)
 
 
 def judge_resource(key, otherwise):
@@ -179,6 +185,19 @@ def check_resources():
         checked(study_config.check_gpus, STUDY, gpus)
     if memory is not None and (warning := study_config.memory_warning(STUDY, memory)):
         print(warning, file=sys.stderr, flush=True)
+
+
+def check_files():
+    """Stops Snakemake if a job that is to run can't read what is there, or write what it makes."""
+    jobs = list(workflow.dag.needrun_jobs())
+    # As plain texts: sets of Snakemake's own are slow, and there may be a million.
+    read = {str(file) for job in jobs for file in job.input}
+    made = {str(file) for job in jobs for file in job.output}
+    notes = {str(file) for job in jobs for file in (*job.log, job.benchmark) if file}
+    for file in read - made:
+        checked(check_readable, file)
+    for folder in {RESULTS, *map(os.path.dirname, made | notes)}:
+        checked(check_writable, folder)
 
 
 def hold_results():

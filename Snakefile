@@ -49,9 +49,9 @@ rule all:
 
 
 onstart:
-    checked(check_writable, RESULTS)
+    check_files()
     check_engine()
-    check_gpus()
+    check_resources()
     check_disk()
     hold_results()
 

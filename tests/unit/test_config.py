@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from skillprobe import config as configs
 from skillprobe.config import canonical, complete, layers_of, model_entry, model_identity, source_folder
 from skillprobe.errors import UserError
+from skillprobe.tasks.world import find_world
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
@@ -286,6 +287,50 @@ def test_a_folder_or_a_hub_id(root):
     for missing in ("./a", "/no/such", "~/no_such_folder", "models/sub/a", "../a"):
         with pytest.raises(UserError, match="there is no folder"):
             source_folder(missing, root)
+
+
+def test_paths_that_cannot_even_be_looked_for_are_refused(root):
+    too_long = "a" * 300
+    for path, why in (
+        ("~nosuch/x", "Could not determine home directory"),
+        (too_long, "File name too long"),
+        (f"./{too_long}/x", "File name too long"),
+        ("x\0", "embedded null byte"),
+    ):
+        refusal = rf"{re.escape(repr(path))} can't be looked up \({why}\); correct it"
+        refused(root, rf"^models\[0\] \(model 'a'\): {refusal}", models=a_model(source=path))
+        judge = {"kind": "transformers", "model": path}
+        refused(root, f"^judges.topic.model: {refusal}", tasks=["topic"], judges={"topic": judge})
+    for path in ("~nosuch/x.json", f"{too_long}.json"):
+        refused(root, rf"^prompts.world: '{path}' can't be looked up", prompts__world=path)
+    refused(root, "^prompts.world: no world 'aaa", prompts__world=too_long)
+
+
+def test_line_ends_in_names_end_no_sentence(root):
+    """`refused` looks for them."""
+    refused(root, r"no folder './a\\nb'", models=a_model(source="./a\nb"))
+    refused(root, r"no folder 'a\\nb', so it is", models=a_model(source="a\nb"))
+    refused(root, r"no world 'a\\nb'", prompts__world="a\nb")
+    refused(root, r"no world '.*/a\\nb.json'", prompts__world="a\nb.json")
+
+
+def test_a_world_with_a_brace_in_its_path_is_refused(root):
+    """Snakemake would take it for a wildcard. Folders are no inputs of rules, so theirs may have some."""
+    (root / "w{x}.json").write_bytes(find_world("toy").read_bytes())
+    refused(root, r"^prompts.world: 'w{x}.json' has a brace in its path, which", prompts__world="w{x}.json")
+    (root / "models/a").rename(root / "models/{model}")
+    assert complete(study(models=a_model(source="models/{model}")), root)["models"][0]["num_layers"] == 4
+
+
+def test_more_memory_than_there_is_is_a_warning(root):
+    judge = {"kind": "transformers", "model": "org/judge", "mem_mb": 5000}
+    models = a_model(mem_mb=40000) + a_model(name="b", mem_mb=4000)
+    config = complete(study(models=models, tasks=["topic"], judges={"topic": judge}), root)
+    assert configs.memory_warning(config, 40000) is None
+    assert re.search(
+        "^model 'a' asks for mem_mb: 40000, judges.topic asks for mem_mb: 5000, but .* mem_mb: 4000, and",
+        configs.memory_warning(config, 4000),
+    )
 
 
 def test_a_hub_model_needs_no_network(root):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import tempfile
 import time
 from itertools import pairwise
 
@@ -151,7 +152,7 @@ def seen(monkeypatch, tmp_path, count, environment):
     monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
-    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(devices, "PLACE", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +216,7 @@ def test_a_model_leases_what_its_device_map_may_take(monkeypatch, model_folders,
     numbers = []
     monkeypatch.setattr(models, "use_gpus", numbers.append)
     monkeypatch.setattr(models, "check_there", lambda *_: None)
-    monkeypatch.setattr(models, "_load_tokenizer", None)
+    monkeypatch.setattr(models, "_local_folder", None)
     with pytest.raises(TypeError):  # So far and no further.
         models.load({"name": "m", "source": str(model_folders["llama"])} | entry)
     assert numbers == asked
@@ -223,7 +224,46 @@ def test_a_model_leases_what_its_device_map_may_take(monkeypatch, model_folders,
 
 def test_jobs_of_one_allocation_lease_one_each(monkeypatch, tmp_path):
     monkeypatch.setenv("SLURM_JOB_ID", "12")
-    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(devices, "PLACE", tmp_path)
     first = lease_gpus(["0", "1"])
     another_job, devices._held = devices._held, []
     assert (first, lease_gpus(["0", "1"])) == (["0"], ["1"]) and another_job
+
+
+def test_another_tmpdir_is_no_other_place(monkeypatch, tmp_path):
+    """Two jobs that begin with different environments would both take device 0."""
+    monkeypatch.setattr(devices, "PLACE", tmp_path)
+    leased = []
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        monkeypatch.setenv("TMPDIR", str(tmp_path / place))
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        monkeypatch.setattr(devices, "_held", another_job := [])
+        leased.append((lease_gpus(["0", "1"]), another_job))
+    assert [devices for devices, _ in leased] == [["0"], ["1"]]
+    assert (tmp_path / f"skillprobe-gpus-{os.getuid()}").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_place_that_another_user_made_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(devices, "PLACE", tmp_path)
+    folder, elsewhere = tmp_path / f"skillprobe-gpus-{os.getuid()}", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder.symlink_to(elsewhere)
+    with pytest.raises(UserError, match=f"^{folder}, where jobs lease GPUs, is a link, .*; remove it"):
+        lease_gpus(["0"])
+    assert not list(elsewhere.iterdir())
+    folder.unlink()
+    folder.mkdir()
+    monkeypatch.setattr(devices.os, "getuid", lambda: elsewhere.stat().st_uid + 1)
+    with pytest.raises(UserError, match="another user's"):
+        lease_gpus(["0"], folder=folder)
+    monkeypatch.undo()
+    # Nor does a file there change what a link leads to.
+    precious = tmp_path / "precious"
+    precious.write_text("as it was")
+    for name in ("looking.lock", "0.lock"):
+        (folder / name).symlink_to(precious)
+        with pytest.raises(OSError, match="symbolic links"):
+            lease_gpus(["0"], folder=folder)
+        (folder / name).unlink()
+    assert precious.read_text() == "as it was"

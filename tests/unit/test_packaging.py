@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import skillprobe
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -18,12 +19,14 @@ def pins(lines):
     return {re.sub(r"[-_.]+", "-", name).lower(): version.strip() for name, version in pairs}
 
 
+REQUIREMENTS = [Requirement(line) for line in PROJECT["dependencies"]]
 LOCK = pins((ROOT / "envs/lock.txt").read_text().splitlines())
 
 
 def test_the_lock_pins_every_requirement():
-    wanted = {*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"], "setuptools"}
+    wanted = {*(each.name for each in REQUIREMENTS), *PROJECT["optional-dependencies"]["test"], "setuptools"}
     assert wanted <= LOCK.keys()
+    assert all(LOCK[each.name] in each.specifier for each in REQUIREMENTS)
     # A local version such as +cpu exists on one kind of machine only.
     assert not [name for name, version in LOCK.items() if "+" in version]
 
@@ -32,7 +35,7 @@ def test_the_lock_pins_every_requirement():
 def test_conda_specs_have_the_pins_of_the_lock(kind):
     spec = yaml.safe_load((ROOT / f"envs/{kind}.yaml").read_text())
     listed = pins(spec["dependencies"][-1]["pip"])
-    assert listed == {name: LOCK[name] for name in PROJECT["dependencies"]}
+    assert listed == {each.name: LOCK[each.name] for each in REQUIREMENTS}
 
 
 def test_the_citation_has_the_version():

@@ -1,5 +1,6 @@
 """What may go wrong in the middle of a study: it is said in one sentence, and the study goes on."""
 
+import ctypes
 import os
 import platform
 import random
@@ -11,10 +12,7 @@ import signal
 import subprocess
 import time
 
-import pytest
 from safetensors.torch import load_file, save_file
-from skillprobe import plan
-from skillprobe.errors import UserError
 from skillprobe.shards import Shard
 from workdir import SMOKE, copy_repository, copy_results
 
@@ -239,22 +237,86 @@ def test_a_full_disk_is_one_sentence_and_the_study_goes_on_when_there_is_room(sm
     assert shard.read_bytes() == before and workdir.results() == expected
 
 
-def test_results_that_cannot_be_written_are_refused_before_any_job(tmp_path, monkeypatch):
+def test_results_that_are_no_folder_are_refused_before_any_job(tmp_path):
     workdir = copy_repository(tmp_path)
+    results = tmp_path / "results"
+
+    def refusal(*arguments):
+        done = workdir.snakemake("--configfile", SMOKE, *arguments, check=False)
+        # A dry-run says it there.
+        said = done.stdout + done.stderr
+        assert done.returncode and "rule make_prompts:" not in said and "Error:" not in said
+        return said
+
     # As where a disk isn't mounted.
-    (tmp_path / "results").symlink_to("/nowhere/results")
-    refused = workdir.snakemake("--configfile", SMOKE, check=False)
+    results.symlink_to("/nowhere/results")
+    assert "results/smoke can't be written: " in refusal() and "/results is no folder, or" in refusal("-n")
+    results.unlink()
+    results.write_text("")
+    assert "/results is no folder, or" in refusal("-n")
+    results.unlink()
+    results.mkdir()
+    (results / "smoke").write_text("")
+    assert "results/smoke is no folder, or" in refusal("-n")
+    (results / "smoke").unlink()
+    (results / "smoke/prompts").mkdir(parents=True)
+    (results / "smoke/prompts/word_count").write_text("")
     assert (
-        refused.returncode
-        and "rule make_prompts:" not in refused.stderr
-        and "Traceback" not in refused.stderr
+        "prompts/word_count can't be written: results/smoke/prompts/word_count is no folder, or" in refusal()
     )
-    assert "results/smoke can't be written: " in refused.stderr and "is no folder that you" in refused.stderr
-    (tmp_path / "results").unlink()
-    plan.check_writable(tmp_path / "results/smoke")
-    monkeypatch.setattr(plan.os, "access", lambda path, mode: path != tmp_path)
-    with pytest.raises(UserError, match="can't be written: .* is no folder that you may write to"):
-        plan.check_writable(tmp_path / "results/smoke")
+
+
+def test_what_may_not_be_read_or_written_is_named_before_any_job(tmp_path):
+    workdir = copy_repository(tmp_path)
+    prompts = "results/smoke/prompts/word_count/0.jsonl"
+    responses = "results/smoke/responses/toy-llama/word_count/0.jsonl"
+    workdir.snakemake(prompts, "--configfile", SMOKE)
+    (tmp_path / responses).parent.mkdir(parents=True)
+    read, write = (
+        "can't be read: it is no file that you may read",
+        "is no folder that you may write to; mend that",
+    )
+    for name, mode, sentence in (
+        ("results/smoke/logs", 0o555, f"word_count can't be written: .*/logs {write}"),
+        ("results/smoke/benchmarks", 0o555, f"word_count can't be written: .*/benchmarks {write}"),
+        ("results/smoke/responses/toy-llama/word_count", 0o555, f"toy-llama/word_count {write}"),
+        (prompts, 0, f"{prompts} {read}"),
+        (f"{MODEL}/tokenizer.json", 0, f"toy-llama/tokenizer.json {read}"),
+        (f"{MODEL}/model.safetensors", 0, f"toy-llama/model.safetensors {read}"),
+    ):
+        before = (tmp_path / name).stat().st_mode
+        (tmp_path / name).chmod(mode)
+        arguments = (responses, "--configfile", SMOKE)
+        refused = workdir.snakemake(*arguments, check=False, preexec_fn=obey_permissions)
+        (tmp_path / name).chmod(before)
+        assert refused.returncode and re.search(sentence, refused.stderr), refused.stderr
+        assert "rule generate_responses:" not in refused.stderr and "Traceback" not in refused.stderr
+
+
+def obey_permissions():
+    """As root, too: what the process then runs has neither CAP_DAC_OVERRIDE nor CAP_DAC_READ_SEARCH."""
+    if os.geteuid() == 0:
+        for capability in (1, 2):
+            # PR_CAPBSET_DROP
+            assert ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) == 0
+
+
+def test_another_folder_than_the_repository_is_refused(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    workdir = copy_repository(tmp_path / "repository")
+    (tmp_path / "link").symlink_to(workdir.path)
+    files = ("--configfile", workdir.path / "config.yaml", workdir.path / SMOKE, "--dry-run")
+    for arguments, folder in (
+        (("--directory", tmp_path / "elsewhere"), workdir.path),
+        (("--snakefile", workdir.path / "Snakefile"), tmp_path / "elsewhere"),
+    ):
+        refused = workdir.snakemake(*arguments, *files, check=False, cwd=folder)
+        assert refused.returncode and "MissingInput" not in refused.stdout
+        sentence = (
+            f"run Snakemake in the repository's folder, {workdir.path}, and not in {tmp_path}/elsewhere"
+        )
+        assert sentence in refused.stdout
+    workdir.snakemake(*files, cwd=tmp_path / "link")
 
 
 def test_a_model_that_breaks_or_vanishes_stops_its_jobs_and_no_more(smoke, tmp_path):

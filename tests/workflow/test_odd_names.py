@@ -31,3 +31,10 @@ def test_folders_and_files_of_any_name_are_used_and_nothing_else_is_touched(tmp_
 
 def everything(folder):
     return {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+def test_a_repository_in_a_folder_with_a_brace_is_refused(tmp_path):
+    """Snakemake would take it for a name's, in the commands of all jobs."""
+    workdir = copy_repository(tmp_path / "{model}")
+    refused = workdir.snakemake("--configfile", SMOKE, "--dry-run", check=False)
+    assert refused.returncode and f"{workdir.path} has a brace in it, which" in refused.stdout

@@ -60,6 +60,15 @@ def test_a_model_gets_no_fewer_gpus_than_it_asks_for(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_a_model_that_asks_for_more_memory_than_the_run_has_is_run_with_a_warning(tmp_path):
+    workdir = copy_repository(tmp_path)
+    prompts = "results/smoke/prompts/word_count/0.jsonl"
+    arguments = ("--configfile", SMOKE, "--resources", "mem_mb=1500", "--", prompts)
+    done = workdir.snakemake(*arguments)
+    assert re.search("'toy-llama' asks for mem_mb: 2000, .* but .* mem_mb: 1500, and", done.stderr)
+    assert (tmp_path / prompts).exists()
+
+
 def test_the_local_profile_bounds_gpu_jobs(tmp_path):
     rule = """
 rule all:

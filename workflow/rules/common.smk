@@ -1,6 +1,8 @@
 # What every stage uses: the checked config, the paths of the study, and what makes a job run again.
 import json
+import os
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -10,10 +12,18 @@ from skillprobe import config as study_config
 from skillprobe.codefiles import code_files
 from skillprobe.errors import UserError
 from skillprobe.locks import hold_study
-from skillprobe.plan import check_fits, check_writable
+from skillprobe.plan import check_fits, check_readable, check_writable, nearest_folder
 
 ROOT = Path(workflow.basedir)
 PACKAGE = ROOT / "workflow/skillprobe"
+
+if not ROOT.samefile(Path.cwd()):
+    raise WorkflowError(
+        f"run Snakemake in the repository's folder, {ROOT}, and not in {Path.cwd()} (no --directory): rules name their "
+        "files from there; results/ may be a link to another disk"
+    )
+if set("{}") & set(str(ROOT)):
+    raise WorkflowError(f"{ROOT} has a brace in it, which Snakemake takes for a name's: rename that folder")
 
 
 def checked(function, *arguments):
@@ -22,11 +32,16 @@ def checked(function, *arguments):
         return function(*arguments)
     except UserError as error:
         raise WorkflowError(str(error)) from None
+    except PermissionError as error:
+        raise WorkflowError(
+            f"{error.filename} can't be read: it is no file that you may read; mend that"
+        ) from None
 
 
 STUDY = checked(study_config.complete, config, ROOT)
-
 RESULTS = f"results/{STUDY['study']}"
+checked(nearest_folder, RESULTS)
+
 MODELS = [entry["name"] for entry in STUDY["models"]]
 HUB_MODELS = study_config.hub_models(STUDY, ROOT)
 TASKS = STUDY["tasks"]
@@ -68,7 +83,7 @@ def settings(*keys, **more):
 
 @cache
 def identity(model):
-    return study_config.model_identity(STUDY, model, ROOT)
+    return checked(study_config.model_identity, STUDY, model, ROOT)
 
 
 def model_settings(*keys):
@@ -78,7 +93,7 @@ def model_settings(*keys):
 
 @cache
 def judge(task):
-    return study_config.judge_identity(STUDY, task, ROOT)
+    return checked(study_config.judge_identity, STUDY, task, ROOT)
 
 
 def judge_resource(key, otherwise):
@@ -161,11 +176,27 @@ def check_engine():
         checked(study_config.check_installed, STUDY)
 
 
-def check_gpus():
-    """Stops Snakemake if a model or judge asks for more GPUs than the run may use at once: it would get these."""
-    given = workflow.global_resources.get("gpu").value
-    if given is not None:
-        checked(study_config.check_gpus, STUDY, given)
+def check_resources():
+    """Stops Snakemake if a model or judge asks for more GPUs than the run may use at once: it would get these. Warns
+    of one that asks for more memory: it would get that, which may be enough."""
+    gpus, memory = (workflow.global_resources.get(name).value for name in ("gpu", "mem_mb"))
+    if gpus is not None:
+        checked(study_config.check_gpus, STUDY, gpus)
+    if memory is not None and (warning := study_config.memory_warning(STUDY, memory)):
+        print(warning, file=sys.stderr, flush=True)
+
+
+def check_files():
+    """Stops Snakemake if a job that is to run can't read what is there, or write what it makes."""
+    jobs = list(workflow.dag.needrun_jobs())
+    # As plain texts: sets of Snakemake's own are slow, and there may be a million.
+    read = {str(file) for job in jobs for file in job.input}
+    made = {str(file) for job in jobs for file in job.output}
+    notes = {str(file) for job in jobs for file in (*job.log, job.benchmark) if file}
+    for file in read - made:
+        checked(check_readable, file)
+    for folder in {RESULTS, *map(os.path.dirname, made | notes)}:
+        checked(check_writable, folder)
 
 
 def check_disk():

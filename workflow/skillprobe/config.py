@@ -9,6 +9,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -158,8 +159,25 @@ def world_file(config: Mapping, root: str | Path) -> str:
     from skillprobe.tasks.world import find_world
 
     name = config["prompts"]["world"]
-    path = Path(root) / Path(name).expanduser() if "/" in name or name.endswith(".json") else find_world(name)
+    path = _path(name, root) if _is_path(name) else find_world(name)
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def _is_path(world: str) -> bool:
+    return "/" in world or world.endswith(".json")
+
+
+def _path(name: str, root: str | Path) -> Path:
+    """A path of the config, which need not be there. Raises UserError where it can't even be looked for."""
+    try:
+        path = Path(root) / Path(name).expanduser()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+    # The home folder of nobody, names that are too long, folders that may not be entered.
+    except (OSError, RuntimeError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+        raise UserError(f"{name!r} can't be looked up ({why}); correct it") from error
+    return path
 
 
 def source_folder(source: str, root: str | Path) -> Path | None:
@@ -168,13 +186,13 @@ def source_folder(source: str, root: str | Path) -> Path | None:
     A folder that exists (relative to root) is one; so is what can't be a hub id: more than one slash, or
     beginning with ".", "/" or "~". Raises UserError if that one doesn't exist.
     """
-    folder = Path(root) / Path(source).expanduser()
+    folder = _path(source, root)
     if folder.is_dir():
         return folder
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
         near = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
         raise UserError(
-            f"there is no folder '{source}'{_suggestion(folder.name, near)}; correct the path, "
+            f"there is no folder {source!r}{_suggestion(folder.name, near)}; correct the path, "
             "or give a hub id such as org/name"
         )
     return None
@@ -197,7 +215,7 @@ def _num_layers(entry: Mapping, root: str | Path) -> int:
     if folder is None:
         if stated is None:
             raise UserError(
-                f"num_layers is missing: there is no folder '{entry['source']}', so it is taken as a hub id, "
+                f"num_layers is missing: there is no folder {entry['source']!r}, so it is taken as a hub id, "
                 "and a hub model must state its number of blocks"
             )
         return stated
@@ -462,15 +480,18 @@ def _check_prompts(config: dict, root: Path):
 
     prompts = config["prompts"]
     name = prompts["world"]
-    is_path = "/" in name or name.endswith(".json")
     try:
-        world = load_world(root / Path(name).expanduser() if is_path else name)
+        world = load_world(_path(name, root) if _is_path(name) else name)
+        if set("{}") & set(world_file(config, root)):
+            raise UserError(
+                f"{name!r} has a brace in its path, which Snakemake takes for a wildcard; rename it"
+            )
     except UserError as error:
         raise UserError(f"prompts.world: {error}") from error
     most = len(world.requests) * len(world.subjects)
     if prompts["bases"] > most:
         raise UserError(
-            f"prompts.bases is {prompts['bases']}, but the world '{name}' has {most} ({len(world.requests)} "
+            f"prompts.bases is {prompts['bases']}, but the world {name!r} has {most} ({len(world.requests)} "
             f"requests for {len(world.subjects)} subjects); ask for at most {most} or extend the world"
         )
     for task in config["tasks"]:
@@ -548,14 +569,34 @@ def check_installed(config: Mapping) -> None:
 
 def check_gpus(config: Mapping, there: int) -> None:
     """Raises UserError if a model or judge asks for more GPUs than the jobs of a run may use together."""
-    entries = {f"model '{entry['name']}'": entry for entry in config["models"]}
-    entries |= {f"judges.{task}": judge for task, judge in config["judges"].items()}
-    for name, entry in entries.items():
-        if isinstance(entry, Mapping) and entry["gpu"] > there:
+    for name, entry in _loaded(config).items():
+        if entry["gpu"] > there:
             raise UserError(
                 f"{name} asks for gpu: {entry['gpu']}, but this run's resources have gpu: {there}; raise "
                 "that (in its profile, or --resources), or lower the other"
             )
+
+
+def memory_warning(config: Mapping, there: int) -> str | None:
+    """What to say if models or judges ask for more memory than the jobs of a run may use together, in MB."""
+    more = [
+        f"{name} asks for mem_mb: {entry['mem_mb']}"
+        for name, entry in _loaded(config).items()
+        if entry["mem_mb"] > there
+    ]
+    if not more:
+        return None
+    return (
+        f"{', '.join(more)}, but this run's resources have mem_mb: {there}, and such a job gets no more; if "
+        "that is too little, raise it (in its profile, or --resources)"
+    )
+
+
+def _loaded(config: Mapping) -> dict[str, Mapping]:
+    """The entries of what is loaded into memory, by how messages call it."""
+    entries = {f"model '{entry['name']}'": entry for entry in config["models"]}
+    judges = config["judges"].items()
+    return entries | {f"judges.{task}": judge for task, judge in judges if isinstance(judge, Mapping)}
 
 
 def _check_judges(config: dict, root: Path, world) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
+import stat
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
 from skillprobe.errors import UserError
 from skillprobe.locks import locked
 
+# Where the folder of the lock files is. Jobs may differ in TMPDIR, and must not in this.
+PLACE = Path("/tmp")
 # Between two looks for a free device.
 SECONDS = 2.0
 # While these are open, the devices are ours: the system lets go of the locks when the process ends, however.
@@ -27,20 +29,20 @@ def lease_gpus(devices: Sequence[str], number: int = 1, folder: str | Path | Non
 
     devices: their names, as CUDA_VISIBLE_DEVICES has them, `number` of them at least; folder: of the lock
     files (None: one that all jobs of this user on this machine share, or within an allocation of Slurm, all
-    of the allocation, where device 0 may be another than that of the next).
+    of the allocation, where device 0 may be another than that of the next). Raises UserError for a folder
+    that is a link or another user's.
     """
     if _held:
         return [device for device, _ in _held]
     if folder is None:
         allocation = os.environ.get("SLURM_JOB_ID")
         own = f"-{allocation}" if allocation else ""
-        folder = Path(tempfile.gettempdir()) / f"skillprobe-gpus-{os.getuid()}{own}"
-    Path(folder).mkdir(parents=True, exist_ok=True)
+        folder = PLACE / f"skillprobe-gpus-{os.getuid()}{own}"
+    _check_own(Path(folder))
     said = False
     while True:
         # One job at a time looks, and takes all or none: two that want both of two would else take one each.
-        with open(Path(folder) / "looking.lock", "w", encoding="utf-8") as looking:
-            fcntl.flock(looking, fcntl.LOCK_EX)
+        with locked(Path(folder) / "looking.lock", wait=True):
             found = []
             for device in devices:
                 # Names of slices of a GPU hold slashes.
@@ -56,6 +58,24 @@ def lease_gpus(devices: Sequence[str], number: int = 1, folder: str | Path | Non
             print(f"waiting for {number} of {len(devices)} GPUs to be free", file=sys.stderr, flush=True)
             said = True
         time.sleep(SECONDS)
+
+
+def _check_own(folder: Path) -> None:
+    """Make the folder, unless it is there. Its name is no secret, so another user may have been first."""
+    try:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        found = folder.lstat()
+    except OSError as error:
+        raise UserError(
+            f"the folder {folder}, where jobs lease GPUs, can't be made ({os.strerror(error.errno)}); mend "
+            "that"
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise UserError(
+            f"{folder}, where jobs lease GPUs, is a link, a file or another user's; remove it, or have its "
+            "owner (or root) do so"
+        )
 
 
 def use_gpus(number: int = 1) -> None:

@@ -15,12 +15,13 @@ NAME = "logs/controller.lock"
 _held: dict = {}
 
 
-def locked(path: str | Path) -> TextIO | None:
-    """The file, made if need be and locked for as long as it is open; None if another process has it locked.
-    Raises OSError where the file system has no locks."""
-    file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
+def locked(path: str | Path, wait: bool = False) -> TextIO | None:
+    """The file, made if need be and locked for as long as it is open; None if another process has it locked,
+    unless that is waited for. Raises OSError for a link, and where the file system has no locks."""
+    # What is there stays, and isn't another file that a link leads to: the folder may be open to others.
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+", encoding="utf-8")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         file.close()
         return None

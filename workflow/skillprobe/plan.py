@@ -121,7 +121,7 @@ def present_bytes(config: Mapping, root: Path) -> int:
 
 def free_bytes(config: Mapping, root: Path) -> int:
     """Free on the disk where the study's results lie or will lie: `results` may be a link."""
-    return shutil.disk_usage(_nearest((root / "results" / config["study"]).resolve())).free
+    return shutil.disk_usage(nearest_folder((root / "results" / config["study"]).resolve())).free
 
 
 def check_fits(config: Mapping, root: Path) -> None:
@@ -135,17 +135,29 @@ def check_fits(config: Mapping, root: Path) -> None:
         )
 
 
+def nearest_folder(folder: str | Path) -> Path:
+    """The folder, or where it isn't there yet, the nearest above it that is. Raises UserError where something
+    else is in its place, such as a link to a disk that isn't mounted."""
+    folder = Path(folder)
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not os.path.isdir(nearest):
+        raise UserError(
+            f"{folder} can't be written: {nearest} is no folder, or its disk isn't there; mend that"
+        )
+    return nearest
+
+
 def check_writable(folder: str | Path) -> None:
     """Raises UserError if nothing can be written into a folder, which need not be there yet."""
-    folder = Path(folder)
-    nearest = _nearest(folder)
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+    nearest = nearest_folder(folder)
+    if not os.access(nearest, os.W_OK | os.X_OK):
         raise UserError(f"{folder} can't be written: {nearest} is no folder that you may write to; mend that")
 
 
-def _nearest(path: Path) -> Path:
-    """What there is of a path that need not be there yet."""
-    return next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
+def check_readable(file: str | Path) -> None:
+    """Raises UserError if a file is there and can't be read."""
+    if os.path.exists(file) and not os.access(file, os.R_OK):
+        raise UserError(f"{file} can't be read: it is no file that you may read; mend that")
 
 
 def describe(config: Mapping, root: Path) -> str:

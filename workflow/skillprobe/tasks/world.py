@@ -1,6 +1,7 @@
 """A world: the subjects, targets and word lists from which prompts and params are drawn."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,12 +80,12 @@ def make_world(data: object, source: str = "world") -> World:
 def find_world(name_or_path: str) -> Path:
     shipped = FOLDER / f"{name_or_path}.json"
     # A plain name is looked up among the shipped worlds first, so that a stray file can't shadow one.
-    if name_or_path.isidentifier() and shipped.is_file():
+    if name_or_path.isidentifier() and os.path.isfile(shipped):
         return shipped
-    if Path(name_or_path).is_file():
+    if os.path.isfile(name_or_path):
         return Path(name_or_path)
     known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.json")))
-    raise UserError(f"no world '{name_or_path}': give the path of a world file or one of {known}")
+    raise UserError(f"no world {name_or_path!r}: give the path of a world file or one of {known}")
 
 
 def _check_list(source, key, value, is_item, what, may_be_empty=False) -> None:

@@ -21,7 +21,7 @@ def scope(nodeid: str) -> str:
 
 
 def pytest_collection_modifyitems(items):
-    """The longest begin."""
+    """The longest begin: on a GPU also because their jobs lease it, which later tests do for themselves."""
     items.sort(key=lambda item: "/unit/" in item.nodeid)
 
 

@@ -347,6 +347,17 @@ def test_a_fresh_clone_with_old_results_has_nothing_to_do(smoke, tmp_path):
     assert clone.planned() == set()
 
 
+def test_results_without_their_records_are_taken_as_they_are_with_a_warning(smoke, tmp_path):
+    clone = copy_repository(tmp_path / "clone")
+    warning = "results/smoke was made elsewhere, and .snakemake/ is not from there: what changed since can't"
+    assert warning not in clone.snakemake("--dry-run", "--configfile", SMOKE).stderr
+    shutil.copytree(smoke.path / "results", clone.path / "results")
+    (clone.path / "other.yaml").write_text("probes: {penalties: [0.5]}\n")
+    done = clone.snakemake("--dry-run", "--configfile", SMOKE, "other.yaml")
+    assert warning in done.stderr and "Nothing to be done" in done.stderr + done.stdout
+    assert warning not in smoke.snakemake("--dry-run", "--configfile", SMOKE).stderr
+
+
 def test_results_may_lie_elsewhere(smoke, tmp_path):
     clone = copy_repository(tmp_path / "clone")
     shutil.copytree(smoke.path / ".snakemake", clone.path / ".snakemake")

@@ -205,6 +205,22 @@ def check_disk():
         checked(check_fits, STUDY, ROOT)
 
 
+def warn_without_records():
+    """Says that what changed since the results were made can't be told, where they came without .snakemake/."""
+    records = Path(".snakemake/metadata")
+    if (Path(RESULTS) / "tables").is_dir() and not (records.is_dir() and any(records.iterdir())):
+        print(
+            f"{RESULTS} was made elsewhere, and .snakemake/ is not from there: what changed since can't be told, so it "
+            "is taken as it is; bring .snakemake/ too, or delete what is to be made anew",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+if workflow.is_main_process:
+    warn_without_records()
+
+
 def hold_results():
     """Stops Snakemake if another run is making results of a study that this one makes some of (`plan` makes none)."""
     made = (Path(file).parts for job in workflow.dag.needrun_jobs() for file in job.output)

@@ -92,7 +92,8 @@ def study(slurm, tmp_path_factory):
     try:
         cancel(running("generate_responses"))
         assert command().wait(60)
-        refused = log()
+        # All of it: the first may have gone on to say what it submits.
+        refused = (workdir.path / "run.log").read_text()
         last = running("extract_activations")
     finally:
         first.kill()

@@ -12,9 +12,9 @@ import time
 
 import numpy as np
 from llama import HIDDEN, LAYERS, random_llama
-from skillprobe.behaviour import Erase, RowWise, edited, identity
 from skillprobe.erasure import Eraser
-from skillprobe.generation import generate
+from skillprobe.erasure.edits import Erase, RowWise, edited, identity
+from skillprobe.models.generation import generate
 
 RANK = 10
 PROMPTS = [f"Write a short text about the {word} ." for word in ("river", "garden", "teacher", "city")] * 8

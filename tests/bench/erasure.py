@@ -15,9 +15,9 @@ import numpy as np
 import scipy.linalg
 from skillprobe.erasure.cross import Settings, cross_ablate
 from skillprobe.erasure.inlp import inlp
-from skillprobe.probes import Settings as Protocol
-from skillprobe.probes import specialist
+from skillprobe.probes.cross_validation import Settings as Protocol
 from skillprobe.probes.solver import Rows
+from skillprobe.probes.specialists import specialist
 from sklearn.linear_model import LogisticRegression
 
 ROWS, HIDDEN, STEPS, C = 600, 4096, 10, 1e-3

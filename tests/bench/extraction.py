@@ -27,10 +27,10 @@ import h5py
 import numpy as np
 import torch
 from llama import LARGE, SMALL, random_llama
-from skillprobe.activations import extract
-from skillprobe.batches import in_batches
-from skillprobe.models import chat_ids
-from skillprobe.positions import DEFAULT, resolve
+from skillprobe.activations.extraction import extract
+from skillprobe.activations.positions import DEFAULT, resolve
+from skillprobe.models.batches import in_batches
+from skillprobe.models.chat import chat_ids
 
 ON_GPU = torch.cuda.is_available()
 SHAPE, ROWS, ANSWER, BUDGET, TOGETHER, TIMES = (

@@ -18,7 +18,7 @@ from functools import partial
 
 import torch
 from llama import LARGE, LARGE_VOCABULARY, random_llama
-from skillprobe import generation
+from skillprobe.models import generation
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
 ON_GPU = torch.cuda.is_available()

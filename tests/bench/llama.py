@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from skillprobe.models import LoadedModel, load
+from skillprobe.models.loaded import LoadedModel
+from skillprobe.models.loading import load
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 TOY = Path(__file__).resolve().parents[2] / "workflow/resources/models/toy-llama"

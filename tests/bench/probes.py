@@ -12,10 +12,12 @@ import time
 from itertools import combinations
 
 import numpy as np
-from skillprobe.probes import Settings, general, specialist
+from skillprobe.probes.cross_validation import Settings
+from skillprobe.probes.general_probes import general
 from skillprobe.probes.solver import Rows
+from skillprobe.probes.specialists import specialist
 from skillprobe.probes.transfer import cross_scores
-from skillprobe.stats import CALIBRATION
+from skillprobe.statistics.folds import CALIBRATION
 from sklearn.linear_model import LogisticRegression
 
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)

@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from skillprobe import shards, store
-from skillprobe.positions import DEFAULT
+from skillprobe.activations import shards
+from skillprobe.activations.positions import DEFAULT
+from skillprobe.storage import files
 
 ROWS, HIDDEN, LAYERS, TOGETHER = 2700, 4096, 2, 64
 
@@ -40,7 +41,7 @@ def make(path, values):
             parts = [(places[k : k + TOGETHER], block[:, k : k + TOGETHER]) for k in firsts]
             for layer in range(LAYERS):
                 writer.write(layer, start, parts)
-    store.write_json(path.with_suffix(".json"), shards.manifest(path, writer.checksums))
+    files.write_json(path.with_suffix(".json"), shards.manifest(path, writer.checksums))
 
 
 def plain(path, values):

@@ -18,20 +18,24 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from skillprobe import config, erasure, planted, probes, tasks
+from skillprobe import erasure, tasks
 from skillprobe.analyses.ablation import ablation_tables
 from skillprobe.analyses.generality import generality_table
 from skillprobe.analyses.similarity import similarity_table
 from skillprobe.analyses.time import time_tables
 from skillprobe.analyses.transfer import transfer_tables
-from skillprobe.bases import base_ids
 from skillprobe.erasure import cross
-from skillprobe.probes import transfer
+from skillprobe.findings import planted
+from skillprobe.probes import results, transfer
 from skillprobe.probes.course import fit_course, read_course
+from skillprobe.probes.general_probes import fit_general
 from skillprobe.probes.prefix import fit_prefixes
-from skillprobe.probes.rows import fit_general, fit_specialist, read_rows, read_tasks
+from skillprobe.probes.rows import read_rows, read_tasks
+from skillprobe.probes.specialists import fit_specialist
 from skillprobe.probes.wordings import fit_wordings
-from skillprobe.store import by_task
+from skillprobe.prompts.bases import base_ids
+from skillprobe.storage.files import by_task
+from skillprobe.study import config
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
 from snakemake.utils import update_config
 
@@ -64,7 +68,7 @@ def rows_of(folder):
 
 
 def specialists_of(folder):
-    return {task: probes.load(folder / f"{task}.specialist.h5") for task in NAMES}
+    return {task: results.load(folder / f"{task}.specialist.h5") for task in NAMES}
 
 
 def parts(folder):
@@ -95,7 +99,7 @@ def plant(folder):
 
 def fit_specialist_probe(folder, task=NAMES[0]):
     result = fit_specialist(read_rows([shard(folder, task)], LAYER, "eos"), SETTINGS)
-    probes.save(folder / f"{task}.specialist.h5", result)
+    results.save(folder / f"{task}.specialist.h5", result)
 
 
 def other_specialists(folder):
@@ -111,7 +115,7 @@ def fit_random_probes(folder):
 
 
 def fit_general_probe(folder):
-    probes.save(folder / "general.h5", fit_general(rows_of(folder), SETTINGS))
+    results.save(folder / "general.h5", fit_general(rows_of(folder), SETTINGS))
 
 
 def transfer_probes(folder):
@@ -135,7 +139,7 @@ def ablate_activations(folder):
 def fit_course_(folder):
     of_task = by_task(shards(folder), NAMES)
     courses = {task: fit_course(read_course(paths, LAYER), SETTINGS) for task, paths in of_task.items()}
-    probes.save(folder / "course.h5", courses)
+    results.save(folder / "course.h5", courses)
 
 
 def prefixes(folder, task):
@@ -150,7 +154,7 @@ def prefixes(folder, task):
 
 
 def fit_prefix_baselines(folder, task=NAMES[0]):
-    probes.save(folder / f"{task}.prefix.h5", prefixes(folder, task))
+    results.save(folder / f"{task}.prefix.h5", prefixes(folder, task))
 
 
 def fit_across_wordings(folder):
@@ -171,7 +175,7 @@ def layered(folder):
 
 
 def compare_generality(folder):
-    generals = {LAYER: probes.load(folder / "general.h5")}
+    generals = {LAYER: results.load(folder / "general.h5")}
     generality_table("planted", layered(folder), generals, CATEGORIES, **OPTIONS)
 
 
@@ -187,8 +191,8 @@ def compare_ablation(folder):
 
 
 def compare_time(folder):
-    courses = {LAYER: probes.load(folder / "course.h5")}
-    baselines = dict.fromkeys(NAMES, probes.load(folder / f"{NAMES[0]}.prefix.h5"))
+    courses = {LAYER: results.load(folder / "course.h5")}
+    baselines = dict.fromkeys(NAMES, results.load(folder / f"{NAMES[0]}.prefix.h5"))
     time_tables("planted", courses, baselines, CATEGORIES, headroom=CLAIMS["headroom"], **OPTIONS)
 
 

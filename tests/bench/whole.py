@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 import yaml
 from llama import LARGE, LARGE_VOCABULARY, TOY
-from skillprobe.models import load
+from skillprobe.models.loading import load
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 

@@ -1,7 +1,7 @@
 """The analyses on planted worlds, at the default study's size: they say what is true."""
 
-from skillprobe import tables
-from skillprobe.planted import WORLDS
+from skillprobe.findings.planted import WORLDS
+from skillprobe.storage import tables
 from workdir import copy_repository
 
 # The first effect at which all claims can be expected to be decided, as docs/calibration.md has it.

@@ -69,8 +69,8 @@ def padded_states(loaded, sequences):
     and of its first token alone and right-padded."""
     import numpy as np
     import torch
-    from skillprobe.activations import read_states
-    from skillprobe.models import hooked
+    from skillprobe.activations.extraction import read_states
+    from skillprobe.models.loaded import hooked
 
     ends = np.array([[0, len(ids) - 1] for ids in sequences])
     alone = [read_states(loaded, [ids], ends[[row]]) for row, ids in enumerate(sequences)]
@@ -118,7 +118,7 @@ def model_folders(tmp_path_factory):
 @pytest.fixture(scope="session")
 def loaded_models(model_folders):
     """architecture -> LoadedModel, float32 with its usual attention."""
-    from skillprobe.models import load
+    from skillprobe.models.loading import load
 
     return {
         name: load({"name": name, "source": str(folder), "dtype": "float32"})

@@ -19,12 +19,15 @@ from skillprobe.erasure import cross
 from skillprobe.erasure.cross import FROZEN, RETRAINED, Ablated, Settings, cross_ablate, load, save
 from skillprobe.erasure.leace import leace
 from skillprobe.errors import UserError
-from skillprobe.planted import plant
-from skillprobe.probes import LogisticProbe, specialist
-from skillprobe.probes import Settings as ProbeSettings
+from skillprobe.findings.planted import plant
+from skillprobe.probes import LogisticProbe
+from skillprobe.probes.cross_validation import Settings as ProbeSettings
 from skillprobe.probes.solver import Rows, feature_scale
-from skillprobe.stats import CALIBRATION, Estimate, auroc, keyed_hash
-from skillprobe.tables import columns_of
+from skillprobe.probes.specialists import specialist
+from skillprobe.statistics.folds import CALIBRATION, keyed_hash
+from skillprobe.statistics.intervals import Estimate
+from skillprobe.statistics.metrics import auroc
+from skillprobe.storage.tables import columns_of
 from sklearn.linear_model import LogisticRegression
 
 CATEGORIES = {

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import ARCHITECTURES, HIDDEN, NUM_LAYERS, SPECIAL, TEXT, check_padding, plain_states
-from skillprobe import activations, shards
-from skillprobe.activations import extract, read_states
+from skillprobe.activations import extraction, shards
+from skillprobe.activations.extraction import extract, read_states
+from skillprobe.activations.positions import DEFAULT
+from skillprobe.activations.shards import Shard
 from skillprobe.errors import UserError
-from skillprobe.models import chat_ids, hooked, load
-from skillprobe.positions import DEFAULT
-from skillprobe.shards import Shard
+from skillprobe.models.chat import chat_ids
+from skillprobe.models.loaded import hooked
+from skillprobe.models.loading import load
 
 pytestmark = pytest.mark.gpu
 
@@ -87,7 +89,7 @@ def test_a_character_of_several_tokens_counts_when_it_is_whole():
             return bytes(ids).decode(errors="replace")
 
     row = {"response": "aé\U0001f600b", "token_ids": [*"aé\U0001f600b".encode(), 3]}
-    lengths = [activations.prefix_length(Bytes(), row, n) for n in range(10)]
+    lengths = [extraction.prefix_length(Bytes(), row, n) for n in range(10)]
     assert lengths == [0, 1, 1, 2, 2, 2, 2, 3, 4, 4]
 
 
@@ -306,7 +308,7 @@ def test_bfloat16_is_lossless_for_a_bfloat16_model(model_folders, tmp_path):
 
 
 def test_float16_overflow_and_nan_are_refused_by_layer_and_sample(loaded_models, tmp_path, monkeypatch):
-    plain = activations.read_states
+    plain = extraction.read_states
 
     def spoiled(value):
         def read(loaded, sequences, indices):
@@ -324,23 +326,23 @@ def test_float16_overflow_and_nan_are_refused_by_layer_and_sample(loaded_models,
         (float("nan"), "float32", "layer 2, sample 'topic/b005/0/constrained/0', are not finite"),
         (float("inf"), "bfloat16", "layer 2, sample 'topic/b005/0/constrained/0', are not finite"),
     ):
-        monkeypatch.setattr(activations, "read_states", spoiled(value))
+        monkeypatch.setattr(extraction, "read_states", spoiled(value))
         with pytest.raises(UserError, match=message):
             make_shard(loaded, tmp_path / "0.h5", dtype=dtype)
         # Whole or absent: nothing is left, not even the temporary file.
         assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr(activations, "read_states", spoiled(1e5))
+    monkeypatch.setattr(extraction, "read_states", spoiled(1e5))
     make_shard(loaded, tmp_path / "0.h5", dtype="bfloat16")
 
 
 def test_a_batch_is_refused_while_the_next_is_read(loaded_models, tmp_path, monkeypatch):
-    plain, passes = activations.read_states, []
+    plain, passes = extraction.read_states, []
 
     def spoiled(*given):
         passes.append(1)
         return plain(*given).fill_(torch.nan)
 
-    monkeypatch.setattr(activations, "read_states", spoiled)
+    monkeypatch.setattr(extraction, "read_states", spoiled)
     with pytest.raises(UserError, match="are not finite"):
         make_shard(loaded_models["llama"], tmp_path / "0.h5", tokens_per_batch=1)
     # All are of one block.
@@ -348,7 +350,7 @@ def test_a_batch_is_refused_while_the_next_is_read(loaded_models, tmp_path, monk
 
 
 def test_out_of_memory_halves_the_batch(loaded_models, tmp_path, monkeypatch):
-    loaded, plain, sizes = replace(loaded_models["llama"], held={}), activations.read_states, []
+    loaded, plain, sizes = replace(loaded_models["llama"], held={}), extraction.read_states, []
 
     def small_gpu(loaded, sequences, indices):
         sizes.append(len(sequences))
@@ -356,7 +358,7 @@ def test_out_of_memory_halves_the_batch(loaded_models, tmp_path, monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return plain(loaded, sequences, indices)
 
-    monkeypatch.setattr(activations, "read_states", small_gpu)
+    monkeypatch.setattr(extraction, "read_states", small_gpu)
     with pytest.warns(UserWarning, match="out of memory"):
         make_shard(loaded, tmp_path / "0.h5", tokens_per_batch=10_000)
     assert sizes[0] == len(ROWS) and max(sizes[2:]) <= 3
@@ -399,7 +401,7 @@ def test_a_thread_writes_the_same_bytes(loaded, tmp_path, monkeypatch, small_blo
     def at_once():
         yield lambda work, *arguments: work(*arguments)
 
-    monkeypatch.setattr(activations, "in_thread", at_once)
+    monkeypatch.setattr(extraction, "in_thread", at_once)
     assert make_shard(loaded, tmp_path / "1.h5", **MANY).read_bytes() == by_thread
     assert threading.get_ident() in writers
 
@@ -407,7 +409,7 @@ def test_a_thread_writes_the_same_bytes(loaded, tmp_path, monkeypatch, small_blo
 def test_forward_passes_go_on_while_the_disk_is_slow_but_not_far(
     loaded_models, tmp_path, monkeypatch, small_blocks, writing
 ):
-    plain, passes, seen = activations.read_states, [], []
+    plain, passes, seen = extraction.read_states, [], []
 
     def counted(*given):
         passes.append(1)
@@ -424,7 +426,7 @@ def test_forward_passes_go_on_while_the_disk_is_slow_but_not_far(
             time.sleep(0.3)
             seen.append(len(passes))
 
-    monkeypatch.setattr(activations, "read_states", counted)
+    monkeypatch.setattr(extraction, "read_states", counted)
     writing(slow)
     make_shard(loaded_models["llama"], tmp_path / "0.h5", **MANY)
     assert seen == [ahead] and len(passes) == len(ROWS)
@@ -446,7 +448,7 @@ def test_an_error_of_the_disk_ends_the_pass(loaded_models, tmp_path, small_block
 
 
 def test_an_error_of_the_pass_ends_the_thread(loaded_models, tmp_path, monkeypatch, small_blocks, writing):
-    plain, passes, blocks = activations.read_states, [], []
+    plain, passes, blocks = extraction.read_states, [], []
 
     def failing(*given):
         passes.append(1)
@@ -457,7 +459,7 @@ def test_an_error_of_the_pass_ends_the_thread(loaded_models, tmp_path, monkeypat
             raise RuntimeError("device-side assert")
         return plain(*given)
 
-    monkeypatch.setattr(activations, "read_states", failing)
+    monkeypatch.setattr(extraction, "read_states", failing)
     # Slow, so that the pass fails while a block is being written.
     writing(lambda: blocks.append(1) or time.sleep(0.1))
     with pytest.raises(RuntimeError, match="device-side assert"):
@@ -481,7 +483,7 @@ def test_states_are_not_read_before_they_are_copied(loaded_models, tmp_path, mon
         host = [torch.full_like(each, torch.nan, device="cpu") for each in tensors]
         return host, Copied(host, tensors)
 
-    monkeypatch.setattr(activations, "_to_host", as_a_gpu)
+    monkeypatch.setattr(extraction, "_to_host", as_a_gpu)
     assert make_shard(loaded_models["llama"], tmp_path / "1.h5", **MANY).read_bytes() == expected
 
 

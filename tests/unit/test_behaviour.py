@@ -8,28 +8,19 @@ import numpy as np
 import pytest
 import torch
 from conftest import HIDDEN, NUM_LAYERS, TEXT
-from skillprobe import behaviour, generation, tasks
-from skillprobe.activations import read_states
+from skillprobe import tasks
+from skillprobe.activations.extraction import read_states
 from skillprobe.analyses.behaviour import COLUMNS, behaviour_table
-from skillprobe.behaviour import (
-    Erase,
-    RowWise,
-    Steer,
-    choose_bases,
-    edited,
-    erasing,
-    identity,
-    perplexity,
-    respond,
-    steering,
-    under_all,
-)
-from skillprobe.erasure import Eraser
+from skillprobe.erasure import Eraser, behaviour
+from skillprobe.erasure.behaviour import choose_bases, erasing, perplexity, respond, steering, under_all
+from skillprobe.erasure.edits import Erase, RowWise, Steer, edited, identity
 from skillprobe.errors import UserError
-from skillprobe.generation import generate, generate_task
-from skillprobe.labels import label_rows
-from skillprobe.models import chat_ids, load
-from skillprobe.probes import Settings
+from skillprobe.labels.labelling import label_rows
+from skillprobe.models import generation
+from skillprobe.models.chat import chat_ids
+from skillprobe.models.generation import generate, generate_task
+from skillprobe.models.loading import load
+from skillprobe.probes.cross_validation import Settings
 
 pytestmark = pytest.mark.gpu
 

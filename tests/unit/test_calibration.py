@@ -1,9 +1,9 @@
 """How verdicts on planted worlds are counted, and when a rate counts as refuted."""
 
 import pytest
-from skillprobe import calibration
-from skillprobe.calibration import ANY, calibration_table, describe, outcome, power_table
-from skillprobe.findings import CLAIMS, VERDICTS
+from skillprobe.findings import calibration
+from skillprobe.findings.calibration import ANY, calibration_table, describe, outcome, power_table
+from skillprobe.findings.rules import CLAIMS, VERDICTS
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ import pytest
 import torch
 import yaml
 from conftest import make_tokenizer
-from skillprobe import cli, judges, tasks
-from skillprobe.config import complete, judge_identity
+from skillprobe import cli, tasks
 from skillprobe.errors import UserError
-from skillprobe.judges import get_judge
-from skillprobe.labels import label_rows
+from skillprobe.labels import judges
+from skillprobe.labels.judges import get_judge
+from skillprobe.labels.labelling import label_rows
+from skillprobe.study.config import complete
+from skillprobe.study.sources import judge_identity
 from skillprobe.tasks.world import load_world
 
 pytestmark = pytest.mark.gpu

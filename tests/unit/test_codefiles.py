@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
-from skillprobe.codefiles import code_files
 from skillprobe.errors import UserError
+from skillprobe.study.code_files import code_files
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow" / "skillprobe"
@@ -129,7 +129,7 @@ def test_missing_modules_and_broken_files_are_named(repository):
 
 
 def test_the_real_tasks_do_not_drag_each_other_in(tmp_path):
-    files = code_files(PACKAGE / "prompts.py", PACKAGE, extra=["skillprobe.tasks.topic"])
+    files = code_files(PACKAGE / "prompts/items.py", PACKAGE, extra=["skillprobe.tasks.topic"])
     tasks = {Path(path).stem for path in files if "/tasks/" in path}
     assert "topic" in tasks and "word_count" not in tasks
     assert "workflow/skillprobe/tasks/base.py" in files

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 import yaml
 from safetensors.numpy import save_file
-from skillprobe import config as configs
-from skillprobe.config import canonical, complete, layers_of, model_entry, model_identity, source_folder
 from skillprobe.errors import UserError
+from skillprobe.study import checks, slices
+from skillprobe.study.config import complete
+from skillprobe.study.schema import SCHEMA as SCHEMA_FILE
+from skillprobe.study.slices import canonical, layers_of, model_entry
+from skillprobe.study.sources import model_identity, source_folder
 from skillprobe.tasks.world import find_world
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +129,7 @@ def test_the_shipped_config_states_every_key_and_its_default():
 
 
 def test_the_judges_of_the_schema_are_those_of_the_package():
-    from skillprobe.judges import NAMES, OPTIONS
+    from skillprobe.labels.judges import NAMES, OPTIONS
 
     alone, with_settings = SCHEMA["$defs"]["judge"]["anyOf"]
     assert [*alone["enum"], *with_settings["properties"]["kind"]["enum"]] == list(NAMES)
@@ -171,7 +174,7 @@ def test_planning_needs_no_heavy_package(root):
     import sys
 
     code = (
-        "import json, sys; from skillprobe.config import complete; "
+        "import json, sys; from skillprobe.study.config import complete; "
         f"complete(json.loads({json.dumps(study())!r}), {str(root)!r}); "
         "print({'torch', 'transformers', 'pandas', 'sklearn', 'scipy'} & sys.modules.keys())"
     )
@@ -326,10 +329,10 @@ def test_more_memory_than_there_is_is_a_warning(root):
     judge = {"kind": "transformers", "model": "org/judge", "mem_mb": 5000}
     models = a_model(mem_mb=40000) + a_model(name="b", mem_mb=4000)
     config = complete(study(models=models, tasks=["topic"], judges={"topic": judge}), root)
-    assert configs.memory_warning(config, 40000) is None
+    assert checks.memory_warning(config, 40000) is None
     assert re.search(
         "^model 'a' asks for mem_mb: 40000, judges.topic asks for mem_mb: 5000, but .* mem_mb: 4000, and",
-        configs.memory_warning(config, 4000),
+        checks.memory_warning(config, 4000),
     )
 
 
@@ -393,7 +396,7 @@ def test_ablation_is_refused_by_name(root):
     refused(root, r"^behaviour.bases is 91, more than prompts.bases, 90", behaviour__bases=91)
     refused(root, r"^behaviour.samples is 9, more than generation.samples, 4", behaviour__samples=9)
     config = complete(study(ablation__layers=[4, 2], layers=[0, 1, 4]) | {"layers": [0, 2, 4]}, root)
-    assert configs.section_layers_of(config, "ablation", "a") == [2, 4]
+    assert slices.section_layers_of(config, "ablation", "a") == [2, 4]
 
 
 def test_positions_are_probed_at_layers_that_are_there(root):
@@ -405,13 +408,13 @@ def test_positions_are_probed_at_layers_that_are_there(root):
         layers=[0, 4],
     )
     config = complete(study(time__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
-    assert configs.section_layers_of(config, "time", "a") == [2, 4] and configs.over_time(config)
+    assert slices.section_layers_of(config, "time", "a") == [2, 4] and slices.over_time(config)
     # A study of EOS alone needs no layers for it.
     config = complete(
         study(time__layers=[2], layers=[0, 4], activations__positions=["onset", "eos"], ablation__layers=[4]),
         root,
     )
-    assert not configs.over_time(config)
+    assert not slices.over_time(config)
 
 
 def test_wordings_are_compared_at_layers_that_are_there(root):
@@ -424,7 +427,7 @@ def test_wordings_are_compared_at_layers_that_are_there(root):
     )
     refused(root, r"^robustness.draws must be at least 1, not 0", robustness__draws=0)
     config = complete(study(robustness__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
-    assert configs.section_layers_of(config, "robustness", "a") == [2, 4]
+    assert slices.section_layers_of(config, "robustness", "a") == [2, 4]
 
 
 def test_similarity_is_refused_by_name(root):
@@ -437,7 +440,7 @@ def test_similarity_is_refused_by_name(root):
     )
     refused(root, r"^similarity.rank must be at least 1, not 0", similarity__rank=0)
     config = complete(study(similarity__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
-    assert configs.section_layers_of(config, "similarity", "a") == [2, 4]
+    assert slices.section_layers_of(config, "similarity", "a") == [2, 4]
 
 
 def test_models_are_compared_at_the_same_relative_depth(root):
@@ -445,11 +448,11 @@ def test_models_are_compared_at_the_same_relative_depth(root):
     models = [*a_model(), {"name": "b", "source": "models/b"}]
     config = complete(study(models=models), root)
     # Of layers 4 and 5 of 9 blocks the deeper.
-    assert configs.model_depths(config) == {"middle": {"a": 2, "b": 5}, "last": {"a": 4, "b": 9}}
-    assert configs.model_depths(complete(study(), root)) == {}
+    assert slices.model_depths(config) == {"middle": {"a": 2, "b": 5}, "last": {"a": 4, "b": 9}}
+    assert slices.model_depths(complete(study(), root)) == {}
     # Without a middle between the embeddings and the last layer there is none.
     config = complete(study(models=models, layers=[0, 4]), root)
-    assert configs.model_depths(config) == {"last": {"a": 4, "b": 4}}
+    assert slices.model_depths(config) == {"last": {"a": 4, "b": 4}}
 
 
 def test_layers_are_refused_by_model(root):
@@ -590,11 +593,11 @@ def test_vllm_is_refused_what_it_cannot_do(root):
 def test_vllm_is_missed_only_where_it_is_asked_for(root, monkeypatch):
     asked = complete(study(generation__engine="vllm"), root)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    configs.check_installed(complete(study(), root))
+    checks.check_installed(complete(study(), root))
     with pytest.raises(UserError, match="^generation.engine is vllm, which isn't installed; install it, or"):
-        configs.check_installed(asked)
+        checks.check_installed(asked)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name == "vllm" else None)
-    configs.check_installed(asked)
+    checks.check_installed(asked)
 
 
 def test_prompts_are_refused_by_key(root):
@@ -682,4 +685,4 @@ def test_the_schema_is_a_schema():
     import jsonschema
 
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    assert configs.SCHEMA == ROOT / "workflow/schemas/config.schema.json"
+    assert SCHEMA_FILE == ROOT / "workflow/schemas/config.schema.json"

@@ -10,11 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from skillprobe import hdf5, shards, store, tables
+from skillprobe.activations import shards
+from skillprobe.activations.shards import Shard
 from skillprobe.errors import DamagedFile, UserError
 from skillprobe.probes.course import read_course
 from skillprobe.probes.rows import read_rows
-from skillprobe.shards import Shard
+from skillprobe.storage import files, hdf5, tables
 
 N, HIDDEN, POSITIONS = 20, 8, ("onset", "eos")
 
@@ -41,7 +42,7 @@ def make_shard(path, value=0.0, manifest=True, model="m", task="t", first=0, **c
             of_layer = values.reshape(len(POSITIONS), N, HIDDEN) + layer + value
             writer.write(layer, 0, [(slice(None), of_layer)])
     if manifest:
-        store.write_json(path.with_suffix(".json"), shards.manifest(path))
+        files.write_json(path.with_suffix(".json"), shards.manifest(path))
     return path
 
 
@@ -151,7 +152,7 @@ ROWS = [{"id": f"a{number}", "text": "one\u2028two", "value": number} for number
 
 @pytest.mark.parametrize(
     "name, write, read",
-    [("0.jsonl", store.write_jsonl, store.read_jsonl), ("0.csv", tables.write_csv, tables.read_csv)],
+    [("0.jsonl", files.write_jsonl, files.read_jsonl), ("0.csv", tables.write_csv, tables.read_csv)],
 )
 def test_sealed_files_are_noticed_when_they_change(tmp_path, name, write, read):
     path, other, elsewhere = (tmp_path / place / name for place in ("s/labels/m/t", "s/labels/m/u", "home"))
@@ -197,23 +198,23 @@ def test_places_are_the_same_wherever_a_study_lies():
         "tables/time/m.csv",
     ):
         for folder in ("", "results/s/", "/home/tables/results/old/"):
-            assert store.place_of(folder + place) == place
-    assert store.place_of("results/s/figures/time.csv") == store.place_of("/home/labels") == ""
+            assert files.place_of(folder + place) == place
+    assert files.place_of("results/s/figures/time.csv") == files.place_of("/home/labels") == ""
 
 
 def test_what_is_killed_between_a_file_and_its_seal_leaves_a_whole_file(tmp_path, monkeypatch):
     path = tmp_path / "labels/0.jsonl"
-    store.write_jsonl(path, ROWS)
+    files.write_jsonl(path, ROWS)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
 
         def killed(*_):
             raise KeyboardInterrupt
 
-        patch.setattr(store, "write_text", killed)
-        store.write_jsonl(path, ROWS[1:])
-    assert store.read_jsonl(path) == ROWS[1:]
-    store.write_jsonl(path, ROWS)
-    assert len(list(path.parent.iterdir())) == 2 and store.read_jsonl(path) == ROWS
+        patch.setattr(files, "write_text", killed)
+        files.write_jsonl(path, ROWS[1:])
+    assert files.read_jsonl(path) == ROWS[1:]
+    files.write_jsonl(path, ROWS)
+    assert len(list(path.parent.iterdir())) == 2 and files.read_jsonl(path) == ROWS
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_lines_that_cannot_be_read_are_named(tmp_path, content, words):
     path = tmp_path / "x.jsonl"
     path.write_bytes(content)
     with pytest.raises(DamagedFile, match=f"x.jsonl {words}; make it anew: snakemake "):
-        store.read_jsonl(path)
+        files.read_jsonl(path)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +291,7 @@ def test_every_flipped_bit_and_cut_of_a_small_file_is_noticed(tmp_path):
 def test_what_killed_processes_left_goes_when_the_file_is_made(tmp_path):
     with subprocess.Popen(["true"]) as killed:
         pass
-    dead = f"{store.HOST}-{killed.pid}.tmp"
+    dead = f"{files.HOST}-{killed.pid}.tmp"
     left = [tmp_path / f".[x].txt.{name}" for name in (dead, "elsewhere-1.tmp", "else_where-2-2.tmp")]
     left[0].write_text("half")
     left[1].write_text("half")
@@ -300,11 +301,11 @@ def test_what_killed_processes_left_goes_when_the_file_is_made(tmp_path):
         os.utime(path, (1e9, 1e9))
     names = [f".y.txt.{dead}", ".[x].txt.tmpl", f"x.txt.{dead}"]
     # At work: here, and perhaps on another machine.
-    names += [f".[x].txt.{store.HOST}-{os.getppid()}.tmp", ".[x].txt.elsewhere-1000000000.tmp"]
+    names += [f".[x].txt.{files.HOST}-{os.getppid()}.tmp", ".[x].txt.elsewhere-1000000000.tmp"]
     others = [tmp_path / name for name in names]
     for path in others:
         path.write_text("another's")
-    store.write_text(tmp_path / "[x].txt", "whole")
+    files.write_text(tmp_path / "[x].txt", "whole")
     assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "[x].txt"])
 
 
@@ -313,7 +314,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from test_damaged_files import make_shard
-from skillprobe import hdf5, store, tables
+from skillprobe.storage import files, hdf5, tables
 from skillprobe.errors import UserError
 
 folder = Path(sys.argv[1])
@@ -326,9 +327,9 @@ def small():
 for write in (
     lambda: make_shard(folder / "0.h5"),
     small,
-    lambda: store.write_text(folder / "t.txt", "x" * 99999),
+    lambda: files.write_text(folder / "t.txt", "x" * 99999),
     lambda: tables.write_csv(folder / "t.csv", [{"x": "x" * 99999}]),
-    lambda: store.write_jsonl(folder / "labels" / "l.jsonl", [{"x": "x" * 99999}]),
+    lambda: files.write_jsonl(folder / "labels" / "l.jsonl", [{"x": "x" * 99999}]),
 ):
     try:
         write()
@@ -358,7 +359,7 @@ def test_a_full_disk_is_a_sentence_for_every_kind_of_file(tmp_path, room):
 LOGGED = """
 import sys
 from types import SimpleNamespace as Of
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 start(Of(log=[sys.argv[1]], params=Of(settings="{}"), rule="make_prompts"))
 print("so far")
@@ -378,8 +379,8 @@ def test_a_log_that_cannot_be_written_is_said_on_the_terminal():
 
 
 def test_other_errors_are_left_as_they_are(tmp_path):
-    with pytest.raises(FileNotFoundError), store.atomic_path(tmp_path / "x"):
+    with pytest.raises(FileNotFoundError), files.atomic_path(tmp_path / "x"):
         (tmp_path / "absent").read_text()
     with pytest.raises(UserError, match="can't be written .(File exists|Not a directory)"):
         (tmp_path / "file").write_text("")
-        store.write_json(tmp_path / "file/inside.json", {})
+        files.write_json(tmp_path / "file/inside.json", {})

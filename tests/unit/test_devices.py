@@ -8,9 +8,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from skillprobe import classifiers, devices, models
-from skillprobe.devices import lease_gpus, use_gpus
 from skillprobe.errors import UserError
+from skillprobe.labels import classifiers
+from skillprobe.models import devices, loading, placement
+from skillprobe.models.devices import lease_gpus, use_gpus
 
 
 @pytest.fixture(autouse=True)
@@ -122,14 +123,14 @@ def test_a_model_that_asks_for_a_gpu_is_not_run_without(monkeypatch, model_folde
     with pytest.raises(
         UserError, match=r"model 'm' asks for a GPU \(gpu: 1\), but torch .* finds none; install"
     ):
-        models.load(entry)
+        loading.load(entry)
     with pytest.raises(UserError, match="^judges.topic asks for a GPU"):
         classifiers.TransformersJudge(
             "topic",
             {"model": entry["source"], "revision": None, "offline": True, "threshold": 0.5, "gpu": 1},
             ["a", "b"],
         )
-    assert models.load(entry | {"device_map": "cpu"}).device.type == "cpu"
+    assert loading.load(entry | {"device_map": "cpu"}).device.type == "cpu"
 
 
 def test_a_model_that_does_not_fit_onto_its_gpus_is_refused():
@@ -138,9 +139,9 @@ def test_a_model_that_does_not_fit_onto_its_gpus_is_refused():
         UserError,
         match=r"'m' doesn't fit onto .*: device_map auto left 2 of 4 parts elsewhere, model.layers.1",
     ):
-        models._check_spread("m", "auto", places)
+        placement.check_spread("m", "auto", places)
     for fine in ({}, {"": "cpu"}, {"": "cuda"}, {"model": 0, "lm_head": 1}):
-        models._check_spread("m", "auto", fine)
+        placement.check_spread("m", "auto", fine)
 
 
 def seen(monkeypatch, tmp_path, count, environment):
@@ -214,11 +215,11 @@ def test_more_than_there_are_is_no_reason_to_wait(monkeypatch, tmp_path):
 )
 def test_a_model_leases_what_its_device_map_may_take(monkeypatch, model_folders, entry, asked):
     numbers = []
-    monkeypatch.setattr(models, "use_gpus", numbers.append)
-    monkeypatch.setattr(models, "check_there", lambda *_: None)
-    monkeypatch.setattr(models, "_local_folder", None)
+    monkeypatch.setattr(loading, "use_gpus", numbers.append)
+    monkeypatch.setattr(loading, "check_there", lambda *_: None)
+    monkeypatch.setattr(loading, "_local_folder", None)
     with pytest.raises(TypeError):  # So far and no further.
-        models.load({"name": "m", "source": str(model_folders["llama"])} | entry)
+        loading.load({"name": "m", "source": str(model_folders["llama"])} | entry)
     assert numbers == asked
 
 

@@ -6,11 +6,13 @@ import math
 import h5py
 import numpy as np
 import pytest
-from skillprobe import cli, compare, draws, findings, store, tables
+from skillprobe import cli
 from skillprobe.analyses.blocks import PAPER_GROUPS, joint_permutation_p, permutation_p
 from skillprobe.errors import UserError
-from skillprobe.stats import Estimate
-from skillprobe.tables import DRAWS
+from skillprobe.findings import compare, rules
+from skillprobe.statistics.intervals import Estimate
+from skillprobe.storage import draws, files, tables
+from skillprobe.storage.tables import DRAWS
 
 TASKS = ["topic", "sentiment", "register"]
 THRESHOLDS = {"signal": 0.55, "margin": 0.02, "weak_ratio": 0.5, "cluster_p": 0.01}
@@ -87,8 +89,8 @@ def test_pooled_intervals_are_of_joint_draws(joint, width):
     """Models that answered the same requests err together: their mean is then no surer than each of them."""
     models = ["a", "b", "c"]
     found = study({"a": 0.02, "b": 0.05, "c": 0.08}, noises(*models, joint=joint))
-    judged = findings.judge(found, models, TASKS, THRESHOLDS)
-    pooled = judged[findings.POOLED]["generality"]
+    judged = rules.judge(found, models, TASKS, THRESHOLDS)
+    pooled = judged[rules.POOLED]["generality"]
     assert pooled["estimate"] == pytest.approx(0.05, abs=1e-9)
     lower, upper = pooled["interval"]
     assert upper - lower == pytest.approx(2 * 2.576 * 0.01 * width, rel=0.06)
@@ -103,19 +105,17 @@ def test_pooled_are_those_that_are_sufficient():
     for row in found["generality"]:
         if row["model"] == "c" and row["task"] in TASKS:
             row["lower99"] = 0.5
-    judged = findings.judge(found, ["a", "b", "c"], TASKS, THRESHOLDS)[findings.POOLED]
+    judged = rules.judge(found, ["a", "b", "c"], TASKS, THRESHOLDS)[rules.POOLED]
     assert judged["generality"]["models"] == ["a", "b"]
     assert judged["generality"]["estimate"] == pytest.approx(0.1)
     # The index can't be tested in either: said of each.
     assert judged["monitoring"]["verdict"] == "supported"
     assert judged["monitoring"]["reason"].startswith("a: planning untested")
-    one = findings.judge(
-        study({"a": 0.1, "b": 0.3}, noises("a", "b"), ["topic"]), ["a", "b"], TASKS, THRESHOLDS
-    )
-    alone = one[findings.POOLED]["generality"]
+    one = rules.judge(study({"a": 0.1, "b": 0.3}, noises("a", "b"), ["topic"]), ["a", "b"], TASKS, THRESHOLDS)
+    alone = one[rules.POOLED]["generality"]
     assert (alone["verdict"], alone["reason"]) == ("insufficient", "sufficient in 0 of 2 models")
     assert alone["estimate"] == pytest.approx(0.2)  # The number is shown all the same.
-    assert findings.POOLED not in findings.judge(study({"a": 0.1}, noises("a")), ["a"], TASKS, THRESHOLDS)
+    assert rules.POOLED not in rules.judge(study({"a": 0.1}, noises("a")), ["a"], TASKS, THRESHOLDS)
     json.dumps(one, allow_nan=False)
 
 
@@ -163,19 +163,19 @@ def test_clusters_are_pooled_by_the_permutation_test():
         ]
         block = row_of(model, estimate(0.5, noises(model)[model]), quantity="block", grouping="paper", p=0.02)
         found["transfer_summary"].append(block)
-    judged = findings.judge(found, ["a", "b"], tasks, THRESHOLDS)
+    judged = rules.judge(found, ["a", "b"], tasks, THRESHOLDS)
     assert judged["a"]["transfer_clustered"]["verdict"] == "inconclusive"
-    assert judged[findings.POOLED]["transfer_clustered"]["verdict"] == "supported"
+    assert judged[rules.POOLED]["transfer_clustered"]["verdict"] == "supported"
 
 
 def test_findings_as_a_table():
-    reported = store.read_json("workflow/resources/paper.json")["claims"]
-    judged = findings.judge(
+    reported = files.read_json("workflow/resources/paper.json")["claims"]
+    judged = rules.judge(
         study({"a": 0.1, "b": 0.1}, noises("a", "b")), ["a", "b"], TASKS, THRESHOLDS, reported
     )
-    rows = findings.table(judged)
-    assert all(tuple(row) == findings.COLUMNS for row in rows)
-    assert len(rows) == 3 * len(findings.CLAIMS)
+    rows = rules.table(judged)
+    assert all(tuple(row) == rules.COLUMNS for row in rows)
+    assert len(rows) == 3 * len(rules.CLAIMS)
     first = rows[0]
     assert (first["model"], first["claim"], first["n_answers"]) == ("a", "generality", 300)
     assert (
@@ -197,10 +197,10 @@ def test_findings_as_a_table():
 def write_study(folder, difference, noise, signal=TASKS, **config):
     """A study's folder as the workflow leaves it, of what `compare` reads."""
     found = study(difference, noise, signal)
-    judged = findings.judge(found, list(difference), TASKS, THRESHOLDS)
-    store.write_json(folder / "findings.json", judged)
+    judged = rules.judge(found, list(difference), TASKS, THRESHOLDS)
+    files.write_json(folder / "findings.json", judged)
     settings = {"seed": 0, "prompts": {"bases": 90}, "statistics": {"bootstrap_draws": N_DRAWS}}
-    store.write_json(
+    files.write_json(
         folder / "report/config.json", settings | {"probes": {"calibration_fraction": 0.1}} | config
     )
     for name, rows in found.items():
@@ -220,7 +220,7 @@ def test_differences_are_paired_where_the_requests_are_the_same(tmp_path, same, 
     b = write_study(tmp_path / "b", {"m": 0.08}, noise, seed=0 if same else 1)
     rows = compare.compare(compare.read_results(a), compare.read_results(b))
     row = next(row for row in rows if row["claim"] == "generality")
-    assert tuple(row) == compare.COLUMNS and len(rows) == len(findings.CLAIMS)
+    assert tuple(row) == compare.COLUMNS and len(rows) == len(rules.CLAIMS)
     assert (row["verdict_a"], row["verdict_b"], row["paired"]) == ("inconclusive", "supported", same)
     assert row["difference"] == pytest.approx(0.05, abs=1e-6)
     assert row["upper99"] - row["lower99"] == pytest.approx(2 * 2.576 * 0.01 * width, rel=0.08, abs=1e-9)
@@ -234,9 +234,9 @@ def test_models_of_one_study_and_pooled_findings(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "a: base, a: chat: inconclusive -> supported; 0.000 -> 0.100, difference +0.100" in text
     assert "insufficient" in text and "differ" in text
-    assert len(tables.read_csv(tmp_path / "out.csv")) == len(findings.CLAIMS)
+    assert len(tables.read_csv(tmp_path / "out.csv")) == len(rules.CLAIMS)
     rows = compare.compare(compare.read_results(a), compare.read_results(b))
-    pooled = [row for row in rows if row["a"].endswith(findings.POOLED) and row["claim"] == "generality"]
+    pooled = [row for row in rows if row["a"].endswith(rules.POOLED) and row["claim"] == "generality"]
     assert [row["difference"] for row in pooled] == [pytest.approx(0.05, abs=1e-6)]
     assert pooled[0]["upper99"] - pooled[0]["lower99"] < 1e-6
     # What one study could not tell says why.
@@ -249,7 +249,7 @@ def test_models_whose_names_look_like_numbers_are_compared(tmp_path):
     names = ("007", "1e5", "7")
     a = write_study(tmp_path / "a", dict.fromkeys(names, 0.05), noises(*names))
     rows = compare.compare(compare.read_results(a), compare.read_results(a))
-    found = [row for row in rows if row["claim"] == "generality" and not row["a"].endswith(findings.POOLED)]
+    found = [row for row in rows if row["claim"] == "generality" and not row["a"].endswith(rules.POOLED)]
     assert len(found) == 3 and all(row["estimate_a"] == pytest.approx(0.05) for row in found)
     assert all(row["lower99"] == row["upper99"] == 0 for row in found)
 

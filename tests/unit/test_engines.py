@@ -9,10 +9,10 @@ import pytest
 import torch
 from conftest import SPECIAL, TEXT
 from huggingface_hub import constants
-from skillprobe import engines
-from skillprobe.engines import answer_task
 from skillprobe.errors import UserError
-from skillprobe.models import load, load_outline
+from skillprobe.models import engines
+from skillprobe.models.engines import answer_task
+from skillprobe.models.loading import load, load_outline
 from transformers import AutoModelForCausalLM
 
 WORDS = TEXT.split()

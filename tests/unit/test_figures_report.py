@@ -9,11 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from skillprobe import figures, findings, methods, report
-from skillprobe.config import complete
-from skillprobe.figures.style import OUTLINES, category_colours
-from skillprobe.store import read_json
-from skillprobe.tables import read_csv, write_csv
+from skillprobe.findings import rules
+from skillprobe.report import examples, methods, provenance, table_pages
+from skillprobe.report.figures.ablation import ablation
+from skillprobe.report.figures.agreement import agreement as agreement_figure
+from skillprobe.report.figures.behaviour import behaviour as behaviour_figure
+from skillprobe.report.figures.probes import layer_curves, specialist_against_general
+from skillprobe.report.figures.responses import compliance as compliance_figure
+from skillprobe.report.figures.robustness import robustness
+from skillprobe.report.figures.scorecard import scorecard
+from skillprobe.report.figures.similarity import similarity
+from skillprobe.report.figures.specificity import specificity
+from skillprobe.report.figures.style import OUTLINES, category_colours
+from skillprobe.report.figures.time import time_courses
+from skillprobe.report.figures.transfer import transfer as transfer_figure
+from skillprobe.report.overview import overview_page
+from skillprobe.storage.files import read_json
+from skillprobe.storage.tables import read_csv, write_csv
+from skillprobe.study.config import complete
 from skillprobe.tasks import CATEGORIES
 
 NAN = float("nan")
@@ -27,7 +40,7 @@ BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 
 def draw_transfer(rows, settings):
     categories = {task: category_of(k) for k, task in enumerate(settings["tasks"])}
-    return figures.transfer(rows, categories, settings)
+    return transfer_figure(rows, categories, settings)
 
 
 def draw_layers(rows, settings):
@@ -36,7 +49,7 @@ def draw_layers(rows, settings):
         for model in settings["models"]
         for task in (*settings["tasks"][:1], "all")
     ]
-    return figures.layer_curves(rows, emergence, settings)
+    return layer_curves(rows, emergence, settings)
 
 
 def draw_ablation(rows, settings):
@@ -53,12 +66,12 @@ def draw_ablation(rows, settings):
         if rows
     ]
     categories = {task: category_of(k) for k, task in enumerate(settings["tasks"])}
-    return figures.ablation(rows, curves, categories, settings)
+    return ablation(rows, curves, categories, settings)
 
 
 def draw_behaviour(rows, settings):
     categories = {task: category_of(k) for k, task in enumerate(settings["tasks"])}
-    return figures.behaviour(rows, categories, settings)
+    return behaviour_figure(rows, categories, settings)
 
 
 def draw_agreement(rows, settings):
@@ -69,7 +82,7 @@ def draw_agreement(rows, settings):
         for quantity in ("rank_correlation", "within")
     ]
     categories = {task: category_of(k) for k, task in enumerate(settings["tasks"])}
-    return figures.agreement(rows, summary, categories, settings)
+    return agreement_figure(rows, summary, categories, settings)
 
 
 def draw_robustness(rows, settings):
@@ -80,31 +93,31 @@ def draw_robustness(rows, settings):
         for row in rows
         if row["tested_on"] == row["trained_on"] and row["layer"] == "selected"
     ]
-    return figures.robustness(rows, wording, settings)
+    return robustness(rows, wording, settings)
 
 
 def draw_similarity(rows, settings):
     categories = {task: category_of(k) for k, task in enumerate(settings["tasks"])}
     between = model_similarity_rows(settings["models"]) if rows else []
-    return figures.similarity(rows, between, categories, settings)
+    return similarity(rows, between, categories, settings)
 
 
 def draw_scorecard(rows, settings):
-    return figures.scorecard(rows, THRESHOLDS, settings)
+    return scorecard(rows, THRESHOLDS, settings)
 
 
 FIGURES = {
     "ablation": draw_ablation,
     "agreement": draw_agreement,
     "behaviour": draw_behaviour,
-    "compliance": figures.compliance,
-    "generality": figures.specialist_against_general,
+    "compliance": compliance_figure,
+    "generality": specialist_against_general,
     "layers": draw_layers,
-    "specificity": figures.specificity,
+    "specificity": specificity,
     "robustness": draw_robustness,
     "scorecard": draw_scorecard,
     "similarity": draw_similarity,
-    "time": figures.time_courses,
+    "time": time_courses,
     "transfer": draw_transfer,
 }
 
@@ -286,9 +299,9 @@ def robustness_rows(models, tasks, insufficient=(), constant=(), differences=Tru
 def scorecard_rows(models, tasks=(), insufficient=(), constant=()):
     """Every verdict in turn; without tasks enough, nothing."""
     rows = []
-    for model in (*models, findings.POOLED):
-        for number, claim in enumerate(findings.CLAIMS):
-            verdict = findings.VERDICTS[(number + len(rows) // 8) % 4]
+    for model in (*models, rules.POOLED):
+        for number, claim in enumerate(rules.CLAIMS):
+            verdict = rules.VERDICTS[(number + len(rows) // 8) % 4]
             row = {"model": model, "claim": claim, "verdict": verdict, "estimate": 0.04, "lower99": 0.01}
             row |= {"upper99": 0.08 if number != 3 else NAN, "n_tasks": 3, "n_answers": 300, "n_requests": 81}
             row |= {"reason": "", "rule": "a rule", "paper": "not reported"}
@@ -402,7 +415,7 @@ def test_figures_of_any_size(name, n_tasks, n_models, tmp_path):
     assert files["png"].startswith(b"\x89PNG")
     listed = list(csv.DictReader(files["csv"].decode().splitlines()))
     if name == "scorecard":
-        claims = {(model, claim) for model in (*models, findings.POOLED) for claim in findings.CLAIMS}
+        claims = {(model, claim) for model in (*models, rules.POOLED) for claim in rules.CLAIMS}
         assert {(row["model"], row["claim"]) for row in listed} == claims
         return
     # Insufficient tasks are listed too, but for those that no pair can be made of.
@@ -457,7 +470,7 @@ def test_agreement_marks_own_and_dependent_tasks(tmp_path):
 def test_the_plane_of_specificity_has_a_point_for_each_task():
     tasks = ["word_count", "topic", "toxicity"]
     rows = specificity_rows(["a"], tasks, insufficient=["topic"])
-    plane, projections = figures.specificity(rows, make_settings(["a"], tasks)).canvas.axes
+    plane, projections = specificity(rows, make_settings(["a"], tasks)).canvas.axes
     points = [line.get_xydata()[0] for line in plane.lines if line.get_marker() not in ("", "None")]
     assert [point.tolist() for point in points] == [[0.6, 0.8]] * 2
     text = " ".join(text.get_text() for text in plane.texts)
@@ -497,7 +510,7 @@ def test_robustness_tells_cells_and_how_many_tasks_they_are_of():
 def test_the_scorecard_shows_verdicts_and_what_decides_them():
     rows = scorecard_rows(["a"], ["topic"])
     axes = draw_scorecard(rows, make_settings(["a"], ["topic"])).canvas.axes
-    assert len(axes) == len(findings.CLAIMS)
+    assert len(axes) == len(rules.CLAIMS)
     first = axes[0]
     marks = [line.get_marker() for line in first.lines if line.get_marker() not in ("None", "")]
     assert marks == ["o", "X"] and first.get_title(loc="left").startswith("A specialist probe")
@@ -696,7 +709,7 @@ def examples_settings(number):
 
 def test_generated_text_is_escaped():
     rows = [label_row(k, text, k % 2 == 0) for k, text in enumerate(NASTY)]
-    page = report.examples_page({("a", "topic"): rows}, examples_settings(len(NASTY)))
+    page = examples.examples_page({("a", "topic"): rows}, examples_settings(len(NASTY)))
     parser = parse(page)
     assert "<script>alert(1)</script>" in parser.text and "Say <b>0</b>" in parser.text
     assert NASTY[1] in parser.text and NASTY[4] in parser.text
@@ -720,13 +733,13 @@ def test_examples_alternate_while_there_are_both():
         label_row(10, "cut", False, truncated=True),
         label_row(11, "twin", False, variant="unconstrained"),
     ]
-    chosen = report.choose_examples(rows, 4, seed=0)
+    chosen = examples.choose_examples(rows, 4, seed=0)
     assert [row["satisfied"] for row in chosen] == [True, False, True, True]
-    assert report.choose_examples(rows[::-1], 4, seed=0) == chosen
-    assert report.choose_examples(rows, 4, seed=1) != chosen
-    assert report.choose_examples(rows, 0, seed=0) == []
-    assert len(report.choose_examples(rows, 99, seed=0)) == 7
-    assert "No answers to show" in report.examples_page({}, examples_settings(3))
+    assert examples.choose_examples(rows[::-1], 4, seed=0) == chosen
+    assert examples.choose_examples(rows, 4, seed=1) != chosen
+    assert examples.choose_examples(rows, 0, seed=0) == []
+    assert len(examples.choose_examples(rows, 99, seed=0)) == 7
+    assert "No answers to show" in examples.examples_page({}, examples_settings(3))
 
 
 def small_config():
@@ -744,8 +757,8 @@ def small_config():
 def overview(compliance, generality, config, **optional):
     tables = {"generality": generality, "transfer_summary": [], "ablation_summary": [], "layers": []}
     models = [entry["name"] for entry in config["models"]]
-    found = findings.judge(tables, models, config["tasks"], config["claims"])
-    return report.overview_page(compliance, generality, found, config, **optional)
+    found = rules.judge(tables, models, config["tasks"], config["claims"])
+    return overview_page(compliance, generality, found, config, **optional)
 
 
 def test_overview_has_the_numbers():
@@ -813,8 +826,8 @@ def test_overview_has_the_papers_numbers_beside_ours():
     transfer = transfer_rows(["a"], config["tasks"])
     reported = read_json("workflow/resources/paper.json")
     tables = {"generality": rows, "transfer_summary": [], "ablation_summary": [], "layers": []}
-    found = findings.judge(tables, ["a", "b"], config["tasks"], THRESHOLDS, reported["claims"])
-    page = report.overview_page([], rows, found, config, transfer=transfer, source=reported["source"])
+    found = rules.judge(tables, ["a", "b"], config["tasks"], THRESHOLDS, reported["claims"])
+    page = overview_page([], rows, found, config, transfer=transfer, source=reported["source"])
     text = " ".join(parse(page.replace("</td>", " </td>")).text.split())
     assert "specialist, topic: accuracy 0.66 0.80 0.80" in text
     assert "general, all data, json format: accuracy 0.68 – –" in text
@@ -834,13 +847,13 @@ def test_overview_says_where_everything_comes_from():
 
 
 def test_the_commit_is_known_in_a_repository_only(monkeypatch):
-    assert re.fullmatch(r"([0-9a-f]{12}\+?)?", report.commit())
+    assert re.fullmatch(r"([0-9a-f]{12}\+?)?", provenance.commit())
 
     def missing(*_, **__):
         raise FileNotFoundError("git")
 
-    monkeypatch.setattr(report.subprocess, "run", missing)
-    assert report.commit() == ""
+    monkeypatch.setattr(provenance.subprocess, "run", missing)
+    assert provenance.commit() == ""
 
 
 def test_methods_have_the_studys_numbers():
@@ -868,7 +881,7 @@ def test_table_pages():
     tasks, settings = ["word_count", "topic", "toxicity"], {"tasks": ["word_count", "topic", "toxicity"]}
     settings["models"] = ["a", "gone"]
     rows = generality_rows(["a"], tasks, insufficient=["topic"], constant=["toxicity"])
-    text = parse(report.generality_page(rows, settings)).text
+    text = parse(table_pages.generality_page(rows, settings)).text
     assert FEW in text and "constant scores" in text and "0.800 [0.750, 0.850]" in text and "no probe" in text
-    text = parse(report.compliance_page(compliance_rows(["a"], tasks), settings)).text
+    text = parse(table_pages.compliance_page(compliance_rows(["a"], tasks), settings)).text
     assert "60\u00a0%" in text and "no answers" in text

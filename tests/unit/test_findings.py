@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from skillprobe import findings
+from skillprobe.findings import rules
 
 NAN = float("nan")
 TASKS = ["p", "q", "r"]
@@ -104,8 +104,8 @@ def judge(
         tables["time_summary"] = time
     if specific is not None:
         tables["specificity"] = specificity(specific)
-    found = findings.judge(tables, [model], TASKS, thresholds)[model]
-    assert list(found) == list(findings.CLAIMS)
+    found = rules.judge(tables, [model], TASKS, thresholds)[model]
+    assert list(found) == list(rules.CLAIMS)
     # No NaN, which is no JSON.
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     return found[claim]
@@ -126,7 +126,7 @@ def judge(
 def test_generality(difference, verdict):
     found = judge("generality", generality(difference=difference))
     assert found["verdict"] == verdict
-    assert "above 0.02" in found["rule"] and found["rules_version"] == findings.VERSION
+    assert "above 0.02" in found["rule"] and found["rules_version"] == rules.VERSION
     if verdict not in ("insufficient",):
         assert found["estimate"] == difference[0]
 
@@ -259,7 +259,7 @@ def test_where_erasure_failed_nothing_follows(claim, lower, worked):
     assert found["reason"].startswith("erasure failed: it takes 0.080") is not worked
 
 
-@pytest.mark.parametrize("claim", findings.CLAIMS)
+@pytest.mark.parametrize("claim", rules.CLAIMS)
 @pytest.mark.parametrize("signal, enough", [(["p", "q"], True), (["r"], False), ([], False)])
 def test_every_claim_needs_two_thirds_of_the_tasks(claim, signal, enough):
     transfer = summary("mean_ratio", "", (0.1, 0.0, 0.2)) + summary("block", "paper", (0.3, 0.1, 0.5), 0.001)

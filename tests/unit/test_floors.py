@@ -1,11 +1,13 @@
 """What may import what: jobs without a language model start without torch, and no floor looks up."""
 
+import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from skillprobe.codefiles import code_files
+from skillprobe.study.code_files import code_files
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "workflow/skillprobe"
@@ -21,48 +23,13 @@ FIGURES = ("ablation", "agreement", "behaviour", "compliance", "generality", "la
 FIGURES += ("scorecard", "similarity", "specificity", "time", "transfer")
 DRAW = {f"plot_{name}" for name in FIGURES}
 SCRIPTS = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} - {"publish_toys"}
-FLOORS = [
-    {
-        "errors",
-        "text",
-        "stats",
-        "store",
-        "hdf5",
-        "tables",
-        "draws",
-        "bases",
-        "positions",
-        "fast_import",
-        "fingerprint",
-        "job",
-        "progress",
-        "locks",
-        "memory",
-        "devices",
-    },
-    {
-        "tasks",
-        "judges",
-        "classifiers",
-        "folders",
-        "hub",
-        "prompts",
-        "models",
-        "batches",
-        "generation",
-        "engines",
-        "labels",
-        "shards",
-        "activations",
-        "behaviour",
-        "probes",
-        "erasure",
-        "config",
-    },
-    {"codefiles", "plan", "analyses", "toy", "planted"},
-    {"findings", "calibration"},
-    {"figures", "report", "methods", "compare", "cli", "__main__", "__init__"},
-]
+# The package's folders and files, each of which may import those before it: the order of the data.
+# The package's folders and files in the order of the data: each may import those before it.
+FLOORS = ["errors", "statistics", "storage"]
+FLOORS += ["tasks", "prompts", "models", "labels", "toy", "activations"]
+FLOORS += ["study"]
+FLOORS += ["probes", "erasure", "analyses", "findings", "report"]
+FLOORS += ["cli", "__main__"]
 
 
 def imported(script):
@@ -87,15 +54,39 @@ def test_jobs_without_a_language_model_start_light(script):
     assert imported(script) & heavy == set()
 
 
-def floor(module):
-    return next(number for number, names in enumerate(FLOORS) if module in names)
+def floor(path):
+    return FLOORS.index(path.parts[0].removesuffix(".py"))
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
+def test_the_floors_are_all_there_is():
+    rooms = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if not path.name.startswith("__")}
+    assert rooms == set(FLOORS) - {"__main__"}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix()
+)
 def test_nothing_imports_upwards(path):
-    here = floor(path.relative_to(PACKAGE).parts[0].removesuffix(".py"))
-    reached = {Path(file).relative_to("workflow/skillprobe").parts[0] for file in code_files(path, PACKAGE)}
-    assert {module for module in reached if floor(module.removesuffix(".py")) > here} <= {"__init__.py"}
+    reached = [Path(file).relative_to("workflow/skillprobe") for file in code_files(path, PACKAGE)]
+    # The package's own file holds the version alone.
+    reached = [file for file in reached if file != Path("__init__.py")]
+    here = path.relative_to(PACKAGE)
+    assert here == Path("__init__.py") or max(map(floor, reached)) == floor(here)
+
+
+def own_imports(path):
+    """Modules of the package that a file imports by name, as files."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            files = [PACKAGE.parent / f"{name.replace('.', '/')}.py" for name in names]
+            yield from filter(Path.is_file, files)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    imports = {path: set(own_imports(path)) for path in PACKAGE.rglob("*.py")}
+    assert sum(map(len, imports.values())) > 200
+    TopologicalSorter(imports).prepare()  # raises CycleError, which lists the circle
 
 
 def test_every_script_belongs_to_one_rule():

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from skillprobe import stats, tables
 from skillprobe.analyses import generality
 from skillprobe.errors import UserError
-from skillprobe.probes import Settings, general, specialist
-from skillprobe.tables import columns_of
+from skillprobe.probes.cross_validation import Settings
+from skillprobe.probes.general_probes import general
+from skillprobe.probes.specialists import specialist
+from skillprobe.statistics import metrics
+from skillprobe.storage import tables
+from skillprobe.storage.tables import columns_of
 
 SETTINGS = Settings(penalties=(1e-3, 1e-2, 1e-1), shuffles=5)
 TASKS = [f"task{i}" for i in range(4)]
@@ -107,7 +110,7 @@ def test_columns_values_and_pairing(universal):
     result = specialists["task2"][1]
     row = find(rows, task="task2", layer=1, probe="specialist", metric="auroc")
     by_seed = [
-        stats.auroc(s, result.labels, f).value for s, f in zip(result.scores, result.folds, strict=True)
+        metrics.auroc(s, result.labels, f).value for s, f in zip(result.scores, result.folds, strict=True)
     ]
     assert row["estimate"] == pytest.approx(np.mean(by_seed))
     used = result.folds[0] >= 0

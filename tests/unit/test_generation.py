@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import TEXT, make_tokenizer
-from skillprobe import generation
 from skillprobe.errors import UserError
-from skillprobe.generation import InverseCDFSampler, generate, generate_task
-from skillprobe.models import chat_ids, load
+from skillprobe.models import generation
+from skillprobe.models.chat import chat_ids
+from skillprobe.models.generation import InverseCDFSampler, generate, generate_task
+from skillprobe.models.loading import load
 
 pytestmark = pytest.mark.gpu
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from skillprobe import activations
-from skillprobe.activations import extract
-from skillprobe.behaviour import perplexity
-from skillprobe.generation import generate
-from skillprobe.models import load
-from skillprobe.shards import Shard
+from skillprobe.activations import extraction
+from skillprobe.activations.extraction import extract
+from skillprobe.activations.shards import Shard
+from skillprobe.erasure.behaviour import perplexity
+from skillprobe.models.generation import generate
+from skillprobe.models.loading import load
 from test_activations import ROWS, SETTINGS, label_row
 from test_behaviour import CONDITIONS, TEXT_FOLDS, TEXTS
 from test_generation import PROMPTS
@@ -104,11 +104,9 @@ def test_states_leave_the_gpu_while_it_goes_on(loaded_models, tmp_path, monkeypa
         extract(loaded_models["llama"], many, tmp_path / name, SETTINGS, study="test", task="topic")
         return (tmp_path / name).read_bytes()
 
-    copied, to_host = [], activations._to_host
-    monkeypatch.setattr(
-        activations, "_to_host", lambda tensors: copied.append(to_host(tensors)) or copied[-1]
-    )
+    copied, to_host = [], extraction._to_host
+    monkeypatch.setattr(extraction, "_to_host", lambda tensors: copied.append(to_host(tensors)) or copied[-1])
     at_once = made("0.h5")
     assert all(event is not None and host[0].is_pinned() for host, event in copied)
-    monkeypatch.setattr(activations, "_to_host", lambda tensors: ([each.cpu() for each in tensors], None))
+    monkeypatch.setattr(extraction, "_to_host", lambda tensors: ([each.cpu() for each in tensors], None))
     assert made("1.h5") == at_once

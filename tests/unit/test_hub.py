@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from huggingface_hub import errors
 from safetensors.numpy import save_file
-from skillprobe import classifiers, hub, judges, store, tasks
+from skillprobe import tasks
 from skillprobe.errors import UserError
-from skillprobe.job import fetched, judge_entry, model_entry
-from skillprobe.models import chat_ids, load
+from skillprobe.labels import classifiers, judges, mapping
+from skillprobe.models import hub
+from skillprobe.models.chat import chat_ids
+from skillprobe.models.loading import load
+from skillprobe.storage import files
+from skillprobe.study.job import fetched, judge_entry, model_entry
 from skillprobe.tasks.world import load_world
 
 ENTRY = {"name": "tiny", "source": "org/tiny", "revision": None, "num_layers": 3}
@@ -41,7 +45,7 @@ def test_the_commit_is_what_is_loaded(snapshot, tmp_path):
     assert found == {"source": "org/tiny", "revision": COMMIT} and snapshot[1] == [("org/tiny", "main")]
     hub.fetch_model(ENTRY | {"revision": "v1"})
     assert snapshot[1][1] == ("org/tiny", "v1")
-    store.write_json(tmp_path / "tiny.json", found)
+    files.write_json(tmp_path / "tiny.json", found)
     assert fetched([tmp_path / "tiny.json"]) == {"revision": COMMIT, "offline": True}
     assert fetched([]) == {}
 
@@ -84,7 +88,7 @@ def test_a_judge_is_loaded_from_the_cache_at_that_commit(monkeypatch):
 
 
 def fetch_judge(task, judge):
-    return hub.fetch_judge(task, judge, lambda folder: judges.check_folder(task, judge, folder, WORLD))
+    return hub.fetch_judge(task, judge, lambda folder: mapping.check_folder(task, judge, folder, WORLD))
 
 
 @pytest.fixture

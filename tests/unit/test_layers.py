@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
-from skillprobe import stats, tables
 from skillprobe.analyses import layers
 from skillprobe.errors import UserError
-from skillprobe.probes import Settings, specialist
-from skillprobe.tables import columns_of
+from skillprobe.probes.cross_validation import Settings
+from skillprobe.probes.specialists import specialist
+from skillprobe.statistics import bootstrap, intervals, metrics
+from skillprobe.storage import tables
+from skillprobe.storage.tables import columns_of
 
 SETTINGS = Settings(penalties=(1e-2,), shuffles=0)
 CATEGORIES = {
@@ -173,7 +175,7 @@ def test_estimate_and_interval_are_of_the_emergence_of_each_fold_seed():
     """Slowly rising curves differ between fold seeds and draws; computed here one curve at a time."""
     specialists = planted({"topic": [0.0, 0.5, 0.7, 0.8, 0.85]})
     row = find(table(specialists), "topic")
-    draws = stats.draw_bases(set(BASES[specialists["topic"][0].folds[0] >= 0]), n_draws=400)
+    draws = bootstrap.draw_bases(set(BASES[specialists["topic"][0].folds[0] >= 0]), n_draws=400)
 
     def first(curve):
         wanted = 0.95 * (max(curve) - 0.5)
@@ -182,10 +184,10 @@ def test_estimate_and_interval_are_of_the_emergence_of_each_fold_seed():
     results = specialists["topic"].values()
     by_seed, drawn = [], []
     for s in range(3):
-        by_seed.append(first([stats.auroc(r.scores[s], r.labels, r.folds[s]).value for r in results]))
-        each = [stats.auroc_draws(r.scores[s], r.labels, r.bases, r.folds[s], draws) for r in results]
+        by_seed.append(first([metrics.auroc(r.scores[s], r.labels, r.folds[s]).value for r in results]))
+        each = [bootstrap.auroc_draws(r.scores[s], r.labels, r.bases, r.folds[s], draws) for r in results]
         drawn.append([first(curve) for curve in np.transpose(each)])
-    expected = stats.interval(by_seed, np.mean(drawn, axis=0), 0.99, (0, 1))
+    expected = intervals.interval(by_seed, np.mean(drawn, axis=0), 0.99, (0, 1))
     found = (row["estimate"], row["lower99"], row["upper99"])
     assert found == pytest.approx((expected.estimate, expected.lower, expected.upper))
     assert 0 <= row["lower99"] <= row["lower95"] <= row["estimate"] <= row["upper95"] <= row["upper99"] <= 1

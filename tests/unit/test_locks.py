@@ -8,9 +8,9 @@ import re
 import signal
 
 import pytest
-from skillprobe import locks
 from skillprobe.errors import UserError
-from skillprobe.locks import hold_study
+from skillprobe.storage import locks
+from skillprobe.storage.locks import hold_study
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,13 @@ import pytest
 import torch
 import transformers
 from conftest import ARCHITECTURES, HIDDEN, NUM_LAYERS, TEMPLATE, make_tokenizer
-from skillprobe import fast_import, models
 from skillprobe.errors import UserError
-from skillprobe.fingerprint import folder_hash
-from skillprobe.memory import available_memory
-from skillprobe.models import chat_ids, load, parameter_count, versions
+from skillprobe.models import fast_import, loading, placement
+from skillprobe.models.chat import chat_ids
+from skillprobe.models.loaded import find_blocks, parameter_count
+from skillprobe.models.loading import load, versions
+from skillprobe.models.memory import available_memory
+from skillprobe.storage.fingerprint import folder_hash
 
 PROMPT = "write a text about the river"
 
@@ -172,7 +174,7 @@ def test_random_twin_has_the_shape_of_the_model_and_weights_of_its_seed(loaded):
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2]) and not torch.equal(weights[0], weights[3])
     assert first.eos_ids == loaded.eos_ids and not any(p.requires_grad for p in first.model.parameters())
-    models._spread(again.model, "auto")
+    placement.spread(again.model, "auto")
     assert again.model.hf_device_map == {"": "cpu"} and torch.equal(weights[0], weights[1])
 
 
@@ -309,7 +311,7 @@ def test_quantised_weights_that_cannot_be_read_are_said_to_be_such(model_folders
 def test_a_tokenizer_is_refused_before_the_weights_are_loaded(model_folders, tmp_path, monkeypatch):
     folder = shutil.copytree(model_folders["llama"], tmp_path / "bare")
     (folder / "chat_template.jinja").unlink()
-    monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", None)
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", None)
     with pytest.raises(UserError, match="no chat template"):
         load({"name": "m", "source": str(folder)})
     with pytest.raises(UserError, match="has 3 layers, but its entry says num_layers: 5"):
@@ -345,9 +347,9 @@ def test_blocks_are_the_list_with_the_weights():
     backbone = nn.Module()
     backbone.gates = nn.ModuleList([nn.Identity() for _ in range(3)])
     backbone.layers = nn.ModuleList([nn.Linear(2, 2) for _ in range(3)])
-    assert models._find_blocks("m", backbone, 3) is backbone.layers
+    assert find_blocks("m", backbone, 3) is backbone.layers
     with pytest.raises(UserError, match="model 'm' .Module. has no list of 4 blocks"):
-        models._find_blocks("m", backbone, 4)
+        find_blocks("m", backbone, 4)
 
 
 def test_parameters_and_versions(loaded_models):
@@ -374,8 +376,8 @@ def test_folder_hash_follows_content_and_nothing_else(model_folders, tmp_path):
 
 
 def test_folder_hash_of_a_big_file_sees_its_header_ends_and_size(tmp_path, monkeypatch):
-    monkeypatch.setattr("skillprobe.fingerprint._WHOLE", 1000)
-    monkeypatch.setattr("skillprobe.fingerprint._END", 100)
+    monkeypatch.setattr("skillprobe.storage.fingerprint._WHOLE", 1000)
+    monkeypatch.setattr("skillprobe.storage.fingerprint._END", 100)
     (tmp_path / "config.json").write_text("{}")
     weights = tmp_path / "model.safetensors"
     content = bytearray((300).to_bytes(8, "little") + bytes(5000))
@@ -395,8 +397,8 @@ def test_folder_hash_of_a_big_file_sees_its_header_ends_and_size(tmp_path, monke
 def test_import_needs_no_scientific_packages_and_leaves_them_importable(model_folders):
     code = """
 import gc, sys
-import skillprobe.activations, skillprobe.models
-skillprobe.models.load({"name": "m", "source": sys.argv[1]})
+import skillprobe.activations.extraction, skillprobe.models.loading
+skillprobe.models.loading.load({"name": "m", "source": sys.argv[1]})
 assert not {"scipy", "sklearn", "pandas", "accelerate"} & sys.modules.keys(), "imported"
 assert gc.isenabled() and gc.get_freeze_count()
 import scipy.linalg
@@ -427,7 +429,13 @@ def test_nothing_is_hidden_from_a_transformers_that_has_already_looked(monkeypat
 
 
 def test_fingerprint_prompts_labels_positions_and_shards_need_no_torch():
-    modules = ["fingerprint", "prompts", "labels", "positions", "shards"]
+    modules = [
+        "storage.fingerprint",
+        "prompts.items",
+        "labels.labelling",
+        "activations.positions",
+        "activations.shards",
+    ]
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(f'skillprobe.{name}')"
     code += "\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code, *modules], check=True, env=_environment())
@@ -445,17 +453,17 @@ def test_the_memory_of_weights_is_known_before_they_are_loaded(model_folders, dt
     loaded = load({"name": "m", "source": str(model_folders["llama"]), "dtype": dtype})
     # Tied ones are stored once.
     expected = sum(parameter.numel() * parameter.element_size() for parameter in loaded.model.parameters())
-    assert models.weights_bytes(model_folders["llama"], dtype) == expected
+    assert placement.weights_bytes(model_folders["llama"], dtype) == expected
 
 
 def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(model_folders, monkeypatch):
     entry = {"name": "m", "source": str(model_folders["llama"]), "dtype": "float32"}
-    needed = models.weights_bytes(entry["source"], "float32")
-    monkeypatch.setattr(models, "available_memory", lambda: needed)
+    needed = placement.weights_bytes(entry["source"], "float32")
+    monkeypatch.setattr(placement, "available_memory", lambda: needed)
     load(entry)
-    monkeypatch.setattr(models, "available_memory", lambda: needed - 1)
-    monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", None)
-    monkeypatch.setattr(models.AutoModelForCausalLM, "from_config", None)
+    monkeypatch.setattr(placement, "available_memory", lambda: needed - 1)
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", None)
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_config", None)
     with pytest.raises(UserError, match="model 'm' takes 0.0 GiB, but this machine has 0.0 GiB free; use a"):
         load(entry)
     for device_map in (None, "auto"):
@@ -476,7 +484,7 @@ def test_running_out_of_memory_while_loading_is_one_sentence(model_folders, monk
     def load_weights(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
 
-    monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", load_weights)
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", load_weights)
     with pytest.raises(UserError, match="model 'm' doesn't fit into memory; use a larger GPU"):
         load({"name": "m", "source": str(model_folders["llama"])})
 

@@ -9,11 +9,12 @@ import torch
 import transformers
 from accelerate import cpu_offload
 from conftest import HIDDEN, NUM_LAYERS, SPECIAL, WORDS, check_padding, make_tokenizer, plain_states
-from skillprobe.activations import read_states
-from skillprobe.behaviour import Erase, RowWise, Steer, edited, identity
+from skillprobe.activations.extraction import read_states
 from skillprobe.erasure import Eraser
-from skillprobe.generation import generate
-from skillprobe.models import chat_ids, load
+from skillprobe.erasure.edits import Erase, RowWise, Steer, edited, identity
+from skillprobe.models.chat import chat_ids
+from skillprobe.models.generation import generate
+from skillprobe.models.loading import load
 
 pytestmark = pytest.mark.gpu
 

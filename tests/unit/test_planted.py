@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
+from skillprobe.activations.shards import Shard
 from skillprobe.analyses.blocks import PAPER_GROUPS
-from skillprobe.config import SCHEMA
 from skillprobe.errors import UserError
-from skillprobe.findings import CLAIMS
-from skillprobe.planted import GROUP_COSINE, PAIR_COSINE, WORLDS, plant, write_shards
+from skillprobe.findings.planted import GROUP_COSINE, PAIR_COSINE, WORLDS, plant, write_shards
+from skillprobe.findings.rules import CLAIMS
 from skillprobe.probes.rows import read_rows
-from skillprobe.shards import Shard
-from skillprobe.stats import concordance
-from skillprobe.store import read_json
+from skillprobe.statistics.metrics import concordance
+from skillprobe.storage.files import read_json
+from skillprobe.study.schema import SCHEMA
 from skillprobe.tasks import NAMES, get
 
 CATEGORIES = {task: get(task).category for task in NAMES}

@@ -7,9 +7,16 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from skillprobe.errors import UserError
-from skillprobe.probes import ProbeResult, Settings, general, load, save, solver, specialist
+from skillprobe.probes import solver
+from skillprobe.probes.cross_validation import Settings
+from skillprobe.probes.general_probes import general
+from skillprobe.probes.results import ProbeResult, load, save
 from skillprobe.probes.solver import Erased, Rows, feature_scale
-from skillprobe.stats import CALIBRATION, auroc, auroc_draws, draw_bases, interval
+from skillprobe.probes.specialists import specialist
+from skillprobe.statistics.bootstrap import auroc_draws, draw_bases
+from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.intervals import interval
+from skillprobe.statistics.metrics import auroc
 from sklearn.linear_model import LogisticRegression
 
 SETTINGS = Settings(penalties=(1e-3, 1e-2, 1e-1), shuffles=2)
@@ -530,7 +537,7 @@ def test_estimator_is_the_solver():
 
 def test_probe_jobs_import_neither_scikit_learn_nor_scipy():
     code = (
-        "import sys, skillprobe.probes, skillprobe.analyses.generality, skillprobe.tables;"
+        "import sys, skillprobe.probes.specialists, skillprobe.analyses.generality;"
         "assert not {'sklearn', 'scipy', 'pandas', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

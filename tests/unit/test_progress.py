@@ -3,8 +3,8 @@
 import sys
 
 import pytest
-from skillprobe import progress as module
-from skillprobe.progress import progress
+from skillprobe.storage import progress as module
+from skillprobe.storage.progress import progress
 
 
 def test_a_short_loop_leaves_one_line_in_a_log(capsys):

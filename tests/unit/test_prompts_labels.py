@@ -3,13 +3,13 @@ from dataclasses import replace
 
 import pytest
 from skillprobe import tasks
+from skillprobe.activations.positions import DEFAULT, check_position_name, resolve
 from skillprobe.analyses.compliance import summarise
-from skillprobe.bases import base_ids, base_number, seed_from
 from skillprobe.errors import UserError
-from skillprobe.judges import get_judge
-from skillprobe.labels import label_rows
-from skillprobe.positions import DEFAULT, check_position_name, resolve
-from skillprobe.prompts import make_items
+from skillprobe.labels.judges import get_judge
+from skillprobe.labels.labelling import label_rows
+from skillprobe.prompts.bases import base_ids, base_number, seed_from
+from skillprobe.prompts.items import make_items
 from skillprobe.tasks.world import load_world
 
 WORLD = load_world("toy")

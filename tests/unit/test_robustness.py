@@ -7,11 +7,13 @@ import pytest
 from skillprobe.analyses import wording
 from skillprobe.analyses.robustness import COLUMNS, robustness_table
 from skillprobe.errors import UserError
-from skillprobe.probes import Settings, load, on_subsets, save
-from skillprobe.probes.protocol import equal_parts
+from skillprobe.probes.cross_validation import Settings
+from skillprobe.probes.results import load, save
 from skillprobe.probes.rows import ProbeRows
+from skillprobe.probes.subsets import equal_parts, on_subsets
 from skillprobe.probes.wordings import fit_wordings
-from skillprobe.stats import CALIBRATION, auroc, row_folds, unpaired
+from skillprobe.statistics.folds import CALIBRATION, row_folds, unpaired
+from skillprobe.statistics.metrics import auroc
 
 N_BASES = 180
 BASES = [f"b{number:03d}" for number in range(N_BASES)]
@@ -208,7 +210,7 @@ def test_training_parts_are_equally_large_of_their_own_subset_and_of_whole_bases
 
 
 def test_a_subset_of_all_rows_alone_is_the_specialist():
-    from skillprobe.probes import specialist
+    from skillprobe.probes.specialists import specialist
 
     rows, settings = plant(same), replace(Settings.from_config(PROBES, 0), shuffles=0)
     every = np.ones(len(rows.y), bool)

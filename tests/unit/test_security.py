@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from skillprobe import report
-from skillprobe.config import complete
 from skillprobe.errors import UserError
-from skillprobe.models import chat_ids, load, load_outline
+from skillprobe.models.chat import chat_ids
+from skillprobe.models.loading import load, load_outline
+from skillprobe.report import examples
+from skillprobe.study.config import complete
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -57,7 +58,7 @@ def test_no_source_unpickles_or_evaluates():
             # Rules run scripts, no shell.
             assert not re.search(r"^\s+(shell|run):", path.read_text(), re.M), path
     # The config's own switch, which is off unless an entry turns it on.
-    assert found == dict.fromkeys(("models.py", "engines.py"), ["trust_remote_code"])
+    assert found == dict.fromkeys(("loading.py", "engines.py"), ["trust_remote_code"])
 
 
 @pytest.mark.parametrize(
@@ -203,8 +204,8 @@ def test_an_answer_is_shown_as_it_is_written(text):
     row = {"id": text, "variant": "constrained", "satisfied": True, "truncated": False, "prompt": text}
     row |= {"evidence": {text: text}, "response": text, "instruction_type": text, "polarity": text}
     settings = {"tasks": ["topic"], "models": ["m"], "seed": 0, "report": {"examples": 1}}
-    page = report.examples_page({("m", "topic"): [row]}, settings)
-    empty = report.examples_page({("m", "topic"): []}, settings)
+    page = examples.examples_page({("m", "topic"): [row]}, settings)
+    empty = examples.examples_page({("m", "topic"): []}, settings)
     tags = set(re.findall(r"</?\w+", page))
     assert tags - set(re.findall(r"</?\w+", empty)) <= {
         *("<article", "</article", "<div", "</div", "<pre", "</pre", "<p", "</p", "<span", "</span"),

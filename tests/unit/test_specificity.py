@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from skillprobe import planted
 from skillprobe.analyses.specificity import COLUMNS, specificity_table
 from skillprobe.errors import UserError
-from skillprobe.probes.rows import fit_specialist, read_rows
+from skillprobe.findings import planted
+from skillprobe.probes.rows import read_rows
+from skillprobe.probes.specialists import fit_specialist
 from skillprobe.probes.twins import read_twins
-from skillprobe.stats import CALIBRATION
-from skillprobe.tables import columns_of
+from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.storage.tables import columns_of
 
 CATEGORIES = {"word_count": "structural", "topic": "semantic"}
 PROBES = {"penalties": [1e-3, 1e-2], "folds": 5, "fold_seeds": 2, "feature_scaling": True, "position": "eos"}

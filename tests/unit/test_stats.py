@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skillprobe import stats, tables
 from skillprobe.errors import UserError
+from skillprobe.statistics import bootstrap, intervals, metrics
+from skillprobe.statistics.folds import CALIBRATION, assign_folds, row_folds, sufficiency
+from skillprobe.storage import tables
 
 BASES = [f"b{i:03d}" for i in range(60)]
 
@@ -16,7 +18,7 @@ def clustered(rng, n_bases=40, per_base=8, signal=1.0, base_effect=1.0):
     bases = np.repeat(names, per_base)
     labels = rng.integers(0, 2, len(bases))
     scores = signal * labels + np.repeat(base_effect * rng.normal(size=n_bases), per_base)
-    folds = stats.row_folds(bases, stats.assign_folds(names, calibration_fraction=0))
+    folds = row_folds(bases, assign_folds(names, calibration_fraction=0))
     return scores + rng.normal(size=len(bases)), labels, bases, folds
 
 
@@ -24,7 +26,7 @@ def brute_force_auroc(scores, labels, folds):
     concordant = pairs = 0.0
     for i in range(len(scores)):
         for j in range(len(scores)):
-            if folds[i] == folds[j] != stats.CALIBRATION and labels[i] > labels[j]:
+            if folds[i] == folds[j] != CALIBRATION and labels[i] > labels[j]:
                 pairs += 1
                 concordant += (scores[i] > scores[j]) + 0.5 * (scores[i] == scores[j])
     return concordant / pairs if pairs else np.nan
@@ -34,45 +36,45 @@ def brute_force_auroc(scores, labels, folds):
 
 
 def test_folds_depend_on_the_set_of_bases_only():
-    folds = stats.assign_folds(BASES)
-    assert stats.assign_folds(BASES[::-1] + BASES[:7]) == folds
+    folds = assign_folds(BASES)
+    assert assign_folds(BASES[::-1] + BASES[:7]) == folds
     counts = np.bincount([fold for fold in folds.values() if fold >= 0])
     assert len(counts) == 5 and counts.max() - counts.min() <= 1
-    assert sum(fold == stats.CALIBRATION for fold in folds.values()) == 6
+    assert sum(fold == CALIBRATION for fold in folds.values()) == 6
 
 
 def test_calibration_is_the_same_for_all_fold_seeds_but_folds_differ():
-    first, second = (stats.assign_folds(BASES, fold_seed=s) for s in (0, 1))
+    first, second = (assign_folds(BASES, fold_seed=s) for s in (0, 1))
     assert [b for b in BASES if first[b] < 0] == [b for b in BASES if second[b] < 0]
     assert first != second
-    other = stats.assign_folds(BASES, seed=1)
+    other = assign_folds(BASES, seed=1)
     assert [b for b in BASES if first[b] < 0] != [b for b in BASES if other[b] < 0]
 
 
 def test_a_base_without_a_fold_is_refused_by_name():
     with pytest.raises(UserError, match="zzz"):
-        stats.row_folds(["b000", "zzz"], stats.assign_folds(BASES))
+        row_folds(["b000", "zzz"], assign_folds(BASES))
 
 
 def test_sufficiency_gives_one_reason():
     rng = np.random.default_rng(0)
     _, labels, bases, folds = clustered(rng)
-    assert stats.sufficiency(labels, bases, folds) == ""
-    assert "truncated" in stats.sufficiency(labels, bases, folds, truncated_fraction=0.06)
-    assert stats.sufficiency(labels, bases, folds, truncated_fraction=0.05) == ""
+    assert sufficiency(labels, bases, folds) == ""
+    assert "truncated" in sufficiency(labels, bases, folds, truncated_fraction=0.06)
+    assert sufficiency(labels, bases, folds, truncated_fraction=0.05) == ""
     need = "probes need 20 from 10 of each class"
-    assert stats.sufficiency(np.ones_like(labels), bases, folds) == (
+    assert sufficiency(np.ones_like(labels), bases, folds) == (
         f"0 violated responses from 0 bases to train on; {need}"
     )
     # Enough rows, but of four bases in fold 0 and four in fold 1.
     of_few = np.isin(bases, [*np.unique(bases[folds == 0])[:4], *np.unique(bases[folds == 1])[:4]])
-    assert stats.sufficiency((~of_few).astype(int), bases, folds) == (
+    assert sufficiency((~of_few).astype(int), bases, folds) == (
         f"32 violated responses from 4 bases to train on; {need}"
     )
     # One test fold without a class.
     no_pairs = np.where(folds == 2, 1, labels)
-    assert "a test fold has no violated" in stats.sufficiency(no_pairs, bases, folds)
-    assert "folds have rows" in stats.sufficiency(labels[:0], bases[:0], folds[:0])
+    assert "a test fold has no violated" in sufficiency(no_pairs, bases, folds)
+    assert "folds have rows" in sufficiency(labels[:0], bases[:0], folds[:0])
 
 
 # ------------------------------------------------------------------------------------------------ AUROC
@@ -82,17 +84,17 @@ def test_sufficiency_gives_one_reason():
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1), st.integers(-1, 2)), min_size=1, max_size=30))
 def test_auroc_equals_brute_force_with_ties(rows):
     scores, labels, folds = (np.array(column) for column in zip(*rows, strict=True))
-    result = stats.auroc(scores, labels, folds)
+    result = metrics.auroc(scores, labels, folds)
     np.testing.assert_allclose(result.value, brute_force_auroc(scores, labels, folds), equal_nan=True)
-    draws = stats.Draws(np.array(["a"]), np.ones((1, 1)))
+    draws = bootstrap.Draws(np.array(["a"]), np.ones((1, 1)))
     bases = np.full(len(scores), "a")
-    np.testing.assert_allclose(stats.auroc_draws(scores, labels, bases, folds, draws), result.value)
+    np.testing.assert_allclose(bootstrap.auroc_draws(scores, labels, bases, folds, draws), result.value)
 
 
 def test_constant_scores_give_a_half_and_a_flag():
     labels, folds = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
-    assert stats.auroc(np.array([1.0, 1.0, 3.0, 3.0]), labels, folds) == stats.Auroc(0.5, 2, True)
-    assert not stats.auroc(np.array([1.0, 1.0, 3.0, 3.5]), labels, folds).constant
+    assert metrics.auroc(np.array([1.0, 1.0, 3.0, 3.0]), labels, folds) == metrics.Auroc(0.5, 2, True)
+    assert not metrics.auroc(np.array([1.0, 1.0, 3.0, 3.5]), labels, folds).constant
 
 
 def test_pooling_over_folds_is_biased_where_within_folds_is_not():
@@ -103,8 +105,8 @@ def test_pooling_over_folds_is_biased_where_within_folds_is_not():
         labels, folds = rng.integers(0, 2, 60), np.repeat(np.arange(5), 12)
         base_rate = np.array([labels[folds != fold].mean() for fold in folds])
         scores = 5 * base_rate + 0.1 * rng.normal(size=60)
-        within.append(stats.auroc(scores, labels, folds).value)
-        pooled.append(stats.auroc(scores, labels, np.zeros(60, int)).value)
+        within.append(metrics.auroc(scores, labels, folds).value)
+        pooled.append(metrics.auroc(scores, labels, np.zeros(60, int)).value)
     assert abs(np.mean(within) - 0.5) < 0.02
     assert np.mean(pooled) < 0.45
 
@@ -116,10 +118,10 @@ def test_bootstrap_weights_equal_brute_force_resampling():
     rng = np.random.default_rng(0)
     scores, labels, bases, folds = clustered(rng, n_bases=15, per_base=3)
     scores = scores.round(1)
-    folds[bases == "b003"] = stats.CALIBRATION
-    draws = stats.draw_bases(BASES[:15], n_draws=8, seed=3)
-    quick = stats.auroc_draws(scores, labels, bases, folds, draws)
-    threshold = stats.threshold_metrics(scores, labels, bases, folds, draws)
+    folds[bases == "b003"] = CALIBRATION
+    draws = bootstrap.draw_bases(BASES[:15], n_draws=8, seed=3)
+    quick = bootstrap.auroc_draws(scores, labels, bases, folds, draws)
+    threshold = bootstrap.threshold_metrics(scores, labels, bases, folds, draws)
     for i, weights in enumerate(draws.weights.astype(int)):
         rows = np.concatenate(
             [
@@ -145,49 +147,49 @@ def test_bootstrap_weights_equal_brute_force_resampling():
 def test_draws_are_joint_and_a_lacking_base_is_ignored():
     rng = np.random.default_rng(0)
     scores, labels, bases, folds = clustered(rng)
-    draws = stats.draw_bases(BASES[:40], n_draws=50)
-    assert np.array_equal(draws.weights, stats.draw_bases(BASES[39::-1], n_draws=50).weights)
+    draws = bootstrap.draw_bases(BASES[:40], n_draws=50)
+    assert np.array_equal(draws.weights, bootstrap.draw_bases(BASES[39::-1], n_draws=50).weights)
     assert (draws.weights.sum(1) == 40).all()
     kept = bases != "b000"
-    without = stats.auroc_draws(scores[kept], labels[kept], bases[kept], folds[kept], draws)
-    zero = stats.Draws(draws.bases, draws.weights * (draws.bases != "b000"))
-    np.testing.assert_allclose(without, stats.auroc_draws(scores, labels, bases, folds, zero))
+    without = bootstrap.auroc_draws(scores[kept], labels[kept], bases[kept], folds[kept], draws)
+    zero = bootstrap.Draws(draws.bases, draws.weights * (draws.bases != "b000"))
+    np.testing.assert_allclose(without, bootstrap.auroc_draws(scores, labels, bases, folds, zero))
     with pytest.raises(KeyError):
-        stats.auroc_draws(scores, labels, np.full(len(bases), "other"), folds, draws)
+        bootstrap.auroc_draws(scores, labels, np.full(len(bases), "other"), folds, draws)
 
 
 def test_draws_without_pairs_are_dropped_and_counted():
     scores, labels = np.array([1.0, 2.0]), np.array([0, 1])
     bases, folds = np.array(["b000", "b001"]), np.zeros(2, int)
-    draws = stats.draw_bases(["b000", "b001"], n_draws=200)
-    values = stats.auroc_draws(scores, labels, bases, folds, draws)
+    draws = bootstrap.draw_bases(["b000", "b001"], n_draws=200)
+    values = bootstrap.auroc_draws(scores, labels, bases, folds, draws)
     dropped = np.isnan(values).sum()
     assert 50 < dropped < 150
-    assert stats.interval([1.0], values) == stats.Interval(1.0, 1.0, 1.0, 0.95, dropped)
+    assert intervals.interval([1.0], values) == intervals.Interval(1.0, 1.0, 1.0, 0.95, dropped)
 
 
 def test_interval_is_the_percentile_interval_and_fold_seeds_widen_it():
     draws = np.random.default_rng(0).normal(0.7, 0.02, 4000)
-    plain = stats.interval([0.7, 0.7, 0.7], draws)
+    plain = intervals.interval([0.7, 0.7, 0.7], draws)
     np.testing.assert_allclose([plain.lower, plain.upper], np.quantile(draws, [0.025, 0.975]), atol=1e-3)
-    wide = stats.interval([0.68, 0.7, 0.72], draws)  # seed variance = bootstrap variance
+    wide = intervals.interval([0.68, 0.7, 0.72], draws)  # seed variance = bootstrap variance
     assert (wide.upper - wide.lower) / (plain.upper - plain.lower) == pytest.approx(np.sqrt(2), rel=0.03)
-    finding = stats.interval([0.7] * 3, draws, level=0.99)
+    finding = intervals.interval([0.7] * 3, draws, level=0.99)
     assert finding.lower < plain.lower < plain.upper < finding.upper
-    assert stats.interval([0.7] * 3, draws, bounds=(0.0, 0.71)).upper == 0.71
-    assert np.isnan(stats.interval([np.nan], np.full(9, np.nan)).lower)
+    assert intervals.interval([0.7] * 3, draws, bounds=(0.0, 0.71)).upper == 0.71
+    assert np.isnan(intervals.interval([np.nan], np.full(9, np.nan)).lower)
 
 
 def test_interval_covers():
     """200 studies of 40 bases: the 95 % interval holds the true AUROC in about 95 % of them."""
     rng = np.random.default_rng(0)
-    truth = np.mean([stats.auroc(s, y, f).value for s, y, _, f in (clustered(rng) for _ in range(1500))])
-    draws = stats.draw_bases(BASES[:40], n_draws=400)
+    truth = np.mean([metrics.auroc(s, y, f).value for s, y, _, f in (clustered(rng) for _ in range(1500))])
+    draws = bootstrap.draw_bases(BASES[:40], n_draws=400)
     covered = 0
     for _ in range(200):
         scores, labels, bases, folds = clustered(rng)
-        value = stats.auroc(scores, labels, folds).value
-        found = stats.interval([value], stats.auroc_draws(scores, labels, bases, folds, draws))
+        value = metrics.auroc(scores, labels, folds).value
+        found = intervals.interval([value], bootstrap.auroc_draws(scores, labels, bases, folds, draws))
         covered += found.lower <= truth <= found.upper
     assert 0.91 <= covered / 200 <= 0.995
 

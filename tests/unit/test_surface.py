@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from skillprobe import shards
+from skillprobe.activations import shards
 from skillprobe.errors import UserError
-from skillprobe.probes import Settings, load, save
+from skillprobe.probes.cross_validation import Settings
+from skillprobe.probes.results import load, save
 from skillprobe.probes.rows import read_rows
 from skillprobe.probes.surface import NAMES, features, surface_probes
-from skillprobe.stats import auroc, auroc_draws, draw_bases, interval
-from skillprobe.text import count_words, words
+from skillprobe.statistics.bootstrap import auroc_draws, draw_bases
+from skillprobe.statistics.intervals import interval
+from skillprobe.statistics.metrics import auroc
+from skillprobe.tasks.text import count_words, words
 
 SETTINGS = Settings(penalties=(1e-3, 1e-2, 1e-1), fold_seeds=(0, 1))
 BASES = [f"b{number:03d}" for number in range(50)]

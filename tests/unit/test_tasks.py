@@ -12,9 +12,10 @@ import pytest
 from hypothesis import example, settings
 from hypothesis import strategies as st
 from skillprobe import tasks
-from skillprobe import text as texts
 from skillprobe.errors import UserError
-from skillprobe.judges import get_judge, lexicon_judge
+from skillprobe.labels.judges import get_judge
+from skillprobe.labels.lexicon import lexicon_judge
+from skillprobe.tasks import text as texts
 from skillprobe.tasks.world import load_world, make_world
 
 WORLD_DATA = {

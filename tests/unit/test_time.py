@@ -5,14 +5,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from skillprobe import planted
 from skillprobe.analyses.time import CURVE_COLUMNS, SUMMARY_COLUMNS, time_tables
 from skillprobe.errors import UserError
-from skillprobe.probes import Settings, load, save, specialist
+from skillprobe.findings import planted
 from skillprobe.probes.course import CourseRows, fit_course, read_course, spans
+from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.prefix import ceiling, fit_prefixes, params_features, verdict_features
-from skillprobe.stats import CALIBRATION, auroc
-from skillprobe.tables import columns_of
+from skillprobe.probes.results import load, save
+from skillprobe.probes.specialists import specialist
+from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.metrics import auroc
+from skillprobe.storage.tables import columns_of
 
 CATEGORIES = {"word_count": "structural", "topic": "semantic"}
 PROBES = {"penalties": [1e-3, 1e-2], "folds": 5, "fold_seeds": 2, "feature_scaling": True}
@@ -342,7 +345,7 @@ def test_without_headroom_planning_is_not_tested(worlds):
 def test_the_slope_is_that_of_the_body():
     class Fake:
         def __init__(self, values):
-            from skillprobe.stats import Estimate
+            from skillprobe.statistics.intervals import Estimate
 
             self.estimates = {
                 ("trained", name): Estimate(np.array([value]), np.full(3, value))

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from skillprobe import generation, labels, models, prompts, tasks
+from skillprobe import tasks
 from skillprobe.analyses import compliance
-from skillprobe.judges import get_judge
+from skillprobe.labels import labelling
+from skillprobe.labels.judges import get_judge
+from skillprobe.models import chat, generation, loading
+from skillprobe.prompts.items import make_items
 from skillprobe.tasks.world import load_world
 from skillprobe.toy import corpus, grammar, tokenizer, training
 
@@ -78,11 +81,11 @@ def test_tokenizers_are_exact_and_know_every_word(family, rows):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_shipped_tokenizers_know_every_prompt_of_the_demo(name):
-    loaded = models.load({"name": name, "source": str(SHIPPED / name)})
+    loaded = loading.load({"name": name, "source": str(SHIPPED / name)})
     for task in map(tasks.get, tasks.NAMES):
-        for item in prompts.make_items(task, WORLD, DEMO["prompts"], seed=0):
+        for item in make_items(task, WORLD, DEMO["prompts"], seed=0):
             for prompt in (item["prompt"], item["unconstrained_prompt"]):
-                assert loaded.tokenizer.unk_token_id not in models.chat_ids(loaded.tokenizer, prompt)
+                assert loaded.tokenizer.unk_token_id not in chat.chat_ids(loaded.tokenizer, prompt)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -99,13 +102,13 @@ def test_shipped_models_are_small_and_say_what_they_are(name):
 @pytest.mark.parametrize("name", ["toy-llama", "toy-gemma2", "toy-qwen2"])
 def test_shipped_models_obey_often_but_not_always(name):
     """Both classes are there to probe: 15 % to 90 % on every task, at the demo's settings."""
-    loaded = models.load({"name": name, "source": str(SHIPPED / name), "dtype": "float32"})
+    loaded = loading.load({"name": name, "source": str(SHIPPED / name), "dtype": "float32"})
     rates = {}
     for task in map(tasks.get, tasks.NAMES):
-        items = prompts.make_items(task, WORLD, DEMO["prompts"], seed=0)
+        items = make_items(task, WORLD, DEMO["prompts"], seed=0)
         responses = generation.generate_task(loaded, items, DEMO["generation"] | {"twin_samples": 0}, seed=0)
         judge = get_judge("lexicon", task.name, WORLD) if task.judged else None
-        rows = labels.label_rows(task, WORLD, items, responses, judge, {"crossings": 0}, seed=0)
+        rows = labelling.label_rows(task, WORLD, items, responses, judge, {"crossings": 0}, seed=0)
         rates[task.name] = compliance.summarise(rows, n_draws=2, seed=0)["compliance"]
     assert {task: rate for task, rate in rates.items() if not 0.15 <= rate <= 0.9} == {}
 

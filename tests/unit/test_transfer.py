@@ -5,10 +5,11 @@ import pytest
 from skillprobe.analyses.blocks import block_statistic, n_partitions, partitions, permutation_p
 from skillprobe.analyses.transfer import CELL_COLUMNS, SUMMARY_COLUMNS, leaf_order, transfer_tables
 from skillprobe.errors import UserError
-from skillprobe.probes import Settings, specialist
+from skillprobe.probes.cross_validation import Settings
+from skillprobe.probes.specialists import specialist
 from skillprobe.probes.transfer import cross_scores, load, save
-from skillprobe.stats import auroc
-from skillprobe.tables import columns_of
+from skillprobe.statistics.metrics import auroc
+from skillprobe.storage.tables import columns_of
 
 SETTINGS = Settings(penalties=(1e-3, 1e-2), shuffles=0)
 D, N_BASES, PER_BASE = 24, 44, 6

@@ -162,7 +162,7 @@ def test_inspect(monkeypatch, capsys, tmp_path):
             return "a shard"
         raise OSError("file signature not found")
 
-    monkeypatch.setitem(sys.modules, "skillprobe.shards", SimpleNamespace(describe=describe))
+    monkeypatch.setitem(sys.modules, "skillprobe.activations.shards", SimpleNamespace(describe=describe))
     shard, broken = tmp_path / "a.h5", tmp_path / "b.h5"
     shard.write_bytes(b"x")
     broken.write_bytes(b"")

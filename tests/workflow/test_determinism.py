@@ -9,7 +9,7 @@ from itertools import zip_longest
 import numpy as np
 import pytest
 import torch
-from skillprobe.shards import Shard
+from skillprobe.activations.shards import Shard
 from workdir import SMOKE, copy_repository
 
 PAIRS = (("toy-llama", "term_exclusion"), ("toy-gemma2", "json_format"), ("toy-qwen2", "word_count"))

@@ -13,7 +13,7 @@ import subprocess
 import time
 
 from safetensors.torch import load_file, save_file
-from skillprobe.shards import Shard
+from skillprobe.activations.shards import Shard
 from workdir import SMOKE, copy_repository, copy_results
 
 MODEL = "workflow/resources/models/toy-llama"

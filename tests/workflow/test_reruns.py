@@ -315,8 +315,15 @@ def test_an_edited_solver_reruns_the_probes(study):
     assert study.planned() == probing() | {("compare_models", "")}
 
 
+def test_an_edited_general_probe_is_fitted_again_and_no_specialist(study):
+    edit(study, "probes/general_probes.py")
+    assert {rule for rule, _ in study.planned() if rule.startswith("fit_")} == {"fit_general_probe"}
+
+
 def test_edited_figures_are_drawn_again(study):
-    edit(study, "figures/style.py")
+    edit(study, "report/figures/time.py")
+    assert study.planned() == {("plot_time", "")}
+    edit(study, "report/figures/style.py")
     assert study.planned() == FIGURES
 
 

@@ -8,10 +8,12 @@ import subprocess
 import h5py
 import pytest
 import yaml
-from skillprobe import cli, plan, tables
-from skillprobe import config as study_config
-from skillprobe.findings import POOLED, VERDICTS
-from skillprobe.shards import Shard
+from skillprobe import cli
+from skillprobe.activations.shards import Shard
+from skillprobe.findings.rules import POOLED, VERDICTS
+from skillprobe.storage import tables
+from skillprobe.study import plan
+from skillprobe.study.config import complete
 from workdir import ROOT, SMOKE, cached_hub_model, copy_repository
 
 
@@ -24,7 +26,7 @@ def completed(*files):
                 merged[key] = merged.get(key, {}) | value
             else:
                 merged[key] = value
-    return study_config.complete(merged, ROOT)
+    return complete(merged, ROOT)
 
 
 def test_every_stage_has_its_results(smoke):

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from skillprobe import config as study_config
-from skillprobe.codefiles import code_files
 from skillprobe.errors import UserError
-from skillprobe.locks import hold_study
-from skillprobe.plan import check_fits, check_readable, check_writable, nearest_folder
+from skillprobe.storage.locks import hold_study
+from skillprobe.study import checks, slices, sources
+from skillprobe.study.code_files import code_files
+from skillprobe.study.config import complete
+from skillprobe.study.plan import check_fits, check_readable, check_writable, nearest_folder
 
 ROOT = Path(workflow.basedir)
 PACKAGE = ROOT / "workflow/skillprobe"
@@ -38,14 +39,14 @@ def checked(function, *arguments):
         ) from None
 
 
-STUDY = checked(study_config.complete, config, ROOT)
+STUDY = checked(complete, config, ROOT)
 RESULTS = f"results/{STUDY['study']}"
 checked(nearest_folder, RESULTS)
 
 MODELS = [entry["name"] for entry in STUDY["models"]]
-HUB_MODELS = study_config.hub_models(STUDY, ROOT)
+HUB_MODELS = sources.hub_models(STUDY, ROOT)
 TASKS = STUDY["tasks"]
-HUB_JUDGES = study_config.hub_judges(STUDY, ROOT)
+HUB_JUDGES = sources.hub_judges(STUDY, ROOT)
 # The environment of jobs that judge.
 JUDGED_ON_GPU = any(isinstance(judge, dict) and judge["gpu"] for judge in STUDY["judges"].values())
 JUDGE_ENVIRONMENT = "../../envs/gpu.yaml" if JUDGED_ON_GPU else "../../envs/cpu.yaml"
@@ -58,7 +59,7 @@ PROTOCOL = {
 }
 # What the paper says to each claim, and the numbers that are known of it.
 REPORTED = "workflow/resources/paper.json"
-WORLD_FILE = study_config.world_file(STUDY, ROOT)
+WORLD_FILE = sources.world_file(STUDY, ROOT)
 
 
 wildcard_constraints:
@@ -72,7 +73,7 @@ wildcard_constraints:
 
 def chosen(*keys, **more):
     """A slice of the config, as the one string that decides whether a rule's jobs run again."""
-    return study_config.canonical(STUDY, *keys, **more)
+    return slices.canonical(STUDY, *keys, **more)
 
 
 def settings(*keys, **more):
@@ -83,7 +84,7 @@ def settings(*keys, **more):
 
 @cache
 def identity(model):
-    return checked(study_config.model_identity, STUDY, model, ROOT)
+    return checked(sources.model_identity, STUDY, model, ROOT)
 
 
 def model_settings(*keys):
@@ -93,7 +94,7 @@ def model_settings(*keys):
 
 @cache
 def judge(task):
-    return checked(study_config.judge_identity, STUDY, task, ROOT)
+    return checked(sources.judge_identity, STUDY, task, ROOT)
 
 
 def judge_resource(key, otherwise):
@@ -113,23 +114,23 @@ def task_settings(*keys, **more):
 
 def layer_settings(*keys):
     """As `settings`, with the analysed layers of the job's model and its number of blocks."""
-    return lambda w: chosen(*keys, **study_config.depth(STUDY, w.model))
+    return lambda w: chosen(*keys, **slices.depth(STUDY, w.model))
 
 
 def layers_of(model):
-    return study_config.layers_of(STUDY, model)
+    return slices.layers_of(STUDY, model)
 
 
 def random_layers_of(model):
-    return study_config.random_layers_of(STUDY, model)
+    return slices.random_layers_of(STUDY, model)
 
 
 def section_layers_of(section, model):
-    return study_config.section_layers_of(STUDY, section, model)
+    return slices.section_layers_of(STUDY, section, model)
 
 
 def edited_layers_of(model):
-    return study_config.edited_layers_of(STUDY, model)
+    return slices.edited_layers_of(STUDY, model)
 
 
 @cache
@@ -156,13 +157,13 @@ def fetched_judge(w):
 
 def model_resource(key):
     """A resource of the rules that load a language model, from the model's entry in the config."""
-    return lambda w: study_config.model_entry(STUDY, w.model)[key]
+    return lambda w: slices.model_entry(STUDY, w.model)[key]
 
 
 def editing_gpus(w):
     """The most that the model that answers and the one that judges ask for. One that a device_map spreads over all
     that it sees (gpu: 0) isn't held to the judge's."""
-    entry = study_config.model_entry(STUDY, w.model)
+    entry = slices.model_entry(STUDY, w.model)
     spread = entry["device_map"] not in (None, "cpu")
     return entry["gpu"] if spread else max(entry["gpu"], judge_resource("gpu", 0)(w))
 
@@ -173,7 +174,7 @@ def check_engine():
     if not workflow.deployment_settings.deployment_method and any(
         job.rule.name == "generate_responses" for job in workflow.dag.needrun_jobs()
     ):
-        checked(study_config.check_installed, STUDY)
+        checked(checks.check_installed, STUDY)
 
 
 def check_resources():
@@ -181,8 +182,8 @@ def check_resources():
     of one that asks for more memory: it would get that, which may be enough."""
     gpus, memory = (workflow.global_resources.get(name).value for name in ("gpu", "mem_mb"))
     if gpus is not None:
-        checked(study_config.check_gpus, STUDY, gpus)
-    if memory is not None and (warning := study_config.memory_warning(STUDY, memory)):
+        checked(checks.check_gpus, STUDY, gpus)
+    if memory is not None and (warning := checks.memory_warning(STUDY, memory)):
         print(warning, file=sys.stderr, flush=True)
 
 

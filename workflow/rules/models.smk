@@ -42,6 +42,6 @@ rule fetch_judge:
         mem_mb=1000,
         runtime=240,
     params:
-        settings=lambda w: chosen(judge={key: judge(w.task)[key] for key in study_config.JUDGE_FILES}),
+        settings=lambda w: chosen(judge={key: judge(w.task)[key] for key in sources.JUDGE_FILES}),
     script:
         "../scripts/fetch_judge.py"

@@ -1,7 +1,7 @@
 # How alike are layers, tasks, what is erased for each task, and models?
 
 # {"middle" or "last": {model: layer}}; nothing for a single model.
-MODEL_DEPTHS = study_config.model_depths(STUDY)
+MODEL_DEPTHS = slices.model_depths(STUDY)
 
 
 rule compare_similarity:

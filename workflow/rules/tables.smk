@@ -39,7 +39,7 @@ rule similarity:
 
 
 # Nothing if a position that these start or end at is not stored.
-TIME = [merged("time"), merged("time_summary")] if study_config.over_time(STUDY) else []
+TIME = [merged("time"), merged("time_summary")] if slices.over_time(STUDY) else []
 
 
 rule time:

@@ -1,16 +1,17 @@
 """Erase each task's signal from every task's activations, at one layer of one model."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import erasure, probes
+from skillprobe import erasure
 from skillprobe.erasure import cross
+from skillprobe.probes import results
 from skillprobe.probes.rows import read_tasks
 
 layer, position = int(snakemake.wildcards.layer), settings["probes.position"]
 rows = read_tasks(snakemake.input.shards, settings["tasks"], layer, position)
-specialists = dict(zip(settings["tasks"], map(probes.load, snakemake.input.probes), strict=True))
+specialists = dict(zip(settings["tasks"], map(results.load, snakemake.input.probes), strict=True))
 ablated, erasers = cross.cross_ablate(
     {task: part.x for task, part in rows.items()},
     {task: part.ids for task, part in rows.items()},

@@ -1,18 +1,20 @@
 """Measure how far each task's signal falls when another's is erased, and which tasks depend on which."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import draws, probes, tables
+
 from skillprobe.analyses.ablation import ablation_tables
-from skillprobe.bases import base_ids
 from skillprobe.erasure import cross
+from skillprobe.probes import results
+from skillprobe.prompts.bases import base_ids
+from skillprobe.storage import draws, tables
 
 names, layers = settings["tasks"], settings["layers"]
 cells, curves, summary = ablation_tables(
     snakemake.wildcards.model,
-    probes.load_specialists(snakemake.input.specialists, names, layers),
+    results.load_specialists(snakemake.input.specialists, names, layers),
     {layer: cross.load(path) for layer, path in zip(layers, snakemake.input.scores, strict=True)},
     signal=settings["claims.signal"],
     dependent=settings["claims.dependent"],

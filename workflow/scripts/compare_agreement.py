@@ -1,11 +1,11 @@
 """Compare which tasks depend on which in the activations, and in what the models write."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import tables
 from skillprobe.analyses.agreement import CELL_COLUMNS, SUMMARY_COLUMNS, agreement_tables
+from skillprobe.storage import tables
 
 cells, summary = agreement_tables(
     tables.read_csv(snakemake.input.ablation),

@@ -1,14 +1,16 @@
 """Measure what the edits did to one model's compliance on every task, and to its perplexity."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import probes, store, tables
-from skillprobe.analyses.behaviour import behaviour_table
 
-responses = [row for path in snakemake.input.responses for row in store.read_jsonl(path)]
-perplexities = [row for path in snakemake.input.perplexities for row in store.read_jsonl(path)]
+from skillprobe.analyses.behaviour import behaviour_table
+from skillprobe.probes import cross_validation
+from skillprobe.storage import files, tables
+
+responses = [row for path in snakemake.input.responses for row in files.read_jsonl(path)]
+perplexities = [row for path in snakemake.input.perplexities for row in files.read_jsonl(path)]
 # A reflection is compared with that of a random subspace, steering with nothing done.
 controls = {
     row["condition"]: "random_flip" if row["condition"].startswith("flip:") else "none"
@@ -19,7 +21,7 @@ rows = behaviour_table(
     snakemake.wildcards.model,
     responses,
     perplexities,
-    probes.Settings.from_config(settings["probes"], settings["seed"]),
+    cross_validation.Settings.from_config(settings["probes"], settings["seed"]),
     controls=controls,
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],

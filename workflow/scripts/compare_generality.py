@@ -1,19 +1,21 @@
 """Compare one model's specialist and general probes, at every layer and at the selected one."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import draws, probes, tables, tasks
+from skillprobe import tasks
 from skillprobe.analyses.generality import SELECTED, generality_table
-from skillprobe.bases import base_ids
+from skillprobe.probes import results
+from skillprobe.prompts.bases import base_ids
+from skillprobe.storage import draws, tables
 
 names, layers = settings["tasks"], settings["layers"]
-specialists = probes.load_specialists(snakemake.input.specialists, names, layers)
-generals = {layer: probes.load(path) for layer, path in zip(layers, snakemake.input.generals, strict=True)}
+specialists = results.load_specialists(snakemake.input.specialists, names, layers)
+generals = {layer: results.load(path) for layer, path in zip(layers, snakemake.input.generals, strict=True)}
 # Of the random-weight twins, if they are probed, by the number of the layer.
 random = {
-    task: {int(layer): result for layer, result in probes.load(path).items()}
+    task: {int(layer): result for layer, result in results.load(path).items()}
     for task, path in zip(names, snakemake.input.random, strict=False)
 }
 rows = generality_table(
@@ -22,7 +24,7 @@ rows = generality_table(
     generals,
     {task: tasks.get(task).category for task in names},
     random=random,
-    surface=dict(zip(names, map(probes.load, snakemake.input.surface), strict=True)),
+    surface=dict(zip(names, map(results.load, snakemake.input.surface), strict=True)),
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
     study_bases=base_ids(settings["prompts"]),

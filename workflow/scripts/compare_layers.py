@@ -1,15 +1,17 @@
 """Find the depth at which each task's signal emerges in one model, and whether categories differ in it."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import draws, probes, tables, tasks
+from skillprobe import tasks
 from skillprobe.analyses.layers import layers_table
-from skillprobe.bases import base_ids
+from skillprobe.probes import results
+from skillprobe.prompts.bases import base_ids
+from skillprobe.storage import draws, tables
 
 names, layers = settings["tasks"], settings["layers"]
-specialists = probes.load_specialists(snakemake.input.specialists, names, layers)
+specialists = results.load_specialists(snakemake.input.specialists, names, layers)
 rows = layers_table(
     snakemake.wildcards.model,
     specialists,

@@ -1,13 +1,13 @@
 """Measure how alike the models are at the same relative depth, on the same prompts."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import tables
 from skillprobe.analyses.similarity import DEPTHS, MODEL_COLUMNS, Items, model_similarity_table
 from skillprobe.probes.rows import read_tasks
-from skillprobe.store import by_task
+from skillprobe.storage import tables
+from skillprobe.storage.files import by_task
 
 shards = by_task(snakemake.input.shards, settings["models"])
 depths = {}

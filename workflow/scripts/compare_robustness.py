@@ -1,16 +1,18 @@
 """Measure how far one model's probes carry over to other wordings, at every layer and at the selected one."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import probes, tables, tasks
+from skillprobe import tasks
 from skillprobe.analyses.robustness import robustness_table
-from skillprobe.bases import base_ids
+from skillprobe.probes import results
+from skillprobe.prompts.bases import base_ids
+from skillprobe.storage import tables
 
 rows = robustness_table(
     snakemake.wildcards.model,
-    dict(zip(settings["layers"], map(probes.load, snakemake.input.probes), strict=True)),
+    dict(zip(settings["layers"], map(results.load, snakemake.input.probes), strict=True)),
     {task: tasks.get(task).category for task in settings["tasks"]},
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],

@@ -1,12 +1,13 @@
 """Measure how alike one model's layers, its tasks, and the subspaces that are erased for them are."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import erasure, tables
+from skillprobe import erasure
 from skillprobe.analyses.similarity import COLUMNS, similarity_table
 from skillprobe.probes.rows import read_tasks
+from skillprobe.storage import tables
 
 names, position = settings["tasks"], settings["probes.position"]
 erasers = {}

@@ -1,16 +1,18 @@
 """Try each task's probes of one model on its unconstrained answers: is it the constraint that they read?"""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import draws, probes, tables, tasks
+from skillprobe import tasks
 from skillprobe.analyses.specificity import specificity_table
-from skillprobe.bases import base_ids
+from skillprobe.probes import results
 from skillprobe.probes.twins import read_twins
+from skillprobe.prompts.bases import base_ids
+from skillprobe.storage import draws, tables
 
 names = settings["tasks"]
-specialists = probes.load_specialists(snakemake.input.specialists, names, settings["layers"])
+specialists = results.load_specialists(snakemake.input.specialists, names, settings["layers"])
 table = specificity_table(
     snakemake.wildcards.model,
     read_twins(snakemake.input.shards, specialists, settings),

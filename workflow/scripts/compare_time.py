@@ -1,18 +1,20 @@
 """Tabulate each task's probes over time beside what the text so far decides, and what is planned."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import draws, probes, tables, tasks
+from skillprobe import tasks
 from skillprobe.analyses.time import time_tables
-from skillprobe.bases import base_ids
+from skillprobe.probes import results
+from skillprobe.prompts.bases import base_ids
+from skillprobe.storage import draws, tables
 
 names = settings["tasks"]
 curves, summary = time_tables(
     snakemake.wildcards.model,
-    dict(zip(settings["layers"], map(probes.load, snakemake.input.courses), strict=True)),
-    dict(zip(names, map(probes.load, snakemake.input.baselines), strict=True)),
+    dict(zip(settings["layers"], map(results.load, snakemake.input.courses), strict=True)),
+    dict(zip(names, map(results.load, snakemake.input.baselines), strict=True)),
     {task: tasks.get(task).category for task in names},
     headroom=settings["claims.headroom"],
     n_draws=settings["statistics"]["bootstrap_draws"],

@@ -1,16 +1,17 @@
 """Measure how far one model's probes carry over from task to task, at every layer and at the selected one."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import draws, probes, tables, tasks
+from skillprobe import tasks
 from skillprobe.analyses.transfer import transfer_tables
-from skillprobe.bases import base_ids
-from skillprobe.probes import transfer
+from skillprobe.probes import results, transfer
+from skillprobe.prompts.bases import base_ids
+from skillprobe.storage import draws, tables
 
 names, layers = settings["tasks"], settings["layers"]
-specialists = probes.load_specialists(snakemake.input.specialists, names, layers)
+specialists = results.load_specialists(snakemake.input.specialists, names, layers)
 crossed = {layer: transfer.load(path) for layer, path in zip(layers, snakemake.input.scores, strict=True)}
 cells, summary = transfer_tables(
     snakemake.wildcards.model,

@@ -1,23 +1,27 @@
 """Let one model answer one task's prompts anew, its activations erased, reflected or steered as it writes."""
 
-from skillprobe.job import judge_entry, model_entry, start
+from skillprobe.study.job import judge_entry, model_entry, start
 
 settings = start(snakemake)
 
-from skillprobe import behaviour, erasure, judges, models, store, tasks
-from skillprobe.bases import base_ids
-from skillprobe.probes import Settings
+from skillprobe import erasure, tasks
+from skillprobe.erasure import behaviour
+from skillprobe.labels import judges
+from skillprobe.models import loading
+from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.rows import read_rows
+from skillprobe.prompts.bases import base_ids
+from skillprobe.storage import files
 from skillprobe.tasks.world import load_world
 
 task, seed = tasks.get(snakemake.wildcards.task), settings["seed"]
 # The judge takes one of the GPUs that the model leases.
-model = models.load(model_entry(snakemake, settings))
+model = loading.load(model_entry(snakemake, settings))
 judge = judges.for_task(task, judge_entry(snakemake, settings), load_world(snakemake.input.world))
 folds = Settings.from_config(settings["probes"], seed).folds(base_ids(settings["prompts"]))[0]
 chosen = behaviour.choose_bases(folds, settings["behaviour.bases"], seed)
-items = [row for path in snakemake.input.prompts for row in store.read_jsonl(path) if row["base"] in chosen]
-labels = [row for path in snakemake.input.labels for row in store.read_jsonl(path) if row["base"] in chosen]
+items = [row for path in snakemake.input.prompts for row in files.read_jsonl(path) if row["base"] in chosen]
+labels = [row for path in snakemake.input.labels for row in files.read_jsonl(path) if row["base"] in chosen]
 erasers = dict(zip(settings["layers"], map(erasure.load, snakemake.input.erasers), strict=True))
 rows = {layer: read_rows(snakemake.input.shards, layer, settings["probes.position"]) for layer in erasers}
 conditions = behaviour.erasing(erasers, settings["ablation.rank"])
@@ -37,5 +41,5 @@ responses, perplexities = behaviour.under_all(
     seed,
     judge,
 )
-store.write_jsonl(snakemake.output.responses, responses)
-store.write_jsonl(snakemake.output.perplexities, perplexities)
+files.write_jsonl(snakemake.output.responses, responses)
+files.write_jsonl(snakemake.output.perplexities, perplexities)

@@ -1,14 +1,16 @@
 """Store the activations of one model on the labelled responses of one task and shard."""
 
-from skillprobe.job import model_entry, start
+from skillprobe.study.job import model_entry, start
 
 settings = start(snakemake)
 
-from skillprobe import activations, models, shards, store
+from skillprobe.activations import extraction, shards
+from skillprobe.models import loading
+from skillprobe.storage import files
 
-rows = store.read_jsonl(snakemake.input.labels)
-loaded = models.load(model_entry(snakemake, settings))
-checksums = activations.extract(
+rows = files.read_jsonl(snakemake.input.labels)
+loaded = loading.load(model_entry(snakemake, settings))
+checksums = extraction.extract(
     loaded,
     rows,
     snakemake.output.shard,
@@ -16,4 +18,4 @@ checksums = activations.extract(
     study=settings["study"],
     task=snakemake.wildcards.task,
 )
-store.write_json(snakemake.output.manifest, shards.manifest(snakemake.output.shard, checksums))
+files.write_json(snakemake.output.manifest, shards.manifest(snakemake.output.shard, checksums))

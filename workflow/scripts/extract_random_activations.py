@@ -1,14 +1,16 @@
 """Store the activations of a model's random-weight twin on the model's own answers, at one position."""
 
-from skillprobe.job import model_entry, start
+from skillprobe.study.job import model_entry, start
 
 settings = start(snakemake)
 
-from skillprobe import activations, models, shards, store
+from skillprobe.activations import extraction, shards
+from skillprobe.models import loading
+from skillprobe.storage import files
 
-rows = [row for row in store.read_jsonl(snakemake.input.labels) if row["variant"] == "constrained"]
-twin = models.load(model_entry(snakemake, settings), random_seed=settings["seed"])
-checksums = activations.extract(
+rows = [row for row in files.read_jsonl(snakemake.input.labels) if row["variant"] == "constrained"]
+twin = loading.load(model_entry(snakemake, settings), random_seed=settings["seed"])
+checksums = extraction.extract(
     twin,
     rows,
     snakemake.output.shard,
@@ -20,4 +22,4 @@ checksums = activations.extract(
     study=settings["study"],
     task=snakemake.wildcards.task,
 )
-store.write_json(snakemake.output.manifest, shards.manifest(snakemake.output.shard, checksums))
+files.write_json(snakemake.output.manifest, shards.manifest(snakemake.output.shard, checksums))

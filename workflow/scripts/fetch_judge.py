@@ -1,12 +1,14 @@
 """Download a judge from the hub, once, where there is a network, and see whether its labels fit the task."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import hub, judges, store
+from skillprobe.labels import mapping
+from skillprobe.models import hub
+from skillprobe.storage import files
 from skillprobe.tasks.world import load_world
 
 task, judge, world = snakemake.wildcards.task, settings["judge"], load_world(snakemake.input.world)
-found = hub.fetch_judge(task, judge, lambda folder: judges.check_folder(task, judge, folder, world))
-store.write_json(snakemake.output.fetched, found)
+found = hub.fetch_judge(task, judge, lambda folder: mapping.check_folder(task, judge, folder, world))
+files.write_json(snakemake.output.fetched, found)

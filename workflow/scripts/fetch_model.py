@@ -1,10 +1,11 @@
 """Download a hub model, once, where there is a network."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import hub, store
+from skillprobe.models import hub
+from skillprobe.storage import files
 
 found = hub.fetch_model(settings["model"] | {"name": snakemake.wildcards.model})
-store.write_json(snakemake.output.fetched, found)
+files.write_json(snakemake.output.fetched, found)

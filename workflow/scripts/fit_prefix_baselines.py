@@ -1,18 +1,21 @@
 """Fit what a reader of each task's text alone would know at every position, of one model's answers."""
 
-from skillprobe.job import judge_entry, start
+from skillprobe.study.job import judge_entry, start
 
 settings = start(snakemake)
 
-from skillprobe import judges, probes, store, tasks
+from skillprobe import tasks
+from skillprobe.labels import judges
+from skillprobe.probes import results
 from skillprobe.probes.course import read_course
 from skillprobe.probes.prefix import fit_prefixes
+from skillprobe.storage import files
 from skillprobe.tasks.world import load_world
 
 task = tasks.get(snakemake.wildcards.task)
 judge = judges.for_task(task, judge_entry(snakemake, settings), load_world(snakemake.input.world))
 rows = read_course(snakemake.input.shards, layer=None)
-labels = [row for path in snakemake.input.labels for row in store.read_jsonl(path)]
+labels = [row for path in snakemake.input.labels for row in files.read_jsonl(path)]
 found = fit_prefixes(
     rows,
     labels,
@@ -20,4 +23,4 @@ found = fit_prefixes(
     settings=settings,
     prepare=lambda texts: judges.prepare(judge, texts),
 )
-probes.save(snakemake.output.baselines, found)
+results.save(snakemake.output.baselines, found)

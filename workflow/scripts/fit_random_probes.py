@@ -1,11 +1,13 @@
 """Fit one task's specialists on a model's random-weight twin: what the architecture alone gives away."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import probes
-from skillprobe.probes.rows import fit_specialist, read_rows
+
+from skillprobe.probes.results import save
+from skillprobe.probes.rows import read_rows
+from skillprobe.probes.specialists import fit_specialist
 
 results = {
     str(layer): fit_specialist(
@@ -13,4 +15,4 @@ results = {
     )
     for layer in settings["layers"]
 }
-probes.save(snakemake.output.probes, results)
+save(snakemake.output.probes, results)

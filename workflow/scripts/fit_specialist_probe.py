@@ -1,11 +1,13 @@
 """Fit one task's specialist probe at one layer of one model."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import probes
-from skillprobe.probes.rows import fit_specialist, read_rows
+
+from skillprobe.probes import results
+from skillprobe.probes.rows import read_rows
+from skillprobe.probes.specialists import fit_specialist
 
 rows = read_rows(snakemake.input.shards, int(snakemake.wildcards.layer), settings["probes"]["position"])
-probes.save(snakemake.output.probe, fit_specialist(rows, settings))
+results.save(snakemake.output.probe, fit_specialist(rows, settings))

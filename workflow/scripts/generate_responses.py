@@ -1,13 +1,14 @@
 """Sample one model's responses to the prompts of one task and shard."""
 
-from skillprobe.job import model_entry, start
+from skillprobe.study.job import model_entry, start
 
 settings = start(snakemake)
 
-from skillprobe import engines, store
+from skillprobe.models import engines
+from skillprobe.storage import files
 
-items = store.read_jsonl(snakemake.input.prompts)
+items = files.read_jsonl(snakemake.input.prompts)
 responses = engines.answer_task(
     model_entry(snakemake, settings), items, settings["generation"], settings["seed"]
 )
-store.write_jsonl(snakemake.output.responses, responses)
+files.write_jsonl(snakemake.output.responses, responses)

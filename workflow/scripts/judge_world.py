@@ -1,11 +1,11 @@
 """Plant a world, judge it as if it were a model, and say whether the verdicts are right."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import tables
-from skillprobe.calibration import judge_world
+from skillprobe.findings.calibration import judge_world
+from skillprobe.storage import tables
 
 world = snakemake.wildcards
 rows = judge_world(

@@ -1,14 +1,16 @@
 """Write the prompts of one task and shard."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import prompts, store, tasks
+from skillprobe import tasks
+from skillprobe.prompts.items import make_items
+from skillprobe.storage import files
 from skillprobe.tasks.world import load_world
 
 task = tasks.get(snakemake.wildcards.task)
-items = prompts.make_items(
+items = make_items(
     task,
     load_world(snakemake.input.world),
     settings["prompts"],
@@ -16,4 +18,4 @@ items = prompts.make_items(
     int(snakemake.wildcards.shard),
     settings["generation.shards"],
 )
-store.write_jsonl(snakemake.output.prompts, items)
+files.write_jsonl(snakemake.output.prompts, items)

@@ -1,13 +1,15 @@
 """Draw what erasing each task's signal does to every task."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import figures, tables, tasks
+from skillprobe import tasks
+from skillprobe.report.figures.ablation import ablation
+from skillprobe.storage import tables
 
 output = snakemake.output
 categories = {task: tasks.get(task).category for task in settings["tasks"]}
 cells, curves = tables.read_csv(snakemake.input.cells), tables.read_csv(snakemake.input.curves)
-figure = figures.ablation(cells, curves, categories, settings)
+figure = ablation(cells, curves, categories, settings)
 figure.save(svg=output.svg, png=output.png, data=output.data)

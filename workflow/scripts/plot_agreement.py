@@ -1,13 +1,15 @@
 """Draw how far each task's answers, and its activations, depend on every other task's signal."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import figures, tables, tasks
+from skillprobe import tasks
+from skillprobe.report.figures.agreement import agreement
+from skillprobe.storage import tables
 
 output = snakemake.output
 categories = {task: tasks.get(task).category for task in settings["tasks"]}
 cells, summary = (tables.read_csv(snakemake.input[name]) for name in ("cells", "summary"))
-figure = figures.agreement(cells, summary, categories, settings)
+figure = agreement(cells, summary, categories, settings)
 figure.save(svg=output.svg, png=output.png, data=output.data)

@@ -1,12 +1,14 @@
 """Draw what editing each task's signal does to the answers to every task."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import figures, tables, tasks
+from skillprobe import tasks
+from skillprobe.report.figures.behaviour import behaviour
+from skillprobe.storage import tables
 
 output = snakemake.output
 categories = {task: tasks.get(task).category for task in settings["tasks"]}
-figure = figures.behaviour(tables.read_csv(snakemake.input.table), categories, settings)
+figure = behaviour(tables.read_csv(snakemake.input.table), categories, settings)
 figure.save(svg=output.svg, png=output.png, data=output.data)

@@ -1,11 +1,12 @@
 """Draw how often each model obeys."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import figures, tables
+from skillprobe.report.figures.responses import compliance
+from skillprobe.storage import tables
 
 output = snakemake.output
-figure = figures.compliance(tables.read_csv(snakemake.input.table), settings)
+figure = compliance(tables.read_csv(snakemake.input.table), settings)
 figure.save(svg=output.svg, png=output.png, data=output.data)

@@ -1,11 +1,12 @@
 """Draw specialist against general probes."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import figures, tables
+from skillprobe.report.figures.probes import specialist_against_general
+from skillprobe.storage import tables
 
 output = snakemake.output
-figure = figures.specialist_against_general(tables.read_csv(snakemake.input.table), settings)
+figure = specialist_against_general(tables.read_csv(snakemake.input.table), settings)
 figure.save(svg=output.svg, png=output.png, data=output.data)

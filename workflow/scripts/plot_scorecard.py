@@ -1,11 +1,12 @@
 """Draw all claims and all models on one page."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import figures, tables
+from skillprobe.report.figures.scorecard import scorecard
+from skillprobe.storage import tables
 
 output = snakemake.output
-figure = figures.scorecard(tables.read_csv(snakemake.input.table), settings["claims"], settings)
+figure = scorecard(tables.read_csv(snakemake.input.table), settings["claims"], settings)
 figure.save(svg=output.svg, png=output.png, data=output.data)

@@ -1,14 +1,16 @@
 """Draw how alike layers, tasks, erased subspaces and models are."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import figures, tables, tasks
+from skillprobe import tasks
+from skillprobe.report.figures.similarity import similarity
+from skillprobe.storage import tables
 
 output = snakemake.output
 categories = {task: tasks.get(task).category for task in settings["tasks"]}
-figure = figures.similarity(
+figure = similarity(
     tables.read_csv(snakemake.input.table),
     tables.read_all(snakemake.input.models),
     categories,

@@ -1,12 +1,14 @@
 """Draw how well each task's probe works on every other task."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import figures, tables, tasks
+from skillprobe import tasks
+from skillprobe.report.figures.transfer import transfer
+from skillprobe.storage import tables
 
 output = snakemake.output
 categories = {task: tasks.get(task).category for task in settings["tasks"]}
-figure = figures.transfer(tables.read_csv(snakemake.input.table), categories, settings)
+figure = transfer(tables.read_csv(snakemake.input.table), categories, settings)
 figure.save(svg=output.svg, png=output.png, data=output.data)

@@ -4,6 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-from skillprobe import plan
+from skillprobe.study import plan
 
 print(plan.describe(json.loads(snakemake.params.settings), Path.cwd()), file=sys.__stdout__)

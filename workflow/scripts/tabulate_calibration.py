@@ -1,13 +1,14 @@
 """Count how often the verdicts on planted worlds were right."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import calibration, store, tables
+from skillprobe.findings import calibration
+from skillprobe.storage import files, tables
 
 rows = calibration.calibration_table(tables.read_all(snakemake.input.verdicts))
 power = calibration.power_table(rows)
 tables.write_csv(snakemake.output.table, rows)
 tables.write_csv(snakemake.output.power, power, calibration.POWER_COLUMNS)
-store.write_text(snakemake.output.text, calibration.describe(rows, settings))
+files.write_text(snakemake.output.text, calibration.describe(rows, settings))

@@ -1,16 +1,16 @@
 """Score every task's rows by every task's specialist probes, at one layer of one model."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import probes
-from skillprobe.probes import transfer
+
+from skillprobe.probes import results, transfer
 from skillprobe.probes.rows import read_tasks
 
 layer, position = int(snakemake.wildcards.layer), settings["probes.position"]
 rows = read_tasks(snakemake.input.shards, settings["tasks"], layer, position)
-specialists = dict(zip(settings["tasks"], map(probes.load, snakemake.input.probes), strict=True))
+specialists = dict(zip(settings["tasks"], map(results.load, snakemake.input.probes), strict=True))
 crossed = transfer.cross_scores(
     {task: part.x for task, part in rows.items()},
     {task: part.ids for task, part in rows.items()},

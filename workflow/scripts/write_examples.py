@@ -2,14 +2,15 @@
 
 from itertools import product
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import report, store
+from skillprobe.report import examples
+from skillprobe.storage import files
 
 cells = product(settings["models"], settings["tasks"], range(settings["generation.shards"]))
 labels = {}
 for (model, task, _), path in zip(cells, snakemake.input.labels, strict=True):
-    labels.setdefault((model, task), []).extend(store.read_jsonl(path))
-store.write_text(snakemake.output.page, report.examples_page(labels, settings))
+    labels.setdefault((model, task), []).extend(files.read_jsonl(path))
+files.write_text(snakemake.output.page, examples.examples_page(labels, settings))

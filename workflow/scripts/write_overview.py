@@ -1,23 +1,24 @@
 """Write the report's first pages: the study in the form of an abstract, and how it was done."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import methods, report, store, tables
+from skillprobe.report import methods, overview, provenance
+from skillprobe.storage import files, tables
 
 identities = settings.pop("identities")
 read = {name: tables.read_csv(snakemake.input[name]) for name in ("compliance", "generality", "transfer")}
 # A study need not look at every position, nor edit answers.
 read |= {name: tables.read_all(snakemake.input[name]) for name in ("time", "behaviour", "agreement")}
-page = report.overview_page(
-    findings=store.read_json(snakemake.input.findings),
+page = overview.overview_page(
+    findings=files.read_json(snakemake.input.findings),
     config=settings,
-    source=store.read_json(snakemake.input.reported)["source"],
+    source=files.read_json(snakemake.input.reported)["source"],
     identities=identities,
-    commit=report.commit(),
+    commit=provenance.commit(),
     **read,
 )
-store.write_text(snakemake.output.page, page)
-store.write_text(snakemake.output.methods, methods.methods_page(settings))
-store.write_json(snakemake.output.config, settings)
+files.write_text(snakemake.output.page, page)
+files.write_text(snakemake.output.methods, methods.methods_page(settings))
+files.write_json(snakemake.output.config, settings)

@@ -1,12 +1,13 @@
 """Write the tables as pages to read."""
 
-from skillprobe.job import start
+from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe import report, store, tables
+from skillprobe.report import table_pages
+from skillprobe.storage import files, tables
 
 compliance = tables.read_csv(snakemake.input.compliance)
 generality = tables.read_csv(snakemake.input.generality)
-store.write_text(snakemake.output.compliance, report.compliance_page(compliance, settings))
-store.write_text(snakemake.output.generality, report.generality_page(generality, settings))
+files.write_text(snakemake.output.compliance, table_pages.compliance_page(compliance, settings))
+files.write_text(snakemake.output.generality, table_pages.generality_page(generality, settings))

@@ -76,7 +76,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _judge(options: argparse.Namespace):
-    from skillprobe.judges import NAMES, get_judge
+    from skillprobe.labels.judges import NAMES, get_judge
     from skillprobe.tasks.world import load_world
 
     if options.judge is None:
@@ -135,7 +135,7 @@ def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from skillprobe.shards import describe
+    from skillprobe.activations.shards import describe
 
     if not os.path.isfile(options.file):
         raise UserError(f"there is no file {options.file}")
@@ -162,7 +162,8 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from skillprobe import compare, tables
+    from skillprobe.findings import compare
+    from skillprobe.storage import tables
 
     results, models = [], []
     for given in (options.a, options.b):

@@ -11,19 +11,11 @@ from skillprobe.analyses.generality import pick_layers
 from skillprobe.analyses.transfer import best_layers
 from skillprobe.erasure.cross import Ablated
 from skillprobe.errors import UserError
-from skillprobe.probes.protocol import ProbeResult
-from skillprobe.stats import (
-    CALIBRATION,
-    Draws,
-    Estimate,
-    auroc_lines,
-    both_intervals,
-    draw_tested,
-    enough_signal,
-    lower_above,
-    simultaneous,
-)
-from skillprobe.tables import DRAWS, SELECTED
+from skillprobe.probes.results import ProbeResult
+from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
+from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.intervals import Estimate, both_intervals, enough_signal, lower_above, simultaneous
+from skillprobe.storage.tables import DRAWS, SELECTED
 
 PRIMARY = ("inlp", "retrained")
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")

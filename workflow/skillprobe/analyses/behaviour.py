@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from skillprobe.errors import UserError
-from skillprobe.probes.protocol import Settings
-from skillprobe.stats import Draws, both_intervals, draw_bases, ratio
+from skillprobe.probes.cross_validation import Settings
+from skillprobe.statistics.bootstrap import Draws, draw_bases, ratio
+from skillprobe.statistics.intervals import both_intervals
 
 UNEDITED, IDENTITY, RANDOM = "none", "identity", "random"
 COLUMNS = (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skillprobe import stats
+from skillprobe.statistics import bootstrap, intervals
 
 
 def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
@@ -18,13 +18,13 @@ def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
     twins = [row for row in rows if row["variant"] == "unconstrained" and not row["truncated"]]
     estimate = lower = upper = ""
     if whole:
-        draws = stats.draw_bases((row["base"] for row in whole), n_draws=n_draws, seed=seed)
+        draws = bootstrap.draw_bases((row["base"] for row in whole), n_draws=n_draws, seed=seed)
         columns = draws.columns(np.array([row["base"] for row in whole]))
         satisfied = np.array([row["satisfied"] for row in whole], float)
         total = np.bincount(columns, minlength=len(draws.bases)).astype(float)
         obeyed = np.bincount(columns, satisfied, len(draws.bases))
         resampled = (draws.weights @ obeyed) / (draws.weights @ total)
-        found = stats.interval([satisfied.mean()], resampled, 0.95, bounds=(0, 1))
+        found = intervals.interval([satisfied.mean()], resampled, 0.95, bounds=(0, 1))
         estimate, lower, upper = found.estimate, found.lower, found.upper
     return {
         "compliance": estimate,

@@ -8,20 +8,19 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from skillprobe.errors import UserError
-from skillprobe.probes.protocol import ProbeResult
-from skillprobe.stats import (
-    CALIBRATION,
+from skillprobe.probes.results import ProbeResult
+from skillprobe.statistics.bootstrap import (
     METRICS,
     Draws,
-    Estimate,
-    auroc,
     auroc_draws,
     auroc_lines,
-    both_intervals,
     draw_tested,
     threshold_metrics,
 )
-from skillprobe.tables import DRAWS, MEAN, NO_TASK, SELECTED
+from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.intervals import Estimate, both_intervals
+from skillprobe.statistics.metrics import auroc
+from skillprobe.storage.tables import DRAWS, MEAN, NO_TASK, SELECTED
 
 TABLE_METRICS = ("auroc", *(metric for metric in METRICS if metric != "base_rate"))
 COLUMNS = (

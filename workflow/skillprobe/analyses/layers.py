@@ -9,17 +9,10 @@ import numpy as np
 
 from skillprobe.analyses.generality import Scored, select_layer
 from skillprobe.errors import UserError
-from skillprobe.probes.protocol import ProbeResult
-from skillprobe.stats import (
-    Draws,
-    Estimate,
-    auroc_lines,
-    both_intervals,
-    draw_tested,
-    enough_signal,
-    interval,
-)
-from skillprobe.tables import DRAWS
+from skillprobe.probes.results import ProbeResult
+from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
+from skillprobe.statistics.intervals import Estimate, both_intervals, enough_signal, interval
+from skillprobe.storage.tables import DRAWS
 
 ALL = "all"
 CATEGORY_RANKS = {"structural": 1, "lexical": 2, "semantic": 3, "stylistic": 3}

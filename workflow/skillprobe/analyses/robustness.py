@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from skillprobe.analyses import wording
 from skillprobe.analyses.generality import MEAN, SELECTED, Scored, select_layer
 from skillprobe.errors import UserError
-from skillprobe.probes.protocol import ProbeResult
+from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.wordings import ANY, DIVERSITY, HELD_OUT, OTHER, OTHER_TYPES, POLARITY, TYPE
-from skillprobe.stats import (
-    CALIBRATION,
-    Draws,
+from skillprobe.statistics.bootstrap import Draws, draw_tested
+from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.intervals import (
     Estimate,
     auroc_estimate,
     both_intervals,
-    draw_tested,
     mean_of_known,
     tested_rows,
 )
-from skillprobe.tables import NO_TASK
+from skillprobe.storage.tables import NO_TASK
 
 COLUMNS = (
     *("model", "layer", "task", "category", "contrast", "trained_on", "tested_on", "n_phrasings"),

@@ -8,20 +8,18 @@ import numpy as np
 
 from skillprobe.analyses.generality import MEAN, SELECTED, Scored, select_layer
 from skillprobe.errors import UserError
-from skillprobe.probes.protocol import ProbeResult
+from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.twins import Twins
-from skillprobe.stats import (
-    CALIBRATION,
-    Draws,
+from skillprobe.statistics.bootstrap import Draws, draw_tested, ratio
+from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.intervals import (
     Estimate,
     auroc_estimate,
     both_intervals,
-    draw_tested,
     mean_of_known,
-    ratio,
     tested_rows,
 )
-from skillprobe.tables import DRAWS
+from skillprobe.storage.tables import DRAWS
 
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 COLUMNS = ("model", "layer", "task", "category", "quantity", "estimate", *BOUNDS, "n", "n_bases", "status")

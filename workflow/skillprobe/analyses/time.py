@@ -6,23 +6,22 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from skillprobe.activations.positions import in_order
 from skillprobe.analyses.generality import MEAN, SELECTED, Scored, select_layer
 from skillprobe.errors import UserError
-from skillprobe.positions import in_order
 from skillprobe.probes.course import EOS, PROMPT_END, TRAINED
 from skillprobe.probes.prefix import BASELINES, CEILING, SURFACE
-from skillprobe.probes.protocol import ProbeResult
-from skillprobe.stats import (
-    Draws,
+from skillprobe.probes.results import ProbeResult
+from skillprobe.statistics.bootstrap import Draws, draw_tested
+from skillprobe.statistics.intervals import (
     Estimate,
     auroc_estimate,
     both_intervals,
-    draw_tested,
     mean_of_known,
     tested_rows,
     weighted,
 )
-from skillprobe.tables import DRAWS, NO_TASK
+from skillprobe.storage.tables import DRAWS, NO_TASK
 
 ONSET, LAST = "onset", "last"
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")

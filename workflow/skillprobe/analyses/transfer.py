@@ -11,20 +11,12 @@ import numpy as np
 from skillprobe.analyses.blocks import PAPER_GROUPS, block_statistic, permutation_p
 from skillprobe.analyses.generality import pick_layers
 from skillprobe.errors import UserError
-from skillprobe.probes.protocol import ProbeResult
+from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.transfer import Crossed
-from skillprobe.stats import (
-    CALIBRATION,
-    Draws,
-    Estimate,
-    auroc_lines,
-    both_intervals,
-    draw_tested,
-    enough_signal,
-    lower_above,
-    simultaneous,
-)
-from skillprobe.tables import DRAWS, SELECTED
+from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
+from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.intervals import Estimate, both_intervals, enough_signal, lower_above, simultaneous
+from skillprobe.storage.tables import DRAWS, SELECTED
 
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 CELL_COLUMNS = (

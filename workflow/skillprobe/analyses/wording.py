@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from skillprobe.stats import Draws, Estimate, both_intervals, draw_bases, mean_of_known, ratio
-from skillprobe.tables import MEAN, NO_TASK
+from skillprobe.statistics.bootstrap import Draws, draw_bases, ratio
+from skillprobe.statistics.intervals import Estimate, both_intervals, mean_of_known
+from skillprobe.storage.tables import MEAN, NO_TASK
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
 
 TYPE, POLARITY, PHRASING = "instruction_type", "polarity", "phrasing"

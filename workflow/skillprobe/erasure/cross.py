@@ -14,15 +14,19 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from skillprobe import hdf5
 from skillprobe.erasure.eraser import Eraser
 from skillprobe.erasure.inlp import Directions, inlp
 from skillprobe.erasure.leace import leace
 from skillprobe.errors import UserError
-from skillprobe.probes.protocol import ProbeResult, shuffle_labels
+from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.solver import Erased, Rows, feature_scale
-from skillprobe.progress import progress
-from skillprobe.stats import CALIBRATION, auroc, auroc_draws, draw_bases, interval, keyed_hash, sufficiency
+from skillprobe.probes.specialists import shuffle_labels
+from skillprobe.statistics.bootstrap import auroc_draws, draw_bases
+from skillprobe.statistics.folds import CALIBRATION, keyed_hash, sufficiency
+from skillprobe.statistics.intervals import interval
+from skillprobe.statistics.metrics import auroc
+from skillprobe.storage import hdf5
+from skillprobe.storage.progress import progress
 
 # Directions whose part outside a target's rows is shorter than this lie in their span.
 INSIDE = 1e-6

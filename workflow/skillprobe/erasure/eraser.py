@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from skillprobe import hdf5
+from skillprobe.storage import hdf5
 
 
 @dataclass(frozen=True)

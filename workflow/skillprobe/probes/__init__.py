@@ -1,27 +1,6 @@
-"""Linear probes: the solver, the cross-validation protocol, and a scikit-learn estimator."""
+"""Linear probes: the solver, nested cross-validation, and a scikit-learn estimator."""
 
-from skillprobe.probes.protocol import (
-    ProbeResult,
-    Settings,
-    general,
-    load,
-    load_specialists,
-    on_subsets,
-    save,
-    specialist,
-)
-
-__all__ = [
-    "LogisticProbe",
-    "ProbeResult",
-    "Settings",
-    "general",
-    "load",
-    "load_specialists",
-    "on_subsets",
-    "save",
-    "specialist",
-]
+__all__ = ["LogisticProbe"]
 
 
 def __getattr__(name: str):

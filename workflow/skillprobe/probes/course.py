@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skillprobe import shards
-from skillprobe.bases import base_ids
-from skillprobe.positions import in_order, resolve
-from skillprobe.probes.protocol import ProbeResult, Settings, specialist
+from skillprobe.activations import shards
+from skillprobe.activations.positions import in_order, resolve
+from skillprobe.probes.cross_validation import Settings
+from skillprobe.probes.results import ProbeResult
+from skillprobe.probes.specialists import specialist
+from skillprobe.prompts.bases import base_ids
 
 TRAINED, EOS_BACK, PROMPT_FORWARD = "trained", "eos_back", "prompt_forward"
 EOS, PROMPT_END = "eos", "prompt_100"

@@ -14,9 +14,9 @@ import numpy as np
 
 from skillprobe.errors import UserError
 from skillprobe.probes.course import PROMPT_END, CourseRows, gathered, places, specialist_of, without_weights
-from skillprobe.probes.protocol import ProbeResult
+from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.surface import bag_of_words, one_hot
-from skillprobe.stats import CALIBRATION
+from skillprobe.statistics.folds import CALIBRATION
 
 BASELINES = ("text", "length", "words")
 SURFACE, CEILING = "surface", "ceiling"

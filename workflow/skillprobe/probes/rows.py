@@ -1,14 +1,12 @@
 """The rows that a probe sees: untruncated responses, constrained or unconstrained, from activation shards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from skillprobe import shards
-from skillprobe.bases import base_ids
-from skillprobe.probes.protocol import VARIANTS, ProbeResult, Settings, general, specialist
-from skillprobe.store import by_task
+from skillprobe.activations import shards
+from skillprobe.storage.files import by_task
 
 # Of a shard's samples, in the order of ProbeRows.
 _COLUMNS = ("label", "base", "id", "phrasing", "instruction_type", "polarity", "response_length")
@@ -69,34 +67,3 @@ def read_tasks(
 ) -> dict[str, ProbeRows]:
     """`read_rows` of each task; paths: as for `by_task`."""
     return {task: read_rows(own, layer, position, variant) for task, own in by_task(paths, tasks).items()}
-
-
-def fit_specialist(rows: ProbeRows, settings: Mapping) -> ProbeResult:
-    """`specialist` of these rows; settings: the config's "seed", "prompts" and "probes", where "shuffles" and
-    "confounds" may be missing (none)."""
-    return specialist(
-        rows.x,
-        rows.y,
-        rows.bases,
-        Settings.from_config(settings["probes"], settings["seed"]),
-        ids=rows.ids,
-        study_bases=base_ids(settings["prompts"]),
-        truncated_fraction=rows.truncated,
-        confounds=rows.confounds(settings["probes"].get("confounds", ())),
-    )
-
-
-def fit_general(
-    rows: Mapping[str, ProbeRows], settings: Mapping, variants: Sequence[str] = VARIANTS
-) -> dict[str, dict[str, ProbeResult]]:
-    """`general` of all tasks' rows; settings: as for `fit_specialist`."""
-    return general(
-        {task: part.x for task, part in rows.items()},
-        {task: part.y for task, part in rows.items()},
-        {task: part.bases for task, part in rows.items()},
-        Settings.from_config(settings["probes"], settings["seed"]),
-        ids_by_task={task: part.ids for task, part in rows.items()},
-        study_bases=base_ids(settings["prompts"]),
-        truncated_fraction={task: part.truncated for task, part in rows.items()},
-        variants=variants,
-    )

@@ -11,8 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from skillprobe.probes.protocol import ProbeResult, Settings, specialist
-from skillprobe.text import count_words, words
+from skillprobe.probes.cross_validation import Settings
+from skillprobe.probes.results import ProbeResult
+from skillprobe.probes.specialists import specialist
+from skillprobe.tasks.text import count_words, words
 
 NAMES = ("length", "template", "prompt_words", "response_words")
 

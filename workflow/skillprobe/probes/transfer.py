@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from skillprobe import hdf5
 from skillprobe.errors import UserError
-from skillprobe.probes.protocol import ProbeResult
+from skillprobe.probes.results import ProbeResult
+from skillprobe.storage import hdf5
 
 
 @dataclass(frozen=True)

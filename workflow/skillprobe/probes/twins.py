@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skillprobe.bases import base_ids
 from skillprobe.probes.course import without_weights
-from skillprobe.probes.protocol import ProbeResult, Settings, unscored
+from skillprobe.probes.cross_validation import Settings
+from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows, read_tasks
+from skillprobe.probes.specialists import unscored
+from skillprobe.prompts.bases import base_ids
 
 
 @dataclass(frozen=True)

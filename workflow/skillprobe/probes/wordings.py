@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skillprobe.bases import base_ids
 from skillprobe.probes.course import without_weights
-from skillprobe.probes.protocol import ProbeResult, Settings, equal_parts, on_subsets
+from skillprobe.probes.cross_validation import Settings
+from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows
-from skillprobe.stats import CALIBRATION, keyed_hash, row_folds, sufficiency, unpaired
+from skillprobe.probes.subsets import equal_parts, on_subsets
+from skillprobe.prompts.bases import base_ids
+from skillprobe.statistics.folds import CALIBRATION, keyed_hash, row_folds, sufficiency, unpaired
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
 
 TYPE, POLARITY, HELD_OUT, DIVERSITY = "type", "polarity", "held_out", "diversity"

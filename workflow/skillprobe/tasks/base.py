@@ -64,7 +64,7 @@ class Task(ABC):
     """A verifiable constraint. A subclass gives the attributes and the four methods.
 
     name: the module's; category: one of `skillprobe.tasks.CATEGORIES`; judged: whether `verify` needs a
-    judge (`skillprobe.judges`), because no rule on the text decides.
+    judge (`skillprobe.labels.judges`), because no rule on the text decides.
     """
 
     name: str

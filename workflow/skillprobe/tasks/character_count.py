@@ -1,6 +1,6 @@
 """The answer has so many characters, blanks and punctuation included."""
 
-from skillprobe import text as texts
+from skillprobe.tasks import text as texts
 from skillprobe.tasks.base import CountTask, make_phrasings
 
 

@@ -2,7 +2,7 @@
 
 import random
 
-from skillprobe import text as texts
+from skillprobe.tasks import text as texts
 from skillprobe.tasks.base import EVIDENCE_ITEMS, Task, Verdict, make_phrasings, quoted_list, shorten
 from skillprobe.tasks.world import World
 

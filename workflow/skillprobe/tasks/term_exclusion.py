@@ -1,7 +1,7 @@
 """The answer uses none of the terms."""
 
 from skillprobe.tasks.base import EVIDENCE_ITEMS, TermTask, Verdict, make_phrasings, shorten
-from skillprobe.text import Folded
+from skillprobe.tasks.text import Folded
 
 
 class TermExclusion(TermTask):

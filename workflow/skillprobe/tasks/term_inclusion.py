@@ -1,7 +1,7 @@
 """The answer uses every one of the terms."""
 
 from skillprobe.tasks.base import EVIDENCE_ITEMS, TermTask, Verdict, make_phrasings, shorten
-from skillprobe.text import Folded
+from skillprobe.tasks.text import Folded
 
 
 class TermInclusion(TermTask):

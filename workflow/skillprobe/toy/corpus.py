@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from skillprobe import tasks
-from skillprobe.judges import get_judge
+from skillprobe.labels.judges import get_judge
 from skillprobe.tasks.world import World
 from skillprobe.toy import grammar
 from skillprobe.toy.grammar import Plan

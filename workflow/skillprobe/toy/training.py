@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 import transformers
 
-from skillprobe.store import atomic_path
+from skillprobe.storage.files import atomic_path
 from skillprobe.tasks.world import World
 from skillprobe.toy import tokenizer as toy_tokenizer
 

@@ -1,0 +1,252 @@
+"""Reading a model's activations at named positions, in one pass over prompt and response."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import chain, pairwise
+from pathlib import Path
+
+import numpy as np
+
+from skillprobe.activations import shards
+from skillprobe.activations.positions import check_position_name, resolve
+from skillprobe.errors import UserError
+from skillprobe.models.batches import in_batches
+from skillprobe.models.chat import chat_ids, decode
+from skillprobe.models.fast_import import fast_import
+from skillprobe.models.loaded import LoadedModel, hooked
+from skillprobe.models.loading import versions
+from skillprobe.storage.progress import progress
+
+with fast_import():
+    import torch
+
+_STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_VARIANTS = ("constrained", "counterfactual", "unconstrained")
+
+
+@torch.no_grad()
+def read_states(loaded: LoadedModel, sequences: Sequence[Sequence[int]], indices: np.ndarray) -> torch.Tensor:
+    """Activations of token-id sequences, in one right-padded batch: [layer, position, row, hidden].
+
+    indices: [row, position], which tokens to keep of each. In the model's dtype, on its device: a GPU may
+    still be at work on them.
+    """
+    width = max(map(len, sequences))
+    input_ids = torch.full((len(sequences), width), loaded.pad_id)
+    mask = torch.zeros_like(input_ids)
+    for row, ids in enumerate(sequences):
+        input_ids[row, : len(ids)] = torch.tensor(ids)
+        mask[row, : len(ids)] = 1
+    rows = torch.arange(len(sequences), device=loaded.device)
+    columns = torch.as_tensor(indices).T.to(loaded.device)
+
+    def keep(hidden: torch.Tensor) -> torch.Tensor:
+        return hidden[rows.to(hidden.device), columns.to(hidden.device)].to(loaded.device)
+
+    with hooked(loaded, keep) as kept:
+        # The backbone only: logits over a large vocabulary would be most of the memory.
+        loaded.backbone(
+            input_ids=input_ids.to(loaded.device), attention_mask=mask.to(loaded.device), use_cache=False
+        )
+    return torch.stack(kept)
+
+
+def extract(
+    loaded: LoadedModel,
+    rows: Sequence[Mapping],
+    path: str | Path,
+    settings: Mapping,
+    *,
+    study: str,
+    task: str,
+) -> list[list[int]]:
+    """Write the shard of `rows` (of labels/<model>/<task>/<shard>.jsonl) to `path`; returns its checksums
+    [layer][position], for `shards.manifest`.
+
+    settings: "positions" (names), "dtype" (of the file: float32, float16 or bfloat16), "tokens_per_batch"
+    (padded; halved with a warning when a GPU runs out of memory). Unconstrained twins are read at eos
+    only. Samples are ordered constrained, counterfactual, unconstrained, and as in `rows` within each.
+    While a block of the file (1.5 MB at most for each layer and position) is being written, the forward
+    passes go on until the next is whole, so two blocks are in memory, and not more.
+    Raises UserError naming layer and sample for values that are not finite, or don't fit the dtype.
+    """
+    names = list(settings["positions"])
+    for name in names:
+        check_position_name(name)
+    if settings["dtype"] not in _STORED:
+        raise UserError(f"activations can't be stored as '{settings['dtype']}'; use {', '.join(_STORED)}")
+    rows = sorted(rows, key=lambda row: _VARIANTS.index(row["variant"]))
+    prompts = {prompt: chat_ids(loaded.tokenizer, prompt) for prompt in {row["prompt"]: None for row in rows}}
+    sequences = [prompts[row["prompt"]] + row["token_ids"] for row in rows]
+    indices = np.zeros((len(rows), len(names)), dtype=np.int64)
+    valid = np.zeros((len(rows), len(names)), dtype=bool)
+    characters = np.zeros((len(rows), len(names)), dtype=np.int32)
+    eos_only = np.array([name == "eos" for name in names])
+    for number, row in enumerate(rows):
+        lengths = len(prompts[row["prompt"]]), len(row["token_ids"])
+        indices[number], valid[number] = resolve(names, *lengths, has_eos=not row["truncated"])
+        if row["variant"] == "unconstrained":
+            valid[number] &= eos_only
+        seen = np.where(valid[number], np.maximum(indices[number] + 1 - lengths[0], 0), 0)
+        characters[number] = [prefix_length(loaded.tokenizer, row, n) for n in seen.tolist()]
+    samples = {
+        "label": [row["satisfied"] for row in rows],
+        "response_length": [len(row["token_ids"]) for row in rows],
+    }
+    for name in shards.SAMPLE_FIELDS.keys() - samples.keys():
+        samples[name] = [row[name] for row in rows]
+    with (
+        shards.create(
+            path,
+            samples=samples,
+            positions=names,
+            valid=valid.T,
+            characters=characters.T,
+            num_layers=loaded.num_layers,
+            hidden_size=loaded.hidden_size,
+            dtype=settings["dtype"],
+            attributes=_attributes(loaded, study, task),
+        ) as writer,
+        progress("answers read", len(rows)) as advance,
+        # The file is this one thread's while it runs.
+        in_thread() as submit,
+    ):
+        # A block is one chunk of every layer and position: memory is bounded, no chunk is written twice.
+        for start in range(0, len(rows), writer.rows_per_block):
+            block = range(start, min(start + writer.rows_per_block, len(rows)))
+            parts = []
+            for batch, found in _read_block(loaded, sequences, indices, valid, block, settings):
+                values = _checked(*found, loaded.name, [rows[row]["id"] for row in batch])
+                parts.append(([row - start for row in batch], values))
+                advance(len(batch))
+            submit(_write, writer, start, parts)
+    return writer.checksums
+
+
+def prefix_length(tokenizer, row: Mapping, n: int) -> int:
+    """How many characters of the row's response its first n tokens make, a character begun not among them."""
+    ids, response = row["token_ids"], row["response"]
+    if n >= len(ids):
+        return len(response)
+    return len(os.path.commonprefix([decode(tokenizer, ids[:n]), response])) if n else 0
+
+
+@contextmanager
+def in_thread() -> Iterator[Callable[..., None]]:
+    """Within the block, calls of what it yields run their first argument on the others in one other thread,
+    and return as soon as it has begun, when the call before has ended. All have when the block ends.
+
+    An error in the thread is raised by the next call, or when the block ends. After an error in either, what
+    is running is waited for.
+    """
+    running: Future | None = None
+    with ThreadPoolExecutor(max_workers=1) as pool:
+
+        def submit(work: Callable, *arguments) -> None:
+            nonlocal running
+            if running:
+                running.result()
+            running = pool.submit(work, *arguments)
+
+        yield submit
+        if running:
+            running.result()
+
+
+def _read_block(
+    loaded: LoadedModel,
+    sequences: list[list[int]],
+    indices: np.ndarray,
+    valid: np.ndarray,
+    block: range,
+    settings: Mapping,
+) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
+    """The rows in `block`, batch by batch, with what `_stored` makes of their states, on the CPU."""
+
+    def run(batch):
+        states = read_states(loaded, [sequences[row] for row in batch], indices[batch])
+        return _to_host(_stored(states, valid[batch], settings["dtype"]))
+
+    sizes = [len(sequence) for sequence in sequences]
+    batches = in_batches(loaded, run, block, sizes, "tokens", settings["tokens_per_batch"])
+    # A GPU has the next batch to work on while this waits for one to be copied.
+    for (batch, (found, copied)), _ in pairwise(chain(batches, [None])):
+        if copied is not None:
+            copied.synchronize()
+        yield batch, found
+
+
+def _stored(states: torch.Tensor, valid: np.ndarray, dtype: str) -> list[torch.Tensor]:
+    """States [layer, position, row, hidden] as stored, zeros where they are not valid [row, position]; and
+    where they are not finite, and where they don't fit the dtype: [layer, row]. On the states' device, which
+    may be a GPU and soon done."""
+    states.masked_fill_(torch.from_numpy(~valid.T).to(states.device)[:, :, None], 0)
+    stored = states.to(_STORED[dtype])
+    wrong = _not_finite(states)
+    return [stored, wrong, wrong if stored is states else _not_finite(stored)]
+
+
+def _not_finite(states: torch.Tensor) -> torch.Tensor:
+    return ~torch.isfinite(states).all(dim=-1).all(dim=1)
+
+
+def _to_host(tensors: list[torch.Tensor]) -> tuple[list[torch.Tensor], torch.cuda.Event | None]:
+    """The tensors on the CPU, and what to wait for before they are read: a GPU copies them later."""
+    device = tensors[0].device
+    if device.type != "cuda":
+        return [each.cpu() for each in tensors], None
+    host = [torch.empty(each.shape, dtype=each.dtype, pin_memory=True) for each in tensors]
+    for here, there in zip(host, tensors, strict=True):
+        here.copy_(there, non_blocking=True)
+    # Who waits sleeps: the job may have one core.
+    copied = torch.cuda.Event(blocking=True)
+    copied.record(torch.cuda.current_stream(device))
+    return host, copied
+
+
+def _checked(
+    stored: torch.Tensor, wrong: torch.Tensor, too_large: torch.Tensor, name: str, ids: Sequence[str]
+) -> np.ndarray:
+    """What `_stored` made, as the shard takes it, in the same memory. Raises UserError where it is not
+    finite, or was so before it was stored."""
+    advice = "try float32 or the eager attention, and see whether its weights are sound"
+    _refuse(name, wrong, ids, f"are not finite (NaN or infinite); {advice}")
+    advice = "store bfloat16 or float32 (activations.dtype)"
+    _refuse(name, too_large, ids, f"are too large for {str(stored.dtype).removeprefix('torch.')}; {advice}")
+    return (stored.view(torch.uint16) if stored.dtype == torch.bfloat16 else stored).numpy()
+
+
+def _write(writer: shards.ShardWriter, start: int, parts: list[tuple[list[int], np.ndarray]]) -> None:
+    """parts: of the block of rows from `start` on, which, and their states [layer, position, row, hidden]."""
+    for layer in range(len(writer.layers)):
+        writer.write(layer, start, [(places, values[layer]) for places, values in parts])
+
+
+def _refuse(name: str, bad: torch.Tensor, ids: Sequence[str], problem: str) -> None:
+    """bad: [layer, row]."""
+    if bad.any():
+        layer, row = bad.nonzero()[0].tolist()
+        raise UserError(f"model '{name}': activations of layer {layer}, sample '{ids[row]}', {problem}")
+
+
+def _attributes(loaded: LoadedModel, study: str, task: str) -> dict[str, str | int]:
+    backend = getattr(loaded.tokenizer, "backend_tokenizer", None)
+    vocabulary = (
+        json.dumps(loaded.tokenizer.get_vocab(), sort_keys=True) if backend is None else backend.to_str()
+    )
+    return {
+        "study": study,
+        "task": task,
+        "model": loaded.name,
+        "model_source": loaded.source,
+        "model_revision": loaded.revision or "",
+        "model_dtype": loaded.dtype,
+        "attn_implementation": loaded.attn_implementation,
+        "chat_template_sha256": hashlib.sha256(str(loaded.tokenizer.chat_template).encode()).hexdigest(),
+        "tokenizer_sha256": hashlib.sha256(vocabulary.encode()).hexdigest(),
+        "library_versions": json.dumps(versions()),
+    }

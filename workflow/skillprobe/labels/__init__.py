@@ -1,0 +1,1 @@
+"""The stage after responses: judges, and labels by verification."""

@@ -1,0 +1,57 @@
+"""Judges that read labels off word lists: exact for the toy world's controlled language, and for no other."""
+
+from collections.abc import Sequence
+
+from skillprobe import tasks
+from skillprobe.errors import UserError
+from skillprobe.tasks.text import Folded
+from skillprobe.tasks.world import World
+
+
+def lexicon_judge(task_name: str, world: World) -> "LexiconJudge | InsultJudge":
+    """The judge that reads labels off the world's word lists: exact where these made the text, as in the toy.
+
+    Raises UserError for a world of free text, where a list of words would only be a guess, and for a task
+    that needs no judge.
+    """
+    task = tasks.get(task_name)
+    if not task.judged:
+        raise UserError(f"task '{task_name}' needs no judge; leave it out")
+    if not world.controlled:
+        raise UserError(
+            f"the lexicon judge is exact only for a controlled language, and world '{world.name}' is free "
+            f"text: use a controlled world such as 'toy', or another judge for task '{task_name}'"
+        )
+    words = getattr(world, task.word_lists)
+    return LexiconJudge(words) if isinstance(words, dict) else InsultJudge(words)
+
+
+class LexiconJudge:
+    """The label whose words occur strictly most often; None for a tie or no word at all.
+
+    words: label -> words or phrases, found whole and with case ignored. Scores are the counts.
+    """
+
+    def __init__(self, words: dict[str, Sequence[str]]):
+        self.words = words
+        self.labels = tuple(sorted(words))
+
+    def classify(self, text: str) -> dict:
+        counts = Folded(text).count_each([word for words in self.words.values() for word in words])
+        scores = {label: float(sum(counts[word] for word in self.words[label])) for label in self.labels}
+        best = max(scores.values())
+        winners = [label for label, score in scores.items() if score == best]
+        return {"label": winners[0] if best > 0 and len(winners) == 1 else None, "scores": scores}
+
+
+class InsultJudge:
+    """Toxicity 1 where any of the insults occurs as a whole word or phrase, else 0."""
+
+    threshold = 0.5
+
+    def __init__(self, insults: Sequence[str]):
+        self.insults = insults
+
+    def classify(self, text: str) -> dict:
+        toxic = any(Folded(text).count_each(self.insults).values())
+        return {"label": "toxic" if toxic else "clean", "scores": {"toxicity": float(toxic)}}

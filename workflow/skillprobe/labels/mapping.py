@@ -1,0 +1,97 @@
+"""Which outputs of a classifier stand for which labels of a task: what makes a folder a judge of it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from skillprobe import tasks
+from skillprobe.errors import UserError
+from skillprobe.models import folders
+from skillprobe.tasks.world import World
+
+TOXICITY = "toxicity"
+HYPOTHESIS = "This text is about {}."
+
+
+def labels_of(task, world: World) -> tuple[str, ...]:
+    """The labels that a judged task chooses from; toxicity has none."""
+    words = getattr(world, task.word_lists)
+    return tuple(sorted(words)) if isinstance(words, dict) else ()
+
+
+def columns(task: str, settings: Mapping, names: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
+    """Of which outputs of a classifier each score is made: of each label of the task, or of toxicity; by
+    "zero-shot" of entailment alone.
+
+    settings: of a transformers judge; names: the classifier's labels, in order; labels: the task's. Raises
+    UserError where they don't fit each other.
+    """
+    about, theirs = f"judges.{task}", ", ".join(names)
+    if settings["method"] == "zero-shot":
+        found = [number for number, name in enumerate(names) if name.lower().startswith("entail")]
+        if len(found) != 1 or task == TOXICITY:
+            raise UserError(
+                f"{about}: zero-shot judging takes labels to choose from and a model of entailment, but the "
+                f"labels of '{settings['model']}' are {theirs}; choose another model, or method: "
+                "classification"
+            )
+        if (settings["hypothesis"] or HYPOTHESIS).count("{}") != 1:
+            raise UserError(
+                f"{about}.hypothesis is '{settings['hypothesis']}'; it must have one {{}}, where the label "
+                "goes"
+            )
+        return [found]
+    wanted = (TOXICITY,) if task == TOXICITY else tuple(labels)
+    given = settings["labels"] or {
+        name: label for name in names for label in wanted if name.lower() == label.lower()
+    }
+    if unknown := [name for name in given if name not in names]:
+        raise UserError(
+            f"{about}.labels: '{unknown[0]}' is no label of '{settings['model']}'; it has {theirs}"
+        )
+    if foreign := [label for label in given.values() if label not in wanted]:
+        raise UserError(f"{about}.labels: '{foreign[0]}' is no label of the task; it has {', '.join(wanted)}")
+    if missing := [label for label in wanted if label not in given.values()]:
+        raise UserError(
+            f"{about}.labels: no label of '{settings['model']}' ({theirs}) stands for '{missing[0]}'; map "
+            "one to it, or choose another model"
+        )
+    return [[k for k, name in enumerate(names) if given.get(name) == label] for label in wanted]
+
+
+def label_names(task: str, settings: Mapping, id2label: object) -> list[str]:
+    """A classifier's labels, in the order of its outputs.
+
+    id2label: of its config. Raises UserError unless that is {number: label}, numbered from 0.
+    """
+    try:
+        names = {int(number): name for number, name in id2label.items()}
+        in_order = [names[number] for number in range(len(id2label))]
+        if all(isinstance(name, str) for name in in_order):
+            return in_order
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    raise UserError(
+        f"judges.{task}: id2label in the config.json of '{settings['model']}' isn't {{number: label}}, "
+        "numbered from 0; correct it, or choose another model"
+    )
+
+
+def check_folder(task: str, settings: Mapping, folder: Path, world: World) -> None:
+    """Raises UserError for a folder without what loading a judge takes, and for labels that don't fit.
+
+    settings: of a transformers judge.
+    """
+    try:
+        found = folders.settings(folder)
+        folders.check_weights(folder)
+        folders.check_padding(folder)
+    except UserError as error:
+        raise UserError(f"judges.{task}: {error}") from error
+    kinds = found.get("architectures")
+    if kinds and not any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
+        raise UserError(
+            f"judges.{task}: '{settings['model']}' is no classifier of texts, as its config.json has "
+            f"architectures: {kinds}; choose one whose name there ends in ForSequenceClassification"
+        )
+    names = label_names(task, settings, found.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"})
+    columns(task, settings, names, labels_of(tasks.get(task), world))

@@ -1,0 +1,1 @@
+"""Language models: fetched, loaded, hooked, and the answers that they write."""

@@ -1,0 +1,264 @@
+"""Sampling responses: batched, left-padded, with a random stream for each row."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from skillprobe.errors import UserError
+from skillprobe.models.batches import in_batches
+from skillprobe.models.chat import chat_ids, decode
+from skillprobe.models.fast_import import fast_import
+from skillprobe.models.loaded import LoadedModel
+from skillprobe.prompts.bases import seed_from
+from skillprobe.storage.progress import progress
+
+with fast_import():
+    import torch
+    from torch.nn import functional
+    from transformers import (
+        GenerationConfig,
+        LogitsProcessor,
+        LogitsProcessorList,
+        StoppingCriteria,
+        StoppingCriteriaList,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One response. token_ids: what was generated, with the EOS if there is one; text: without it and other
+    special tokens; truncated: no EOS within max_new_tokens."""
+
+    token_ids: list[int]
+    text: str
+    truncated: bool
+
+
+class InverseCDFSampler(LogitsProcessor):
+    """Chooses a row's token by its own uniform number: the first whose cumulative probability exceeds it.
+
+    Placed last and followed by argmax, it leaves only the chosen token. uniforms: [rows, max_new_tokens] in
+    [0, 1). The choice depends on the row's scores and number alone, so batches may be cut in any way.
+    """
+
+    def __init__(self, uniforms: torch.Tensor, prompt_width: int):
+        self.uniforms = uniforms
+        self.prompt_width = prompt_width
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        # Integer sums are exact in any order: floating-point cumsum is not reproducible on GPUs.
+        weights = (scores.double().softmax(dim=-1) * 2**48).round().long()
+        cumulative = weights.cumsum(dim=-1)
+        uniform = self.uniforms[:, input_ids.shape[1] - self.prompt_width, None].to(scores.device)
+        threshold = (uniform * cumulative[:, -1:]).long()
+        chosen = torch.searchsorted(cumulative, threshold, right=True)
+        return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
+
+
+def generate(
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    settings: Mapping,
+    on_rows: Callable[[list[int]], None] = lambda rows: None,
+) -> list[Generated]:
+    """One response to each prompt, in order.
+
+    seeds: one integer a prompt; the same prompt and seed give the same response in any batch, up to the
+    rounding of matrix products. settings: "max_new_tokens", "batch_size", "temperature" (0: greedy), "top_k"
+    (0 or null: off), "top_p" (1 or null: off). on_rows is told of which prompts the rows of the steps to come
+    are: at the start of a batch, and whenever rows that have their EOS have left it. When a GPU runs out of
+    memory the batch is halved, with a warning. Raises UserError for a model whose scores are NaN or infinite,
+    and before anything is written, where the longest answer would outgrow the model's positions.
+    """
+    encode = functools.cache(functools.partial(chat_ids, loaded.tokenizer))
+    encoded = [encode(prompt) for prompt in prompts]
+    longest = max(map(len, encoded), default=0)
+    most = loaded.positions
+    if most and longest + settings["max_new_tokens"] > most:
+        raise UserError(
+            f"model '{loaded.name}' has {most} positions, but a prompt takes {longest} of them and its "
+            f"answer up to {settings['max_new_tokens']}; lower generation.max_new_tokens to at most "
+            f"{most - longest}"
+        )
+    # Prompts of one length share a batch: little padding, and little for rounding to depend on.
+    order = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))
+    results: dict[int, Generated] = {}
+
+    def run(rows):
+        return _generate_batch(
+            loaded,
+            [encoded[row] for row in rows],
+            [seeds[row] for row in rows],
+            settings,
+            lambda places: on_rows([rows[place] for place in places]),
+        )
+
+    batches = in_batches(loaded, run, order, [1] * len(order), "rows", settings["batch_size"])
+    with progress("answers", len(prompts)) as advance:
+        for rows, token_ids in batches:
+            finished = (finish(loaded.tokenizer, loaded.eos_ids, ids) for ids in token_ids)
+            results.update(zip(rows, finished, strict=True))
+            advance(len(rows))
+    return [results[row] for row in range(len(prompts))]
+
+
+def generate_task(loaded: LoadedModel, items: Sequence[Mapping], settings: Mapping, seed: int) -> list[dict]:
+    """Rows of responses/<model>/<task>/<shard>.jsonl, of `requests`. settings: theirs and `generate`'s."""
+    rows, seeds = requests(items, settings, seed)
+    return completed(rows, generate(loaded, [row["prompt"] for row in rows], seeds, settings))
+
+
+def requests(items: Sequence[Mapping], settings: Mapping, seed: int) -> tuple[list[dict], list[int]]:
+    """Rows of responses that are yet to be made, and the seed of each: "samples" (of settings) to each item's
+    constrained prompt and "twin_samples" to its unconstrained one."""
+    rows = []
+    for item in items:
+        for variant, prompt, samples in (
+            ("constrained", item["prompt"], settings["samples"]),
+            ("unconstrained", item["unconstrained_prompt"], settings["twin_samples"]),
+        ):
+            for sample in range(samples):
+                rows.append(
+                    {
+                        "id": f"{item['item']}/{variant}/{sample}",
+                        "item": item["item"],
+                        "base": item["base"],
+                        "variant": variant,
+                        "sample": sample,
+                        "prompt": prompt,
+                    }
+                )
+    return rows, [seed_from("response", seed, row["item"], row["variant"], row["sample"]) for row in rows]
+
+
+def completed(rows: Sequence[Mapping], responses: Sequence[Generated]) -> list[dict]:
+    """The rows with their responses."""
+    return [
+        row | {"response": made.text, "token_ids": made.token_ids, "truncated": made.truncated}
+        for row, made in zip(rows, responses, strict=True)
+    ]
+
+
+class OnlyNumbers(LogitsProcessor):
+    """Refuses scores that are NaN or infinite, of which argmax and sampling would make some token. name: the
+    model's."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        # The largest: single tokens may be ruled out by minus infinity.
+        if not torch.isfinite(scores.amax(dim=-1)).all():
+            raise UserError(
+                f"model '{self.name}' gives its next token scores that are not numbers (NaN or infinite); "
+                "try float32 or the eager attention, and see whether its weights are sound"
+            )
+        return scores
+
+
+class ManyFinished(StoppingCriteria):
+    """Stops all rows once more than a quarter of them have their EOS: without those it goes on quicker."""
+
+    def __init__(self, eos_ids: tuple[int, ...], rows: int, device: torch.device):
+        self.eos_ids = torch.tensor(eos_ids, device=device)
+        self.finished = torch.zeros(rows, dtype=torch.bool, device=device)
+
+    def __call__(self, input_ids: torch.Tensor, scores, **_) -> torch.Tensor:
+        self.finished |= torch.isin(input_ids[:, -1], self.eos_ids)
+        return self.finished | (4 * self.finished.sum() > len(self.finished))
+
+
+@torch.inference_mode()
+def _generate_batch(
+    loaded: LoadedModel,
+    encoded: list[list[int]],
+    seeds: list[int],
+    settings: Mapping,
+    on_rows: Callable[[list[int]], None],
+) -> list[list[int]]:
+    """Token ids generated after each of the encoded prompts, up to and with the first EOS.
+
+    Rows that have their EOS leave the batch from time to time; on_rows is told which go on.
+    """
+    width = max(map(len, encoded))
+    input_ids = torch.full((len(encoded), width), loaded.pad_id)
+    mask = torch.zeros_like(input_ids)
+    for row, ids in enumerate(encoded):
+        input_ids[row, width - len(ids) :] = torch.tensor(ids)
+        mask[row, width - len(ids) :] = 1
+    input_ids, mask = input_ids.to(loaded.device), mask.to(loaded.device)
+    uniforms = _uniforms(seeds, settings["max_new_tokens"])
+    results: dict[int, list[int]] = {}
+    rows, cache = torch.arange(len(encoded)), None
+    while len(rows):
+        on_rows(rows.tolist())
+        criterion = ManyFinished(loaded.eos_ids, len(rows), loaded.device)
+        output = loaded.model.generate(
+            input_ids=input_ids,
+            attention_mask=mask,
+            past_key_values=cache,
+            generation_config=GenerationConfig(
+                max_new_tokens=width + settings["max_new_tokens"] - input_ids.shape[1],
+                do_sample=False,
+                num_beams=1,
+                eos_token_id=list(loaded.eos_ids),
+                pad_token_id=loaded.pad_id,
+                return_dict_in_generate=True,
+            ),
+            logits_processor=_processors(loaded.name, uniforms[rows], settings, width),
+            stopping_criteria=StoppingCriteriaList([criterion]),
+        )
+        input_ids, cache = output.sequences, output.past_key_values
+        full = input_ids.shape[1] == width + settings["max_new_tokens"]
+        done = torch.ones_like(criterion.finished) if full else criterion.finished
+        for row, ids in zip(rows[done.cpu()].tolist(), input_ids[done, width:].tolist(), strict=True):
+            results[row] = _cut(ids, loaded.eos_ids)
+        going = (~done).nonzero()[:, 0]
+        rows, input_ids = rows[going.cpu()], input_ids[going]
+        mask = functional.pad(mask[going], (0, input_ids.shape[1] - mask.shape[1]), value=1)
+        if len(rows) and cache is not None:
+            # Beam search's, which any kind of cache has. (Without one, as of state-space models, all that was
+            # written so far is read again.)
+            cache.reorder_cache(going)
+    return [results[row] for row in range(len(encoded))]
+
+
+def _uniforms(seeds: list[int], number: int) -> torch.Tensor:
+    """[row, number], of each row's own stream."""
+    streams = [np.random.Generator(np.random.PCG64(seed)).random(number) for seed in seeds]
+    return torch.from_numpy(np.stack(streams))
+
+
+def _processors(name: str, uniforms: torch.Tensor, settings: Mapping, width: int) -> LogitsProcessorList:
+    """Temperature, then top-k, then top-p, then the draw: Hugging Face's order."""
+    processors = LogitsProcessorList([OnlyNumbers(name)])
+    if settings["temperature"] == 0:
+        return processors
+    processors.append(TemperatureLogitsWarper(float(settings["temperature"])))
+    if settings.get("top_k"):
+        processors.append(TopKLogitsWarper(settings["top_k"]))
+    if (settings.get("top_p") or 1.0) < 1.0:
+        processors.append(TopPLogitsWarper(settings["top_p"]))
+    processors.append(InverseCDFSampler(uniforms, width))
+    return processors
+
+
+def _cut(ids: list[int], eos_ids: tuple[int, ...]) -> list[int]:
+    """By position, since what follows a row's EOS is padding, and that may be an EOS as well."""
+    for place, token in enumerate(ids):
+        if token in eos_ids:
+            return ids[: place + 1]
+    return ids
+
+
+def finish(tokenizer, eos_ids: tuple[int, ...], ids: list[int]) -> Generated:
+    """The response of these generated tokens, of which only the last may be an EOS."""
+    truncated = not ids or ids[-1] not in eos_ids
+    content = ids if truncated else ids[:-1]
+    return Generated(ids, decode(tokenizer, content), truncated)

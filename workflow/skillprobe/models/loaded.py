@@ -1,0 +1,123 @@
+"""A loaded model: its blocks, found by structure, and hooks on what passes between them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from skillprobe.errors import UserError
+from skillprobe.models.fast_import import fast_import
+
+with fast_import():
+    import torch
+    from transformers.modeling_utils import PreTrainedModel
+
+
+# So far may a token's states move with the tokens after it, relative to their size: a mixture of experts
+# chooses for all tokens at once. Of a model that looks ahead they move by about as much as they are.
+_MOVED = 0.05
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready for use: in eval mode, without gradients.
+
+    blocks: the decoder blocks in order; backbone: the decoder without the language-model head; device: where
+    its inputs go; eos_ids: every token that ends a response; pad_id: a token to pad with (it may be an EOS);
+    held: the most "rows" and "tokens" of a batch, where more were too much for the GPU's memory.
+    """
+
+    name: str
+    source: str
+    revision: str | None
+    model: PreTrainedModel = field(repr=False)
+    tokenizer: object = field(repr=False)
+    backbone: torch.nn.Module = field(repr=False)
+    blocks: torch.nn.ModuleList = field(repr=False)
+    device: torch.device
+    eos_ids: tuple[int, ...]
+    pad_id: int
+    attn_implementation: str
+    held: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.blocks)
+
+    @property
+    def hidden_size(self) -> int:
+        return self.model.config.get_text_config(decoder=True).hidden_size
+
+    @property
+    def positions(self) -> int | None:
+        """How many tokens a text may have; None where the model's config doesn't tell."""
+        return getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+
+    @property
+    def dtype(self) -> str:
+        return str(self.model.dtype).removeprefix("torch.")
+
+
+@contextmanager
+def hooked(loaded: LoadedModel, keep: Callable[[torch.Tensor], object]) -> Iterator[list]:
+    """Within the block, each forward appends `keep(hidden)` for every layer to the list it yields.
+
+    hidden: [row, token, hidden]. Layer 0 is what enters the first block (so it has Gemma's scaling of the
+    embeddings), layer k what leaves block k, the last before the final norm. Hooks go when the block ends.
+    """
+    kept: list = []
+
+    def before(_, args, kwargs):
+        kept.append(keep(args[0] if args else kwargs["hidden_states"]))
+
+    def after(_, __, output):
+        kept.append(keep(output[0] if isinstance(output, tuple) else output))
+
+    handles = [loaded.blocks[0].register_forward_pre_hook(before, with_kwargs=True)]
+    handles += [block.register_forward_hook(after) for block in loaded.blocks]
+    try:
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def parameter_count(model: torch.nn.Module) -> int:
+    """Number of parameters, tied ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def find_blocks(name: str, backbone: torch.nn.Module, num_layers: int) -> torch.nn.ModuleList:
+    """The decoder blocks, found by structure: the outermost ModuleList as long as the model is deep, and of
+    several the one with the most weights."""
+    lists = [
+        (path.count("."), -parameter_count(module), module)
+        for path, module in backbone.named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == num_layers
+    ]
+    if not lists:
+        raise UserError(
+            f"model '{name}' ({type(backbone).__name__}) has no list of {num_layers} blocks; "
+            "only plain decoder models can be probed"
+        )
+    return min(lists, key=lambda found: found[:2])[-1]
+
+
+def check_blocks(loaded: LoadedModel) -> None:
+    """Raises UserError where what passes from block to block isn't one state a token, [row, token, hidden],
+    and where a token's depends on tokens after it: the end of a prompt must not know the answer."""
+    ids = torch.tensor([[0, 1, 2], [0, 1, 3]], device=loaded.device)
+    with torch.no_grad(), hooked(loaded, lambda hidden: hidden.float().cpu()) as states:
+        loaded.backbone(input_ids=ids, use_cache=False)
+    about = f"model '{loaded.name}' ({type(loaded.backbone).__name__})"
+    shapes = {tuple(each.shape) for each in states}
+    if len(states) != loaded.num_layers + 1 or shapes != {(*ids.shape, loaded.hidden_size)}:
+        raise UserError(
+            f"{about}: its blocks don't pass one vector a token from each to the next (but {len(states)} "
+            f"times {', '.join(map(str, sorted(shapes)))} for a batch of 2 x 3); such models can't be probed"
+        )
+    for before, after in (each[:, :2] for each in states):
+        if (before - after).norm() > _MOVED * before.norm():
+            raise UserError(
+                f"{about}: states of a token depend on the tokens after it, so it doesn't write from left to "
+                "right; choose a decoder-only language model"
+            )

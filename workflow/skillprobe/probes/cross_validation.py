@@ -1,0 +1,242 @@
+"""Nested cross-validation of probes: penalty by inner folds, scores on outer ones.
+
+The rows given here are a task's constrained, untruncated responses that are valid at the position.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from skillprobe.errors import UserError
+from skillprobe.probes.results import ProbeResult
+from skillprobe.probes.solver import Fit, Rows, feature_scale
+from skillprobe.statistics.folds import CALIBRATION, assign_folds, row_folds, sufficiency
+from skillprobe.statistics.metrics import auroc
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Penalties C (ascending), folds, and what counts as enough data, in the sense of ESTIMANDS."""
+
+    penalties: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+    n_folds: int = 5
+    fold_seeds: tuple[int, ...] = (0, 1, 2)
+    seed: int = 0
+    calibration_fraction: float = 0.1
+    feature_scaling: bool = True
+    min_rows: int = 20
+    min_bases: int = 10
+    max_truncated: float = 0.05
+    shuffles: int = 20
+
+    def __post_init__(self) -> None:
+        penalties = tuple(self.penalties)
+        if not penalties or penalties[0] <= 0 or list(penalties) != sorted(set(penalties)):
+            raise UserError(f"probes.penalties is {penalties}; give positive numbers in ascending order")
+        if self.n_folds < 3 or not self.fold_seeds:
+            raise UserError("nested cross-validation needs probes.n_folds of at least 3 and one fold seed")
+
+    @classmethod
+    def from_config(cls, config: Mapping, seed: int) -> Settings:
+        """The settings under the config's `probes`, which counts fold seeds; shuffles may be missing (0)."""
+        return cls(
+            n_folds=config["folds"],
+            fold_seeds=tuple(range(config["fold_seeds"])),
+            seed=seed,
+            **{
+                key: config[key]
+                for key in (
+                    "penalties",
+                    "calibration_fraction",
+                    "feature_scaling",
+                    "min_rows",
+                    "min_bases",
+                    "max_truncated",
+                )
+            },
+            shuffles=config.get("shuffles", 0),
+        )
+
+    def folds(self, study_bases: Sequence[str]) -> list[dict[str, int]]:
+        """Fold of each base of the study, one mapping a fold seed."""
+        return [
+            assign_folds(
+                study_bases,
+                n_folds=self.n_folds,
+                seed=self.seed,
+                fold_seed=fold_seed,
+                calibration_fraction=self.calibration_fraction,
+            )
+            for fold_seed in self.fold_seeds
+        ]
+
+
+def feature_scale_of(
+    x: Sequence[np.ndarray], tasks: Sequence[Task], settings: Settings, scale: np.ndarray | None
+) -> np.ndarray | None:
+    if scale is not None or not settings.feature_scaling:
+        return scale
+    calibration = [rows[task.folds[0] == CALIBRATION] for rows, task in zip(x, tasks, strict=True)]
+    return feature_scale(np.concatenate(calibration))
+
+
+@dataclass(frozen=True)
+class Task:
+    name: str
+    ids: np.ndarray
+    bases: np.ndarray
+    labels: np.ndarray
+    folds: np.ndarray
+    status: str
+
+    @classmethod
+    def make(cls, name, x, y, bases, ids, settings, study_bases, truncated_fraction) -> Task:
+        where = f"task {name!r}: " if name else ""
+        if not (len(x) == len(y) == len(bases)):
+            raise UserError(
+                f"{where}{len(x)} activations, {len(y)} labels and {len(bases)} bases; give one each"
+            )
+        if not np.isfinite(x).all():
+            raise UserError(f"{where}activations are not finite; extract them again")
+        if not np.isin(y, (0, 1)).all():
+            raise UserError(f"{where}labels must be 0 (violated) or 1 (satisfied)")
+        if ids is None:
+            seen: Counter[str] = Counter()
+            ids = []
+            for base in bases:
+                ids.append(f"{base}/{seen[base]}")
+                seen[base] += 1
+        labels = np.asarray(y, np.int8)
+        folds = np.stack([row_folds(bases, table) for table in settings.folds(study_bases)])
+        status = sufficiency(
+            labels,
+            bases,
+            folds,
+            min_rows=settings.min_rows,
+            min_bases=settings.min_bases,
+            truncated_fraction=truncated_fraction,
+            max_truncated=settings.max_truncated,
+        )
+        return cls(name, np.asarray(ids, str), np.asarray(bases, str), labels, folds, status)
+
+    def insufficient(self, settings: Settings, status: str = "") -> ProbeResult:
+        per_fold = np.full((len(settings.fold_seeds), settings.n_folds), np.nan)
+        return ProbeResult(
+            ids=self.ids,
+            bases=self.bases,
+            labels=self.labels,
+            folds=self.folds,
+            scores=np.full(self.folds.shape, np.nan, np.float32),
+            chosen_c=per_fold,
+            inner_auroc=per_fold,
+            task_inner_auroc=per_fold,
+            weights=np.zeros(0),
+            intercept=float("nan"),
+            penalties=np.array(settings.penalties),
+            fold_seeds=np.array(settings.fold_seeds),
+            status=status or self.status,
+        )
+
+
+@dataclass(frozen=True)
+class Found:
+    """Of L labellings: scores [L, S, n]; chosen [L, S, K], the number of the penalty; inner_auroc
+    [L, S, K, T] of each task at it. fit holds S · K outer fits, and one of all rows, for each labelling."""
+
+    scores: np.ndarray
+    chosen: np.ndarray
+    inner_auroc: np.ndarray
+    fit: Fit
+    settings: Settings
+
+    def raw(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weights [S, K, d] and intercepts [S, K] of the outer probes of the first labelling."""
+        _, n_seeds, n_folds = self.chosen.shape
+        weights, intercepts = self.fit.raw(self.chosen[0].ravel(), slice(n_seeds * n_folds))
+        shape = (n_seeds, n_folds)
+        return weights.T.reshape(*shape, -1).astype(np.float32), intercepts.reshape(shape)
+
+    def result(
+        self, task: Task, t: int | None, rows: np.ndarray | None = None, which: int = 0
+    ) -> ProbeResult:
+        """Of labelling `which` and the rows of one task (None: all), number t of those trained on (None: left
+        out)."""
+        chosen, inner = self.chosen[which], self.inner_auroc[which]
+        modal = np.argmax(np.bincount(chosen.ravel()))
+        of_all = (which + 1) * (chosen.size + 1) - 1
+        weights, intercepts = self.fit.raw(modal, slice(of_all, of_all + 1))
+        # One-hot tasks as confounds give each task its own.
+        intercept = intercepts[0] if intercepts.ndim == 1 else intercepts[t, 0]
+        return ProbeResult(
+            ids=task.ids,
+            bases=task.bases,
+            labels=task.labels,
+            folds=task.folds,
+            scores=self.scores[which] if rows is None else self.scores[which][:, rows],
+            chosen_c=np.array(self.settings.penalties)[chosen],
+            inner_auroc=inner.mean(axis=2),
+            task_inner_auroc=np.full(chosen.shape, np.nan) if t is None else inner[:, :, t],
+            weights=weights[:, 0],
+            intercept=float(intercept),
+            penalties=np.array(self.settings.penalties),
+            fold_seeds=np.array(self.settings.fold_seeds),
+        )
+
+
+def cross_validate(
+    rows: Rows,
+    folds: np.ndarray,
+    labels: np.ndarray,
+    settings: Settings,
+    task_rows: Sequence[Sequence[np.ndarray]],
+    training: Sequence[Callable[[np.ndarray], np.ndarray]] | None = None,
+    confounds: np.ndarray | None = None,
+) -> Found:
+    """Nested cross-validation of a probe of each labelling, on all rows that its `training` lets pass.
+
+    folds: [S, n]; labels: [n] or [n, L]; task_rows: of each labelling, or one for all, the rows of each task
+    by whose mean inner AUROC the penalty is chosen; training: likewise (None: all rows pass). Training
+    without folds f and g gives the inner scores of g for outer fold f and those of f for outer fold g at
+    once: K(K − 1)/2 inner fits, not K(K − 1).
+    """
+    labels = labels.reshape(folds.shape[1], -1)
+    n_labels, n_seeds, n_folds = labels.shape[1], len(folds), settings.n_folds
+    task_rows = list(task_rows) * (n_labels // len(task_rows))
+    picks = training or [lambda mask: mask]
+    pairs = list(combinations(range(n_folds), 2))
+    inner_sets = [(fold != f) & (fold != g) & (fold != CALIBRATION) for fold in folds for f, g in pairs]
+    outer_sets = [(fold != f) & (fold != CALIBRATION) for fold in folds for f in range(n_folds)]
+
+    def fit(masks: list[np.ndarray]) -> Fit:
+        sets = np.stack([pick(mask) for pick in picks for mask in masks], axis=1)
+        every = np.repeat(labels, len(masks), axis=1)
+        return rows.fit(np.tile(sets, n_labels // len(picks)), every, settings.penalties, confounds)
+
+    # Scores are compared as float32, so that rows with the same activations tie whatever the rounding.
+    inner = fit(inner_sets).decision.astype(np.float32)
+    outer = fit([*outer_sets, folds[0] != CALIBRATION])
+    scores = np.full((n_labels, *folds.shape), np.nan, np.float32)
+    chosen = np.zeros((n_labels, n_seeds, n_folds), int)
+    inner_auroc = np.full((n_labels, n_seeds, n_folds, len(task_rows[0])), np.nan)
+    for place in np.ndindex(chosen.shape):
+        which, s, f = place
+        fold, y = folds[s], labels[:, which]
+        rest = np.where(fold == f, CALIBRATION, fold)
+        held_out = np.zeros(inner.shape[:2], np.float32)
+        for number, pair in enumerate(pairs, start=(which * n_seeds + s) * len(pairs)):
+            if f in pair:
+                scored = fold == sum(pair) - f
+                held_out[:, scored] = inner[:, scored, number]
+        by_penalty = np.array(
+            [[auroc(row[r], y[r], rest[r]).value for r in task_rows[which]] for row in held_out]
+        )
+        best = int(np.argmax(by_penalty.mean(axis=1)))  # the first, so the smallest C, among equals
+        chosen[place], inner_auroc[place] = best, by_penalty[best]
+        column = which * (len(outer_sets) + 1) + s * n_folds + f
+        scores[which, s, fold == f] = outer.decision[best, fold == f, column]
+    return Found(scores, chosen, inner_auroc, outer, settings)

@@ -1,0 +1,129 @@
+"""General probes: trained on all tasks together, or on all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from skillprobe.probes.cross_validation import Settings, Task, cross_validate, feature_scale_of
+from skillprobe.probes.results import ProbeResult
+from skillprobe.probes.rows import ProbeRows
+from skillprobe.probes.solver import Rows
+from skillprobe.prompts.bases import base_ids
+from skillprobe.statistics.folds import keyed_hash
+
+VARIANTS = ("all", "centred", "matched", "leave_one_out")
+
+
+def general(
+    x_by_task: Mapping[str, np.ndarray],
+    y_by_task: Mapping[str, np.ndarray],
+    bases_by_task: Mapping[str, Sequence[str]],
+    settings: Settings,
+    *,
+    ids_by_task: Mapping[str, Sequence[str]] | None = None,
+    study_bases: Sequence[str] | None = None,
+    truncated_fraction: Mapping[str, float] | None = None,
+    scale: np.ndarray | None = None,
+    variants: Sequence[str] = VARIANTS,
+) -> dict[str, dict[str, ProbeResult]]:
+    """Probes of all tasks together, scored per task: {variant: {task: result}}.
+
+    "all": every task's rows; "centred": the same, centred within task by training means; "matched": as many
+    training rows as the mean specialist has, picked by a hash of the row id; "leave_one_out": all rows but
+    those of the task that is scored. Insufficient tasks take no part. One sufficient task alone has no
+    general probe: its results say so.
+    """
+    if study_bases is None:
+        study_bases = [base for bases in bases_by_task.values() for base in bases]
+    tasks = [
+        Task.make(
+            name,
+            x,
+            y_by_task[name],
+            bases_by_task[name],
+            ids_by_task and ids_by_task[name],
+            settings,
+            study_bases,
+            (truncated_fraction or {}).get(name, 0.0),
+        )
+        for name, x in x_by_task.items()
+    ]
+    used = [task for task in tasks if not task.status]
+    results = {
+        task.name: task.insufficient(
+            settings, task.status or "a general probe needs two sufficient tasks; only this one is"
+        )
+        for task in tasks
+        if task.status or len(used) < 2
+    }
+    by_variant = {variant: dict(results) for variant in variants}
+    if len(used) >= 2:
+        x = np.concatenate([x_by_task[task.name] for task in used])
+        # The scale is of all tasks, sufficient or not: it must not depend on labels.
+        rows = Rows(x, feature_scale_of(list(x_by_task.values()), tasks, settings, scale))
+        for variant in variants:
+            for task, result in zip(used, _general(rows, used, settings, variant), strict=True):
+                by_variant[variant][task.name] = result
+    return {variant: {task.name: by_variant[variant][task.name] for task in tasks} for variant in variants}
+
+
+def fit_general(
+    rows: Mapping[str, ProbeRows], settings: Mapping, variants: Sequence[str] = VARIANTS
+) -> dict[str, dict[str, ProbeResult]]:
+    """`general` of all tasks' rows; settings: as for `fit_specialist`."""
+    return general(
+        {task: part.x for task, part in rows.items()},
+        {task: part.y for task, part in rows.items()},
+        {task: part.bases for task, part in rows.items()},
+        Settings.from_config(settings["probes"], settings["seed"]),
+        ids_by_task={task: part.ids for task, part in rows.items()},
+        study_bases=base_ids(settings["prompts"]),
+        truncated_fraction={task: part.truncated for task, part in rows.items()},
+        variants=variants,
+    )
+
+
+def _general(rows: Rows, tasks: Sequence[Task], settings: Settings, variant: str) -> list[ProbeResult]:
+    """One variant of the general probe, as results of each of `tasks`, whose rows follow each other."""
+    folds = np.concatenate([task.folds for task in tasks], axis=1)
+    labels = np.concatenate([task.labels for task in tasks])
+    task_of = np.repeat(np.arange(len(tasks)), [len(task.labels) for task in tasks])
+    task_rows = [np.flatnonzero(task_of == t) for t in range(len(tasks))]
+    if variant == "leave_one_out":
+        # Side by side, since wide products are the fast ones.
+        found = cross_validate(
+            rows,
+            folds,
+            np.repeat(labels[:, None], len(tasks), axis=1),
+            settings,
+            [[task_rows[u] for u in range(len(tasks)) if u != t] for t in range(len(tasks))],
+            [lambda mask, t=t: mask & (task_of != t) for t in range(len(tasks))],
+        )
+        return [found.result(task, None, task_rows[t], which=t) for t, task in enumerate(tasks)]
+    found = cross_validate(
+        rows,
+        folds,
+        labels,
+        settings,
+        [task_rows],
+        [_matched(tasks, settings)] if variant == "matched" else None,
+        confounds=task_of[:, None] == np.arange(len(tasks)) if variant == "centred" else None,
+    )
+    return [found.result(task, t, task_rows[t]) for t, task in enumerate(tasks)]
+
+
+def _matched(tasks: Sequence[Task], settings: Settings) -> Callable[[np.ndarray], np.ndarray]:
+    """A mask's rows cut to 1/(number of tasks): the mean specialist's training rows."""
+    key = f"matched/{settings.seed}"
+    hashes = [keyed_hash(key, f"{task.name}/{row_id}") for task in tasks for row_id in task.ids]
+    order = np.argsort(np.array(hashes, np.uint64), kind="stable")
+
+    def pick(mask: np.ndarray) -> np.ndarray:
+        candidates = order[mask[order]]
+        picked = np.zeros_like(mask)
+        picked[candidates[: round(len(candidates) / len(tasks))]] = True
+        return picked
+
+    return pick

@@ -1,0 +1,1 @@
+"""The first stage: content requests, and the items that tasks make of them."""

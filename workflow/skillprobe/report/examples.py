@@ -1,0 +1,59 @@
+"""The page of prompts and answers, satisfied and violated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from skillprobe.report.html import html_page, visible
+from skillprobe.storage.tables import task_words
+
+
+def examples_page(labels: Mapping[tuple[str, str], Sequence[Mapping]], settings: Mapping) -> str:
+    """Prompts and answers of each model and task, both satisfied and violated where there are such.
+
+    labels: {(model, task): label rows}; settings: "tasks", "models" (names), "seed" (which answers are shown)
+    and "report" with "examples", the number a model and task.
+    """
+    links = " · ".join(
+        f'<a href="#{escape(task)}">{escape(task_words(task))}</a>' for task in settings["tasks"]
+    )
+    body = [
+        f"""<p class="lead">Drawn at random with the study’s seed, satisfied and violated by turns: so no
+measure of how often a model obeys.</p><p class="small">{links}</p>"""
+    ]
+    for task in settings["tasks"]:
+        body.append(f'<h2 id="{escape(task)}">{escape(task_words(task))}</h2>')
+        for model in settings["models"]:
+            rows = labels.get((model, task), ())
+            chosen = choose_examples(rows, settings["report"]["examples"], settings["seed"])
+            cards = "".join(map(_card, chosen)) or '<p class="small">No answers to show.</p>'
+            body.append(f'<h3>{escape(model)}</h3><div class="cards">{cards}</div>')
+    return html_page("What was asked, and what was answered", body)
+
+
+def choose_examples(rows: Sequence[Mapping], number: int, seed: int) -> list[Mapping]:
+    """At most `number` constrained, whole answers, satisfied and violated by turns while there are both."""
+    rows = [row for row in rows if row["variant"] == "constrained" and not row["truncated"]]
+    # By a hash, so that a further answer moves no other.
+    rows.sort(key=lambda row: hashlib.sha256(f"{seed}/{row['id']}".encode()).digest())
+    place = {True: 0, False: 0}
+    turns = []
+    for row in rows:
+        turns.append((place[row["satisfied"]], not row["satisfied"]))
+        place[row["satisfied"]] += 1
+    return [rows[k] for k in sorted(range(len(rows)), key=turns.__getitem__)[:number]]
+
+
+def _card(row: Mapping) -> str:
+    satisfied = row["satisfied"]
+    kind = ", ".join(str(row[key]) for key in ("instruction_type", "polarity") if row.get(key))
+    answer = visible(row["response"]) if row["response"] else '<span class="code">empty</span>'
+    evidence = visible(json.dumps(row["evidence"], ensure_ascii=False))
+    return f"""<article class="{"satisfied" if satisfied else "violated"}">
+<p class="small"><span class="badge">{"✓ satisfied" if satisfied else "✗ violated"}</span> {escape(kind)}</p>
+<pre class="asked" dir="auto">{visible(row["prompt"])}</pre>
+<pre dir="auto">{answer}</pre>
+<p class="small evidence">{evidence}</p></article>"""

@@ -1,0 +1,53 @@
+"""How often the models obey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import matplotlib.style
+
+from skillprobe.report.figures.style import (
+    STYLE,
+    Figure,
+    TaskPanels,
+    blank_line,
+    draw_point,
+    in_order,
+    is_number,
+    legend_key,
+)
+
+
+def compliance(rows: Sequence[Mapping], settings: Mapping) -> Figure:
+    """How often each model obeys, by task, beside the rate at which uninstructed twins happen to.
+
+    rows: tables/compliance.csv; settings: "tasks" and "models" (names in the order shown), "figures" (the
+    config's palette and dpi).
+    """
+    columns = ("model", "task", "category", "compliance", "lower95", "upper95", "n", "n_bases")
+    columns += ("twin_compliance", "n_twin")
+    found = {(str(row["model"]), row["task"]): row for row in rows}
+    with matplotlib.style.context(STYLE, after_reset=True):
+        page = TaskPanels(rows, settings)
+        for model, axes in page.axes.items():
+            for task, y, colour in page.lines():
+                row = found.get((model, task))
+                if row is None or not is_number(row["compliance"]):
+                    blank_line(axes, y, "no answers")
+                    continue
+                if is_number(row["twin_compliance"]):
+                    axes.plot(row["twin_compliance"], y, "o", mfc="white", mec=colour, mew=1.1, ms=6.5)
+                draw_point(axes, row["compliance"], row["lower95"], row["upper95"], y, colour)
+        page.finish(
+            "How often does each model obey?",
+            "answers that satisfy",
+            limits=(-0.03, 1.03),
+            handles=(
+                legend_key("instructed, 95 % interval", marker="o", ls="-"),
+                legend_key("same request, uninstructed", marker="o", mfc="white", ms=6.5),
+            ),
+        )
+        for axes in page.axes.values():
+            axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25", "50", "75", "100 %"])
+    return Figure(page.canvas, in_order(rows, settings, columns), columns, settings["figures"]["dpi"])

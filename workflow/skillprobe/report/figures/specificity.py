@@ -1,0 +1,133 @@
+"""The same probe with and without the constraint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from skillprobe.findings.rules import MEAN, SELECTED, has_estimate
+from skillprobe.report.figures.style import (
+    CHANCE,
+    FAINT,
+    FEW_TASKS,
+    MARKERS,
+    STYLE,
+    TITLE,
+    Figure,
+    by_category,
+    category_colours,
+    draw_note,
+    in_order,
+    legend_key,
+    task_words,
+    wrapped,
+)
+
+GROUPS = {
+    "satisfied": {"marker": "o", "filled": True, "label": "with the constraint: satisfied"},
+    "violated": {"marker": "o", "filled": False, "label": "… violated"},
+    "twin_satisfied": {"marker": "D", "filled": True, "label": "without it: satisfied all the same"},
+    "twin_violated": {"marker": "D", "filled": False, "label": "… not satisfied"},
+}
+
+
+def specificity(rows: Sequence[Mapping], settings: Mapping) -> Figure:
+    """The plane of AUROCs with and without the constraint, and the projections of both, a column of panels a
+    model, at the selected layer.
+
+    rows: tables/specificity.csv; settings: as for `compliance`.
+    """
+    columns = ("model", "task", "category", "quantity", "estimate", "lower95", "upper95")
+    columns += ("n", "n_bases", "status")
+    wanted = ("constrained", "twins", "specificity", *GROUPS)
+    rows = [row for row in rows if row["layer"] == SELECTED and row["quantity"] in wanted]
+    models = settings["models"]
+    named = [row for row in rows if row["task"] != MEAN]
+    groups, colours = by_category(named, settings), category_colours(named, settings)
+    tasks = [task for names in groups.values() for task in names]
+    marks = {task: MARKERS[k % len(MARKERS)] for names in groups.values() for k, task in enumerate(names)}
+    colour = {task: colours[category] for category, names in groups.items() for task in names}
+    found = {(str(row["model"]), row["task"], row["quantity"]): row for row in rows}
+    bounds = [
+        row[end]
+        for row in rows
+        if row["quantity"] in ("constrained", "twins") and has_estimate(row)
+        for end in ("lower95", "upper95")
+    ]
+    limits = (min([0.35, *bounds]) - 0.02, max([0.8, *bounds]) + 0.02)
+    with matplotlib.style.context(STYLE, after_reset=True):
+        height = 0.19 * len(tasks) + 0.6
+        canvas = Canvas(
+            figsize=(1.6 + 2.2 * max(len(models), 2), 3.6 + height + 0.2 * len(tasks[:FEW_TASKS]) / 3),
+            layout="constrained",
+        )
+        grid = canvas.subplots(
+            2, len(models), sharey="row", squeeze=False, gridspec_kw={"height_ratios": (2.1, height)}
+        )
+        for model, (plane, lines) in zip(models, grid.T, strict=True):
+            of_model = {key[1:]: row for key, row in found.items() if key[0] == model}
+            plane.set_title(wrapped(model, 26), fontweight="bold", pad=5)
+            _plane(plane, of_model, tasks, marks, colour, limits)
+            _projections(lines, of_model, tasks, colour)
+        grid[0, 0].set_ylabel("AUROC with the constraint")
+        grid[1, 0].set_yticks(range(len(tasks)), [task_words(task) for task in tasks])
+        grid[1, 0].set_ylim(len(tasks) - 0.5, -0.5)
+        canvas.suptitle("Is it the constraint that probes read?", **TITLE)
+        keys = [
+            legend_key(task_words(task), marker=marks[task], color=colour[task])
+            for task in tasks
+            if len(tasks) <= FEW_TASKS
+        ]
+        keys += [
+            legend_key(
+                each["label"], marker=each["marker"], color=FAINT, mfc=FAINT if each["filled"] else "white"
+            )
+            for each in GROUPS.values()
+        ]
+        canvas.legend(handles=keys, loc="outside lower center", ncols=3)
+    return Figure(canvas, in_order(rows, settings, columns), columns, settings["figures"]["dpi"])
+
+
+def _plane(axes: Axes, found: Mapping, tasks, marks, colour, limits) -> None:
+    axes.plot(limits, limits, color=FAINT, ls="--", lw=0.8, zorder=1)
+    for line in (axes.axhline, axes.axvline):
+        line(CHANCE, color=FAINT, ls=":", lw=0.6, zorder=1)
+    blank = []
+    for task in tasks:
+        own, twin = (found.get((task, variant)) for variant in ("constrained", "twins"))
+        if not has_estimate(own) or not has_estimate(twin):
+            blank.append(task_words(task))
+            continue
+        style = {"color": colour[task], "lw": 0.8, "alpha": 0.6}
+        axes.plot((twin["lower95"], twin["upper95"]), (own["estimate"],) * 2, **style)
+        axes.plot((twin["estimate"],) * 2, (own["lower95"], own["upper95"]), **style)
+        axes.plot(twin["estimate"], own["estimate"], marks[task], color=colour[task], ms=4.5)
+    axes.set(xlim=limits, ylim=limits, xlabel="AUROC without it", aspect="equal")
+    mean, notes = found.get((MEAN, "specificity")), []
+    if has_estimate(mean):
+        text = "S {estimate:+.3f} [{lower95:+.3f}, {upper95:+.3f}]".format(**mean)
+        notes.append(text.replace("-", "−"))
+    if blank:
+        notes.append(wrapped("insufficient: " + ", ".join(blank), 40))
+    if notes:
+        draw_note(axes, "\n".join(notes), color=FAINT)
+
+
+def _projections(axes: Axes, found: Mapping, tasks, colour) -> None:
+    axes.axvline(0, color=FAINT, ls="--", lw=0.7, zorder=1)
+    for y, task in enumerate(tasks):
+        for place, (name, style) in enumerate(GROUPS.items()):
+            row = found.get((task, name))
+            if has_estimate(row):
+                height = y - 0.16 if place < 2 else y + 0.16
+                axes.plot((row["lower95"], row["upper95"]), (height,) * 2, color=colour[task], lw=0.8)
+                face = colour[task] if style["filled"] else "white"
+                axes.plot(
+                    row["estimate"], height, style["marker"], color=colour[task], mfc=face, ms=4, mew=0.9
+                )
+    axes.set_xlabel("on the probe's direction, s.d.")
+    axes.tick_params(axis="y", length=0)

@@ -1,0 +1,124 @@
+"""Tables of the study as pages to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from skillprobe.findings.rules import (
+    MEAN,
+    SELECTED,
+    has_estimate,
+)
+from skillprobe.report.html import html_page, html_table, percent, shown_number, with_interval
+from skillprobe.storage.tables import task_words
+
+PROBES = {
+    "specialist": "specialist",
+    "general_all": "general, all data",
+    "general_centred": "general, centred in each task",
+    "general_matched": "general, matched n",
+    "general_leave_one_out": "general, other tasks only",
+    "residualised": "control: specialist, confounds taken out",
+    "shuffled": "control: specialist, shuffled labels",
+    "random_weights": "control: random-weight twin",
+    "surface_length": "surface: length of the answer",
+    "surface_template": "surface: phrasing of the instruction",
+    "surface_prompt_words": "surface: words of the prompt",
+    "surface_response_words": "surface: words of the answer",
+}
+
+
+def compliance_page(rows: Sequence[Mapping], settings: Mapping) -> str:
+    """tables/compliance.csv to read; settings: "tasks" and "models" (names)."""
+    found = {(str(row["model"]), row["task"]): row for row in rows}
+    body = [
+        """<p class="lead">Share of whole answers that satisfy the constraint, with 95 % intervals over
+content requests. “Uninstructed”: answers to the same request without the constraint, checked all
+the same.</p>"""
+    ]
+    head = (
+        "task",
+        "category",
+        "obeys",
+        "95 %",
+        "uninstructed",
+        "answers",
+        "requests",
+        "truncated",
+        "distinct",
+    )
+    for model in settings["models"]:
+        cells = []
+        for task in settings["tasks"]:
+            row = found.get((model, task))
+            if row is None:
+                cells.append([task_words(task), "", "no answers", *[""] * 6])
+                continue
+            cells.append(
+                [
+                    task_words(task),
+                    str(row["category"]),
+                    percent(row["compliance"]),
+                    f"{percent(row['lower95'])} – {percent(row['upper95'])}",
+                    percent(row["twin_compliance"]),
+                    str(row["n"]),
+                    str(row["n_bases"]),
+                    percent(row["truncated"]),
+                    str(row["distinct_responses"]),
+                ]
+            )
+        body += [f"<h2>{escape(model)}</h2>", html_table(head, cells, words=2)]
+    return html_page("How often does each model obey?", body)
+
+
+def generality_page(rows: Sequence[Mapping], settings: Mapping) -> str:
+    """The part of tables/generality.csv at the selected layers; settings: "tasks" and "models" (names)."""
+    body = [
+        """<p class="lead">Each probe at the layer that inner folds chose for it, tested within one task on
+requests that it was not trained on. Brackets: 95 % intervals. “Lost”: what the general probe lacks of the
+specialist’s AUROC, paired. The table file has every layer and 99 % intervals too.</p>"""
+    ]
+    head = (
+        "task",
+        "probe",
+        "AUROC",
+        "lost",
+        "balanced accuracy",
+        "accuracy",
+        "log-loss",
+        "satisfied",
+        "answers",
+    )
+    chosen = [row for row in rows if row["layer"] == SELECTED]
+    probes = [p for p in dict.fromkeys(row["probe"] for row in chosen) if "_minus_" not in p]
+    for model in settings["models"]:
+        found = {
+            (row["task"], row["probe"], row["metric"]): row for row in chosen if str(row["model"]) == model
+        }
+        cells = []
+        for task in (*settings["tasks"], MEAN):
+            shown = [probe for probe in probes if has_estimate(found.get((task, probe, "auroc")))]
+            if not shown:
+                row = found.get((task, "specialist", "auroc"))
+                cells.append([task_words(task), "no probe" if row is None else str(row["status"])])
+            for probe in shown:
+                row = found[task, probe, "auroc"]
+                metrics = (
+                    shown_number(found.get((task, probe, metric), {}).get("estimate"))
+                    for metric in ("balanced_accuracy", "accuracy", "log_loss")
+                )
+                lost = found.get((task, f"specialist_minus_{probe}", "auroc"))
+                cells.append(
+                    [
+                        task_words(task) if probe == shown[0] else "",
+                        PROBES.get(probe, probe),
+                        with_interval(row, 95) + (f" ({row['status']})" if row["status"] else ""),
+                        with_interval(lost, 95),
+                        *metrics,
+                        percent(row["base_rate"]),
+                        str(row["n"]),
+                    ]
+                )
+        body += [f"<h2>{escape(model)}</h2>", html_table(head, cells, words=2)]
+    return html_page("Is one general probe as good as a specialist?", body)

@@ -1,0 +1,1 @@
+"""Folds, AUROC, the bootstrap over groups, and intervals (ESTIMANDS)."""

@@ -1,0 +1,110 @@
+"""Folds of groups that depend on no label, and what counts as enough data (ESTIMANDS)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from skillprobe.errors import UserError
+
+CALIBRATION = -1
+CLASS_NAMES = ("violated", "satisfied")
+
+
+def keyed_hash(key: str, text: str) -> int:
+    """A 64-bit hash of `text` that depends on nothing but `key` and `text`."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), key=key.encode(), digest_size=8).digest(), "big")
+
+
+def assign_folds(
+    bases: Iterable[str],
+    *,
+    n_folds: int = 5,
+    seed: int = 0,
+    fold_seed: int = 0,
+    calibration_fraction: float = 0.1,
+) -> dict[str, int]:
+    """Fold of each base, CALIBRATION (−1) for the bases that are in no fold.
+
+    Depends on the set of base ids only. Calibration bases depend on `seed` but not on `fold_seed`, so that
+    one feature scale and one Gram matrix serve all fold seeds. Give it *all* bases of the study: a task that
+    lacks some of them must still have the folds of the others.
+    """
+    unique = set(bases)
+    by_study = sorted(unique, key=lambda base: (keyed_hash(f"calibration/{seed}", base), base))
+    n_calibration = max(1, round(calibration_fraction * len(unique))) if calibration_fraction > 0 else 0
+    calibration, rest = by_study[:n_calibration], by_study[n_calibration:]
+    rest.sort(key=lambda base: (keyed_hash(f"folds/{seed}/{fold_seed}", base), base))
+    return {base: CALIBRATION for base in calibration} | {base: i % n_folds for i, base in enumerate(rest)}
+
+
+def row_folds(bases: Sequence[str], folds: Mapping[str, int]) -> np.ndarray:
+    """Fold of each row, [n] int8. Raises UserError where a row's base has no fold."""
+    try:
+        return np.array([folds[base] for base in bases], dtype=np.int8)
+    except KeyError as error:
+        raise UserError(
+            f"base {error} has activations but is not among the study's bases; make the prompts again"
+        ) from error
+
+
+def sufficiency(
+    labels: np.ndarray,
+    bases: Sequence[str],
+    folds: np.ndarray,
+    *,
+    min_rows: int = 20,
+    min_bases: int = 10,
+    truncated_fraction: float = 0.0,
+    max_truncated: float = 0.05,
+    training: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> str:
+    """ "" if a task's rows suffice to probe, else the reason in words.
+
+    labels: [n] in {0, 1}; bases: [n]; folds: [n] or [n_fold_seeds, n], from `row_folds`; training: which rows
+    of a training part, [n] bool, are trained on (None: all).
+    """
+    if truncated_fraction > max_truncated:
+        return (
+            f"{truncated_fraction:.1%} of the responses are truncated; at most {max_truncated:.1%} may be, "
+            "since what is cut off is not missing at random"
+        )
+    labels, bases = np.asarray(labels), np.asarray(bases)
+    for fold_row in np.atleast_2d(folds):
+        found = np.unique(fold_row[fold_row != CALIBRATION])
+        if len(found) < 2:
+            return f"only {len(found)} folds have rows"
+        for label, name in enumerate(CLASS_NAMES):
+            of_class = (labels == label) & (fold_row != CALIBRATION)
+            for fold in found:
+                part = (fold_row != fold) & (fold_row != CALIBRATION)
+                trained = of_class & (part if training is None else training(part))
+                n_rows, n_bases = int(trained.sum()), len(np.unique(bases[trained]))
+                if n_rows < min_rows or n_bases < min_bases:
+                    return (
+                        f"{n_rows} {name} responses from {n_bases} bases to train on; "
+                        f"probes need {min_rows} from {min_bases} of each class"
+                    )
+        if problem := unpaired(labels, fold_row):
+            return problem
+    return ""
+
+
+def unpaired(labels: np.ndarray, folds: np.ndarray, tested: np.ndarray | None = None) -> str:
+    """ "" if every test fold has pairs of responses to compare, else what it lacks in words.
+
+    labels: [n] in {0, 1}; folds: [n] or [n_fold_seeds, n]; tested: [parts, n] bool, sets of rows within which
+    responses are compared, of which each fold needs one that has both classes (None: all rows are one).
+    """
+    tested = np.ones((1, len(labels)), bool) if tested is None else tested
+    for fold_row in np.atleast_2d(folds):
+        for fold in np.unique(fold_row[fold_row != CALIBRATION]):
+            classes = [set(labels[part & (fold_row == fold)].tolist()) for part in tested]
+            missing = {0, 1}.difference(*classes)
+            if missing:
+                return f"a test fold has no {CLASS_NAMES[missing.pop()]} responses"
+            if {0, 1} not in classes:
+                return "a test fold has no satisfied and violated responses that could be compared"
+    return ""

@@ -1,0 +1,168 @@
+"""Estimates with their draws, and the intervals that decide claims (ESTIMANDS)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from skillprobe.statistics.bootstrap import Draws, auroc_lines
+from skillprobe.statistics.folds import CALIBRATION
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval; `dropped` bootstrap draws could not be evaluated and were left out."""
+
+    estimate: float
+    lower: float
+    upper: float
+    level: float
+    dropped: int = 0
+
+
+def interval(
+    by_seed: Sequence[float] | np.ndarray,
+    draws: np.ndarray,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Interval:
+    """Percentile bootstrap interval of the mean over fold seeds, widened by the variance over fold seeds.
+
+    by_seed: [n_fold_seeds] estimates; draws: [n_draws] of their mean. The distances of the percentiles from
+    the estimate grow by sqrt((bootstrap variance + fold-seed variance) / bootstrap variance).
+    """
+    by_seed = np.asarray(by_seed, float)
+    estimate = float(by_seed.mean())
+    kept = draws[np.isfinite(draws)]
+    dropped = len(draws) - len(kept)
+    if len(kept) < 2 or not np.isfinite(estimate):
+        return Interval(estimate, float("nan"), float("nan"), level, dropped)
+    tail = (1 - level) / 2
+    lower, upper = np.quantile(kept, [tail, 1 - tail])
+    variance, seed_variance = kept.var(ddof=1), by_seed.var(ddof=1) if len(by_seed) > 1 else 0.0
+    if variance > 1e-18:
+        widening = np.sqrt(1 + seed_variance / variance)
+        lower, upper = estimate - widening * (estimate - lower), estimate + widening * (upper - estimate)
+    else:
+        half_width = NormalDist().inv_cdf(1 - tail) * np.sqrt(seed_variance)
+        lower, upper = estimate - half_width, estimate + half_width
+    lower, upper = np.clip([min(lower, estimate), max(upper, estimate)], *bounds)
+    return Interval(estimate, float(lower), float(upper), level, dropped)
+
+
+def both_intervals(
+    by_seed: Sequence[float] | np.ndarray | None,
+    draws: np.ndarray | None = None,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> dict[str, float]:
+    """Cells of a table: "estimate" and the bounds of its 95 and 99 % intervals, as `interval` gives them; all
+    NaN for None."""
+    found = {"estimate": float("nan")}
+    for level in (95, 99):
+        lower = upper = float("nan")
+        if by_seed is not None:
+            result = interval(by_seed, draws, level / 100, bounds)
+            found["estimate"], lower, upper = result.estimate, result.lower, result.upper
+        found |= {f"lower{level}": lower, f"upper{level}": upper}
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """One or many numbers. by_seed: [S, ...], or [1, ...] where there is one fold seed only; drawn:
+    [n_draws, ...], bootstrap draws of their mean."""
+
+    by_seed: np.ndarray
+    drawn: np.ndarray
+
+    @classmethod
+    def blank(cls, n_seeds: int, n_draws: int, *shape: int) -> Estimate:
+        return cls(np.full((n_seeds, *shape), np.nan), np.full((n_draws, *shape), np.nan))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Estimate) and all(
+            np.array_equal(mine, its, equal_nan=True)
+            for mine, its in ((self.by_seed, other.by_seed), (self.drawn, other.drawn))
+        )
+
+    __hash__ = None
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        return Estimate(self.by_seed - other.by_seed, self.drawn - other.drawn)
+
+    def __getitem__(self, place) -> Estimate:
+        return Estimate(self.by_seed[:, *place], self.drawn[:, *place])
+
+    @property
+    def value(self) -> np.ndarray:
+        return self.by_seed.mean(axis=0)
+
+    def mean(self, where: np.ndarray) -> Estimate:
+        """Over cells."""
+        return Estimate(self.by_seed[:, where].mean(axis=1), self.drawn[:, where].mean(axis=1))
+
+    def cells(self, bounds: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, float]:
+        """Of a single number."""
+        return both_intervals(self.by_seed if np.isfinite(self.by_seed).all() else None, self.drawn, bounds)
+
+
+def auroc_estimate(result, draws: Draws) -> Estimate:
+    """Of a sufficient result with scores, labels, bases and folds, such as a ProbeResult."""
+    by_seed, drawn = auroc_lines(result.scores, result.labels, result.bases, result.folds, draws)
+    return Estimate(by_seed, drawn.mean(axis=0))
+
+
+def tested_rows(result) -> tuple[int, int]:
+    """How many rows of a result are tested, and of how many bases."""
+    used = result.folds[0] != CALIBRATION
+    return int(used.sum()), len(set(result.bases[used].tolist()))
+
+
+def weighted(parts: Iterable[tuple[Estimate, float]]) -> Estimate:
+    """The sum of estimates, each times its weight."""
+    parts = list(parts)
+    return Estimate(
+        sum(weight * part.by_seed for part, weight in parts),
+        sum(weight * part.drawn for part, weight in parts),
+    )
+
+
+def mean_of_known(estimates: Iterable[Estimate | None]) -> tuple[Estimate | None, int]:
+    """The mean of those that are not None (None if there is none), and of how many."""
+    known = [each for each in estimates if each is not None]
+    return (weighted((each, 1 / len(known)) for each in known) if known else None), len(known)
+
+
+def enough_signal(n_signal: int, n_tasks: int) -> bool:
+    """What a claim about structure needs (ESTIMANDS, "Sufficient"): two thirds of the tasks."""
+    return 3 * n_signal >= 2 * n_tasks
+
+
+def lower_above(by_seed: np.ndarray, drawn: np.ndarray, threshold: float) -> np.ndarray:
+    """Which of T AUROCs have a lower 99 % bound above the threshold, [T] bool; never one that is NaN.
+
+    by_seed: [n_fold_seeds, T]; drawn: [n_draws, T].
+    """
+    bounds = [interval(by_seed[:, t], drawn[:, t], 0.99, (0.0, 1.0)).lower for t in range(by_seed.shape[1])]
+    return np.array(bounds) > threshold
+
+
+def simultaneous(by_seed: np.ndarray, drawn: np.ndarray, level: float) -> np.ndarray:
+    """Half-widths [...] of intervals that hold for all cells at once: a cell's standard error times the
+    quantile of the largest studentised deviation of a draw.
+
+    by_seed: [n_fold_seeds, ...] estimates, whose variance widens the intervals; drawn: [n_draws, ...]. NaN
+    for cells without draws.
+    """
+    seeds = by_seed.var(axis=0, ddof=1) if len(by_seed) > 1 else 0.0
+    error = np.full(by_seed.shape[1:], np.nan)
+    known = np.isfinite(drawn).sum(axis=0) > 1
+    error[known] = np.sqrt(np.nanvar(drawn[:, known], axis=0, ddof=1))
+    usable = error > 0
+    if not usable.any():
+        return np.where(np.isfinite(error), 0.0, np.nan)
+    deviation = np.abs(drawn - by_seed.mean(axis=0))[:, usable] / error[usable]
+    return np.nanquantile(np.nanmax(deviation, axis=1), level) * np.sqrt(error**2 + seeds)

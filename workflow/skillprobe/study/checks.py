@@ -1,0 +1,294 @@
+"""What the schema can't say of a config: keys that must fit each other, the tasks, the models and judges."""
+
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from skillprobe.errors import UserError
+from skillprobe.models import folders
+from skillprobe.study.schema import shown, suggestion
+from skillprobe.study.slices import edited_layers_of, layers_of, section_layers_of
+from skillprobe.study.sources import as_from, is_path, num_layers, path_of, source_folder, world_file
+
+
+def check_tasks(config: dict) -> None:
+    from skillprobe import tasks
+
+    known = tasks.available()
+    for key in ("tasks", "judges"):
+        for name in config[key]:
+            if name not in known:
+                raise UserError(
+                    f"{key} names {name!r}, which is no task{suggestion(name, known)}; "
+                    f"the tasks are {', '.join(known)}"
+                )
+    if twice := _first_twice(config["tasks"]):
+        raise UserError(f"tasks lists '{twice}' twice; remove one")
+
+
+def check_prompts(config: dict, root: Path):
+    from skillprobe import tasks
+    from skillprobe.prompts.items import allowed_phrasings
+    from skillprobe.tasks.world import load_world
+
+    prompts = config["prompts"]
+    name = prompts["world"]
+    try:
+        world = load_world(path_of(name, root) if is_path(name) else name)
+        if set("{}") & set(world_file(config, root)):
+            raise UserError(
+                f"{name!r} has a brace in its path, which Snakemake takes for a wildcard; rename it"
+            )
+    except UserError as error:
+        raise UserError(f"prompts.world: {error}") from error
+    most = len(world.requests) * len(world.subjects)
+    if prompts["bases"] > most:
+        raise UserError(
+            f"prompts.bases is {prompts['bases']}, but the world {name!r} has {most} ({len(world.requests)} "
+            f"requests for {len(world.subjects)} subjects); ask for at most {most} or extend the world"
+        )
+    for task in config["tasks"]:
+        allowed_phrasings(tasks.get(task), prompts)  # raises where the settings leave none
+    if config["generation"]["shards"] > prompts["bases"]:
+        raise UserError(
+            f"generation.shards is {config['generation']['shards']}, more than the {prompts['bases']} "
+            "prompts.bases that are dealt to them; lower it"
+        )
+    return world
+
+
+def check_models(config: dict, root: Path) -> None:
+    names = [entry["name"] for entry in config["models"]]
+    # Regardless of case, as some file systems are.
+    if twice := _first_twice(name.casefold() for name in names):
+        same = [name for name in names if name.casefold() == twice]
+        raise UserError(
+            f"models has two entries named '{same[0]}' and '{same[1]}'; names must differ, not only in case"
+        )
+    for number, entry in enumerate(config["models"]):
+        where = f"models[{number}] (model '{entry['name']}')"
+        try:
+            if entry["prompt_format"] is not None and entry["prompt_format"].count("{prompt}") != 1:
+                raise UserError(
+                    f"prompt_format is {shown(entry['prompt_format'])}; it must have one {{prompt}}, where "
+                    "the prompt goes"
+                )
+            folder = source_folder(entry["source"], root)
+            if folder is not None:
+                folders.check_model(folder, entry["prompt_format"])
+                if entry["revision"] is not None:
+                    raise UserError(
+                        f"revision is for hub models, but '{entry['source']}' is a folder; remove it"
+                    )
+            entry["num_layers"] = num_layers(entry, root)
+            if folder is not None:
+                entry["hidden_size"] = folders.width(folder) or entry["hidden_size"]
+                entry["source"] = as_from(root, folder)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        highest = max(layers_of(config, entry["name"]))
+        if highest > entry["num_layers"]:
+            key = "layers" if entry["layers"] is None else f"models[{number}].layers"
+            raise UserError(
+                f"{key} asks for layer {highest}, but the model '{entry['name']}' has layers 0 (embeddings) "
+                f"to {entry['num_layers']}; remove it, or give that model layers of its own"
+            )
+
+
+def check_engine(config: dict) -> None:
+    if config["generation"]["engine"] != "vllm":
+        return
+    # vLLM takes no other temperatures.
+    if not 0.01 <= (temperature := config["generation"]["temperature"]) <= 2:
+        raise UserError(
+            f"generation.temperature is {temperature:g}, but generation.engine is vllm, which takes 0.01 to "
+            "2; change one of them"
+        )
+    for number, entry in enumerate(config["models"]):
+        if entry["device_map"] is not None:
+            raise UserError(
+                f"models[{number}] (model '{entry['name']}') has a device_map, but generation.engine is "
+                "vllm, which is run on one GPU; remove it, or set generation.engine to transformers"
+            )
+
+
+def check_installed(config: Mapping) -> None:
+    """Raises UserError if the study's own answers need vLLM, and it isn't installed in this environment."""
+    if config["generation"]["engine"] == "vllm" and importlib.util.find_spec("vllm") is None:
+        raise UserError(
+            "generation.engine is vllm, which isn't installed; install it, or set the key to transformers"
+        )
+
+
+def check_gpus(config: Mapping, there: int) -> None:
+    """Raises UserError if a model or judge asks for more GPUs than the jobs of a run may use together."""
+    for name, entry in _loaded(config).items():
+        if entry["gpu"] > there:
+            raise UserError(
+                f"{name} asks for gpu: {entry['gpu']}, but this run's resources have gpu: {there}; raise "
+                "that (in its profile, or --resources), or lower the other"
+            )
+
+
+def memory_warning(config: Mapping, there: int) -> str | None:
+    """What to say if models or judges ask for more memory than the jobs of a run may use together, in MB."""
+    more = [
+        f"{name} asks for mem_mb: {entry['mem_mb']}"
+        for name, entry in _loaded(config).items()
+        if entry["mem_mb"] > there
+    ]
+    if not more:
+        return None
+    return (
+        f"{', '.join(more)}, but this run's resources have mem_mb: {there}, and such a job gets no more; if "
+        "that is too little, raise it (in its profile, or --resources)"
+    )
+
+
+def _loaded(config: Mapping) -> dict[str, Mapping]:
+    """The entries of what is loaded into memory, by how messages call it."""
+    entries = {f"model '{entry['name']}'": entry for entry in config["models"]}
+    judges = config["judges"].items()
+    return entries | {f"judges.{task}": judge for task, judge in judges if isinstance(judge, Mapping)}
+
+
+def check_judges(config: dict, root: Path, world) -> None:
+    from skillprobe import tasks
+    from skillprobe.labels.judges import NAMES
+
+    for name in config["judges"]:
+        if not tasks.get(name).judged:
+            raise UserError(
+                f"judges.{name}: a rule decides the task {name}, so it takes no judge; remove the line"
+            )
+    config["judges"] = {
+        name: config["judges"].get(name) for name in config["tasks"] if tasks.get(name).judged
+    }
+    for name, judge in config["judges"].items():
+        if judge is None:
+            raise UserError(
+                f"judges.{name} is missing: no rule decides the task {name}; give one of {', '.join(NAMES)}"
+            )
+        if judge == "lexicon":
+            _check_lexicon(name, config, root, world)
+        else:
+            _check_classifier(name, judge, root, world)
+
+
+def _check_classifier(task: str, judge: dict, root: Path, world) -> None:
+    """A folder; what is on the hub is checked when it has been fetched."""
+    from skillprobe.labels.mapping import check_folder
+
+    try:
+        folder = source_folder(judge["model"], root)
+    except UserError as error:
+        raise UserError(f"judges.{task}.model: {error}") from error
+    if folder is not None:
+        check_folder(task, judge, folder, world)
+        judge["model"] = as_from(root, folder)
+
+
+def _check_lexicon(task: str, config: dict, root: Path, world) -> None:
+    refusal = f"judges.{task}: lexicon judges are never offered for free text"
+    if not world.controlled:
+        raise UserError(
+            f"{refusal}, which the world '{config['prompts']['world']}' asks for; "
+            "choose another judge or leave the task out"
+        )
+    for entry in config["models"]:
+        folder = source_folder(entry["source"], root)
+        if folder is None or folders.settings(folder).get("skillprobe_world") != world.name:
+            raise UserError(
+                f"{refusal}, and the model '{entry['name']}' is not known to speak only the language of "
+                f'the world \'{world.name}\' (its config.json lacks "skillprobe_world": "{world.name}"); '
+                "choose another judge or leave the task out"
+            )
+
+
+def check_activations(config: dict) -> None:
+    from skillprobe.activations.positions import check_position_name
+
+    positions = config["activations"]["positions"]
+    for name in positions:
+        try:
+            check_position_name(name)
+        except UserError as error:
+            raise UserError(f"activations.positions: {error}") from error
+    if config["probes"]["position"] not in positions:
+        raise UserError(
+            f"probes.position is '{config['probes']['position']}', which is not stored; choose one of "
+            f"activations.positions ({', '.join(positions)}) or add it there"
+        )
+
+
+def check_probes(config: dict) -> None:
+    probes, bases = config["probes"], config["prompts"]["bases"]
+    if probes["feature_scaling"] and not probes["calibration_fraction"]:
+        raise UserError(
+            "probes.feature_scaling needs calibration bases, but probes.calibration_fraction is 0; "
+            "raise it or set feature_scaling to false"
+        )
+    dealt = int(bases * (1 - probes["calibration_fraction"]))
+    if dealt < probes["folds"]:
+        raise UserError(
+            f"probes.folds is {probes['folds']}, but only {dealt} of the {bases} prompts.bases are dealt to "
+            "folds; lower it or ask for more bases"
+        )
+
+
+def check_ablation(config: dict) -> None:
+    ablation, prompts = config["ablation"], config["prompts"]
+    check_section_layers(config, "ablation")
+    if ablation["rank"] > ablation["max_rank"]:
+        raise UserError(
+            f"ablation.rank is {ablation['rank']}, more than ablation.max_rank, {ablation['max_rank']}; "
+            "lower it or raise max_rank"
+        )
+    bases = int(prompts["bases"] * (1 - config["probes"]["calibration_fraction"]))
+    rows = bases * prompts["items_per_base"] * config["generation"]["samples"]
+    rows -= rows // config["probes"]["folds"]
+    for entry in config["models"]:
+        size = min(rows, entry["hidden_size"] or rows)
+        if ablation["max_rank"] >= size:
+            raise UserError(
+                f"ablation.max_rank is {ablation['max_rank']}, but model '{entry['name']}' has at most "
+                f"{rows} training answers a task in {entry['hidden_size'] or 'as many'} dimensions; lower it"
+            )
+        if config["behaviour"]["bases"] and not edited_layers_of(config, entry["name"]):
+            ablated = ", ".join(map(str, section_layers_of(config, "ablation", entry["name"])))
+            raise UserError(
+                f"behaviour.layers names none of the layers of the model '{entry['name']}' at which signals "
+                f"are erased ({ablated}); add one, or say all"
+            )
+    for key, most in (("bases", prompts["bases"]), ("samples", config["generation"]["samples"])):
+        if config["behaviour"][key] > most:
+            where = "prompts.bases" if key == "bases" else "generation.samples"
+            raise UserError(
+                f"behaviour.{key} is {config['behaviour'][key]}, more than {where}, {most}; lower it"
+            )
+
+
+def check_section_layers(config: dict, section: str, needed: bool = True) -> None:
+    """needed: whether each model must have one of the section's layers."""
+    wanted, deepest = config[section]["layers"], max(entry["num_layers"] for entry in config["models"])
+    for layer in () if wanted == "all" else wanted:
+        if layer > deepest:
+            raise UserError(
+                f"{section}.layers asks for layer {layer}, but the deepest model has layers 0 to {deepest}; "
+                "remove it"
+            )
+    for model in (entry["name"] for entry in config["models"]):
+        if needed and not section_layers_of(config, section, model):
+            raise UserError(
+                f"{section}.layers names none of the analysed layers of the model '{model}' "
+                f"({', '.join(map(str, layers_of(config, model)))}); add one, or say all"
+            )
+
+
+def _first_twice(items: Iterable[str] | Iterator[str]) -> str | None:
+    seen: set[str] = set()
+    for item in items:
+        if item in seen:
+            return item
+        seen.add(item)
+    return None

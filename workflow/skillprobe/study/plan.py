@@ -1,0 +1,187 @@
+"""How large a study is: jobs by rule and bytes of activations, from the config alone."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+
+from skillprobe.errors import UserError
+from skillprobe.study.slices import layers_of, over_time, section_layers_of
+from skillprobe.study.sources import hub_judges, hub_models
+
+# Of a hub model that doesn't state its hidden size; planning must not need the network.
+ASSUMED_HIDDEN_SIZE = 4096
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+GIB = 2**30
+
+
+def rows_per_task(config: Mapping) -> dict[str, int]:
+    """Rows of one model and task by variant, at most."""
+    prompts, generation = config["prompts"], config["generation"]
+    items = prompts["bases"] * prompts["items_per_base"]
+    return {
+        "constrained": items * generation["samples"],
+        "unconstrained": items * generation["twin_samples"],
+        "counterfactual": 4 * prompts["bases"] * config["labels"]["crossings"],
+    }
+
+
+def activation_bytes(config: Mapping) -> int:
+    """Size of all activation shards: task x layer x position x row x hidden."""
+    rows = rows_per_task(config)
+    # Unconstrained twins are read at eos only, but where they share a chunk with other rows they take space
+    # all the same.
+    vectors = sum(rows.values()) * len(config["activations"]["positions"])
+    # Twins with random weights have one position, and answer nothing but the instructions.
+    vectors += rows["constrained"] * config["controls"]["random_weights"]
+    return sum(
+        BYTES[config["activations"]["dtype"]]
+        * len(config["tasks"])
+        * (entry["num_layers"] + 1)
+        * vectors
+        * (entry["hidden_size"] or ASSUMED_HIDDEN_SIZE)
+        for entry in config["models"]
+    )
+
+
+def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
+    """Jobs of a run from nothing, by rule that has any. A test holds it against Snakemake's own count."""
+    models, tasks = len(config["models"]), len(config["tasks"])
+    layers = [len(layers_of(config, entry["name"])) for entry in config["models"]]
+    ablated, timed, reworded = (
+        sum(len(section_layers_of(config, section, entry["name"])) for entry in config["models"])
+        for section in ("ablation", "time", "robustness")
+    )
+    timing = int(over_time(config))
+    shards, edits = config["generation"]["shards"], int(config["behaviour"]["bases"] > 0)
+    twins = models if config["controls"]["random_weights"] else 0
+    counts = {
+        "make_prompts": tasks * shards,
+        "fetch_model": len(hub_models(config, root)),
+        "fetch_judge": len(hub_judges(config, root)),
+        "generate_responses": models * tasks * shards,
+        "label_responses": models * tasks * shards,
+        "summarise_compliance": 1,
+        "extract_activations": models * tasks * shards,
+        "fit_specialist_probe": tasks * sum(layers),
+        "fit_surface_probes": models * tasks,
+        "extract_random_activations": twins * tasks * shards,
+        "fit_random_probes": twins * tasks,
+        "fit_general_probe": sum(layers),
+        "compare_generality": models,
+        "transfer_probes": sum(layers),
+        "compare_transfer": models,
+        "compare_layers": models,
+        "fit_course": timed * timing,
+        "fit_prefix_baselines": models * tasks * timing,
+        "compare_time": models * timing,
+        "compare_specificity": models,
+        "fit_across_wordings": reworded,
+        "compare_robustness": models,
+        "compare_wording": models,
+        "ablate_activations": ablated,
+        "compare_ablation": models,
+        "edit_behaviour": models * tasks * edits,
+        "compare_behaviour": models * edits,
+        "compare_similarity": models,
+        "compare_models": int(models > 1),
+        "merge_tables": 11 + edits + 2 * timing,
+        "compare_agreement": edits,
+        "write_findings": 1,
+        "plot_ablation": 1,
+        "plot_agreement": edits,
+        "plot_behaviour": edits,
+        "plot_compliance": 1,
+        "plot_generality": 1,
+        "plot_layers": 1,
+        "plot_robustness": 1,
+        "plot_scorecard": 1,
+        "plot_similarity": 1,
+        "plot_time": timing,
+        "plot_specificity": 1,
+        "plot_transfer": 1,
+        "write_overview": 1,
+        "write_table_pages": 1,
+        "write_examples": 1,
+    }
+    return {rule: count for rule, count in counts.items() if count}
+
+
+def present_bytes(config: Mapping, root: Path) -> int:
+    """Bytes of its activations that the study already has on disk: none of what was taken out of it."""
+    parts = ([entry["name"] for entry in config["models"]], config["tasks"])
+    shards = (
+        root / "results" / config["study"] / kind / model / task / f"{shard}.h5"
+        for kind in ("activations", "random_activations")
+        for model, task in product(*parts)
+        for shard in range(config["generation"]["shards"])
+    )
+    return sum(path.stat().st_size for path in shards if path.is_file())
+
+
+def free_bytes(config: Mapping, root: Path) -> int:
+    """Free on the disk where the study's results lie or will lie: `results` may be a link."""
+    return shutil.disk_usage(nearest_folder((root / "results" / config["study"]).resolve())).free
+
+
+def check_fits(config: Mapping, root: Path) -> None:
+    """Raises UserError if the planned activations are more than the disk can still take."""
+    needed, free = activation_bytes(config) - present_bytes(config, root), free_bytes(config, root)
+    if needed > free:
+        raise UserError(
+            f"the study's activations need {needed / GIB:,.1f} GiB more, but the disk of results/ has "
+            f"{free / GIB:,.1f} GiB free; lower prompts.bases, generation.samples or activations.positions, "
+            "or free disk space"
+        )
+
+
+def nearest_folder(folder: str | Path) -> Path:
+    """The folder, or where it isn't there yet, the nearest above it that is. Raises UserError where something
+    else is in its place, such as a link to a disk that isn't mounted."""
+    folder = Path(folder)
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not os.path.isdir(nearest):
+        raise UserError(
+            f"{folder} can't be written: {nearest} is no folder, or its disk isn't there; mend that"
+        )
+    return nearest
+
+
+def check_writable(folder: str | Path) -> None:
+    """Raises UserError if nothing can be written into a folder, which need not be there yet."""
+    nearest = nearest_folder(folder)
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{folder} can't be written: {nearest} is no folder that you may write to; mend that")
+
+
+def check_readable(file: str | Path) -> None:
+    """Raises UserError if a file is there and can't be read."""
+    if os.path.exists(file) and not os.access(file, os.R_OK):
+        raise UserError(f"{file} can't be read: it is no file that you may read; mend that")
+
+
+def describe(config: Mapping, root: Path) -> str:
+    """The plan as a text: models, tasks, rows, jobs by rule, activations and free disk in GiB."""
+    counts = jobs(config)
+    rows = rows_per_task(config)
+    width = max(map(len, counts))
+    lines = [
+        f"study {config['study']}: {len(config['models'])} models x {len(config['tasks'])} tasks",
+        "rows a model and task: " + ", ".join(f"{n} {variant}" for variant, n in rows.items()),
+        "",
+        *(f"{name:<{width}}  {n:>6,}" for name, n in counts.items()),
+        f"{'jobs from nothing':<{width}}  {sum(counts.values()):>6,}",
+        "",
+        f"activations  {activation_bytes(config) / GIB:,.2f} GiB at most, "
+        f"{present_bytes(config, root) / GIB:,.2f} GiB of them there",
+        f"free disk    {free_bytes(config, root) / GIB:,.2f} GiB",
+    ]
+    assumed = [e["name"] for e in config["models"] if not e["hidden_size"]]
+    if assumed:
+        lines.append(f"hidden size of {', '.join(assumed)} not stated: {ASSUMED_HIDDEN_SIZE} assumed")
+    try:
+        check_fits(config, root)
+    except UserError as error:
+        lines.append(f"it will be refused: {error}")
+    return "\n".join(lines)

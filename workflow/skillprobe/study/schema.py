@@ -1,0 +1,196 @@
+"""The config against its schema: unknown keys and wrong values in one sentence each, defaults filled in."""
+
+import difflib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+from skillprobe.errors import UserError
+
+SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.json"
+KINDS = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "null",
+    "number": "a number",
+    "object": "a mapping of keys to values",
+    "string": "a text",
+}
+
+
+@cache
+def load_schema() -> dict:
+    return json.loads(SCHEMA.read_text(encoding="utf-8"))
+
+
+def plain(value: object, path: tuple = ()) -> object:
+    """Plain dicts and lists (Snakemake gives ordered mappings), refusing what YAML read by mistake."""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise UserError(
+                    f"YAML reads the key '{key}' of {_spelt(path) or 'the config'} as {key!r}: quote it"
+                )
+        return {key: plain(item, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, (*path, number)) for number, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{_spelt(path)} must be a finite number, not {value}")
+    return value
+
+
+def check_schema(config: dict) -> None:
+    import jsonschema
+
+    errors = list(jsonschema.Draft202012Validator(load_schema()).iter_errors(config))
+    if errors:
+        # Unknown keys first: a misspelt key is often the reason why a required one is missing.
+        leaves = [_leaf(error) for error in errors]
+        leaves.sort(key=lambda error: error.validator != "additionalProperties")
+        raise UserError(_sentence(leaves[0], config))
+
+
+def _leaf(error):
+    """The error inside an `anyOf` that is about the alternative which was meant, or the error itself."""
+    inner = [_leaf(sub) for sub in error.context or []]
+    meant = [sub for sub in inner if len(sub.absolute_path) > len(error.absolute_path)]
+    meant += [sub for sub in inner if sub.validator not in ("type", "enum", "anyOf") and sub not in meant]
+    return meant[0] if meant else error
+
+
+def _sentence(error, config: dict) -> str:
+    path = list(error.absolute_path)
+    where = _spelt(path) or "the config"
+    entry = config["models"][path[1]] if len(path) > 1 and path[0] == "models" else None
+    if isinstance(entry, dict) and isinstance(entry.get("name"), str):
+        where += f" (model {entry['name']!r})"
+    value, wanted = error.instance, error.validator_value
+    match error.validator:
+        case "additionalProperties":
+            known = list(error.schema["properties"])
+            key = next(key for key in value if key not in known)
+            within = f" in {where}" if path else ""
+            return (
+                f"unknown key '{key}'{within}{suggestion(key, known)}; the keys there are {', '.join(known)}"
+            )
+        case "required":
+            missing = next(key for key in wanted if key not in value)
+            return f"{where} lacks the key '{missing}'; add it"
+        case "type" | "enum" | "anyOf":
+            texts, kinds = _alternatives(error)
+            choices = [*texts, *(KINDS[kind] for kind in kinds)]
+            one_of = "one of " if len(choices) > 2 else ""
+            hint = _yaml_hint(value, kinds, texts)
+            return f"{where} must be {one_of}{_joined(choices)}, not {shown(value)}{hint}"
+        case "minimum":
+            return f"{where} must be at least {wanted}, not {value}"
+        case "exclusiveMinimum":
+            return f"{where} must be more than {wanted}, not {value}"
+        case "maximum":
+            return f"{where} must be at most {wanted}, not {value}"
+        case "minItems" | "minLength":
+            return (
+                f"{where} is empty; give at least one"
+                if isinstance(value, list)
+                else f"{where} is empty; give a text"
+            )
+        case "maxLength":
+            return f"{where} is longer than {wanted} characters: shorten '{value}'"
+        case "uniqueItems":
+            twice = next(item for number, item in enumerate(value) if item in value[:number])
+            return f"{where} lists {shown(twice)} twice; remove one"
+        case "pattern":
+            return (
+                f"{where} can't be {shown(value)}: it becomes part of a path, so begin with a letter or "
+                "digit and use only letters, digits, '.', '_' and '-'"
+            )
+    return f"{where}: {error.message}"
+
+
+def _alternatives(error) -> tuple[list[str], list[str]]:
+    """What would have been right instead: fixed texts, and kinds of values by their JSON name."""
+    if error.validator == "anyOf":
+        parts = [_alternatives(sub) for sub in error.context]
+        return [text for texts, _ in parts for text in texts], [kind for _, kinds in parts for kind in kinds]
+    if error.validator == "enum":
+        return [str(item) for item in error.validator_value], []
+    kinds = error.validator_value
+    return [], [kinds] if isinstance(kinds, str) else list(kinds)
+
+
+def _yaml_hint(value: object, kinds: list[str], texts: list[str]) -> str:
+    """What to do about a value that YAML reads otherwise than its author."""
+    if value is None:
+        return ": give a value or remove the key"
+    if isinstance(value, str):
+        if texts:
+            return suggestion(value, texts)
+        if "number" in kinds or "integer" in kinds:
+            try:
+                number = float(value)
+            except ValueError:
+                return ""
+            return (
+                f": YAML reads it as text; write {number!r} without quotes" if math.isfinite(number) else ""
+            )
+        if "array" in kinds:
+            return f": write [{value}]"
+    elif "string" in kinds or texts:
+        return "" if isinstance(value, list | dict) else ": put it in quotes if it is meant as text"
+    return ""
+
+
+def shown(value: object) -> str:
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return repr(value) if isinstance(value, str | int | float) else str(value)
+
+
+def _joined(words: Iterable[str]) -> str:
+    words = list(words)
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def _spelt(path: Iterable[str | int]) -> str:
+    """A key's path as one would write it: models[0].layers."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def fill_defaults(value: object, schema: dict) -> object:
+    """A copy of a valid value with the schema's defaults, and numbers in one spelling (1 is 1.0)."""
+    if "$ref" in schema:
+        schema = {**load_schema()["$defs"][schema["$ref"].rpartition("/")[2]], **schema}
+    for branch in schema.get("anyOf", []):
+        kind = load_schema()["$defs"][branch["$ref"].rpartition("/")[2]] if "$ref" in branch else branch
+        if "anyOf" in kind or kind.get("type") == {list: "array", dict: "object"}.get(type(value)):
+            return fill_defaults(value, kind)
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        filled = {
+            key: fill_defaults(value.get(key, sub.get("default")), sub)
+            for key, sub in known.items()
+            if key in value or "default" in sub
+        }
+        return filled | {
+            key: fill_defaults(item, schema["additionalProperties"])
+            for key, item in value.items()
+            if key not in known
+        }
+    if isinstance(value, list):
+        return [fill_defaults(item, schema.get("items", {})) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if "number" in (schema.get("type") or ()) else int(value)
+    return value

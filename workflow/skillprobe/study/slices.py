@@ -1,0 +1,94 @@
+"""What rules take from a completed config: layers, depths, and slices as canonical JSON."""
+
+import json
+from collections.abc import Mapping
+
+from skillprobe.errors import UserError
+from skillprobe.study.schema import suggestion
+
+
+def model_entry(config: Mapping, name: str) -> dict:
+    """The entry of the model of that name. Raises UserError, listing the models, if there is none."""
+    for entry in config["models"]:
+        if entry["name"] == name:
+            return entry
+    names = [entry["name"] for entry in config["models"]]
+    raise UserError(
+        f"no model '{name}' in the config{suggestion(name, names)}; the models are {', '.join(names)}"
+    )
+
+
+def layers_of(config: Mapping, model: str) -> list[int]:
+    """The analysed layers of a model in a completed config, ascending; 0 is the embeddings."""
+    entry = model_entry(config, model)
+    layers = config["layers"] if entry["layers"] is None else entry["layers"]
+    return list(range(entry["num_layers"] + 1)) if layers == "all" else list(layers)
+
+
+def random_layers_of(config: Mapping, model: str) -> list[int]:
+    """The analysed layers at which a model's random-weight twin is probed: every fourth block, or all of them
+    if the study analyses none of those."""
+    layers = layers_of(config, model)
+    return [layer for layer in layers if layer % 4 == 0] or layers
+
+
+def section_layers_of(config: Mapping, section: str, model: str) -> list[int]:
+    """The analysed layers of a model that a section such as "ablation" or "time" names."""
+    return _named(layers_of(config, model), config[section]["layers"])
+
+
+def over_time(config: Mapping) -> bool:
+    """Whether probes are fitted at every position: from the prompt's end to EOS, so both must be stored."""
+    return {"prompt_100", "eos"} <= set(config["activations"]["positions"])
+
+
+def model_depths(config: Mapping) -> dict[str, dict[str, int]]:
+    """Where models are compared: {"middle" or "last": {model: layer}}, none for a single model.
+
+    Of each model its last analysed layer, and the one nearest to half of its blocks (of two, the deeper). No
+    "middle" if that is some model's last one, or the embeddings.
+    """
+    if len(config["models"]) < 2:
+        return {}
+    last, middle = {}, {}
+    for entry in config["models"]:
+        model, half = entry["name"], entry["num_layers"] / 2
+        last[model] = layers_of(config, model)[-1]
+        middle[model] = min(
+            reversed(layers_of(config, model)), key=lambda layer, half=half: abs(layer - half)
+        )
+    inside = all(0 < layer < last[model] for model, layer in middle.items())
+    return ({"middle": middle} if inside else {}) | {"last": last}
+
+
+def edited_layers_of(config: Mapping, model: str) -> list[int]:
+    """The layers at which a model's activations are edited while it writes; none if nothing is answered."""
+    if not config["behaviour"]["bases"]:
+        return []
+    return _named(section_layers_of(config, "ablation", model), config["behaviour"]["layers"])
+
+
+def _named(layers: list[int], wanted: str | list[int]) -> list[int]:
+    return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
+
+
+def depth(config: Mapping, model: str) -> dict:
+    """A model's analysed "layers" and its "num_layers"."""
+    return {"layers": layers_of(config, model), "num_layers": model_entry(config, model)["num_layers"]}
+
+
+def canonical(config: Mapping, *keys: str, **extra: object) -> str:
+    """A slice of a completed config as one canonical JSON string, for a rule's `params`.
+
+    keys: such as "seed" or "generation.samples"; extra: further named values. Equal slices give equal strings
+    whatever the order of keys; a changed or swapped value gives another. Raises KeyError for an unknown key.
+    """
+    chosen = dict(extra)
+    for key in keys:
+        value = config
+        for part in key.split("."):
+            value = value[part]
+        chosen[key] = value
+    text = json.dumps(chosen, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # Snakemake's report has it within a script of its page, which a text with </script> in it would end.
+    return text.replace("<", "\\u003c")

@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu lint bench toys publish-toys clean
+.PHONY: help setup demo test test-gpu lint bench pictures toys publish-toys clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -47,6 +47,9 @@ bench: setup ## time probes, erasers, generation, extraction and shards beside t
 	python tests/bench/behaviour.py
 	python tests/bench/extraction.py
 	python tests/bench/shards.py
+
+pictures: setup ## copy the figures that the README shows from results/demo/ to docs/images/
+	python docs/make_pictures.py
 
 toys: setup ## train the toy models, to results/toy/
 	snakemake --cores $(CORES) train_toy_models

@@ -60,7 +60,8 @@ def test_noise_counts_the_seeds_in_which_any_claim_is_supported(seeds, met):
     assert (table[ANY]["wrong"], table[ANY]["met"]) == (seeds / 20, met)
     assert table["signal_beyond_confounds"]["met"] == "no"
     text = describe(list(table.values()), SETTINGS)
-    assert f"| noise | 0.5 | 0.80 | {ANY} |" in text and "with 90 requests (360 answers a task)" in text
+    assert f"| noise | 0.5 | 0.80 | {ANY} |" in text
+    assert "with 90 content requests (360 responses per task)" in text
     assert f"Of all 160 verdicts on claims, at every size, {2 * seeds} are wrong." in text
 
 

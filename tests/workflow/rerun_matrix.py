@@ -1,4 +1,4 @@
-"""What runs again after which change, as a page: `python tests/workflow/rerun_matrix.py > docs/reruns.md`."""
+"""What runs again after a change, as a page: `python tests/workflow/rerun_matrix.py > docs/reruns.md`."""
 
 import json
 import re
@@ -29,16 +29,22 @@ STAGES = {
     "tables, findings": ("tables", "findings"),
     "figures, report": ("figures", "report"),
 }
-HEAD = """# What runs again
+HEAD = """# What runs again after a change?
 
-After a change of the config, Snakemake makes anew what depends on the change, and nothing else. For every
-key, and for some at once, these are the jobs that a dry-run of the finished smoke study
-(`workflow/studies/smoke.yaml`: three models, three tasks, two layers) lists, of {total};
-`tests/workflow/test_every_key.py` holds Snakemake to each single one, by rule and wildcards, and this page,
-which `python tests/workflow/rerun_matrix.py` prints, to that test.
+Which jobs does Snakemake run again after I change the config? Only those that depend on the change. This
+command lists them without running them:
 
-Comments, the order of keys, `touch`, a fresh clone with the old `results/` and `.snakemake/`, and results
-that were moved to another disk change nothing (`test_reruns.py`, `test_every_key.py`).
+```sh
+snakemake --dry-run --cores 4 --configfile my.yaml
+```
+
+The table shows this for the smoke study (`workflow/studies/smoke.yaml`: three models, three tasks, two
+layers), which has {total} jobs. The study is finished, then one key is changed, and the jobs of a dry run are
+counted by stage. The last seven rows have larger changes. `tests/workflow/test_every_key.py` checks every job
+by rule and wildcards. It also checks this page, which `python tests/workflow/rerun_matrix.py` prints.
+
+Comments, the order of keys, `touch`, a fresh clone with the old `results/` and `.snakemake/`, and moving the
+results to another disk change nothing (`test_reruns.py`, `test_every_key.py`).
 """
 
 
@@ -57,12 +63,12 @@ def page() -> str:
         return f"| {name} | {len(jobs)} | {' | '.join(cells)} |"
 
     keys = [
-        row(f"`{key}: {'one of three less' if callable(value) else json.dumps(value)}`", jobs)
+        row(f"`{key}: {'one of the three removed' if callable(value) else json.dumps(value)}`", jobs)
         for key, (value, jobs) in CHANGES.items()
         if key != "judges"
     ]
     head = [
-        f"| changed to | jobs | {' | '.join(STAGES)} |",
+        f"| change | jobs | {' | '.join(STAGES)} |",
         "|---" * (len(STAGES) + 2) + "|",
     ]
     pairs = [row(name, jobs) for name, (_, jobs) in PAIRS.items()]

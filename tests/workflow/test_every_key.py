@@ -240,42 +240,42 @@ CHANGES = {
 
 # Several keys at once, and what runs again.
 PAIRS = {
-    "a layer more, a task less": (
+    "one more layer, one fewer task": (
         {"layers": [0, 2, 4], "tasks": ["word_count", "json_format"]},
         ONE_TASK_LESS
         | per("fit_specialist_probe", tasks=("word_count", "json_format"), layers=(2,))
         | per("fit_general_probe", layers=(2,))
         | per("transfer_probes", layers=(2,)),
     ),
-    "a task for another": (
+    "one task replaced by another": (
         {"tasks": ["word_count", "json_format", "character_count"]},
         {("make_prompts", "task=character_count, shard=0")}
         | from_responses(tasks=("character_count",)) - per("edit_behaviour", tasks=("term_exclusion",))
         | of_all_tasks()
         | per("edit_behaviour", tasks=("character_count",)),
     ),
-    "a task more, with a judge from the hub": (
+    "one more task, with a judge from the Hub": (
         {"tasks": ["word_count", "json_format", "term_exclusion", "topic"], "judges": {"topic": JUDGE}},
         {("make_prompts", "task=topic, shard=0"), ("fetch_judge", "task=topic")}
         | from_responses(tasks=("topic",))
         | of_all_tasks()
         | per("edit_behaviour", tasks=("topic",)),
     ),
-    "a model less, another threshold": (
+    "one fewer model, another threshold": (
         {"models": lambda models: models[1:], "claims.margin": 0.03},
         AGGREGATES,
     ),
-    "a model less, another temperature": (
+    "two fewer models, another temperature": (
         {"models": lambda models: models[:1], "generation.temperature": 1.1},
         from_responses(models=("toy-llama",)) - {("compare_models", "")},
     ),
-    "another seed, a task less": (
+    "another seed, one fewer task": (
         {"seed": 1, "tasks": ["word_count", "json_format"]},
         {("make_prompts", f"task={task}, shard=0") for task in ("word_count", "json_format")}
         | from_responses(tasks=("word_count", "json_format"))
         - per("edit_behaviour", tasks=("term_exclusion",)),
     ),
-    "a layer less, another dpi": (
+    "one fewer layer, another dpi": (
         {"layers": [4], "figures.dpi": 90},
         CHANGES["layers"][1] | FIGURES,
     ),

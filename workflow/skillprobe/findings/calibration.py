@@ -291,20 +291,25 @@ def describe(table: Sequence[Mapping], settings: Mapping) -> str:
     lines = [
         "# Calibration",
         "",
-        f"Planted worlds with {len(settings['tasks'])} tasks, {per_base} answers to each request, "
-        f"{made['hidden_size']} dimensions and {made['num_layers']} blocks, judged by the code and the rules "
-        f"that judge a model (rules version {rules.VERSION}). Of all {given:,} verdicts on claims, at "
-        f"every size, {sum(round(row['wrong'] * row['n_seeds']) for row in claims)} are wrong.",
+        "How often are the verdicts right? A planted world is a set of synthetic activations whose truth is "
+        f"known. These have {len(settings['tasks'])} tasks, {per_base} responses to each content request, "
+        f"{made['hidden_size']} dimensions and {made['num_layers']} blocks. The code and the rules are those "
+        f"that decide the claims for a model (rules version {rules.VERSION}). Of all {given:,} verdicts on "
+        f"claims, at every size, {sum(round(row['wrong'] * row['n_seeds']) for row in claims)} are wrong.",
+        "",
+        "The kinds of worlds, and the signal that each has:",
         "",
         *(f"- **{_words(name)}**: {world.about}" for name, world in WORLDS.items()),
         "",
-        f"## How often are verdicts right, with {size} requests ({size * per_base} answers a task)?",
+        f"## Verdicts with {size} content requests ({size * per_base} responses per task)",
         "",
-        "AUROC: the best that a linear probe of one task could reach, and what specialists did reach on "
-        "average, at the layers chosen for them. Truth: the verdict that is right; "
-        "*unsupported*: all but supported; *none*: neither supported nor contradicted. Met: at most "
-        f"{WRONG:.0%} wrong and at least {RIGHT:.0%} right (any claim supported in the world of noise: at "
-        f"most {NULL:.0%}); *no* where that is refuted at {1 - DOUBT:.0%}.",
+        "- *AUROC*: the best that a linear probe of one task can reach.",
+        "- *reached*: the mean AUROC that the specialists reached, at their selected layers.",
+        "- *truth*: the right verdict. *unsupported*: every verdict except supported is right; *none*: every "
+        "verdict except supported and contradicted is right.",
+        f"- *met*: *yes* if at most {WRONG:.0%} of the verdicts are wrong and at least {RIGHT:.0%} are right "
+        "(for any claim supported in the world of noise: if it happens in at most "
+        f"{NULL:.0%} of the seeds); *no* if the counts refute this at {1 - DOUBT:.0%}; otherwise *unsure*.",
         "",
         "| world | AUROC | reached | claim | truth | seeds | supported | contradicted | inconclusive "
         "| insufficient | right | wrong | met |",
@@ -324,11 +329,11 @@ def _describe_power(rows: Sequence[Mapping]) -> list[str]:
     sizes = sorted({row["bases"] for row in rows})
     lines = [
         "",
-        "## How many requests does a verdict take?",
+        "## How many content requests does a verdict take?",
         "",
-        "Share of right verdicts by number of requests, and the smallest of these numbers from which on it "
-        f"is at least {RIGHT:.0%}. *Reached*: the specialists' mean AUROC with the most requests; your own "
-        "study's is in its overview.",
+        "The share of right verdicts, by number of content requests. *needed*: the smallest of these numbers "
+        f"from which on the share is at least {RIGHT:.0%}. *reached*: the mean AUROC of the specialists with "
+        "the most requests; compare it with that of your own study, which is in its overview.",
         "",
         _line(["claim", "world", "truth", "AUROC", "reached", *sizes, "needed"]),
         "|---|---|---|" + "--:|" * (len(sizes) + 3),

@@ -74,7 +74,7 @@ _OWN = {
 
 WORLDS = {
     "universal": World(
-        "one direction for all tasks, from the same layer on",
+        "one direction shared by all tasks, from the same layer on",
         "one",
         "same",
         {
@@ -88,7 +88,8 @@ WORLDS = {
         },
     ),
     "compositional": World(
-        "a direction for each task, at right angles to all others; depth by category",
+        "a direction for each task, orthogonal to all others; the depth depends on the category, in the "
+        "paper's order",
         "own",
         "ranked",
         {
@@ -102,8 +103,8 @@ WORLDS = {
         },
     ),
     "clustered": World(
-        f"directions with a cosine of {GROUP_COSINE:g} within the paper's groups, 0 between; depth by "
-        "category, but the other way round",
+        f"directions with a cosine of {GROUP_COSINE:g} within the paper's groups and 0 between them; the "
+        "depth depends on the category, in the reverse of the paper's order",
         "groups",
         "reversed",
         {
@@ -117,7 +118,8 @@ WORLDS = {
         },
     ),
     "asymmetric": World(
-        f"pairs of tasks with a cosine of {PAIR_COSINE:g}, the first {PAIR_STRENGTH:g} times as far apart",
+        f"pairs of tasks whose directions have a cosine of {PAIR_COSINE:g}; the signal of the first task is "
+        f"{PAIR_STRENGTH:g} times as strong",
         "pairs",
         "same",
         {
@@ -131,7 +133,8 @@ WORLDS = {
         },
     ),
     "planned": World(
-        "a direction for each task, with or without the constraint; what the prompt says comes true",
+        "a direction for each task, with and without the constraint; the state at the prompt's end already "
+        "predicts the outcome",
         "own",
         "same",
         _OWN | {"monitoring": "contradicted", "specificity": "contradicted"},
@@ -139,7 +142,8 @@ WORLDS = {
         twins="same",
     ),
     "monitored": World(
-        "a direction for each task under the constraint only; the prompt says nothing, the answer ever more",
+        "a direction for each task, only with the constraint; the signal is absent at the prompt's end and "
+        "grows while the response is written",
         "own",
         "same",
         _OWN | {"monitoring": "supported", "specificity": "supported"},
@@ -147,14 +151,14 @@ WORLDS = {
         twins="silent",
     ),
     "text_decides": World(
-        "a direction for each task; the state says what the text so far says, no more",
+        "a direction for each task; the state carries only what the text so far has decided",
         "own",
         "same",
         _OWN | {"monitoring": "supported"},
         course="text",
     ),
     "length_confounded": World(
-        "nothing but the length of the answer, which goes with satisfied in every task",
+        "no signal but the length of the response; in every task, satisfied responses are longer",
         "none",
         "same",
         # What holds of the length's direction holds: one for all tasks. That it is no more than length is for
@@ -171,7 +175,7 @@ WORLDS = {
         by_length=True,
     ),
     "noise": World(
-        "nothing: labels and activations share only the request",
+        "no signal; labels and activations have only the content request in common",
         "none",
         "same",
         {

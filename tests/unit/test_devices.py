@@ -215,8 +215,8 @@ def test_more_than_there_are_is_no_reason_to_wait(monkeypatch, tmp_path):
 )
 def test_a_model_leases_what_its_device_map_may_take(monkeypatch, model_folders, entry, asked):
     numbers = []
-    monkeypatch.setattr(loading, "use_gpus", numbers.append)
-    monkeypatch.setattr(loading, "check_there", lambda *_: None)
+    monkeypatch.setattr(placement, "use_gpus", numbers.append)
+    monkeypatch.setattr(placement, "check_there", lambda *_: None)
     monkeypatch.setattr(loading, "_local_folder", None)
     with pytest.raises(TypeError):  # So far and no further.
         loading.load({"name": "m", "source": str(model_folders["llama"])} | entry)

@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# What several tests share says, too, what it compared.
+pytest.register_assert_rewrite("made")
+
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 

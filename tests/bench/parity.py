@@ -17,7 +17,7 @@ from llama import LARGE, LARGE_VOCABULARY, random_model
 from transformers import Gemma2Config, LlamaConfig, Qwen2Config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
-from conftest import padded_states, plain_states
+from made.models import padded_states, plain_states
 from skillprobe.activations.extraction import read_states
 from test_parity import ARCHITECTURES, ONLY_EAGER, loaded_model, make_folder, sequences_of
 

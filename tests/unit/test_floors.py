@@ -1,4 +1,5 @@
-"""What may import what: jobs without a language model start without torch, and no floor looks up."""
+"""What may import what: jobs without a language model start without torch, and no floor looks up. And where
+tests are: each beside its module's place in the package."""
 
 import ast
 import subprocess
@@ -23,13 +24,25 @@ FIGURES = ("ablation", "agreement", "behaviour", "compliance", "generality", "la
 FIGURES += ("scorecard", "similarity", "specificity", "time", "transfer")
 DRAW = {f"plot_{name}" for name in FIGURES}
 SCRIPTS = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} - {"publish_toys"}
-# The package's folders and files, each of which may import those before it: the order of the data.
 # The package's folders and files in the order of the data: each may import those before it.
 FLOORS = ["errors", "statistics", "storage"]
 FLOORS += ["tasks", "prompts", "models", "labels", "toy", "activations"]
 FLOORS += ["study"]
 FLOORS += ["probes", "erasure", "analyses", "findings", "report"]
 FLOORS += ["cli", "__main__"]
+# Tests of no single module.
+OF_THE_WHOLE = {"test_architecture", "test_floors", "test_gpu"}
+OF_THE_WHOLE |= {"test_packaging", "test_parity", "test_security"}
+# Modules without tests of their own.
+TESTED_ELSEWHERE = (
+    "__main__",  # calls `cli.main`: test_cli.py
+    "errors",  # raised, and read, by tests of whatever can go wrong
+    # Wordings alone: test_tasks.py has them with all others, tasks/test_base.py what they inherit.
+    *("tasks/register", "tasks/sentiment", "tasks/topic"),
+    # Drawn with all others in report/test_figures.py, which has nothing to say of these alone.
+    *("report/figures/responses", "report/figures/time", "report/figures/transfer"),
+    "study/plan",  # held against a run of Snakemake in tests/workflow/test_smoke.py
+)
 
 
 def imported(script):
@@ -93,3 +106,16 @@ def test_every_script_belongs_to_one_rule():
     rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
     for script in SCRIPTS:
         assert rules.count(f'"../scripts/{script}.py"') == 1
+
+
+def test_the_tests_of_a_module_are_where_its_place_says():
+    def places(root, pattern):
+        return {path.relative_to(root).with_suffix("").as_posix() for path in root.rglob(pattern)}
+
+    tests = places(ROOT / "tests/unit", "test_*.py") - OF_THE_WHOLE
+    tests = {place.replace("test_", "", 1) for place in tests}
+    files = places(PACKAGE, "*.py")
+    packages = {place.removesuffix("/__init__") for place in files if place.endswith("__init__")}
+    modules = {place for place in files if not place.endswith("__init__")}
+    assert tests <= modules | packages
+    assert modules - tests == set(TESTED_ELSEWHERE)

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from made.activations import ROWS, SETTINGS, label_row
+from made.edits import CONDITIONS, TEXT_FOLDS, TEXTS
+from made.generation import PROMPTS
+from made.generation import SETTINGS as GENERATION
 from skillprobe.activations import extraction
 from skillprobe.activations.extraction import extract
 from skillprobe.activations.shards import Shard
 from skillprobe.erasure.behaviour import perplexity
 from skillprobe.models.generation import generate
 from skillprobe.models.loading import load
-from test_activations import ROWS, SETTINGS, label_row
-from test_behaviour import CONDITIONS, TEXT_FOLDS, TEXTS
-from test_generation import PROMPTS
-from test_generation import SETTINGS as GENERATION
 
 pytestmark = [
     pytest.mark.gpu,

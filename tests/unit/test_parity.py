@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 from accelerate import cpu_offload
-from conftest import HIDDEN, NUM_LAYERS, SPECIAL, WORDS, check_padding, make_tokenizer, plain_states
+from made.models import HIDDEN, NUM_LAYERS, SPECIAL, WORDS, check_padding, make_tokenizer, plain_states
 from skillprobe.activations.extraction import read_states
 from skillprobe.erasure import Eraser
 from skillprobe.erasure.edits import Erase, RowWise, Steer, edited, identity

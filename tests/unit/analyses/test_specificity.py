@@ -1,0 +1,109 @@
+"""The same probe with and without the constraint: by hand and on planted worlds."""
+
+import numpy as np
+import pytest
+from made.twins import BASES, CATEGORIES, LAYERS, SETTINGS, make_worlds
+from skillprobe.analyses.specificity import COLUMNS, specificity_table
+from skillprobe.errors import UserError
+from skillprobe.probes.rows import read_rows
+from skillprobe.probes.specialists import fit_specialist
+from skillprobe.probes.twins import read_twins
+from skillprobe.storage.tables import columns_of
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory):
+    return make_worlds(tmp_path_factory)
+
+
+def tabulate(twins):
+    rows = specificity_table("m", twins, CATEGORIES, n_draws=300, study_bases=BASES)
+    assert all(columns_of(row) == COLUMNS for row in rows)
+    return {(row["layer"], row["task"], row["quantity"]): row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def tables(worlds):
+    return {name: tabulate(read_twins(*world, SETTINGS)) for name, world in worlds.items()}
+
+
+def test_specificity_is_the_paired_difference(tables):
+    for name in ("planned", "monitored"):
+        for layer in (*LAYERS, "selected"):
+            for task in (*CATEGORIES, "mean"):
+                own, twin, difference = (
+                    tables[name][layer, task, quantity]["estimate"]
+                    for quantity in ("constrained", "twins", "specificity")
+                )
+                assert difference == pytest.approx(own - twin)
+
+
+def test_what_is_there_without_the_constraint_is_not_specific(tables):
+    row = tables["planned"]["selected", "mean", "specificity"]
+    assert row["upper99"] < 0.1 and abs(row["estimate"]) < 0.05
+    assert tables["planned"]["selected", "mean", "twins"]["lower99"] > 0.8
+
+
+def test_what_is_silent_without_the_constraint_is_specific(tables):
+    assert tables["monitored"]["selected", "mean", "specificity"]["lower99"] > 0.2
+    assert abs(tables["monitored"]["selected", "mean", "twins"]["estimate"] - 0.5) < 0.12
+    for task in CATEGORIES:
+        at = {
+            name: tables["monitored"]["selected", task, name]["estimate"]
+            for name in ("satisfied", "violated", "twin_satisfied", "twin_violated")
+        }
+        # In standard deviations of the constrained rows, from their mean.
+        assert at["satisfied"] > 0.4 > -0.4 > at["violated"]
+        assert abs(at["twin_satisfied"] - at["twin_violated"]) < 0.5
+
+
+def test_noise_is_neither(tables):
+    row = tables["noise"]["selected", "mean", "specificity"]
+    assert row["lower99"] < 0.02 and row["upper99"] > -0.02
+
+
+def test_probes_share_less_of_the_twins_they_are_silent_of(tables):
+    of = tables["monitored"]
+    own, twins, chance = (of[2, "topic", f"row_space_{name}"] for name in ("constrained", "twins", "random"))
+    assert chance["estimate"] == 2 / 32
+    assert own["estimate"] > twins["estimate"] and own["lower99"] > 0
+    assert ("selected", "topic", "row_space_twins") not in of
+
+
+def test_a_task_without_twins_is_insufficient(worlds):
+    paths, specialists = worlds["planned"]
+    strict = SETTINGS | {"probes": SETTINGS["probes"] | {"min_bases": 48}}
+    table = tabulate(read_twins(paths, specialists, strict))
+    for task in CATEGORIES:
+        row = table["selected", task, "specificity"]
+        assert row["status"].startswith("insufficient: twins: ") and np.isnan(row["estimate"])
+        assert table["selected", task, "constrained"]["status"] == ""
+    row = table["selected", "mean", "specificity"]
+    assert row["status"] == "insufficient: no task has enough of both variants"
+
+
+def test_where_the_probe_is_insufficient_so_is_specificity(worlds):
+    paths, specialists = worlds["planned"]
+    few = SETTINGS | {"probes": SETTINGS["probes"] | {"min_rows": 500}}
+    broken = {layer: fit_specialist(read_rows([paths[1]], layer, "eos"), few) for layer in LAYERS}
+    table = tabulate(read_twins(paths, specialists | {"topic": broken}, SETTINGS))
+    row = table["selected", "topic", "specificity"]
+    assert "probes need 500" in row["status"] and "twins:" not in row["status"]
+    mean, other = (table["selected", task, "specificity"]["estimate"] for task in ("mean", "word_count"))
+    assert mean == other
+
+
+def test_away_from_eos_there_are_no_twins(worlds):
+    paths, _ = worlds["planned"]
+    away = SETTINGS | {"probes": SETTINGS["probes"] | {"position": "onset"}}
+    specialists = {
+        task: {2: fit_specialist(read_rows([path], 2, "onset"), away)}
+        for task, path in zip(CATEGORIES, paths, strict=True)
+    }
+    table = tabulate(read_twins(paths, specialists, away))
+    assert table["selected", "topic", "specificity"]["status"].startswith("insufficient: twins: only 0 folds")
+
+
+def test_nothing_to_tabulate_is_refused():
+    with pytest.raises(UserError, match="no probes of model 'm'"):
+        specificity_table("m", {}, CATEGORIES)

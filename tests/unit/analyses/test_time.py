@@ -1,0 +1,187 @@
+"""What the tables say of probes over time, by hand and on planted worlds."""
+
+import numpy as np
+import pytest
+from made.courses import BASES, CATEGORIES, POSITIONS, PROBES, SETTINGS, make_worlds
+from skillprobe.analyses.time import CURVE_COLUMNS, SUMMARY_COLUMNS, time_tables
+from skillprobe.errors import UserError
+from skillprobe.findings import planted
+from skillprobe.probes.course import CourseRows, fit_course, read_course
+from skillprobe.probes.prefix import fit_prefixes
+from skillprobe.storage.tables import columns_of
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory):
+    return make_worlds(tmp_path_factory)
+
+
+def analyse(world, layers=(2,)):
+    courses = {
+        layer: {task: fit_course(read_course([path], layer), SETTINGS) for task, (path, _) in world.items()}
+        for layer in layers
+    }
+    prefixes = {
+        task: fit_prefixes(read_course([path], None), labels, planted.verify, SETTINGS)
+        for task, (path, labels) in world.items()
+    }
+    return courses, prefixes
+
+
+def tabulate(courses, prefixes, headroom=0.05):
+    curves, summary = time_tables(
+        "m", courses, prefixes, CATEGORIES, headroom=headroom, n_draws=300, study_bases=BASES
+    )
+    assert all(tuple(row) == CURVE_COLUMNS for row in curves)
+    assert all(columns_of(row) == SUMMARY_COLUMNS for row in summary)
+    return (
+        {(row["layer"], row["task"], row["probe"], row["position"]): row for row in curves},
+        {(row["layer"], row["task"], row["quantity"]): row for row in summary},
+    )
+
+
+@pytest.fixture(scope="module")
+def tables(worlds):
+    return {name: tabulate(*analyse(world)) for name, world in worlds.items()}
+
+
+def test_a_position_that_no_answer_has_to_itself_is_insufficient(worlds):
+    """Of answers of one token, the onset is the last; of empty ones there is only EOS."""
+    world = {}
+    for task, (path, labels) in worlds["monitored"].items():
+        rows = read_course([path], 2)
+        nowhere = np.zeros(len(rows.y), bool)
+        valid = {**rows.valid, "onset": nowhere, "body_50": nowhere, "last": nowhere}
+        world[task] = CourseRows(**{**rows.__dict__, "valid": valid}), labels
+    courses = {2: {task: fit_course(rows, SETTINGS) for task, (rows, _) in world.items()}}
+    prefixes = {
+        task: fit_prefixes(rows, labels, planted.verify, SETTINGS) for task, (rows, labels) in world.items()
+    }
+    assert not [name for name in courses[2]["topic"]["trained"] if name.startswith("tokens_")]
+    curves, summary = tabulate(courses, prefixes)
+    for probe in ("trained", "eos_back", "prompt_forward", "text", "words", "length"):
+        row = curves["selected", "topic", probe, "body_50"]
+        assert (row["n"], row["valid"]) == (0, 0) and row["status"].startswith("insufficient: only 0 folds")
+    assert summary["selected", "mean", "gain"]["status"] == ""
+    for quantity in ("onset_jump", "slope", "eos_gain"):
+        assert summary["selected", "mean", quantity]["status"].startswith("insufficient")
+
+
+def test_quantities_are_sums_of_the_curves(tables):
+    curves, summary = tables["planned"]
+    for layer in (2, "selected"):
+        for task in (*CATEGORIES, "mean"):
+            at = {p: curves[layer, task, "trained", p]["estimate"] for p in POSITIONS}
+            text = {p: curves["selected", task, "text", p]["estimate"] for p in POSITIONS}
+            surface, best = (
+                curves["selected", task, name, "prompt_100"]["estimate"] for name in ("surface", "ceiling")
+            )
+            for quantity, expected in {
+                "gain": at["eos"] - at["prompt_100"],
+                "onset_jump": at["onset"] - at["prompt_100"],
+                "eos_gain": at["eos"] - at["last"],
+                "beyond_text": at["eos"] - text["eos"],
+                "gain_beyond_text": at["eos"] - at["prompt_100"] - text["eos"] + text["prompt_100"],
+                "headroom": best - surface,
+                "planning_index": (at["prompt_100"] - surface) / (best - surface),
+            }.items():
+                row = summary[layer, task, quantity]
+                assert row["estimate"] == pytest.approx(expected), quantity
+                assert row["lower99"] <= row["lower95"] <= row["upper95"] <= row["upper99"]
+                assert row["n_tasks"] == (2 if task == "mean" else 1) and row["status"] == ""
+
+
+def test_one_layer_is_the_selected_one(tables):
+    curves, _ = tables["planned"]
+    for (layer, task, probe, position), row in curves.items():
+        if layer == 2:
+            assert curves["selected", task, probe, position]["estimate"] == pytest.approx(
+                row["estimate"], nan_ok=True
+            )
+
+
+def test_the_best_layer_is_selected_where_the_probe_was_trained(worlds):
+    courses, prefixes = analyse(worlds["planned"], layers=(0, 2))
+    curves, _ = tabulate(courses, prefixes)
+    for task in CATEGORIES:
+        # Signals begin at half of the depth: at the embeddings there is none.
+        assert curves[0, task, "trained", "eos"]["estimate"] < 0.65
+        for probe, position in (("trained", "eos"), ("eos_back", "onset")):
+            chosen, last = (curves[layer, task, probe, position]["estimate"] for layer in ("selected", 2))
+            assert chosen == pytest.approx(last, abs=0.02)
+
+
+def test_what_is_planned_is_known_at_the_prompts_end(tables):
+    index = tables["planned"][1]["selected", "mean", "planning_index"]
+    assert index["lower99"] > 0.5
+    forward = tables["planned"][0]["selected", "mean", "prompt_forward", "eos"]
+    assert forward["lower99"] > 0.6
+
+
+def test_what_is_monitored_is_known_when_it_is_written(tables):
+    curves, summary = tables["monitored"]
+    assert summary["selected", "mean", "gain"]["lower99"] > 0.05
+    assert summary["selected", "mean", "planning_index"]["upper99"] < 0.5
+    trained = [curves["selected", "mean", "trained", p]["estimate"] for p in ("onset", "body_50", "last")]
+    assert trained == sorted(trained)
+    # Known before the text says so, and no more once it does.
+    assert curves["selected", "mean", "trained_minus_text", "body_50"]["lower99"] > 0
+    assert summary["selected", "mean", "beyond_text"]["upper99"] < 0
+
+
+def test_noise_is_neither(tables):
+    _, summary = tables["noise"]
+    gain, index = (summary["selected", "mean", name] for name in ("gain", "planning_index"))
+    assert gain["lower99"] < 0 < gain["upper99"] and index["lower99"] < 0.5
+    assert abs(summary["selected", "mean", "prompt"]["estimate"] - 0.5) < 0.12
+
+
+def test_without_headroom_planning_is_not_tested(worlds):
+    courses, prefixes = analyse(worlds["monitored"])
+    _, summary = tabulate(courses, prefixes, headroom=0.6)
+    row = summary["selected", "mean", "planning_index"]
+    assert np.isnan(row["estimate"])
+    assert (
+        row["status"].startswith("insufficient: the ceiling is only 0.") and "it must be 0.6" in row["status"]
+    )
+    assert summary["selected", "mean", "headroom"]["status"] == ""
+
+
+def test_the_slope_is_that_of_the_body():
+    class Fake:
+        def __init__(self, values):
+            from skillprobe.statistics.intervals import Estimate
+
+            self.estimates = {
+                ("trained", name): Estimate(np.array([value]), np.full(3, value))
+                for name, value in values.items()
+            }
+
+    from skillprobe.analyses.time import _Aurocs, _slope
+
+    values = {"onset": 0.1, "body_10": 0.6, "body_50": 0.7, "body_90": 0.8, "eos": 0.99}
+    fake = Fake(values)
+    fake.sum = lambda signs: _Aurocs.sum(fake, signs)
+    assert _slope(fake).value == pytest.approx(0.25)
+    del fake.estimates["trained", "body_10"], fake.estimates["trained", "body_90"]
+    assert _slope(fake) is None
+
+
+def test_an_insufficient_task_is_left_out_of_the_mean(worlds):
+    courses, prefixes = analyse(worlds["monitored"])
+    path, labels = worlds["monitored"]["topic"]
+    strict = SETTINGS | {"probes": PROBES | {"min_rows": 500}}
+    courses[2]["topic"] = fit_course(read_course([path], 2), strict)
+    prefixes["topic"] = fit_prefixes(read_course([path], None), labels, planted.verify, strict)
+    curves, summary = tabulate(courses, prefixes, headroom=-1.0)
+    assert "probes need 500 from 10 of each class" in curves["selected", "topic", "trained", "eos"]["status"]
+    assert summary["selected", "topic", "gain"]["status"].startswith("insufficient:")
+    assert summary["selected", "topic", "planning_index"]["status"].startswith("insufficient:")
+    for quantity in ("gain", "planning_index"):
+        mean, word_count = (summary["selected", task, quantity] for task in ("mean", "word_count"))
+        assert mean["estimate"] == pytest.approx(word_count["estimate"]) and mean["n_tasks"] == 1
+
+
+def test_nothing_to_tabulate_is_refused():
+    with pytest.raises(UserError, match="no probes over time of model 'm'"):
+        time_tables("m", {}, {}, CATEGORIES, headroom=0.05)

@@ -1,0 +1,114 @@
+"""What the tables say of transfer on planted worlds."""
+
+import numpy as np
+import pytest
+from made.transfers import TASKS, D, world
+from skillprobe.analyses.transfer import CELL_COLUMNS, SUMMARY_COLUMNS, leaf_order, transfer_tables
+from skillprobe.probes.transfer import cross_scores
+from skillprobe.statistics.metrics import auroc
+from skillprobe.storage.tables import columns_of
+
+CATEGORIES = dict(zip(TASKS, ["structural"] * 2 + ["semantic"] * 2 + ["lexical", "stylistic"], strict=True))
+
+
+def tables(directions, layer=3, **kwargs):
+    x, ids, specialists = world(directions, **kwargs)
+    crossed = {layer: cross_scores(x, ids, specialists)}
+    by_layer = {task: {layer: result} for task, result in specialists.items()}
+    return transfer_tables("toy", by_layer, crossed, CATEGORIES, signal=0.55, n_draws=400)
+
+
+def find(rows, **wanted):
+    found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    assert len(found) == 1, wanted
+    return found[0]
+
+
+def test_universal_world_transfers_fully():
+    cells, summary = tables([np.eye(D)[0]] * 6)
+    row = find(summary, layer="selected", quantity="mean_ratio")
+    assert row["lower99"] > 0.5 and 0.85 < row["estimate"] < 1.15 and row["status"] == ""
+    assert all(tuple(row) == CELL_COLUMNS for row in cells)
+    assert all(set(columns_of(row)) == set(SUMMARY_COLUMNS) for row in summary)
+
+
+def test_compositional_world_transfers_nothing():
+    cells, summary = tables(np.eye(D)[:6])
+    row = find(summary, layer="selected", quantity="mean_ratio")
+    assert row["upper99"] < 0.5 and abs(row["estimate"]) < 0.15
+    assert all(row["lower_simultaneous95"] <= row["lower95"] for row in cells)
+
+
+def test_simultaneous_intervals_hold_what_the_probes_do_on_new_data():
+    """For every cell at once; what they hold is these probes' AUROC, which is not quite ½ even where tasks
+    have nothing in common: a probe's noise points somewhere."""
+    directions = np.eye(D)[:6]
+    _, _, specialists = world(directions)
+    cells, _ = tables(directions)
+    rng = np.random.default_rng(9)
+    y = rng.integers(0, 2, 3000)
+    for target, direction in zip(TASKS, directions, strict=True):
+        x = rng.normal(size=(len(y), D)) + (2 * y - 1)[:, None] * direction
+        for source in TASKS:
+            weights = specialists[source].fold_weights.reshape(-1, D)
+            truth = np.mean([auroc(x @ w, y, np.zeros(len(y))).value for w in weights])
+            row = find(cells, layer=3, source=source, target=target)
+            assert row["lower_simultaneous95"] < truth < row["upper_simultaneous95"], (source, target)
+
+
+def test_clustered_world_is_found_and_ordered():
+    first, second, third = np.eye(D)[:3]
+    cells, summary = tables([first, first, second, second, third, third])
+    row = find(summary, layer="selected", quantity="block", grouping="paper")
+    assert row["lower99"] > 0.3 and row["n_permutations"] == 15
+    assert row["p"] == pytest.approx(1 / 15)  # the observed partition alone is as good as itself
+    place = {row["source"]: row["source_place"] for row in cells if row["layer"] == "selected"}
+    for a, b in (TASKS[:2], TASKS[2:4], TASKS[4:]):
+        assert abs(place[a] - place[b]) == 1
+
+
+def test_a_reversed_skill_keeps_its_sign():
+    direction = np.eye(D)[0]
+    cells, _ = tables([direction, -direction, *np.eye(D)[1:5]])
+    row = find(cells, layer=3, source="word_count", target="character_count")
+    assert row["estimate"] < 0.2 and row["upper_simultaneous95"] < 0.5 and row["ratio"] < -0.6
+
+
+def test_insufficient_and_silent_tasks_flow_through():
+    directions = [*np.eye(D)[:5], np.zeros(D)]
+    cells, summary = tables(directions, constant=["topic"])
+    for row in cells:
+        if "topic" in (row["source"], row["target"]):
+            assert row["status"].startswith("insufficient: topic: 0 violated") and np.isnan(row["estimate"])
+            assert np.isnan(row["lower_simultaneous95"]) and np.isnan(row["ratio"])
+        elif row["target"] == "toxicity":  # sufficient, but without a signal to take a share of
+            assert row["status"] == "" and np.isfinite(row["estimate"]) and np.isnan(row["ratio"])
+    assert find(summary, layer=3, quantity="mean_ratio")["n_tasks"] == 4
+    assert max(row["source_place"] for row in cells if row["source"] == "topic") == 5
+
+    _, summary = tables([np.zeros(D)] * 6, constant=TASKS[:3])
+    assert all(row["status"].startswith("insufficient: ") for row in summary)
+    _, summary = tables([np.zeros(D)] * 6, constant=TASKS)
+    assert all(np.isnan(row["estimate"]) for row in summary)
+
+
+def test_selected_layer_is_common_to_all_tasks_and_nested():
+    x, ids, good = world(np.eye(D)[:6])
+    noise, _, bad = world(np.eye(D)[:6], strength=0.0, seed=0)
+    crossed = {0: cross_scores(noise, ids, bad), 1: cross_scores(x, ids, good)}
+    by_layer = {task: {0: bad[task], 1: good[task]} for task in TASKS}
+    # Both layers have the labels of the good one: the same draws of a seeded generator.
+    assert all((bad[task].labels == good[task].labels).all() for task in TASKS)
+    cells, _ = transfer_tables("toy", by_layer, crossed, CATEGORIES, signal=0.55, n_draws=100)
+    for source, target in (("topic", "topic"), ("topic", "toxicity")):
+        chosen = find(cells, layer="selected", source=source, target=target)
+        assert chosen["estimate"] == find(cells, layer=1, source=source, target=target)["estimate"]
+
+
+def test_leaf_order_puts_likes_together():
+    tasks = list("abcdef")
+    value = np.full((6, 6), 0.5) + 0.4 * (np.arange(6)[:, None] % 3 == np.arange(6)[None, :] % 3)
+    value[2, :] = value[:, 2] = np.nan
+    order = leaf_order(tasks, value)
+    assert order[-1] == "c" and abs(order.index("a") - order.index("d")) == 1
+    assert abs(order.index("b") - order.index("e")) == 1

@@ -1,0 +1,83 @@
+"""Planted worlds and what is left of them after erasure."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from skillprobe.analyses.ablation import ablation_tables
+from skillprobe.erasure.cross import Settings, cross_ablate
+from skillprobe.findings.planted import plant
+from skillprobe.probes.cross_validation import Settings as ProbeSettings
+from skillprobe.probes.specialists import specialist
+from skillprobe.statistics.metrics import auroc
+
+CATEGORIES = {
+    "word_count": "structural",
+    "topic": "semantic",
+    "toxicity": "stylistic",
+    "term_inclusion": "lexical",
+}
+TASKS = list(CATEGORIES)
+BASES = [f"b{number:03d}" for number in range(80)]
+PROBES = ProbeSettings(penalties=(1e-2, 1e-1), fold_seeds=(0,), shuffles=0)
+SETTINGS = Settings(rank=2, max_rank=3, shuffles=3, random=2, n_draws=100)
+CLAIMS = {"signal": 0.55, "dependent": 0.02, "independent": 0.05, "n_draws": 300}
+
+
+@cache
+def world(name, seed=0, fold_seeds=(0,)):
+    """{task: x}, {task: specialist} of a planted world; half of the rows' variance is the request's."""
+    made = plant(
+        name, CATEGORIES, BASES, seed=seed, auroc=0.95, rows_per_base=4, hidden_size=32, num_layers=1
+    )
+    return {task: rows.x[-1] for task, rows in made.items()}, {
+        task: probe(task, rows.x[-1], rows.labels, rows.bases, fold_seeds) for task, rows in made.items()
+    }
+
+
+def probe(task, x, labels, bases, fold_seeds=(0,), **kwargs):
+    ids = [f"{task}/{number}" for number in range(len(labels))]
+    return specialist(x, labels, bases, replace(PROBES, fold_seeds=fold_seeds, **kwargs), ids=ids)
+
+
+def own_world(directions, seed=0, n_bases=50, per_base=4, strength=1.2, constant=()):
+    """Tasks as alike as can be: as many satisfied as violated rows, white noise and a direction each."""
+    rng = np.random.default_rng(seed)
+    bases = np.repeat([f"b{number:03d}" for number in range(n_bases)], per_base)
+    x, specialists = {}, {}
+    for task, direction in zip(TASKS, directions, strict=True):
+        y = rng.permutation(np.arange(len(bases)) % 2)
+        x[task] = rng.normal(size=(len(bases), len(direction)))
+        x[task] += strength * (2 * y - 1)[:, None] * direction
+        y = np.ones_like(y) if task in constant else y
+        specialists[task] = probe(task, x[task], y, bases, penalties=(1e-2,))
+    return x, specialists
+
+
+def ablate(x, specialists, settings=SETTINGS):
+    """Scores by target, and the tasks' erasers."""
+    ids = {task: each.ids for task, each in specialists.items()}
+    scores, erasers = cross_ablate(x, ids, specialists, settings)
+    return scores, erasers["tasks"]
+
+
+@cache
+def ablated(name, **kwargs):
+    return ablate(*world(name), replace(SETTINGS, **kwargs))
+
+
+def tabulate(specialists, scores, **kwargs):
+    """The three tables, of one layer."""
+    by_layer = {task: {0: each} for task, each in specialists.items()}
+    return ablation_tables("toy", by_layer, {0: scores}, **(CLAIMS | kwargs))
+
+
+def value(scores, result, s=0):
+    return auroc(scores, result.labels, result.folds[s]).value
+
+
+def same(rows, others):
+    assert len(rows) == len(others) > 0
+    for row, other in zip(rows, others, strict=True):
+        for key in row:
+            assert row[key] == other[key] or (row[key] != row[key] and other[key] != other[key]), key

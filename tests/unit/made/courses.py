@@ -1,0 +1,22 @@
+"""Planted worlds over time."""
+
+from skillprobe.findings import planted
+
+CATEGORIES = {"word_count": "structural", "topic": "semantic"}
+PROBES = {"penalties": [1e-3, 1e-2], "folds": 5, "fold_seeds": 2, "feature_scaling": True}
+PROBES |= {"calibration_fraction": 0.1, "min_rows": 20, "min_bases": 10, "max_truncated": 0.05}
+SETTINGS = {"seed": 0, "prompts": {"bases": 60}, "probes": PROBES}
+BASES = [f"b{number:03d}" for number in range(60)]
+POSITIONS = ["prompt_100", "onset", "body_50", "last", "eos"]
+
+
+def make(world, folder, seed=0):
+    """{task: (path of its shard, its label rows)}"""
+    made = planted.plant(world, CATEGORIES, BASES, seed=seed, auroc=0.97, hidden_size=32, num_layers=2)
+    paths = {task: str(folder / f"{task}.h5") for task in made}
+    planted.write_shards(paths, made, position="eos", study="test", world=world)
+    return {task: (paths[task], planted.label_rows(task, rows)) for task, rows in made.items()}
+
+
+def make_worlds(tmp_path_factory):
+    return {name: make(name, tmp_path_factory.mktemp(name)) for name in ("planned", "monitored", "noise")}

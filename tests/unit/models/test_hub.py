@@ -1,0 +1,130 @@
+"""Models and judges are fetched once, and what can't be had is said in one sentence."""
+
+import json
+import shutil
+
+import huggingface_hub
+import numpy as np
+import pytest
+from huggingface_hub import errors
+from made.hub import COMMIT, JUDGE
+from made.items import WORLD
+from safetensors.numpy import save_file
+from skillprobe.errors import UserError
+from skillprobe.labels import mapping
+from skillprobe.models import hub
+from skillprobe.storage import files
+from skillprobe.study.job import fetched
+
+ENTRY = {"name": "tiny", "source": "org/tiny", "revision": None, "num_layers": 3}
+
+
+@pytest.fixture
+def snapshot(model_folders, tmp_path, monkeypatch):
+    folder = shutil.copytree(model_folders["llama"], tmp_path / "snapshots" / COMMIT)
+    asked = []
+
+    def download(source, **options):
+        asked.append((source, options["revision"]))
+        assert not any("bin" in pattern for pattern in options["allow_patterns"])
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    return folder, asked
+
+
+def test_the_commit_is_what_is_loaded(snapshot, tmp_path):
+    found = hub.fetch_model(ENTRY)
+    assert found == {"source": "org/tiny", "revision": COMMIT} and snapshot[1] == [("org/tiny", "main")]
+    hub.fetch_model(ENTRY | {"revision": "v1"})
+    assert snapshot[1][1] == ("org/tiny", "v1")
+    files.write_json(tmp_path / "tiny.json", found)
+    assert fetched([tmp_path / "tiny.json"]) == {"revision": COMMIT, "offline": True}
+    assert fetched([]) == {}
+
+
+def fetch_judge(task, judge):
+    return hub.fetch_judge(task, judge, lambda folder: mapping.check_folder(task, judge, folder, WORLD))
+
+
+@pytest.fixture
+def classifier(tmp_path, monkeypatch):
+    """The files that decide whether a judge can be used, as if downloaded."""
+    folder = tmp_path / "snapshots" / COMMIT
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"id2label": {"0": "rude", "1": "kind"}}))
+    save_file({"weight": np.zeros(2, np.float32)}, folder / "model.safetensors")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(folder))
+    return folder
+
+
+def test_a_judge_is_fetched_and_its_labels_are_checked(classifier):
+    assert fetch_judge("toxicity", JUDGE) == {"source": "org/tiny", "revision": COMMIT}
+    with pytest.raises(UserError, match="judges.toxicity.labels: no label of 'org/tiny' .* stands for"):
+        fetch_judge("toxicity", JUDGE | {"labels": {}})
+    with pytest.raises(UserError, match="judges.topic: zero-shot judging takes"):
+        fetch_judge("topic", JUDGE | {"method": "zero-shot"})
+    (classifier / "config.json").unlink()
+    with pytest.raises(UserError, match="judges.toxicity: .*no config.json"):
+        fetch_judge("toxicity", JUDGE)
+    (classifier / "model.safetensors").unlink()
+    with pytest.raises(
+        UserError, match=r"judges.toxicity: 'org/tiny' has no \*.safetensors file at .* 'main'"
+    ):
+        fetch_judge("toxicity", JUDGE)
+
+
+def test_files_that_cannot_be_used_are_refused_at_once(snapshot):
+    folder = snapshot[0]
+    with pytest.raises(UserError, match="model 'tiny': num_layers is 7, but .* says 3"):
+        hub.fetch_model(ENTRY | {"num_layers": 7})
+    template = folder / "chat_template.jinja"
+    kept = template.read_text()
+    template.unlink()
+    with pytest.raises(UserError, match="model 'tiny': .*no chat template.*prompt_format"):
+        hub.fetch_model(ENTRY)
+    hub.fetch_model(ENTRY | {"prompt_format": "{prompt}"})
+    template.write_text(kept)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"has no \*.safetensors"):
+        hub.fetch_model(ENTRY)
+
+
+class Answer:
+    """What an HTTP client gives."""
+
+    headers: dict = {}
+    status_code = 403
+    request = None
+    text = ""
+
+    def json(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        (errors.GatedRepoError, "is gated; accept its terms at https://huggingface.co/org/tiny and log in"),
+        (errors.RepositoryNotFoundError, "the hub has no model 'org/tiny', or it is private"),
+        (errors.RevisionNotFoundError, "'org/tiny' has no revision 'main'"),
+        (
+            errors.HfHubHTTPError,
+            "can't be downloaded .HfHubHTTPError.; run this rule where there is a network",
+        ),
+        (errors.LocalEntryNotFoundError, "isn't on this machine and can't be downloaded"),
+        (OSError, "can't be downloaded .OSError."),
+    ],
+)
+def test_what_cannot_be_had_is_one_sentence(monkeypatch, kind, sentence):
+    def download(*_, **__):
+        if issubclass(kind, errors.HfHubHTTPError) and kind is not errors.LocalEntryNotFoundError:
+            raise kind("no", response=Answer())
+        raise kind("no")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(UserError, match=f"model 'tiny': .*{sentence}") as caught:
+        hub.fetch_model(ENTRY)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=f"judges.toxicity: .*{sentence}"):
+        fetch_judge("toxicity", JUDGE)

@@ -1,0 +1,82 @@
+"""What an answer's text so far tells, and what its request does."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from made.courses import SETTINGS, make_worlds
+from skillprobe.errors import UserError
+from skillprobe.findings import planted
+from skillprobe.probes.course import read_course
+from skillprobe.probes.prefix import ceiling, fit_prefixes, params_features, verdict_features
+from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.metrics import auroc
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory):
+    return make_worlds(tmp_path_factory)
+
+
+def test_the_ceiling_is_the_rate_of_the_other_samples(worlds):
+    path, labels = worlds["monitored"]["topic"]
+    rows = read_course([path], None)
+    result = fit_prefixes(rows, labels, planted.verify, SETTINGS)["surface"]["prompt_100"]
+    small = replace(
+        result, labels=np.array([1, 1, 0, 0, 1], np.int8), folds=np.array([[0, 0, 0, 1, CALIBRATION]])
+    )
+    # Of three others of item a, and none of item b.
+    expected = [[2 / 3, 2 / 3, 1.0, 0.5, np.nan]]
+    np.testing.assert_allclose(ceiling(small, ["a", "a", "a", "b", "a"]).scores, expected, rtol=1e-6)
+    assert ceiling(replace(small, status="too few"), []).status == "too few"
+
+
+def test_params_become_columns():
+    params = [
+        {"relation": "at_least", "n": 5, "terms": ["sea", "tea"]},
+        {"relation": "at_most", "n": 7, "terms": ["sea"]},
+        {"relation": "at_most", "n": 9, "terms": ["pea"]},
+    ]
+    x = params_features(params)
+    # log n, n, "relation at_most", "terms length", "terms sea"; what one row alone has tells of no other.
+    expected = [[np.log1p(5), 5, 0, 2, 1], [np.log1p(7), 7, 1, 1, 1], [np.log1p(9), 9, 1, 1, 0]]
+    np.testing.assert_allclose(x, expected)
+    assert params_features([{}, {}]).shape == (2, 0)
+
+
+def test_verdicts_become_columns():
+    verdicts = [
+        SimpleNamespace(satisfied=True, evidence={"counts": {"sea": 2, "tea": 1}, "missing": []}),
+        SimpleNamespace(satisfied=False, evidence={"counts": {"pea": 0}, "missing": ["pea"]}),
+    ]
+    # counts length, smallest and sum; missing length; satisfied.
+    np.testing.assert_allclose(verdict_features(verdicts), [[2, 1, 3, 0, 1], [1, 0, 0, 1, 0]])
+
+
+def test_the_whole_text_decides_and_its_beginning_only_what_it_says(worlds):
+    path, labels = worlds["monitored"]["topic"]
+    rows = read_course([path], None)
+    found = fit_prefixes(rows, labels, planted.verify, SETTINGS)
+    assert set(found) == {"text", "length", "words", "surface", "ceiling"}
+    value = {
+        (name, position): auroc(result.scores[0], result.labels, result.folds[0])
+        for name, by in found.items()
+        for position, result in by.items()
+    }
+    assert value["text", "eos"].value == value["text", "last"].value == 1
+    # The last word decides here, so before it there is nothing to see.
+    assert value["text", "body_50"].constant and value["words", "prompt_100"].constant
+    assert value["ceiling", "prompt_100"].value > 0.65
+    assert abs(value["surface", "prompt_100"].value - 0.5) < 0.1
+    assert list(found["surface"]) == list(found["ceiling"]) == ["prompt_100"]
+    # The first token is the onset, whichever way it is counted.
+    np.testing.assert_array_equal(found["text"]["tokens_1"].scores, found["text"]["onset"].scores)
+
+
+def test_a_row_without_a_label_is_refused(worlds):
+    path, labels = worlds["monitored"]["topic"]
+    with pytest.raises(
+        UserError, match="'topic/b000/constrained/0' is in the activations but not in the labels"
+    ):
+        fit_prefixes(read_course([path], None), labels[1:], planted.verify, SETTINGS)

@@ -1,0 +1,103 @@
+"""Probes of one task, their controls, and their chance level."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+from made.probes import SETTINGS, task_data
+from skillprobe.probes.solver import feature_scale
+from skillprobe.probes.specialists import specialist
+from skillprobe.statistics.bootstrap import auroc_draws, draw_bases
+from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.intervals import interval
+from skillprobe.statistics.metrics import auroc
+from sklearn.linear_model import LogisticRegression
+
+
+def test_specialist_scores_are_those_of_a_probe_without_the_test_bases():
+    x, y, bases = task_data()
+    result = specialist(x, y, bases, SETTINGS)
+    assert result.status == "" and result.scores.shape == (3, len(y)) and result.scores.dtype == np.float32
+    assert np.isnan(result.scores[:, result.folds[0] == CALIBRATION]).all()
+    scale = feature_scale(x[result.folds[0] == CALIBRATION])
+    for s, f in [(0, 0), (2, 3)]:
+        test = result.folds[s] == f
+        train = ~test & (result.folds[s] != CALIBRATION)
+        assert not set(bases[train]) & set(bases[test])
+        z = x / scale
+        z = (z - z[train].mean(0)) / np.sqrt(z[train].var(0).mean())
+        reference = LogisticRegression(C=result.chosen_c[s, f], tol=1e-10, max_iter=10000).fit(
+            z[train], y[train]
+        )
+        np.testing.assert_allclose(result.scores[s, test], reference.decision_function(z[test]), atol=1e-4)
+
+
+def test_null_data_gives_a_half_within_its_interval():
+    inside, values = 0, []
+    for seed in range(6):
+        x, y, bases = task_data(seed=seed, signal=0)
+        result = specialist(x, y, bases, SETTINGS)
+        by_seed = [auroc(s, y, f).value for s, f in zip(result.scores, result.folds, strict=True)]
+        draws = draw_bases(bases[result.folds[0] >= 0], n_draws=300)
+        boot = np.mean(
+            [auroc_draws(s, y, bases, f, draws) for s, f in zip(result.scores, result.folds, strict=True)], 0
+        )
+        found = interval(by_seed, boot, 0.99)
+        inside += found.lower <= 0.5 <= found.upper
+        values.append(found.estimate)
+    assert inside >= 5 and abs(np.mean(values) - 0.5) < 0.04
+
+
+def test_shuffled_labels_keep_bases_together_and_say_nothing():
+    """A probe of shuffled labels is at chance where rows of a base are alike, and above it with rows dealt
+    to folds one by one: the leak that grouping prevents."""
+    rng = np.random.default_rng(0)
+    n_bases, per_base, d = 60, 8, 128
+    bases = np.repeat([f"b{i:03d}" for i in range(n_bases)], per_base)
+    # Rows know their base and labels follow the base, but nothing carries over to another base.
+    x = np.repeat(2 * rng.normal(size=(n_bases, d)), per_base, axis=0) + rng.normal(size=(len(bases), d))
+    y = rng.random(len(bases)) < np.repeat(rng.choice([0.1, 0.9], n_bases), per_base)
+    result = specialist(x, y.astype(int), bases, replace(SETTINGS, shuffles=10))
+    for labels in result.shuffled_labels:
+        rates = [sorted(each.reshape(n_bases, per_base).sum(1)) for each in (labels, result.labels)]
+        assert rates[0] == rates[1]
+    control = [
+        auroc(scores, labels, result.folds[0]).value
+        for scores, labels in zip(result.shuffled_scores, result.shuffled_labels, strict=True)
+    ]
+    assert abs(np.mean(control) - 0.5) < 0.06
+    draws = draw_bases(bases[result.folds[0] >= 0], n_draws=300)
+    scores, folds = result.scores[0], result.folds[0]
+    found = interval([auroc(scores, y, folds).value], auroc_draws(scores, y, bases, folds, draws), 0.99)
+    assert found.lower < 0.5 < found.upper
+    # The same rows with a base of its own for each.
+    leaking = specialist(x, y.astype(int), [f"r{i}" for i in range(len(y))], SETTINGS)
+    assert auroc(leaking.scores[0], y, leaking.folds[0]).value > 0.65
+
+
+def test_residualised_probe_loses_what_the_confound_says_and_keeps_the_rest():
+    rng = np.random.default_rng(1)
+    x, y, bases = task_data(signal=0, n_bases=80)
+    length = 20 + 2 * y + rng.normal(size=len(y))
+    x[:, 3] += length
+    confounds = np.stack([np.ones(len(y)), length], axis=1)
+
+    def measured(x):
+        result = specialist(x, y, bases, SETTINGS, confounds=confounds)
+        scores = (result.scores[0], result.residualised_scores[0])
+        return [auroc(each, y, result.folds[0]).value for each in scores]
+
+    plain, left = measured(x)
+    assert plain > 0.8 and left < 0.65
+    # A second signal, of which the length says nothing.
+    x[:, 5] += 4 * (y - (length - length.mean()) @ y / np.sum((length - length.mean()) ** 2) * length)
+    assert measured(x)[1] > 0.8
+
+
+def test_probe_jobs_import_neither_scikit_learn_nor_scipy():
+    code = (
+        "import sys, skillprobe.probes.specialists, skillprobe.analyses.generality;"
+        "assert not {'sklearn', 'scipy', 'pandas', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

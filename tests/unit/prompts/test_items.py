@@ -1,0 +1,67 @@
+"""Items are balanced, and more of them move nothing."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from made.items import SETTINGS, WORLD, items_of
+from skillprobe import tasks
+from skillprobe.errors import UserError
+from skillprobe.prompts.items import make_items
+
+
+def test_more_bases_items_or_tasks_move_nothing():
+    rows = {row["item"]: row for row in items_of("word_count")}
+    for changes in ({"bases": 10}, {"items_per_base": 1}):
+        fewer = items_of("word_count", **changes)
+        assert len(fewer) < len(rows) and all(rows[row["item"]] == row for row in fewer)
+    assert items_of("word_count", seed=1) != list(rows.values())
+
+
+@pytest.mark.parametrize("n_shards", [1, 3, 5])
+def test_shards_part_the_bases(n_shards):
+    shards = [make_items(tasks.get("topic"), WORLD, SETTINGS, 0, s, n_shards) for s in range(n_shards)]
+    bases = [{row["base"] for row in shard} for shard in shards]
+    assert sum(map(len, bases)) == len(set().union(*bases)) == SETTINGS["bases"]
+    rows = sorted((row | {"shard": 0} for shard in shards for row in shard), key=lambda row: row["item"])
+    assert rows == items_of("topic")
+
+
+@pytest.mark.parametrize("name", tasks.NAMES)
+def test_instruction_types_and_phrasings_are_balanced(name):
+    rows = items_of(name)
+    types = Counter(row["instruction_type"] for row in rows)
+    assert set(types.values()) == {len(rows) // 3}
+    for kind in types:
+        for polarity in SETTINGS["polarities"]:
+            group = [
+                p.id
+                for p in tasks.get(name).phrasings
+                if (p.instruction_type, p.polarity) == (kind, polarity)
+            ]
+            counts = Counter(row["phrasing"] for row in rows)
+            assert not group or max(counts[p] for p in group) - min(counts[p] for p in group) <= 2
+
+
+def test_restricted_phrasings_and_twins():
+    rows = items_of("word_count", instruction_types=["human"], polarities=["negated"])
+    assert {(row["instruction_type"], row["polarity"]) for row in rows} == {("human", "negated")}
+    for row in rows:
+        assert row["unconstrained_prompt"] == row["request"].replace("{subject}", row["subject"])
+        assert row["prompt"] != row["unconstrained_prompt"] and row["subject"] in row["prompt"]
+    with pytest.raises(UserError, match="task 'word_count' has no phrasing"):
+        items_of("word_count", instruction_types=["plm"], polarities=["negated"])
+
+
+def test_phrasings_tell_nothing_about_params():
+    rows = items_of("sentiment", bases=min(300, len(WORLD.requests) * len(WORLD.subjects)))
+    labels = Counter((row["instruction_type"], row["params"]["label"]) for row in rows)
+    for kind in SETTINGS["instruction_types"]:
+        share = labels[kind, "positive"] / (labels[kind, "positive"] + labels[kind, "negative"])
+        assert 0.35 < share < 0.65
+
+
+def test_too_many_bases_are_refused():
+    small = replace(WORLD, requests=WORLD.requests[:1], subjects=WORLD.subjects[:3])
+    with pytest.raises(UserError, match="24 bases are asked for, but world 'toy' has only 3"):
+        make_items(tasks.get("topic"), small, SETTINGS, 0)

@@ -1,0 +1,27 @@
+"""What the figures of probes say where there are too few rows."""
+
+from made.tables import (
+    ablation_rows,
+    compliance_rows,
+    draw_ablation,
+    generality_rows,
+    make_settings,
+    texts_of,
+    transfer_rows,
+)
+
+
+def test_insufficient_tasks_are_labelled_blanks(tmp_path):
+    tasks = ["word_count", "topic", "toxicity"]
+    rows = generality_rows(["a"], tasks, insufficient=["topic"])
+    settings = make_settings(["a"], tasks)
+    assert "insufficient: few violated" in texts_of("generality", rows, settings)
+    assert "insufficient: topic" in texts_of("layers", rows, settings)
+    assert "no answers" in texts_of("compliance", compliance_rows(["a"], tasks), settings)
+    # Of the matrix, a row and a column of three stay blank.
+    assert len(texts_of("transfer", transfer_rows(["a"], tasks, ["topic"]), settings)) == 4
+    rows = ablation_rows(["a"], tasks, ["topic"])
+    assert "insufficient: topic" in texts_of("ablation", rows, settings)
+    matrix, graph, _ = draw_ablation(rows, settings).canvas.axes[:3]
+    assert sum(bool(patch.get_hatch()) for patch in matrix.patches) == 5 and len(matrix.texts) == 4
+    assert [point.get_markerfacecolor() == "white" for point in graph.lines] == [False, True, False]

@@ -1,0 +1,24 @@
+"""The methods page has the study's own numbers."""
+
+import re
+from pathlib import Path
+
+import yaml
+from made.pages import parse
+from skillprobe.report import methods
+from skillprobe.study.config import complete
+
+
+def test_methods_have_the_studys_numbers():
+    config = complete(yaml.safe_load(Path("config.yaml").read_text()), ".")
+    page = methods.methods_page(config)
+    text = " ".join(parse(page).text.split())
+    assert (
+        "90 content requests, the same for every task" in text and "INLP [arXiv 2004.07667] of rank 4" in text
+    )
+    assert "topic by lexicon" in text and "on 24 requests" in text
+    # All that is cited is listed, and all that is listed is cited.
+    assert all(page.count(f"abs/{number}") >= 2 for number in methods.REFERENCES)
+    assert not re.search(r"\[\d{4}\.\d{5}\]", page)
+    config["behaviour"]["bases"] = 0
+    assert "No answers were edited" in methods.methods_page(config)

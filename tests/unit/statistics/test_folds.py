@@ -1,0 +1,61 @@
+"""Folds depend on the bases alone, and tell whether they suffice."""
+
+import numpy as np
+import pytest
+from made.scores import BASES, clustered
+from skillprobe.errors import UserError
+from skillprobe.statistics.folds import CALIBRATION, assign_folds, row_folds, sufficiency, unpaired
+
+
+def test_folds_depend_on_the_set_of_bases_only():
+    folds = assign_folds(BASES)
+    assert assign_folds(BASES[::-1] + BASES[:7]) == folds
+    counts = np.bincount([fold for fold in folds.values() if fold >= 0])
+    assert len(counts) == 5 and counts.max() - counts.min() <= 1
+    assert sum(fold == CALIBRATION for fold in folds.values()) == 6
+
+
+def test_calibration_is_the_same_for_all_fold_seeds_but_folds_differ():
+    first, second = (assign_folds(BASES, fold_seed=s) for s in (0, 1))
+    assert [b for b in BASES if first[b] < 0] == [b for b in BASES if second[b] < 0]
+    assert first != second
+    other = assign_folds(BASES, seed=1)
+    assert [b for b in BASES if first[b] < 0] != [b for b in BASES if other[b] < 0]
+
+
+def test_a_base_without_a_fold_is_refused_by_name():
+    with pytest.raises(UserError, match="zzz"):
+        row_folds(["b000", "zzz"], assign_folds(BASES))
+
+
+def test_sufficiency_gives_one_reason():
+    rng = np.random.default_rng(0)
+    _, labels, bases, folds = clustered(rng)
+    assert sufficiency(labels, bases, folds) == ""
+    assert "truncated" in sufficiency(labels, bases, folds, truncated_fraction=0.06)
+    assert sufficiency(labels, bases, folds, truncated_fraction=0.05) == ""
+    need = "probes need 20 from 10 of each class"
+    assert sufficiency(np.ones_like(labels), bases, folds) == (
+        f"0 violated responses from 0 bases to train on; {need}"
+    )
+    # Enough rows, but of four bases in fold 0 and four in fold 1.
+    of_few = np.isin(bases, [*np.unique(bases[folds == 0])[:4], *np.unique(bases[folds == 1])[:4]])
+    assert sufficiency((~of_few).astype(int), bases, folds) == (
+        f"32 violated responses from 4 bases to train on; {need}"
+    )
+    # One test fold without a class.
+    no_pairs = np.where(folds == 2, 1, labels)
+    assert "a test fold has no violated" in sufficiency(no_pairs, bases, folds)
+    assert "folds have rows" in sufficiency(labels[:0], bases[:0], folds[:0])
+
+
+def test_a_test_fold_without_pairs_is_told():
+    labels, folds = np.array([0, 1, 0, 0, 1]), np.array([0, 0, 1, 1, CALIBRATION])
+    assert unpaired(labels, folds) == "a test fold has no satisfied responses"
+    folds[4] = 1
+    assert unpaired(labels, folds) == ""
+    parts = np.array([[True, True, True, True, False], [False, False, False, False, True]])
+    assert unpaired(labels, folds, parts) == (
+        "a test fold has no satisfied and violated responses that could be compared"
+    )
+    assert unpaired(labels, folds, parts[1:]) == "a test fold has no violated responses"

@@ -1,0 +1,42 @@
+"""What a model folder's hash follows."""
+
+import shutil
+
+import pytest
+from made.models import edited
+from skillprobe.errors import UserError
+from skillprobe.storage.fingerprint import folder_hash
+
+
+def test_folder_hash_follows_content_and_nothing_else(model_folders, tmp_path):
+    folder = model_folders["llama"]
+    before = folder_hash(folder)
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "README.md").write_text("about")
+    assert folder_hash(copy) == before
+    data = bytearray((copy / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(data)
+    assert folder_hash(copy) != before
+    assert folder_hash(edited(folder, tmp_path, "config.json", rms_norm_eps=0.1)) != before
+    with pytest.raises(UserError, match="no model folder"):
+        folder_hash(tmp_path)
+
+
+def test_folder_hash_of_a_big_file_sees_its_header_ends_and_size(tmp_path, monkeypatch):
+    monkeypatch.setattr("skillprobe.storage.fingerprint._WHOLE", 1000)
+    monkeypatch.setattr("skillprobe.storage.fingerprint._END", 100)
+    (tmp_path / "config.json").write_text("{}")
+    weights = tmp_path / "model.safetensors"
+    content = bytearray((300).to_bytes(8, "little") + bytes(5000))
+
+    def hash_of(data):
+        weights.write_bytes(data)
+        return folder_hash(tmp_path)
+
+    plain = hash_of(content)
+    assert hash_of(content + b"\0") != plain
+    for place, seen in ((250, True), (-1, True), (2000, False)):
+        changed = content.copy()
+        changed[place] ^= 1
+        assert (hash_of(changed) != plain) == seen

@@ -1,0 +1,272 @@
+"""Keys that must fit each other, the tasks, the models and judges: what is refused, with which sentence."""
+
+import importlib.util
+import json
+import re
+
+import pytest
+from made.configs import ROOT, a_model, make_folder, refused, study
+from made.judges import shipped
+from skillprobe.errors import UserError
+from skillprobe.study import checks, slices
+from skillprobe.study.config import complete
+from skillprobe.tasks.world import find_world
+
+# --- equal configs are equal
+
+
+def test_judges_of_tasks_not_studied_are_left_out(root):
+    config = complete(study(judges__sentiment="lexicon"), root)
+    assert config["judges"] == {"topic": "lexicon"}
+
+
+# --- models and layers
+
+
+def test_a_world_with_a_brace_in_its_path_is_refused(root):
+    """Snakemake would take it for a wildcard. Folders are no inputs of rules, so theirs may have some."""
+    (root / "w{x}.json").write_bytes(find_world("toy").read_bytes())
+    refused(root, r"^prompts.world: 'w{x}.json' has a brace in its path, which", prompts__world="w{x}.json")
+    (root / "models/a").rename(root / "models/{model}")
+    assert complete(study(models=a_model(source="models/{model}")), root)["models"][0]["num_layers"] == 4
+
+
+def test_more_memory_than_there_is_is_a_warning(root):
+    judge = {"kind": "transformers", "model": "org/judge", "mem_mb": 5000}
+    models = a_model(mem_mb=40000) + a_model(name="b", mem_mb=4000)
+    config = complete(study(models=models, tasks=["topic"], judges={"topic": judge}), root)
+    assert checks.memory_warning(config, 40000) is None
+    assert re.search(
+        "^model 'a' asks for mem_mb: 40000, judges.topic asks for mem_mb: 5000, but .* mem_mb: 4000, and",
+        checks.memory_warning(config, 4000),
+    )
+
+
+def test_models_are_refused_by_name(root):
+    refused(
+        root,
+        r"^models\[0\] \(model 'a'\): there is no folder './models/aa' \(did you mean 'a'\?\)",
+        models=a_model(source="./models/aa"),
+    )
+    refused(
+        root, r"num_layers is missing: .* 'org/x', so it is taken as a hub id", models=a_model(source="org/x")
+    )
+    refused(root, r"num_layers is 5, but .*config.json says 4; remove the key", models=a_model(num_layers=5))
+    refused(root, r"revision is for hub models, but 'models/a' is a folder", models=a_model(revision="main"))
+    refused(root, r"models has two entries named 'a' and 'A'", models=a_model() + a_model(name="A"))
+    refused(root, r"^models\[0\].name \(model '../x'\) can't be '../x'", models=a_model(name="../x"))
+    refused(
+        root,
+        r"^models\[0\].dtype \(model 'a'\) must be one of .*mean 'float16'",
+        models=a_model(dtype="float-16"),
+    )
+    refused(root, r"^models\[0\] lacks the key 'name'; add it", models=[{"source": "models/a"}])
+    refused(root, r"^unknown key 'nmae' in models\[0\] \(did you mean 'name'\?\)", models=[{"nmae": "a"}])
+    refused(root, r"^models is empty; give at least one", models=[])
+    refused(root, r"^models must be a list, not a mapping", models={"a": {"source": "models/a"}})
+
+
+def test_ablation_is_refused_by_name(root):
+    refused(root, r"^ablation.rank is 9, more than ablation.max_rank, 8", ablation__rank=9)
+    refused(
+        root,
+        r"^ablation.max_rank is 64, but model 'a' has at most 64 training answers a task in 64 dimensions",
+        ablation__max_rank=64,
+        prompts__bases=23,
+        models=a_model(hidden_size=64),
+    )
+    refused(
+        root,
+        r"^ablation.layers asks for layer 5, but the deepest model has layers 0 to 4; remove it",
+        ablation__layers=[2, 5],
+    )
+    refused(
+        root,
+        r"^ablation.layers names none of the analysed layers of the model 'a' \(0, 4\); add one",
+        ablation__layers=[2],
+        layers=[0, 4],
+    )
+    refused(
+        root,
+        r"^behaviour.layers names none of the layers of the model 'a' at which signals are erased \(2\)",
+        ablation__layers=[2],
+        behaviour__layers=[4],
+    )
+    refused(root, r"^behaviour.bases is 91, more than prompts.bases, 90", behaviour__bases=91)
+    refused(root, r"^behaviour.samples is 9, more than generation.samples, 4", behaviour__samples=9)
+    config = complete(study(ablation__layers=[4, 2], layers=[0, 1, 4]) | {"layers": [0, 2, 4]}, root)
+    assert slices.section_layers_of(config, "ablation", "a") == [2, 4]
+
+
+def test_positions_are_probed_at_layers_that_are_there(root):
+    refused(root, r"^time.layers asks for layer 7, but the deepest model has layers 0 to 4", time__layers=[7])
+    refused(
+        root,
+        r"^time.layers names none of the analysed layers of the model 'a' \(0, 4\); add one, or say all",
+        time__layers=[2],
+        layers=[0, 4],
+    )
+    config = complete(study(time__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
+    assert slices.section_layers_of(config, "time", "a") == [2, 4] and slices.over_time(config)
+    # A study of EOS alone needs no layers for it.
+    config = complete(
+        study(time__layers=[2], layers=[0, 4], activations__positions=["onset", "eos"], ablation__layers=[4]),
+        root,
+    )
+    assert not slices.over_time(config)
+
+
+def test_wordings_are_compared_at_layers_that_are_there(root):
+    refused(root, r"^robustness.layers asks for layer 7, but the deepest", robustness__layers=[7])
+    refused(
+        root,
+        r"^robustness.layers names none of the analysed layers of the model 'a' \(0, 4\); add one",
+        robustness__layers=[2],
+        layers=[0, 4],
+    )
+    refused(root, r"^robustness.draws must be at least 1, not 0", robustness__draws=0)
+    config = complete(study(robustness__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
+    assert slices.section_layers_of(config, "robustness", "a") == [2, 4]
+
+
+def test_similarity_is_refused_by_name(root):
+    refused(root, r"^similarity.layers asks for layer 7, but the deepest", similarity__layers=[7])
+    refused(
+        root,
+        r"^similarity.layers names none of the analysed layers of the model 'a' \(0, 4\); add one",
+        similarity__layers=[2],
+        layers=[0, 4],
+    )
+    refused(root, r"^similarity.rank must be at least 1, not 0", similarity__rank=0)
+    config = complete(study(similarity__layers=[4, 2]) | {"layers": [0, 2, 4]}, root)
+    assert slices.section_layers_of(config, "similarity", "a") == [2, 4]
+
+
+def test_layers_are_refused_by_model(root):
+    refused(root, r"^layers asks for layer 9, but the model 'a' has layers 0 .*to 4", layers=[0, 9])
+    refused(root, r"^models\[0\].layers asks for layer 5", models=a_model(layers=[5]))
+    refused(root, r"^layers must be all or a list, not 'al' \(did you mean 'all'\?\)", layers="al")
+    refused(root, r"^layers must be all or a list, not 3", layers=3)
+    refused(root, r"^layers\[1\] must be at least 0, not -1", layers=[0, -1])
+    refused(root, r"^layers lists 2 twice", layers=[2, 0, 2])
+    refused(
+        root,
+        r"^models\[0\].layers\[0\] \(model 'a'\) must be a whole number, not 1.5",
+        models=a_model(layers=[1.5]),
+    )
+    refused(root, r"^layers is empty", layers=[])
+
+
+# --- tasks, judges, prompts
+
+
+def test_tasks_are_refused_by_name(root):
+    refused(
+        root,
+        r"^tasks names 'word_cout', which is no task \(did you mean 'word_count'\?\); the tasks are ",
+        tasks=["word_cout"],
+    )
+    refused(root, r"^tasks lists 'topic' twice", tasks=["topic", "word_count", "topic"])
+    refused(root, r"^tasks must be a list, not 'topic': write \[topic\]", tasks="topic")
+
+
+def test_judges_are_refused_by_task(root):
+    wanted = r"^judges.topic must be lexicon or a mapping of keys to values, not 'lexcon' \(did you mean"
+    refused(root, wanted, judges={"topic": "lexcon"})
+    refused(root, r"^judges.topic is missing: no rule decides the task topic", judges={})
+    refused(root, r"^judges.word_count: a rule decides the task", judges__word_count="lexicon")
+    refused(
+        root, r"^judges names 'topics', which is no task \(did you mean 'topic'", judges__topics="lexicon"
+    )
+
+
+def test_lexicon_judges_are_never_offered_for_free_text(root):
+    refusal = r"^judges.topic: lexicon judges are never offered for free text"
+    toy = json.loads((ROOT / "workflow/skillprobe/tasks/worlds/toy.json").read_text())
+    (root / "free.json").write_text(json.dumps(toy | {"controlled": False}))
+    refused(root, refusal + r", which the world 'free.json' asks for", prompts__world="free.json")
+    make_folder(root / "models/b", world=None)
+    two = [*a_model(), {"name": "b", "source": "models/b"}]
+    refused(root, refusal + r", and the model 'b' is not known", models=two)
+    (root / "other.json").write_text(json.dumps(toy | {"name": "other"}))
+    refused(root, refusal + r".*lacks \"skillprobe_world\": \"other\"", prompts__world="other.json")
+    hub = [{"name": "h", "source": "org/h", "num_layers": 4}]
+    refused(root, refusal + r", and the model 'h'", models=hub)
+    # Without judged tasks the same models and worlds are fine.
+    complete(study(models=two + hub, prompts__world="free.json", tasks=["json_format"]), root)
+
+
+def test_vllm_is_refused_what_it_cannot_do(root):
+    assert complete(study(generation__engine="vllm"), root)["generation"]["engine"] == "vllm"
+    refused(
+        root,
+        r"^generation.temperature is 3, but generation.engine is vllm, which takes 0.01 to 2; change",
+        generation={"engine": "vllm", "temperature": 3},
+    )
+    complete(study(generation__temperature=3), root)
+    several = a_model(device_map="auto")
+    refused(
+        root,
+        r"^models\[0\] \(model 'a'\) has a device_map, but generation.engine is vllm, .*; remove it, or set",
+        generation__engine="vllm",
+        models=several,
+    )
+    complete(study(models=several), root)
+    refused(root, "^generation.engine must be transformers or vllm, not 'vlm'", generation__engine="vlm")
+
+
+def test_vllm_is_missed_only_where_it_is_asked_for(root, monkeypatch):
+    asked = complete(study(generation__engine="vllm"), root)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    checks.check_installed(complete(study(), root))
+    with pytest.raises(UserError, match="^generation.engine is vllm, which isn't installed; install it, or"):
+        checks.check_installed(asked)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name == "vllm" else None)
+    checks.check_installed(asked)
+
+
+def test_prompts_are_refused_by_key(root):
+    refused(root, r"^prompts.world: no world 'tye'", prompts__world="tye")
+    refused(root, r"^prompts.world: no world '.*missing.json'", prompts__world="missing.json")
+    refused(root, r"^prompts.bases is 9999, but the world 'toy' has \d+ \(", prompts__bases=9999)
+    refused(root, r"^generation.shards is 91, more than the 90 prompts.bases", generation__shards=91)
+    refused(
+        root, r"^prompts.instruction_types\[0\] must be one of human", prompts__instruction_types=["humn"]
+    )
+    refused(
+        root,
+        r"^task 'word_count' has no phrasing of instruction types \['plm'\] and polarities \['negated'\]",
+        prompts__instruction_types=["plm"],
+        prompts__polarities=["negated"],
+    )
+
+
+# --- positions, probes, the rest
+
+
+def test_positions_are_refused_by_name(root):
+    refused(root, r"^activations.positions: .*promt_50", activations__positions=["promt_50", "eos"])
+    refused(
+        root, r"^probes.position is 'eos', which is not stored; .*\(onset\)", activations__positions=["onset"]
+    )
+
+
+def test_folds_need_bases(root):
+    refused(root, r"^probes.feature_scaling needs calibration bases", probes__calibration_fraction=0)
+    complete(study(probes__calibration_fraction=0, probes__feature_scaling=False), root)
+    refused(root, r"^probes.folds is 5, but only 3 of the 4 prompts.bases", prompts__bases=4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": "./nowhere"}, "judges.toxicity.model: there is no folder './nowhere'"),
+        ({"model": "x", "treshold": 1}, "unknown key 'treshold'.*did you mean 'threshold'"),
+        ({}, "judges.toxicity lacks the key 'model'"),
+        ({"model": "x", "threshold": 2}, "judges.toxicity.threshold must be at most 1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        complete(shipped("toxicity", settings), ".")

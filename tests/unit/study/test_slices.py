@@ -1,0 +1,84 @@
+"""Equal configs have equal slices, and layers are those of the model."""
+
+import json
+from collections import OrderedDict
+
+import pytest
+from made.configs import a_model, make_folder, study
+from skillprobe.errors import UserError
+from skillprobe.study import slices
+from skillprobe.study.config import complete
+from skillprobe.study.slices import canonical, layers_of, model_entry
+
+# --- equal configs are equal
+
+
+def test_order_and_spelling_that_mean_nothing_change_nothing(root):
+    one = complete(study(probes__penalties=[1, 0.1], layers=[4, 0], generation__temperature=1), root)
+    two = complete(
+        OrderedDict(
+            reversed(study(probes__penalties=[0.1, 1.0], layers=[0, 4], generation__temperature=1.0).items())
+        ),
+        root,
+    )
+    assert canonical(one, *one) == canonical(two, *two)
+    assert type(one["generation"]["temperature"]) is float
+    flipped = complete(study(prompts__polarities=["negated", "positive"]), root)
+    assert flipped == complete(study(), root)
+    assert complete(study(seed=1.0), root)["seed"] == 1
+    assert type(complete(study(seed=1.0), root)["seed"]) is int
+
+
+def test_canonical_tells_swapped_and_changed_values_apart(root):
+    config = complete(study(generation__samples=2, generation__twin_samples=3), root)
+    swapped = complete(study(generation__samples=3, generation__twin_samples=2), root)
+    keys = ("generation.samples", "generation.twin_samples")
+    assert canonical(config, *keys) == '{"generation.samples":2,"generation.twin_samples":3}'
+    assert canonical(config, *keys) == canonical(config, *reversed(keys))
+    assert canonical(config, *keys) != canonical(swapped, *keys)
+    assert canonical(config, "seed", model="a") != canonical(config, "seed", model="b")
+    assert canonical(config, "seed") == canonical(complete(study(figures__dpi=100), root), "seed")
+    assert json.loads(canonical(config, "activations.positions"))["activations.positions"][0] == "prompt_50"
+    with pytest.raises(KeyError):
+        canonical(config, "generation.temprature")
+
+
+def test_the_order_of_confounds_says_nothing(root):
+    one, other = (
+        complete(study(probes__confounds=names), root)
+        for names in (["phrasing", "response_length"], ["response_length", "phrasing"])
+    )
+    assert canonical(one, "probes") == canonical(other, "probes")
+
+
+def test_a_slice_of_the_config_ends_no_script_of_the_report(root):
+    config = complete(study(models=a_model(prompt_format="</script><b>{prompt}")), root)
+    text = canonical(config, "models")
+    assert "<" not in text and json.loads(text)["models"] == config["models"]
+
+
+# --- models and layers
+
+
+def test_layers_of_a_model(root):
+    make_folder(root / "models/b", layers=2)
+    models = [{"name": "a", "source": "models/a"}, {"name": "b", "source": "models/b", "layers": [2, 1]}]
+    config = complete(study(models=models), root)
+    assert layers_of(config, "a") == [0, 1, 2, 3, 4]
+    assert layers_of(config, "b") == [1, 2]
+    config = complete(study(models=models, layers=[3]), root)
+    assert layers_of(config, "a") == [3]
+    with pytest.raises(UserError, match=r"no model 'c' in the config; the models are a, b"):
+        model_entry(config, "c")
+
+
+def test_models_are_compared_at_the_same_relative_depth(root):
+    make_folder(root / "models/b", layers=9)
+    models = [*a_model(), {"name": "b", "source": "models/b"}]
+    config = complete(study(models=models), root)
+    # Of layers 4 and 5 of 9 blocks the deeper.
+    assert slices.model_depths(config) == {"middle": {"a": 2, "b": 5}, "last": {"a": 4, "b": 9}}
+    assert slices.model_depths(complete(study(), root)) == {}
+    # Without a middle between the embeddings and the last layer there is none.
+    config = complete(study(models=models, layers=[0, 4]), root)
+    assert slices.model_depths(config) == {"last": {"a": 4, "b": 4}}

@@ -1,0 +1,76 @@
+"""Where models and worlds come from, and what they are known by."""
+
+import re
+
+import pytest
+from made.configs import a_model, refused, study
+from skillprobe.errors import UserError
+from skillprobe.study.config import complete
+from skillprobe.study.slices import canonical, layers_of
+from skillprobe.study.sources import model_identity, source_folder
+
+
+def test_identity_of_a_model_follows_its_files_and_not_its_resources(root):
+    config = complete(study(), root)
+    identity = model_identity(config, "a", root)
+    heavier = complete(study(models=a_model(mem_mb=9, gpu=1, runtime=5, layers=[1])), root)
+    assert model_identity(heavier, "a", root) == identity
+    other = complete(study(models=a_model(dtype="float32")), root)
+    assert model_identity(other, "a", root) != identity
+    (root / "models/a/model.safetensors").write_bytes(b"x")
+    assert model_identity(config, "a", root) != identity
+
+
+def test_a_folder_is_the_same_however_it_is_written(root, monkeypatch):
+    monkeypatch.setenv("HOME", str(root / "models"))
+    entries = [{"name": "a", "source": source} for source in ("models/a", "./models/../models/a/", "~/a")]
+    entries.append({"name": "a", "source": str(root / "models/a")})
+    found = [complete(study(models=[entry]), root) for entry in entries]
+    assert [config["models"][0]["source"] for config in found] == ["models/a"] * 4
+    assert len({canonical({"m": model_identity(config, "a", root)}, "m") for config in found}) == 1
+    (root / "elsewhere").mkdir()
+    assert complete(study(models=[entries[3]]), root / "elsewhere")["models"][0]["source"] == str(
+        root / "models/a"
+    )
+
+
+def test_a_folder_or_a_hub_id(root):
+    assert source_folder("models/a", root) == root / "models/a"
+    assert source_folder("org/name", root) is None
+    assert source_folder("name", root) is None
+    assert source_folder(str(root / "models/a"), root) == root / "models/a"
+    for missing in ("./a", "/no/such", "~/no_such_folder", "models/sub/a", "../a"):
+        with pytest.raises(UserError, match="there is no folder"):
+            source_folder(missing, root)
+
+
+def test_paths_that_cannot_even_be_looked_for_are_refused(root):
+    too_long = "a" * 300
+    for path, why in (
+        ("~nosuch/x", "Could not determine home directory"),
+        (too_long, "File name too long"),
+        (f"./{too_long}/x", "File name too long"),
+        ("x\0", "embedded null byte"),
+    ):
+        refusal = rf"{re.escape(repr(path))} can't be looked up \({why}\); correct it"
+        refused(root, rf"^models\[0\] \(model 'a'\): {refusal}", models=a_model(source=path))
+        judge = {"kind": "transformers", "model": path}
+        refused(root, f"^judges.topic.model: {refusal}", tasks=["topic"], judges={"topic": judge})
+    for path in ("~nosuch/x.json", f"{too_long}.json"):
+        refused(root, rf"^prompts.world: '{path}' can't be looked up", prompts__world=path)
+    refused(root, "^prompts.world: no world 'aaa", prompts__world=too_long)
+
+
+def test_line_ends_in_names_end_no_sentence(root):
+    """`refused` looks for them."""
+    refused(root, r"no folder './a\\nb'", models=a_model(source="./a\nb"))
+    refused(root, r"no folder 'a\\nb', so it is", models=a_model(source="a\nb"))
+    refused(root, r"no world 'a\\nb'", prompts__world="a\nb")
+    refused(root, r"no world '.*/a\\nb.json'", prompts__world="a\nb.json")
+
+
+def test_a_hub_model_needs_no_network(root):
+    models = [{"name": "big", "source": "org/big", "num_layers": 32, "revision": "abc", "layers": [0, 32]}]
+    config = complete(study(models=models, tasks=["word_count"]), root)
+    assert layers_of(config, "big") == [0, 32]
+    assert "sha256" not in model_identity(config, "big", root)

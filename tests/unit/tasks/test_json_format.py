@@ -1,0 +1,113 @@
+"""JSON by the letter of its grammar, at any depth."""
+
+import json
+
+import pytest
+from hypothesis import strategies as st
+from made.tasks import given, json_values, satisfied
+from skillprobe import tasks
+
+
+@given(json_values, st.sampled_from([None, 0, 2]), st.booleans(), st.booleans())
+def test_what_json_writes_is_json(value, indent, ascii_only, fenced):
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    assert satisfied("json_format", f"```json\n{text}\n```\n" if fenced else f" {text}\n", {})
+    assert not satisfied("json_format", f"Sure: {text}", {})
+    assert not satisfied("json_format", f"{text} done", {})
+    if isinstance(value, dict):
+        keys = [key for key in value if key.strip()]
+        assert not keys or satisfied("json_format", text, {"keys": keys})
+        assert not satisfied("json_format", text, {"keys": [*keys, "".join(value) + "another"]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "NaN", "Infinity", "-Infinity", "[1, NaN]", '{"a": -Infinity}', "nan", "-NaN", "01",
+        "1.", ".5",
+        "+1", "-", "0x1", "1e", "{'a': 1}", "[1,]", '{"a": 1,}', "{a: 1}", '["\t"]', '"a\nb"',
+        '"\\x41"', '"\\u12G4"',
+        '"a', "\ufeff1", "[1\u00a0]", "[1] [2]", "// no\n1", "True", '{"a" 1}', '{1: 2}', "[\f1]", "１",
+    ],
+)  # fmt: skip
+def test_strictly_not_json(text):
+    verdict = tasks.get("json_format").verify(text, {})
+    assert not verdict.satisfied
+    assert 0 <= verdict.evidence["offset"] <= len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0", "-0.0e+10", "1E400", '"\\ud800"', '"\ud800"', '"\x7f\u2028"', "null", '{"a": 1, "a": 2}',
+        "[[], {}]", "\u00a0{}",
+        '"NaN"', "9" * 10_000, "-1." + "0" * 10_000, '"\\"NaN"',
+    ],
+)  # fmt: skip
+def test_strictly_json(text):
+    assert satisfied("json_format", text, {})
+
+
+def test_the_constant_is_found_outside_strings():
+    text = '["NaN", "\\"NaN", -Infinity]'
+    assert tasks.get("json_format").verify(text, {}).evidence["offset"] == text.index("-")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```\n{}\n```", "```json\n{}\n```", "```JSON\n{}```", "~~~json\n{}\n~~~", "````\n{}\n````",
+        "``` json \r\n{}\r\n```",
+        "\n```{}```\n", "```json {}```", "```json5\n{}\n`````", "```\n\n\n{}\n\n```",
+    ],
+)  # fmt: skip
+def test_one_surrounding_fence_is_taken_off(text):
+    assert satisfied("json_format", text, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```", "``````", "```json\n{}", "{}\n```", "```json\n```", "```json\n```\n{}\n```\n```",
+        "Here:\n```json\n{}\n```",
+        "```json\n{}\n```\nDone.", "```\n{}\n~~~", "`{}`", "````\n{}\n```", "```true\n```",
+        "```json\n{}\n```\n```json\n{}\n```",
+    ],
+)  # fmt: skip
+def test_other_fences_are_text_around_json(text):
+    assert not satisfied("json_format", text, {})
+
+
+def test_keys_need_an_object_that_has_them_all():
+    task, params = tasks.get("json_format"), {"keys": ["a", "b"]}
+    assert task.verify('{"b": {}, "\\u0061": 1}', params).satisfied
+    assert task.verify('{"a": {"b": 1}}', params).evidence["missing_keys"] == ["b"]
+    assert not task.verify('["a", "b"]', params).satisfied and not task.verify('"a b"', params).satisfied
+
+
+DEEP = 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ("[" * DEEP + "]" * DEEP, True),
+        ('{"a":' * DEEP + "1" + "}" * DEEP, True),
+        ('[{"b": "]"}, {"a":' * 10_000 + "[ ]" + "}]" * 10_000, True),
+        ("[" * DEEP + "]" * (DEEP + 1), False),
+        ("[" * DEEP + "]" * (DEEP - 1), False),
+        ("[" * DEEP, False),
+        ("[" * DEEP + "NaN" + "]" * DEEP, False),
+        ("[" * DEEP + "}" * DEEP, False),
+        ('{"a":' * DEEP + "}" * DEEP, False),
+    ],
+)
+def test_nesting_of_any_depth(text, valid):
+    assert satisfied("json_format", text, {}) is valid
+    if text.startswith("{") and valid:
+        assert satisfied("json_format", text, {"keys": ["a"]})
+
+
+def test_the_offset_of_a_bracket_too_many():
+    text = "[ " * DEEP + "] " * DEEP + "\n]"
+    assert tasks.get("json_format").verify(text, {}).evidence["offset"] == text.rindex("]")

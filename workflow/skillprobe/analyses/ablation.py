@@ -14,11 +14,18 @@ from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
 from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
 from skillprobe.statistics.folds import CALIBRATION
-from skillprobe.statistics.intervals import Estimate, both_intervals, enough_signal, lower_above, simultaneous
+from skillprobe.statistics.intervals import (
+    BOUNDS,
+    Estimate,
+    both_intervals,
+    cells_of,
+    enough_signal,
+    lower_above,
+    simultaneous,
+)
 from skillprobe.storage.tables import DRAWS, SELECTED
 
 PRIMARY = ("inlp", "retrained")
-BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 CELL_COLUMNS = (
     *("model", "layer", "source", "target", "method", "probe", "before", "after", "estimate", *BOUNDS),
     *("null", "random", "net", *(f"net_{bound}" for bound in BOUNDS)),
@@ -257,7 +264,7 @@ def _cells(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[di
         for i, source in enumerate(tasks):
             for j, target in enumerate(tasks):
                 rows = matrix.results[target].folds[0] != CALIBRATION
-                found = net[i, j].cells() if primary else both_intervals(None)
+                found = cells_of(net[i, j] if primary else None)
                 yield {
                     "source": source,
                     "target": target,

@@ -18,14 +18,14 @@ from skillprobe.statistics.bootstrap import (
     threshold_metrics,
 )
 from skillprobe.statistics.folds import CALIBRATION
-from skillprobe.statistics.intervals import Estimate, both_intervals
+from skillprobe.statistics.intervals import BOUNDS, Estimate, both_intervals
 from skillprobe.statistics.metrics import auroc
 from skillprobe.storage.tables import DRAWS, MEAN, NO_TASK, SELECTED
 
 TABLE_METRICS = ("auroc", *(metric for metric in METRICS if metric != "base_rate"))
 COLUMNS = (
-    *("model", "task", "category", "layer", "probe", "metric", "estimate"),
-    *("lower95", "upper95", "lower99", "upper99", "n", "n_bases", "base_rate", "status"),
+    *("model", "task", "category", "layer", "probe", "metric", "estimate", *BOUNDS),
+    *("n", "n_bases", "base_rate", "status"),
 )
 _BOUNDS = {"log_loss": (0.0, np.inf), "difference": (-1.0, 1.0)}
 

@@ -11,15 +11,12 @@ from skillprobe.analyses.generality import Scored, select_layer
 from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
 from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
-from skillprobe.statistics.intervals import Estimate, both_intervals, enough_signal, interval
+from skillprobe.statistics.intervals import BOUNDS, Estimate, both_intervals, enough_signal, interval
 from skillprobe.storage.tables import DRAWS
 
 ALL = "all"
 CATEGORY_RANKS = {"structural": 1, "lexical": 2, "semantic": 3, "stylistic": 3}
-COLUMNS = (
-    *("model", "task", "category", "quantity", "estimate"),
-    *("lower95", "upper95", "lower99", "upper99", "n_tasks", "status"),
-)
+COLUMNS = ("model", "task", "category", "quantity", "estimate", *BOUNDS, "n_tasks", "status")
 _BOUNDS = {"emergence": (0.0, 1.0), "tau": (-1.0, 1.0)}
 
 

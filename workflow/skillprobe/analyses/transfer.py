@@ -15,10 +15,17 @@ from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.transfer import Crossed
 from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
 from skillprobe.statistics.folds import CALIBRATION
-from skillprobe.statistics.intervals import Estimate, both_intervals, enough_signal, lower_above, simultaneous
+from skillprobe.statistics.intervals import (
+    BOUNDS,
+    Estimate,
+    both_intervals,
+    cells_of,
+    enough_signal,
+    lower_above,
+    simultaneous,
+)
 from skillprobe.storage.tables import DRAWS, SELECTED
 
-BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 CELL_COLUMNS = (
     *("model", "layer", "source", "target", "estimate", *BOUNDS, "lower_simultaneous95"),
     *("upper_simultaneous95", "ratio", *(f"ratio_{bound}" for bound in BOUNDS)),
@@ -202,7 +209,7 @@ def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, s
         yield {
             "quantity": quantity,
             "grouping": "",
-            **(mean.cells() if mean else both_intervals(None)),
+            **cells_of(mean),
             DRAWS: mean,
             "p": float("nan"),
             "n_permutations": 0,

@@ -24,7 +24,7 @@ from skillprobe.statistics.intervals import (
     lower_above,
     simultaneous,
 )
-from skillprobe.storage.tables import DRAWS, SELECTED
+from skillprobe.storage.tables import DRAWS, SELECTED, task_words
 
 CELL_COLUMNS = (
     *("model", "layer", "source", "target", "estimate", *BOUNDS, "lower_simultaneous95"),
@@ -64,22 +64,21 @@ def transfer_tables(
     if not crossed:
         raise UserError(f"there are no transfer scores of model {model!r}; run the target probes first")
     layers = sorted(crossed)
-    some = [specialists[task][layers[0]] for task in tasks]
-    draws = draw_tested(some, study_bases, n_draws=n_draws, seed=seed)
+    results = {task: specialists[task][layers[0]] for task in tasks}
+    draws = draw_tested(results.values(), study_bases, n_draws=n_draws, seed=seed)
 
     cells, summary = [], []
     selected = _selected(specialists, crossed)
     for layer, scores in [*((layer, _scores(crossed[layer])) for layer in layers), (SELECTED, selected)]:
-        matrix = _Matrix.make({task: specialists[task][layers[0]] for task in tasks}, scores, draws)
+        matrix = _Matrix.make(results, scores, draws)
         has_signal = matrix.signal(signal)
         place = {task: number for number, task in enumerate(leaf_order(tasks, matrix.value))}
+        about = {"model": model, "layer": layer}
         cells += [
-            {"model": model, "layer": layer, **row, "status": matrix.status(row["source"], row["target"])}
+            about | row | {"status": pair_status(results, row["source"], row["target"])}
             for row in matrix.rows(has_signal, place)
         ]
-        summary += [
-            {"model": model, "layer": layer, **row} for row in _summary(matrix, has_signal, categories)
-        ]
+        summary += [about | row for row in _summary(matrix, has_signal, categories)]
     return cells, summary
 
 
@@ -117,6 +116,21 @@ def _selected(
         )
         for target in crossed[layers[0]]
     }
+
+
+def pair_status(results: Mapping[str, ProbeResult], source: str, target: str) -> str:
+    """ "" or why a cell of two tasks is insufficient."""
+    for task in (target, source):
+        if reason := results[task].status:
+            return f"insufficient: {task_words(task)}: {reason}"
+    return ""
+
+
+def structure_status(n_signal: int, n_tasks: int) -> str:
+    """ "" or why a summary over tasks is insufficient."""
+    if enough_signal(n_signal, n_tasks):
+        return ""
+    return f"insufficient: {n_signal} of {n_tasks} tasks have a signal; two thirds must"
 
 
 @dataclass(frozen=True)
@@ -161,12 +175,6 @@ class _Matrix:
         own = (np.diagonal(each, axis1=1, axis2=2) for each in (self.by_seed, self.drawn))
         return lower_above(*own, threshold)
 
-    def status(self, source: str, target: str) -> str:
-        for task in (target, source):
-            if reason := self.reasons[self.tasks.index(task)]:
-                return f"insufficient: {task.replace('_', ' ')}: {reason}"
-        return ""
-
     def ratios(self, matrix: np.ndarray) -> np.ndarray:
         """(T_ij − ½) / (T_jj − ½); matrix: [..., T, T]."""
         own = np.diagonal(matrix, axis1=-2, axis2=-1)[..., None, :] - 0.5
@@ -198,8 +206,7 @@ class _Matrix:
 
 def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, str]) -> Iterator[dict]:
     n_tasks, n_signal = len(matrix.tasks), int(has_signal.sum())
-    enough = enough_signal(n_signal, n_tasks)
-    status = "" if enough else f"insufficient: {n_signal} of {n_tasks} tasks have a signal; two thirds must"
+    status = structure_status(n_signal, n_tasks)
     by_seed, drawn = matrix.ratios(matrix.by_seed), matrix.ratios(matrix.drawn)
     off = ~np.eye(n_tasks, dtype=bool)
     sufficient = np.array([not reason for reason in matrix.reasons])

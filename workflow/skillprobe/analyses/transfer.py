@@ -8,7 +8,7 @@ from math import comb
 
 import numpy as np
 
-from skillprobe.analyses.blocks import PAPER_GROUPS, block_statistic, permutation_p
+from skillprobe.analyses.blocks import block_statistic, paper_groups, permutation_p
 from skillprobe.analyses.generality import pick_layers
 from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
@@ -224,9 +224,8 @@ def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, s
             "status": status if cells.any() else "insufficient: no task has a signal",
         }
     tasks = [task for task, kept in zip(matrix.tasks, has_signal, strict=True) if kept]
-    paper = {task: number for number, group in enumerate(PAPER_GROUPS) for task in group}
     for grouping, group_of in (
-        ("paper", [str(paper.get(task, task)) for task in tasks]),
+        ("paper", paper_groups(tasks)),
         ("categories", [categories[task] for task in tasks]),
     ):
         groups = np.unique(group_of, return_inverse=True)[1]

@@ -12,7 +12,7 @@ from statistics import fmean
 
 import numpy as np
 
-from skillprobe.analyses.blocks import PAPER_GROUPS, joint_permutation_p
+from skillprobe.analyses.blocks import joint_permutation_p, paper_groups
 from skillprobe.statistics.intervals import both_intervals, enough_signal, weighted
 from skillprobe.storage.tables import DRAWS, MEAN, SELECTED
 
@@ -375,8 +375,7 @@ def _pooled_p(transfer: Sequence[Mapping], models: Sequence[str], tasks: Sequenc
         }
         ratios = np.array([[cells.get((i, j), math.nan) for j in tasks] for i in tasks], float)
         matrices.append((ratios + ratios.T) / 2)
-    group_of = {task: str(number) for number, group in enumerate(PAPER_GROUPS) for task in group}
-    groups = np.unique([group_of.get(task, task) for task in tasks], return_inverse=True)[1]
+    groups = np.unique(paper_groups(tasks), return_inverse=True)[1]
     return joint_permutation_p(matrices, groups)[0] if matrices else math.nan
 
 

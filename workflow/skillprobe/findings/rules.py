@@ -14,7 +14,7 @@ import numpy as np
 
 from skillprobe.analyses.blocks import joint_permutation_p, paper_groups
 from skillprobe.statistics.intervals import both_intervals, enough_signal, weighted
-from skillprobe.storage.tables import DRAWS, MEAN, SELECTED
+from skillprobe.storage.tables import DRAWS, MEAN, SELECTED, is_number
 
 VERSION = 1
 VERDICTS = ("supported", "contradicted", "inconclusive", "insufficient")
@@ -306,7 +306,7 @@ def mean_auroc(generality: Sequence[Mapping], model: str, probe: str = "speciali
 
 
 def has_estimate(row: Mapping | None) -> bool:
-    return row is not None and isinstance(row["estimate"], float | int) and math.isfinite(row["estimate"])
+    return row is not None and is_number(row["estimate"])
 
 
 def _signal(generality, model: str, tasks: Sequence[str], threshold: float) -> list[str]:

@@ -42,7 +42,7 @@ from snakemake.utils import update_config
 ROOT = Path(__file__).resolve().parents[2]
 HIDDEN, LAYER = 4096, 1
 NAMES = list(tasks.NAMES)
-CATEGORIES = {name: tasks.get(name).category for name in NAMES}
+CATEGORIES = tasks.categories_of(NAMES)
 STUDY = yaml.safe_load((ROOT / "config.yaml").read_text())
 update_config(STUDY, yaml.safe_load((ROOT / "workflow/studies/paper.yaml").read_text()))
 SETTINGS = config.complete(STUDY, ROOT)

@@ -43,6 +43,6 @@ rule summarise_compliance:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=settings("tasks", "seed", "statistics", "generation.shards", models=MODELS),
+        settings=settings("tasks", "seed", "statistics", models=MODELS),
     script:
         "../scripts/summarise_compliance.py"

@@ -98,7 +98,7 @@ rule write_examples:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=settings("seed", "tasks", "report", "generation.shards", models=MODELS),
+        settings=settings("seed", "tasks", "report", models=MODELS),
     script:
         "../scripts/write_examples.py"
 

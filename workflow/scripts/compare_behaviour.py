@@ -9,8 +9,8 @@ from skillprobe.analyses.behaviour import behaviour_table
 from skillprobe.probes import cross_validation
 from skillprobe.storage import files, tables
 
-responses = [row for path in snakemake.input.responses for row in files.read_jsonl(path)]
-perplexities = [row for path in snakemake.input.perplexities for row in files.read_jsonl(path)]
+responses = files.read_all(snakemake.input.responses)
+perplexities = files.read_all(snakemake.input.perplexities)
 # A reflection is compared with that of a random subspace, steering with nothing done.
 controls = {
     row["condition"]: "random_flip" if row["condition"].startswith("flip:") else "none"

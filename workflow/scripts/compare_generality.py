@@ -22,7 +22,7 @@ rows = generality_table(
     snakemake.wildcards.model,
     specialists,
     generals,
-    {task: tasks.get(task).category for task in names},
+    tasks.categories_of(names),
     random=random,
     surface=dict(zip(names, map(results.load, snakemake.input.surface), strict=True)),
     n_draws=settings["statistics"]["bootstrap_draws"],

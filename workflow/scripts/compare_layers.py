@@ -15,7 +15,7 @@ specialists = results.load_specialists(snakemake.input.specialists, names, layer
 rows = layers_table(
     snakemake.wildcards.model,
     specialists,
-    {task: tasks.get(task).category for task in names},
+    tasks.categories_of(names),
     settings["num_layers"],
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],

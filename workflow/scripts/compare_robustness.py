@@ -13,7 +13,7 @@ from skillprobe.storage import tables
 rows = robustness_table(
     snakemake.wildcards.model,
     dict(zip(settings["layers"], map(results.load, snakemake.input.probes), strict=True)),
-    {task: tasks.get(task).category for task in settings["tasks"]},
+    tasks.categories_of(settings["tasks"]),
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
     study_bases=base_ids(settings["prompts"]),

@@ -16,7 +16,7 @@ specialists = results.load_specialists(snakemake.input.specialists, names, setti
 table = specificity_table(
     snakemake.wildcards.model,
     read_twins(snakemake.input.shards, specialists, settings),
-    {task: tasks.get(task).category for task in names},
+    tasks.categories_of(names),
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
     study_bases=base_ids(settings["prompts"]),

@@ -15,7 +15,7 @@ curves, summary = time_tables(
     snakemake.wildcards.model,
     dict(zip(settings["layers"], map(results.load, snakemake.input.courses), strict=True)),
     dict(zip(names, map(results.load, snakemake.input.baselines), strict=True)),
-    {task: tasks.get(task).category for task in names},
+    tasks.categories_of(names),
     headroom=settings["claims.headroom"],
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],

@@ -17,7 +17,7 @@ cells, summary = transfer_tables(
     snakemake.wildcards.model,
     specialists,
     crossed,
-    {task: tasks.get(task).category for task in names},
+    tasks.categories_of(names),
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
     study_bases=base_ids(settings["prompts"]),

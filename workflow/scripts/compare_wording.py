@@ -12,8 +12,8 @@ from skillprobe.storage import files, tables
 paths = files.by_task(snakemake.input.labels, settings["tasks"])
 rows = wording_table(
     snakemake.wildcards.model,
-    {task: [row for path in own for row in files.read_jsonl(path)] for task, own in paths.items()},
-    {task: tasks.get(task).category for task in settings["tasks"]},
+    {task: files.read_all(own) for task, own in paths.items()},
+    tasks.categories_of(settings["tasks"]),
     base_ids(settings["prompts"]),
     min_bases=settings["probes.min_bases"],
     n_draws=settings["statistics"]["bootstrap_draws"],

@@ -20,8 +20,8 @@ model = loading.load(model_entry(snakemake, settings))
 judge = judges.for_task(task, judge_entry(snakemake, settings), load_world(snakemake.input.world))
 folds = Settings.from_config(settings["probes"], seed).folds(base_ids(settings["prompts"]))[0]
 chosen = behaviour.choose_bases(folds, settings["behaviour.bases"], seed)
-items = [row for path in snakemake.input.prompts for row in files.read_jsonl(path) if row["base"] in chosen]
-labels = [row for path in snakemake.input.labels for row in files.read_jsonl(path) if row["base"] in chosen]
+items = [row for row in files.read_all(snakemake.input.prompts) if row["base"] in chosen]
+labels = [row for row in files.read_all(snakemake.input.labels) if row["base"] in chosen]
 erasers = dict(zip(settings["layers"], map(erasure.load, snakemake.input.erasers), strict=True))
 rows = {layer: read_rows(snakemake.input.shards, layer, settings["probes.position"]) for layer in erasers}
 conditions = behaviour.erasing(erasers, settings["ablation.rank"])

@@ -15,7 +15,7 @@ from skillprobe.tasks.world import load_world
 task = tasks.get(snakemake.wildcards.task)
 judge = judges.for_task(task, judge_entry(snakemake, settings), load_world(snakemake.input.world))
 rows = read_course(snakemake.input.shards, layer=None)
-labels = [row for path in snakemake.input.labels for row in files.read_jsonl(path)]
+labels = files.read_all(snakemake.input.labels)
 found = fit_prefixes(
     rows,
     labels,

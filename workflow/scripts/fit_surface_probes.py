@@ -11,7 +11,7 @@ from skillprobe.probes.surface import surface_probes
 from skillprobe.prompts.bases import base_ids
 from skillprobe.storage import files
 
-rows = [row for path in snakemake.input.labels for row in files.read_jsonl(path)]
+rows = files.read_all(snakemake.input.labels)
 results = surface_probes(
     rows,
     cross_validation.Settings.from_config(settings["probes"], settings["seed"]),

@@ -9,7 +9,7 @@ from skillprobe.report.figures.ablation import ablation
 from skillprobe.storage import tables
 
 output = snakemake.output
-categories = {task: tasks.get(task).category for task in settings["tasks"]}
+categories = tasks.categories_of(settings["tasks"])
 cells, curves = tables.read_csv(snakemake.input.cells), tables.read_csv(snakemake.input.curves)
 figure = ablation(cells, curves, categories, settings)
 figure.save(svg=output.svg, png=output.png, data=output.data)

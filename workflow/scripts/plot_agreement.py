@@ -9,7 +9,7 @@ from skillprobe.report.figures.agreement import agreement
 from skillprobe.storage import tables
 
 output = snakemake.output
-categories = {task: tasks.get(task).category for task in settings["tasks"]}
+categories = tasks.categories_of(settings["tasks"])
 cells, summary = (tables.read_csv(snakemake.input[name]) for name in ("cells", "summary"))
 figure = agreement(cells, summary, categories, settings)
 figure.save(svg=output.svg, png=output.png, data=output.data)

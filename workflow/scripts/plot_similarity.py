@@ -9,7 +9,7 @@ from skillprobe.report.figures.similarity import similarity
 from skillprobe.storage import tables
 
 output = snakemake.output
-categories = {task: tasks.get(task).category for task in settings["tasks"]}
+categories = tasks.categories_of(settings["tasks"])
 figure = similarity(
     tables.read_csv(snakemake.input.table),
     tables.read_all(snakemake.input.models),

@@ -9,6 +9,6 @@ from skillprobe.report.figures.transfer import transfer
 from skillprobe.storage import tables
 
 output = snakemake.output
-categories = {task: tasks.get(task).category for task in settings["tasks"]}
+categories = tasks.categories_of(settings["tasks"])
 figure = transfer(tables.read_csv(snakemake.input.table), categories, settings)
 figure.save(svg=output.svg, png=output.png, data=output.data)

@@ -9,8 +9,7 @@ settings = start(snakemake)
 from skillprobe.report import examples
 from skillprobe.storage import files
 
-cells = product(settings["models"], settings["tasks"], range(settings["generation.shards"]))
-labels = {}
-for (model, task, _), path in zip(cells, snakemake.input.labels, strict=True):
-    labels.setdefault((model, task), []).extend(files.read_jsonl(path))
+cells = list(product(settings["models"], settings["tasks"]))
+paths = files.by_task(snakemake.input.labels, cells)
+labels = {cell: files.read_all(own) for cell, own in paths.items()}
 files.write_text(snakemake.output.page, examples.examples_page(labels, settings))

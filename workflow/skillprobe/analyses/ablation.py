@@ -8,17 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from skillprobe.analyses.generality import pick_layers
-from skillprobe.analyses.transfer import best_layers
+from skillprobe.analyses.transfer import best_layers, pair_status, structure_status
 from skillprobe.erasure.cross import Ablated
 from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
 from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
 from skillprobe.statistics.folds import CALIBRATION
-from skillprobe.statistics.intervals import Estimate, both_intervals, enough_signal, lower_above, simultaneous
+from skillprobe.statistics.intervals import (
+    BOUNDS,
+    Estimate,
+    both_intervals,
+    cells_of,
+    lower_above,
+    simultaneous,
+)
 from skillprobe.storage.tables import DRAWS, SELECTED
 
 PRIMARY = ("inlp", "retrained")
-BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 CELL_COLUMNS = (
     *("model", "layer", "source", "target", "method", "probe", "before", "after", "estimate", *BOUNDS),
     *("null", "random", "net", *(f"net_{bound}" for bound in BOUNDS)),
@@ -219,12 +225,6 @@ class _Matrices:
         """[T] bool: the lower 99 % bound of a task's AUROC before is above the threshold."""
         return lower_above(self.before.by_seed, self.before.drawn, threshold)
 
-    def status(self, source: str, target: str) -> str:
-        for task in (target, source):
-            if reason := self.results[task].status:
-                return f"insufficient: {task.replace('_', ' ')}: {reason}"
-        return ""
-
 
 def _fill(into: Estimate, place: tuple, judged: tuple[np.ndarray, np.ndarray]):
     values, drawn = judged
@@ -257,7 +257,7 @@ def _cells(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[di
         for i, source in enumerate(tasks):
             for j, target in enumerate(tasks):
                 rows = matrix.results[target].folds[0] != CALIBRATION
-                found = net[i, j].cells() if primary else both_intervals(None)
+                found = cells_of(net[i, j] if primary else None)
                 yield {
                     "source": source,
                     "target": target,
@@ -275,7 +275,7 @@ def _cells(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[di
                     "cell": str(words[i, j]) if primary else "",
                     "n": int(rows.sum()),
                     "n_bases": len(np.unique(matrix.results[target].bases[rows])),
-                    "status": matrix.status(source, target),
+                    "status": pair_status(matrix.results, source, target),
                 }
 
 
@@ -283,7 +283,7 @@ def _curves(matrix: _Matrices) -> Iterator[dict]:
     for target, result in matrix.results.items():
         judge, each = _Judge(result, matrix.draws), matrix.scores[target]
         for i, source in enumerate(matrix.results):
-            status = matrix.status(source, target)
+            status = pair_status(matrix.results, source, target)
             lines = np.concatenate([each.before[:1], each.curve[:, i]])
             judged = judge(lines, result.folds[0]) if not status else ([], [])
             for rank in range(len(lines)):
@@ -301,10 +301,8 @@ def _summary(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[
     n_tasks, n_signal = len(has_signal), int(has_signal.sum())
     words = _cell_words(matrix, has_signal, dependent, independent)[2]
     off = words != ""
-    status = ""
-    if not enough_signal(n_signal, n_tasks):
-        status = f"insufficient: {n_signal} of {n_tasks} tasks have a signal; two thirds must"
-    elif not off.any():
+    status = structure_status(n_signal, n_tasks)
+    if not status and not off.any():
         status = "insufficient: fewer than two tasks have a signal"
 
     def row(quantity: str, found: Estimate | Mapping | None, n_cells: int, method: str = "inlp") -> dict:

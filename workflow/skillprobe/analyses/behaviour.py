@@ -9,12 +9,12 @@ import numpy as np
 from skillprobe.errors import UserError
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.statistics.bootstrap import Draws, draw_bases, ratio
-from skillprobe.statistics.intervals import both_intervals
+from skillprobe.statistics.intervals import BOUNDS, both_intervals
 
 UNEDITED, IDENTITY, RANDOM = "none", "identity", "random"
 COLUMNS = (
-    *("model", "condition", "task", "quantity", "estimate"),
-    *("lower95", "upper95", "lower99", "upper99", "n", "n_bases", "truncated", "status"),
+    *("model", "condition", "task", "quantity", "estimate", *BOUNDS),
+    *("n", "n_bases", "truncated", "status"),
 )
 _BOUNDS = {
     "compliance": (0.0, 1.0),

@@ -19,6 +19,12 @@ PAPER_GROUPS = (
 PERMUTATIONS = 10_000
 
 
+def paper_groups(tasks: Sequence[str]) -> list[str]:
+    """A name of each task's group."""
+    group_of = {task: str(number) for number, group in enumerate(PAPER_GROUPS) for task in group}
+    return [group_of.get(task, task) for task in tasks]
+
+
 def block_statistic(alike: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Mean within groups minus mean between them, after removing what is common to a row and its column.
 

@@ -18,14 +18,14 @@ from skillprobe.statistics.bootstrap import (
     threshold_metrics,
 )
 from skillprobe.statistics.folds import CALIBRATION
-from skillprobe.statistics.intervals import Estimate, both_intervals
+from skillprobe.statistics.intervals import BOUNDS, Estimate, cells_of
 from skillprobe.statistics.metrics import auroc
 from skillprobe.storage.tables import DRAWS, MEAN, NO_TASK, SELECTED
 
 TABLE_METRICS = ("auroc", *(metric for metric in METRICS if metric != "base_rate"))
 COLUMNS = (
-    *("model", "task", "category", "layer", "probe", "metric", "estimate"),
-    *("lower95", "upper95", "lower99", "upper99", "n", "n_bases", "base_rate", "status"),
+    *("model", "task", "category", "layer", "probe", "metric", "estimate", *BOUNDS),
+    *("n", "n_bases", "base_rate", "status"),
 )
 _BOUNDS = {"log_loss": (0.0, np.inf), "difference": (-1.0, 1.0)}
 
@@ -63,25 +63,25 @@ def generality_table(
     draws = draw_tested(everything, study_bases, n_draws=n_draws, seed=seed)
 
     rows = []
-    aurocs: dict[tuple[str, object], dict[str, _Estimate]] = {}
+    aurocs: dict[tuple[str, object], dict[str, _Cell]] = {}
     for probe, by_task in probes.items():
         for task, by_layer in by_task.items():
             by_layer = dict(sorted(by_layer.items()))
             for layer, scored in {**by_layer, SELECTED: select_layer(by_layer)}.items():
-                estimates = {probe: _evaluate(scored, draws)}
+                cells = {probe: _evaluate(scored, draws)}
                 if probe == "specialist":
-                    estimates |= _controls(scored, draws)
-                for name, by_metric in estimates.items():
+                    cells |= _controls(scored, draws)
+                for name, by_metric in cells.items():
                     aurocs.setdefault((name, layer), {})[task] = by_metric["auroc"]
                     rows += [
-                        _row(model, task, categories, layer, name, metric, estimate)
-                        for metric, estimate in by_metric.items()
+                        _row(model, task, categories, layer, name, metric, cell)
+                        for metric, cell in by_metric.items()
                     ]
     for task, by_name in (surface or {}).items():
         for name, result in by_name.items():
-            estimate = _evaluate(result, draws)["auroc"]
-            aurocs.setdefault((f"surface_{name}", SELECTED), {})[task] = estimate
-            rows.append(_row(model, task, categories, SELECTED, f"surface_{name}", "auroc", estimate))
+            cell = _evaluate(result, draws)["auroc"]
+            aurocs.setdefault((f"surface_{name}", SELECTED), {})[task] = cell
+            rows.append(_row(model, task, categories, SELECTED, f"surface_{name}", "auroc", cell))
     for (probe, layer), by_task in aurocs.items():
         rows.append(_row(model, MEAN, categories, layer, probe, "auroc", _mean(list(by_task.values()))))
         if probe != "specialist" and ("specialist", layer) in aurocs:
@@ -161,25 +161,18 @@ def pick_layers(best: np.ndarray, folds: np.ndarray, by_layer: Sequence[np.ndarr
 
 
 @dataclass(frozen=True)
-class _Estimate:
-    """by_seed: [S] estimates; draws: [n_draws] of their mean; both empty if insufficient."""
+class _Cell:
+    """A metric of one task, or a mean over tasks; estimate: None where it is insufficient, as the status
+    says."""
 
-    by_seed: np.ndarray
-    draws: np.ndarray
+    estimate: Estimate | None
     bases: frozenset
     n: int
     base_rate: float
     status: str = ""
 
-    @property
-    def insufficient(self) -> bool:
-        return self.status.startswith("insufficient")
 
-
-_NONE = np.zeros(0)
-
-
-def _evaluate(scored: ProbeResult | Scored, draws: Draws) -> dict[str, _Estimate]:
+def _evaluate(scored: ProbeResult | Scored, draws: Draws) -> dict[str, _Cell]:
     used = scored.folds[0] != CALIBRATION
     labels, bases = scored.labels[used], scored.bases[used]
     about = {
@@ -188,7 +181,7 @@ def _evaluate(scored: ProbeResult | Scored, draws: Draws) -> dict[str, _Estimate
         "base_rate": float(labels.mean()) if len(labels) else float("nan"),
     }
     if scored.status:
-        missing = _Estimate(_NONE, _NONE, status=f"insufficient: {scored.status}", **about)
+        missing = _Cell(None, status=f"insufficient: {scored.status}", **about)
         return dict.fromkeys(TABLE_METRICS, missing)
     by_metric: dict[str, list] = {metric: [] for metric in TABLE_METRICS}
     constant = True
@@ -200,9 +193,10 @@ def _evaluate(scored: ProbeResult | Scored, draws: Draws) -> dict[str, _Estimate
         for metric in TABLE_METRICS[1:]:
             by_metric[metric].append(threshold[metric])
     return {
-        metric: _Estimate(
-            np.array([value for value, _ in values]),
-            np.mean([drawn for _, drawn in values], axis=0),
+        metric: _Cell(
+            Estimate(
+                np.array([value for value, _ in values]), np.mean([drawn for _, drawn in values], axis=0)
+            ),
             status="constant scores" if constant else "",
             **about,
         )
@@ -210,52 +204,50 @@ def _evaluate(scored: ProbeResult | Scored, draws: Draws) -> dict[str, _Estimate
     }
 
 
-def _controls(scored: ProbeResult | Scored, draws: Draws) -> dict[str, dict[str, _Estimate]]:
+def _controls(scored: ProbeResult | Scored, draws: Draws) -> dict[str, dict[str, _Cell]]:
     """AUROC of the residualised probe and of those with shuffled labels, where there are any."""
     used = scored.folds[0] != CALIBRATION
     bases, folds = scored.bases[used], scored.folds[:, used]
-
     about = (frozenset(bases.tolist()), int(used.sum()), float(scored.labels[used].mean()))
     found = {}
     if len(scored.residualised_scores):
         scores = scored.residualised_scores[:, used]
         by_seed, drawn = auroc_lines(scores, scored.labels[used], bases, folds, draws)
-        found["residualised"] = {"auroc": _Estimate(by_seed, drawn.mean(axis=0), *about)}
+        found["residualised"] = {"auroc": _Cell(Estimate(by_seed, drawn.mean(axis=0)), *about)}
     if len(scored.shuffled_scores):
         scores, labels = scored.shuffled_scores[:, used], scored.shuffled_labels[:, used]
         each, drawn = auroc_lines(scores, labels, bases, folds[0], draws)
         # One value: how shuffles differ is no variance of their mean over fold seeds.
-        found["shuffled"] = {"auroc": _Estimate(each.mean(keepdims=True), drawn.mean(axis=0), *about)}
+        mean = Estimate(each.mean(keepdims=True), drawn.mean(axis=0))
+        found["shuffled"] = {"auroc": _Cell(mean, *about)}
     return found
 
 
-def _minus(specialist: _Estimate, general: _Estimate) -> _Estimate:
-    if specialist.insufficient or general.insufficient:
-        return specialist if specialist.insufficient else general
-    return _Estimate(
-        specialist.by_seed - general.by_seed,
-        specialist.draws - general.draws,
-        specialist.bases,
-        specialist.n,
-        specialist.base_rate,
-    )
+def _minus(specialist: _Cell, general: _Cell) -> _Cell:
+    for cell in (specialist, general):
+        if cell.estimate is None:
+            return cell
+    difference = specialist.estimate - general.estimate
+    return _Cell(difference, specialist.bases, specialist.n, specialist.base_rate)
 
 
-def _mean(estimates: list[_Estimate]) -> _Estimate:
-    used = [estimate for estimate in estimates if not estimate.insufficient]
+def _mean(cells: list[_Cell]) -> _Cell:
+    used = [cell for cell in cells if cell.estimate is not None]
     if not used:
-        return _Estimate(_NONE, _NONE, frozenset(), 0, float("nan"), NO_TASK)
-    n = sum(estimate.n for estimate in used)
-    return _Estimate(
-        np.mean([estimate.by_seed for estimate in used], axis=0),
-        np.mean([estimate.draws for estimate in used], axis=0),
-        frozenset().union(*(estimate.bases for estimate in used)),
+        return _Cell(None, frozenset(), 0, float("nan"), NO_TASK)
+    n = sum(cell.n for cell in used)
+    return _Cell(
+        Estimate(
+            np.mean([cell.estimate.by_seed for cell in used], axis=0),
+            np.mean([cell.estimate.drawn for cell in used], axis=0),
+        ),
+        frozenset().union(*(cell.bases for cell in used)),
         n,
-        sum(estimate.base_rate * estimate.n for estimate in used) / n,
+        sum(cell.base_rate * cell.n for cell in used) / n,
     )
 
 
-def _row(model, task, categories, layer, probe, metric, estimate: _Estimate) -> dict:
+def _row(model, task, categories, layer, probe, metric, cell: _Cell) -> dict:
     row = {
         "model": model,
         "task": task,
@@ -265,13 +257,8 @@ def _row(model, task, categories, layer, probe, metric, estimate: _Estimate) -> 
         "metric": metric,
     }
     bounds = _BOUNDS.get("difference" if "minus" in probe else metric, (0.0, 1.0))
-    row |= both_intervals(None if estimate.insufficient else estimate.by_seed, estimate.draws, bounds)
-    row |= {
-        "n": estimate.n,
-        "n_bases": len(estimate.bases),
-        "base_rate": estimate.base_rate,
-        "status": estimate.status,
-    }
-    if task == MEAN and not estimate.insufficient:
-        row[DRAWS] = Estimate(estimate.by_seed, estimate.draws)
+    row |= cells_of(cell.estimate, bounds)
+    row |= {"n": cell.n, "n_bases": len(cell.bases), "base_rate": cell.base_rate, "status": cell.status}
+    if task == MEAN and cell.estimate is not None:
+        row[DRAWS] = cell.estimate
     return row

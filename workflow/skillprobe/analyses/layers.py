@@ -11,15 +11,12 @@ from skillprobe.analyses.generality import Scored, select_layer
 from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
 from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
-from skillprobe.statistics.intervals import Estimate, both_intervals, enough_signal, interval
+from skillprobe.statistics.intervals import BOUNDS, Estimate, both_intervals, enough_signal, interval
 from skillprobe.storage.tables import DRAWS
 
 ALL = "all"
 CATEGORY_RANKS = {"structural": 1, "lexical": 2, "semantic": 3, "stylistic": 3}
-COLUMNS = (
-    *("model", "task", "category", "quantity", "estimate"),
-    *("lower95", "upper95", "lower99", "upper99", "n_tasks", "status"),
-)
+COLUMNS = ("model", "task", "category", "quantity", "estimate", *BOUNDS, "n_tasks", "status")
 _BOUNDS = {"emergence": (0.0, 1.0), "tau": (-1.0, 1.0)}
 
 
@@ -88,15 +85,16 @@ def kendall_tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Estimate:
-    """by_seed: [S] estimates; draws: [S, n_draws]; both empty if there is a status."""
+class _BySeed:
+    """by_seed: [S] estimates; draws: [S, n_draws], of each fold seed, since tau is made of these and not of
+    their means; both empty if there is a status."""
 
     by_seed: np.ndarray
     draws: np.ndarray
     status: str = ""
 
     @classmethod
-    def missing(cls, status: str) -> _Estimate:
+    def missing(cls, status: str) -> _BySeed:
         return cls(np.zeros(0), np.zeros((0, 0)), status)
 
 
@@ -123,14 +121,14 @@ def _auroc_of(scored: ProbeResult | Scored, draws: Draws) -> tuple[np.ndarray, n
 
 def _emergence_of(
     by_layer: Mapping[int, ProbeResult], num_layers: int, draws: Draws, signal: float, share: float
-) -> _Estimate:
+) -> _BySeed:
     selected = select_layer(by_layer)
     if selected.status:
-        return _Estimate.missing(f"insufficient: {selected.status}")
+        return _BySeed.missing(f"insufficient: {selected.status}")
     by_seed, drawn = _auroc_of(selected, draws)
     lower = interval(by_seed, drawn.mean(axis=0), 0.99, (0.0, 1.0)).lower
     if not lower > signal:
-        return _Estimate.missing(
+        return _BySeed.missing(
             f"no signal: the lower 99 % bound of the AUROC at the selected layer is {lower:.3f}; "
             f"it must be above {signal:g}"
         )
@@ -138,22 +136,22 @@ def _emergence_of(
     # another, less scattered quantity than the estimate.
     values, drawn = zip(*(_auroc_of(result, draws) for result in by_layer.values()), strict=True)
     depths = np.array(list(by_layer)) / num_layers
-    return _Estimate(emergence(np.array(values), depths, share), emergence(np.array(drawn), depths, share))
+    return _BySeed(emergence(np.array(values), depths, share), emergence(np.array(drawn), depths, share))
 
 
-def _tau_of(ranks: np.ndarray, estimates: list[_Estimate], n_given: int) -> _Estimate:
+def _tau_of(ranks: np.ndarray, estimates: list[_BySeed], n_given: int) -> _BySeed:
     """ranks: [n] of the tasks with signal, whose emergences `estimates` are; n_given: of all tasks."""
     if not enough_signal(len(ranks), n_given):
-        return _Estimate.missing(
+        return _BySeed.missing(
             f"insufficient: {len(ranks)} of {n_given} tasks have signal; at least two thirds must"
         )
     if len(set(ranks.tolist())) < 2:
-        return _Estimate.missing("insufficient: all tasks with signal are of one rank")
+        return _BySeed.missing("insufficient: all tasks with signal are of one rank")
     by_seed = np.stack([estimate.by_seed for estimate in estimates], axis=-1)
     if np.all(by_seed == by_seed[:, :1]):
-        return _Estimate.missing("insufficient: all tasks with signal emerge at one depth")
+        return _BySeed.missing("insufficient: all tasks with signal emerge at one depth")
     drawn = np.stack([estimate.draws for estimate in estimates], axis=-1)
-    return _Estimate(_order(ranks, by_seed), _order(ranks, drawn))
+    return _BySeed(_order(ranks, by_seed), _order(ranks, drawn))
 
 
 def _order(ranks: np.ndarray, depths: np.ndarray) -> np.ndarray:
@@ -166,7 +164,7 @@ def _order(ranks: np.ndarray, depths: np.ndarray) -> np.ndarray:
     return np.where(tied, 0.0, kendall_tau_b(ranks, depths))
 
 
-def _row(model, task, category, quantity, estimate: _Estimate, n_tasks: int) -> dict:
+def _row(model, task, category, quantity, estimate: _BySeed, n_tasks: int) -> dict:
     row = {
         "model": model,
         "task": task,

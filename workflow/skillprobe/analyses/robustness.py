@@ -13,9 +13,10 @@ from skillprobe.probes.wordings import ANY, DIVERSITY, HELD_OUT, OTHER, OTHER_TY
 from skillprobe.statistics.bootstrap import Draws, draw_tested
 from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.statistics.intervals import (
+    BOUNDS,
     Estimate,
     auroc_estimate,
-    both_intervals,
+    cells_of,
     mean_of_known,
     tested_rows,
 )
@@ -23,7 +24,7 @@ from skillprobe.storage.tables import NO_TASK
 
 COLUMNS = (
     *("model", "layer", "task", "category", "contrast", "trained_on", "tested_on", "n_phrasings"),
-    *("estimate", "lower95", "upper95", "lower99", "upper99", "n", "n_bases", "n_tasks", "status"),
+    *("estimate", *BOUNDS, "n", "n_bases", "n_tasks", "status"),
 )
 WITHIN, ACROSS = "within", "across"
 # What each contrast comes to, and why it may be missing.
@@ -229,7 +230,7 @@ def _rows(cells: _Cells) -> Iterator[dict]:
             "trained_on": PHRASINGS if curve else trained,
             "tested_on": tested,
             "n_phrasings": int(trained) if curve else "",
-            **(cell.estimate.cells(bounds) if cell.estimate else both_intervals(None)),
+            **cells_of(cell.estimate, bounds),
             "n": cell.n,
             "n_bases": cell.n_bases,
             "n_tasks": cell.n_tasks,

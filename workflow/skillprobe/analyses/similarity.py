@@ -15,6 +15,7 @@ import numpy as np
 
 from skillprobe.erasure.eraser import Eraser
 from skillprobe.probes.rows import ProbeRows
+from skillprobe.storage.tables import task_words
 
 LAYERS, TASKS, SUBSPACES = "layers", "tasks", "subspaces"
 DEPTHS = ("middle", "last")
@@ -340,7 +341,7 @@ def _task_views(rows: Mapping[str, ProbeRows], max_truncated: float, rank: int) 
     bases = np.unique(np.concatenate([part.bases for part in rows.values()]))
     views = {}
     for task, part in rows.items():
-        words = task.replace("_", " ")
+        words = task_words(task)
         found, _, means = _means(part.x, part.bases)
         made = _View.make(*_blocks(means, found, bases), len(found), rank, words)
         if why := _too_truncated(part, max_truncated):
@@ -357,7 +358,7 @@ def _subspaces(
             pair = {"model": model, "kind": SUBSPACES, "layer": layer, "first": first, "second": second}
             about = {"n": "", "n_bases": "", "rank": 0, "variance": ""}
             if without := [task for task in (first, second) if not (by_task[task] and by_task[task].rank)]:
-                rows = _insufficient(ANGLES, about, f"{without[0].replace('_', ' ')} has no eraser")
+                rows = _insufficient(ANGLES, about, f"{task_words(without[0])} has no eraser")
             else:
                 one, other = by_task[first], by_task[second]
                 found = compare_subspaces(one, other, permutations=permutations, seed=seed)

@@ -13,15 +13,15 @@ from skillprobe.probes.twins import Twins
 from skillprobe.statistics.bootstrap import Draws, draw_tested, ratio
 from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.statistics.intervals import (
+    BOUNDS,
     Estimate,
     auroc_estimate,
-    both_intervals,
+    cells_of,
     mean_of_known,
     tested_rows,
 )
 from skillprobe.storage.tables import DRAWS
 
-BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 COLUMNS = ("model", "layer", "task", "category", "quantity", "estimate", *BOUNDS, "n", "n_bases", "status")
 VARIANTS = ("constrained", "twins")
 _LIMITS = {"specificity": (-1.0, 1.0), "constrained": (0.0, 1.0), "twins": (0.0, 1.0)}
@@ -73,8 +73,8 @@ def specificity_table(
             about = {"model": model, "layer": layer, "task": task, "category": categories.get(task, MEAN)}
             for quantity, (estimate, n, n_bases, status) in by_quantity.items():
                 limits = _LIMITS.get(quantity, (-np.inf, np.inf))
-                numbers = both_intervals(None) if estimate is None else estimate.cells(limits)
-                row = about | {"quantity": quantity, **numbers, "n": n, "n_bases": n_bases}
+                row = about | {"quantity": quantity, **cells_of(estimate, limits)}
+                row |= {"n": n, "n_bases": n_bases}
                 drawn = estimate if task == MEAN else None
                 table.append(row | {"status": status, DRAWS: drawn})
     return table

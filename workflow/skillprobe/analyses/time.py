@@ -14,9 +14,10 @@ from skillprobe.probes.prefix import BASELINES, CEILING, SURFACE
 from skillprobe.probes.results import ProbeResult
 from skillprobe.statistics.bootstrap import Draws, draw_tested
 from skillprobe.statistics.intervals import (
+    BOUNDS,
     Estimate,
     auroc_estimate,
-    both_intervals,
+    cells_of,
     mean_of_known,
     tested_rows,
     weighted,
@@ -24,7 +25,6 @@ from skillprobe.statistics.intervals import (
 from skillprobe.storage.tables import DRAWS, NO_TASK
 
 ONSET, LAST = "onset", "last"
-BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 CURVE_COLUMNS = ("model", "layer", "task", "category", "probe", "position", "estimate", *BOUNDS)
 CURVE_COLUMNS += ("n", "n_bases", "valid", "status")
 SUMMARY_COLUMNS = ("model", "layer", "task", "category", "quantity", "estimate", *BOUNDS, "n_tasks", "status")
@@ -179,8 +179,8 @@ def _curves(found: Mapping[str, _Aurocs], categories: Mapping[str, str], selecte
 
 
 def _row(probe, position, task, category, estimate: Estimate | None, bounds, about: Mapping) -> dict:
-    numbers = both_intervals(None) if estimate is None else estimate.cells(bounds)
-    row = {"task": task, "category": category, "probe": probe, "position": position, **numbers, **about}
+    row = {"task": task, "category": category, "probe": probe, "position": position}
+    row |= {**cells_of(estimate, bounds), **about}
     if estimate is None and not row["status"]:
         row["status"] = "insufficient: there is nothing to compare with"
     return row
@@ -202,12 +202,11 @@ def _summary(found: Mapping[str, _Aurocs], categories: Mapping[str, str], headro
             estimate, n = means[name] if task == MEAN else (by_task[task], int(by_task[task] is not None))
             status = "" if estimate is not None else _why(found, task)
             bounds = (0.0, 1.0) if name in _PROBABILITIES else (-np.inf, np.inf)
-            numbers = both_intervals(None) if estimate is None else estimate.cells(bounds)
             yield {
                 "task": task,
                 "category": category,
                 "quantity": name,
-                **numbers,
+                **cells_of(estimate, bounds),
                 "n_tasks": n,
                 "status": status,
                 DRAWS: estimate if task == MEAN else None,
@@ -226,7 +225,7 @@ def _summary(found: Mapping[str, _Aurocs], categories: Mapping[str, str], headro
             "task": task,
             "category": category,
             "quantity": "planning_index",
-            **(both_intervals(None) if index is None else index.cells()),
+            **cells_of(index),
             "n_tasks": len(both),
             "status": status,
             DRAWS: index if task == MEAN else None,

@@ -8,17 +8,24 @@ from math import comb
 
 import numpy as np
 
-from skillprobe.analyses.blocks import PAPER_GROUPS, block_statistic, permutation_p
+from skillprobe.analyses.blocks import block_statistic, paper_groups, permutation_p
 from skillprobe.analyses.generality import pick_layers
 from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.transfer import Crossed
 from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
 from skillprobe.statistics.folds import CALIBRATION
-from skillprobe.statistics.intervals import Estimate, both_intervals, enough_signal, lower_above, simultaneous
-from skillprobe.storage.tables import DRAWS, SELECTED
+from skillprobe.statistics.intervals import (
+    BOUNDS,
+    Estimate,
+    both_intervals,
+    cells_of,
+    enough_signal,
+    lower_above,
+    simultaneous,
+)
+from skillprobe.storage.tables import DRAWS, SELECTED, task_words
 
-BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 CELL_COLUMNS = (
     *("model", "layer", "source", "target", "estimate", *BOUNDS, "lower_simultaneous95"),
     *("upper_simultaneous95", "ratio", *(f"ratio_{bound}" for bound in BOUNDS)),
@@ -57,22 +64,21 @@ def transfer_tables(
     if not crossed:
         raise UserError(f"there are no transfer scores of model {model!r}; run the target probes first")
     layers = sorted(crossed)
-    some = [specialists[task][layers[0]] for task in tasks]
-    draws = draw_tested(some, study_bases, n_draws=n_draws, seed=seed)
+    results = {task: specialists[task][layers[0]] for task in tasks}
+    draws = draw_tested(results.values(), study_bases, n_draws=n_draws, seed=seed)
 
     cells, summary = [], []
     selected = _selected(specialists, crossed)
     for layer, scores in [*((layer, _scores(crossed[layer])) for layer in layers), (SELECTED, selected)]:
-        matrix = _Matrix.make({task: specialists[task][layers[0]] for task in tasks}, scores, draws)
+        matrix = _Matrix.make(results, scores, draws)
         has_signal = matrix.signal(signal)
         place = {task: number for number, task in enumerate(leaf_order(tasks, matrix.value))}
+        about = {"model": model, "layer": layer}
         cells += [
-            {"model": model, "layer": layer, **row, "status": matrix.status(row["source"], row["target"])}
+            about | row | {"status": pair_status(results, row["source"], row["target"])}
             for row in matrix.rows(has_signal, place)
         ]
-        summary += [
-            {"model": model, "layer": layer, **row} for row in _summary(matrix, has_signal, categories)
-        ]
+        summary += [about | row for row in _summary(matrix, has_signal, categories)]
     return cells, summary
 
 
@@ -110,6 +116,21 @@ def _selected(
         )
         for target in crossed[layers[0]]
     }
+
+
+def pair_status(results: Mapping[str, ProbeResult], source: str, target: str) -> str:
+    """ "" or why a cell of two tasks is insufficient."""
+    for task in (target, source):
+        if reason := results[task].status:
+            return f"insufficient: {task_words(task)}: {reason}"
+    return ""
+
+
+def structure_status(n_signal: int, n_tasks: int) -> str:
+    """ "" or why a summary over tasks is insufficient."""
+    if enough_signal(n_signal, n_tasks):
+        return ""
+    return f"insufficient: {n_signal} of {n_tasks} tasks have a signal; two thirds must"
 
 
 @dataclass(frozen=True)
@@ -154,12 +175,6 @@ class _Matrix:
         own = (np.diagonal(each, axis1=1, axis2=2) for each in (self.by_seed, self.drawn))
         return lower_above(*own, threshold)
 
-    def status(self, source: str, target: str) -> str:
-        for task in (target, source):
-            if reason := self.reasons[self.tasks.index(task)]:
-                return f"insufficient: {task.replace('_', ' ')}: {reason}"
-        return ""
-
     def ratios(self, matrix: np.ndarray) -> np.ndarray:
         """(T_ij − ½) / (T_jj − ½); matrix: [..., T, T]."""
         own = np.diagonal(matrix, axis1=-2, axis2=-1)[..., None, :] - 0.5
@@ -191,8 +206,7 @@ class _Matrix:
 
 def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, str]) -> Iterator[dict]:
     n_tasks, n_signal = len(matrix.tasks), int(has_signal.sum())
-    enough = enough_signal(n_signal, n_tasks)
-    status = "" if enough else f"insufficient: {n_signal} of {n_tasks} tasks have a signal; two thirds must"
+    status = structure_status(n_signal, n_tasks)
     by_seed, drawn = matrix.ratios(matrix.by_seed), matrix.ratios(matrix.drawn)
     off = ~np.eye(n_tasks, dtype=bool)
     sufficient = np.array([not reason for reason in matrix.reasons])
@@ -202,7 +216,7 @@ def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, s
         yield {
             "quantity": quantity,
             "grouping": "",
-            **(mean.cells() if mean else both_intervals(None)),
+            **cells_of(mean),
             DRAWS: mean,
             "p": float("nan"),
             "n_permutations": 0,
@@ -210,9 +224,8 @@ def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, s
             "status": status if cells.any() else "insufficient: no task has a signal",
         }
     tasks = [task for task, kept in zip(matrix.tasks, has_signal, strict=True) if kept]
-    paper = {task: number for number, group in enumerate(PAPER_GROUPS) for task in group}
     for grouping, group_of in (
-        ("paper", [str(paper.get(task, task)) for task in tasks]),
+        ("paper", paper_groups(tasks)),
         ("categories", [categories[task] for task in tasks]),
     ):
         groups = np.unique(group_of, return_inverse=True)[1]

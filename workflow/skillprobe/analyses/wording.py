@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from skillprobe.statistics.bootstrap import Draws, draw_bases, ratio
-from skillprobe.statistics.intervals import Estimate, both_intervals, mean_of_known
+from skillprobe.statistics.intervals import BOUNDS, Estimate, cells_of, mean_of_known
 from skillprobe.storage.tables import MEAN, NO_TASK
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
 
 TYPE, POLARITY, PHRASING = "instruction_type", "polarity", "phrasing"
 COLUMNS = (
-    *("model", "task", "category", "by", "wording", "estimate", "lower95", "upper95"),
-    *("lower99", "upper99", "n", "n_bases", "n_tasks", "status"),
+    *("model", "task", "category", "by", "wording", "estimate", *BOUNDS),
+    *("n", "n_bases", "n_tasks", "status"),
 )
 DIFFERENCES = {
     TYPE: (("human", "plm"), ("human", "entailment")),
@@ -92,7 +92,7 @@ def _difference(by_name: Mapping[str, _Share], one: str, other: str) -> Estimate
 def _task_rows(shares: Mapping[str, Mapping[str, _Share]]) -> Iterator[dict]:
     for by, by_name in shares.items():
         for name, share in by_name.items():
-            numbers = share.estimate.cells((0.0, 1.0)) if share.estimate else both_intervals(None)
+            numbers = cells_of(share.estimate, (0.0, 1.0))
             numbers["estimate"] = share.value
             yield _row(by, name, numbers, share.n, len(share.bases), 1, share.status)
         for one, other in DIFFERENCES.get(by, ()):
@@ -115,7 +115,7 @@ def _mean_rows(shares: Mapping[str, Mapping[str, Mapping[str, _Share]]]) -> Iter
                 if name in by_task[by] and by_task[by][name].estimate
             ]
             estimate, n_tasks = mean_of_known(share.estimate for share in used)
-            numbers = estimate.cells((0.0, 1.0)) if estimate else both_intervals(None)
+            numbers = cells_of(estimate, (0.0, 1.0))
             n_bases = len(set().union(*(share.bases for share in used)))
             status = "" if estimate else NO_TASK
             yield _row(by, name, numbers, sum(share.n for share in used), n_bases, n_tasks, status)
@@ -129,7 +129,7 @@ def _mean_rows(shares: Mapping[str, Mapping[str, Mapping[str, _Share]]]) -> Iter
 
 
 def _difference_row(by, one, other, estimate: Estimate | None, used: Sequence[_Share], n_tasks, status):
-    numbers = estimate.cells((-1.0, 1.0)) if estimate else both_intervals(None)
+    numbers = cells_of(estimate, (-1.0, 1.0))
     n_bases = len(set().union(*(share.bases for share in used)))
     return _row(by, f"{one}_minus_{other}", numbers, sum(share.n for share in used), n_bases, n_tasks, status)
 

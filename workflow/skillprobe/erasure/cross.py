@@ -6,7 +6,7 @@ tasks: so an eraser never saw the base of a row that it is judged on, whatever t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -513,33 +513,29 @@ def _nothing(result: ProbeResult, names: list[str], settings: Settings) -> Ablat
 def save(path: str | Path, ablated: Mapping[str, Ablated]) -> None:
     """Store scores by target as HDF5: equal scores, equal bytes."""
     with hdf5.create(path) as file:
-        file.attrs["targets"] = np.array([name.encode() for name in ablated])
-        for target, each in ablated.items():
-            group = file.create_group(target)
-            group.attrs["sources"] = np.array([name.encode() for name in each.sources])
-            for name, values in _named(each):
-                group.create_dataset(name, data=values, track_times=False)
+        hdf5.write_groups(file, ablated, _write, "targets")
 
 
 def load(path: str | Path) -> dict[str, Ablated]:
     """What `save` stored. Raises UserError if it isn't such a file."""
     with hdf5.whole(path, "ablation") as file:
-        return {name.decode(): _read(file[name]) for name in file.attrs["targets"]}
+        return hdf5.read_groups(file, _read, "targets")
 
 
-def _named(each: Ablated) -> Iterator[tuple[str, np.ndarray]]:
-    yield "ids", np.char.encode(each.ids, "utf-8") if len(each.ids) else np.zeros(0, "S1")
-    for name in _ARRAYS:
-        yield name, getattr(each, name)
+def _write(group: h5py.Group, each: Ablated) -> None:
+    hdf5.write_names(group, "sources", each.sources)
+    hdf5.write_texts(group, "ids", each.ids)
+    named = {name: getattr(each, name) for name in _ARRAYS}
     for kind in ("retrained", "frozen"):
-        for method, values in getattr(each, kind).items():
-            yield f"{kind}/{method}", values
+        named |= {f"{kind}/{method}": values for method, values in getattr(each, kind).items()}
+    for name, values in named.items():
+        group.create_dataset(name, data=values, track_times=False)
 
 
 def _read(group: h5py.Group) -> Ablated:
     return Ablated(
-        sources=tuple(name.decode() for name in group.attrs["sources"]),
-        ids=np.char.decode(group["ids"][()], "utf-8"),
+        sources=tuple(hdf5.read_names(group, "sources")),
+        ids=hdf5.read_texts(group, "ids"),
         retrained={m: group[f"retrained/{m}"][()] for m in RETRAINED if f"retrained/{m}" in group},
         frozen={m: group[f"frozen/{m}"][()] for m in FROZEN if f"frozen/{m}" in group},
         **{name: group[name][()] for name in _ARRAYS},

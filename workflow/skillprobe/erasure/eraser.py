@@ -58,9 +58,7 @@ def load(path: str | Path) -> Eraser | dict:
 
 def _write(group: h5py.Group, erasers: Eraser | Mapping) -> None:
     if isinstance(erasers, Mapping):
-        group.attrs["names"] = np.array([name.encode() for name in erasers])
-        for name, each in erasers.items():
-            _write(group.create_group(name), each)
+        hdf5.write_groups(group, erasers, _write)
         return
     for name in ("a", "b", "mean"):
         group.create_dataset(name, data=np.asarray(getattr(erasers, name), np.float32), track_times=False)
@@ -69,5 +67,5 @@ def _write(group: h5py.Group, erasers: Eraser | Mapping) -> None:
 
 def _read(group: h5py.Group) -> Eraser | dict:
     if "names" in group.attrs:
-        return {name.decode(): _read(group[name.decode()]) for name in group.attrs["names"]}
+        return hdf5.read_groups(group, _read)
     return Eraser(group["a"][()], group["b"][()], group["mean"][()], float(group.attrs["alpha"]))

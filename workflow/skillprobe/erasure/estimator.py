@@ -3,12 +3,11 @@
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import ClassifierTags
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skillprobe.erasure.inlp import inlp
 from skillprobe.erasure.leace import leace
-from skillprobe.probes.solver import Rows
+from skillprobe.probes.estimator import scaled_rows, two_classes
 
 
 class _Erasing(TransformerMixin, BaseEstimator):
@@ -23,18 +22,8 @@ class _Erasing(TransformerMixin, BaseEstimator):
 
     def fit(self, X, y):
         """X: [n, d] activations; y: [n] two classes, in any coding."""
-        X, y = validate_data(self, X, y, dtype=(np.float64, np.float32))
-        check_classification_targets(y)
-        if (kind := type_of_target(y)) != "binary":
-            raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.")
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        name = type(self).__name__
-        if len(self.classes_) < 2:
-            raise ValueError(f"{name} needs two classes, but all labels are of one class")
-        scale = None if self.scale is None else np.asarray(self.scale, float)
-        if scale is not None and (scale.shape != (X.shape[1],) or not np.all(scale > 0)):
-            raise ValueError(f"scale must hold one positive number for each of the {X.shape[1]} features")
-        self.eraser_ = self._fit(Rows(X, scale), labels)
+        X, labels = two_classes(self, X, y)
+        self.eraser_ = self._fit(scaled_rows(self, X), labels)
         return self
 
     def transform(self, X):

@@ -93,7 +93,7 @@ def judge_world(world: str, settings: Mapping, *, auroc: float, bases: int, seed
 def _plant(world: str, settings: Mapping, auroc: float, seed: int) -> dict[str, Planted]:
     return plant(
         world,
-        {task: tasks.get(task).category for task in settings["tasks"]},
+        tasks.categories_of(settings["tasks"]),
         base_ids(settings["prompts"]),
         seed=seed,
         auroc=auroc,
@@ -135,7 +135,7 @@ def _analyse(
                     primary_only=True,
                 ),
             )[0]
-    categories = {task: tasks.get(task).category for task in names}
+    categories = tasks.categories_of(names)
     options = {
         "n_draws": settings["statistics"]["bootstrap_draws"],
         "seed": settings["seed"],

@@ -14,7 +14,7 @@ import numpy as np
 
 from skillprobe.activations import shards
 from skillprobe.activations.positions import resolve
-from skillprobe.analyses.blocks import PAPER_GROUPS
+from skillprobe.analyses.blocks import paper_groups
 from skillprobe.analyses.layers import CATEGORY_RANKS
 from skillprobe.errors import UserError
 from skillprobe.prompts.bases import seed_from
@@ -405,11 +405,11 @@ def _directions(plan: World, tasks: Sequence[str], axes: np.ndarray) -> dict[str
             for k, task in enumerate(tasks)
         }
     cosine = GROUP_COSINE if plan.directions == "groups" else 0.0
-    group_of = {task: number for number, group in enumerate(PAPER_GROUPS) for task in group}
-    groups = {group: shared[k] for k, group in enumerate(dict.fromkeys(group_of.get(t, t) for t in tasks))}
+    groups = paper_groups(tasks)
+    of_group = {group: shared[k] for k, group in enumerate(dict.fromkeys(groups))}
     return {
-        task: np.sqrt(cosine) * groups[group_of.get(task, task)] + np.sqrt(1 - cosine) * own[k]
-        for k, task in enumerate(tasks)
+        task: np.sqrt(cosine) * of_group[group] + np.sqrt(1 - cosine) * own[k]
+        for k, (task, group) in enumerate(zip(tasks, groups, strict=True))
     }
 
 

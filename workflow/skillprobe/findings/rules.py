@@ -12,9 +12,9 @@ from statistics import fmean
 
 import numpy as np
 
-from skillprobe.analyses.blocks import PAPER_GROUPS, joint_permutation_p
+from skillprobe.analyses.blocks import joint_permutation_p, paper_groups
 from skillprobe.statistics.intervals import both_intervals, enough_signal, weighted
-from skillprobe.storage.tables import DRAWS, MEAN, SELECTED
+from skillprobe.storage.tables import DRAWS, MEAN, SELECTED, is_number
 
 VERSION = 1
 VERDICTS = ("supported", "contradicted", "inconclusive", "insufficient")
@@ -306,7 +306,7 @@ def mean_auroc(generality: Sequence[Mapping], model: str, probe: str = "speciali
 
 
 def has_estimate(row: Mapping | None) -> bool:
-    return row is not None and isinstance(row["estimate"], float | int) and math.isfinite(row["estimate"])
+    return row is not None and is_number(row["estimate"])
 
 
 def _signal(generality, model: str, tasks: Sequence[str], threshold: float) -> list[str]:
@@ -375,8 +375,7 @@ def _pooled_p(transfer: Sequence[Mapping], models: Sequence[str], tasks: Sequenc
         }
         ratios = np.array([[cells.get((i, j), math.nan) for j in tasks] for i in tasks], float)
         matrices.append((ratios + ratios.T) / 2)
-    group_of = {task: str(number) for number, group in enumerate(PAPER_GROUPS) for task in group}
-    groups = np.unique([group_of.get(task, task) for task in tasks], return_inverse=True)[1]
+    groups = np.unique(paper_groups(tasks), return_inverse=True)[1]
     return joint_permutation_p(matrices, groups)[0] if matrices else math.nan
 
 

@@ -14,6 +14,7 @@ from skillprobe.activations import shards
 from skillprobe.activations.positions import in_order, resolve
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.results import ProbeResult
+from skillprobe.probes.rows import truncated_share
 from skillprobe.probes.specialists import specialist
 from skillprobe.prompts.bases import base_ids
 
@@ -65,8 +66,7 @@ def read_course(paths: Sequence[str], layer: int | None) -> CourseRows:
         {name: np.concatenate([part[-1][name][k] for part in parts]) for name in names}
         for k in range(3 if layer is None else 4)
     ]
-    truncated = np.concatenate(truncated)
-    share = float(truncated.mean()) if len(truncated) else 0.0
+    share = truncated_share(np.concatenate(truncated))
     return CourseRows(y.astype(np.int8), bases, ids, share, *columns, *([{}] if layer is None else []))
 
 

@@ -75,6 +75,30 @@ class Settings:
             for fold_seed in self.fold_seeds
         ]
 
+    def row_folds(self, bases: Sequence[str], study_bases: Sequence[str]) -> np.ndarray:
+        """Fold of each row, [S, n] int8. Raises UserError where a row's base is not the study's."""
+        return np.stack([row_folds(bases, table) for table in self.folds(study_bases)])
+
+    def sufficiency(
+        self,
+        labels: np.ndarray,
+        bases: Sequence[str],
+        folds: np.ndarray,
+        truncated_fraction: float = 0.0,
+        training: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> str:
+        """As `folds.sufficiency`, by these settings."""
+        return sufficiency(
+            labels,
+            bases,
+            folds,
+            min_rows=self.min_rows,
+            min_bases=self.min_bases,
+            truncated_fraction=truncated_fraction,
+            max_truncated=self.max_truncated,
+            training=training,
+        )
+
 
 def feature_scale_of(
     x: Sequence[np.ndarray], tasks: Sequence[Task], settings: Settings, scale: np.ndarray | None
@@ -112,16 +136,8 @@ class Task:
                 ids.append(f"{base}/{seen[base]}")
                 seen[base] += 1
         labels = np.asarray(y, np.int8)
-        folds = np.stack([row_folds(bases, table) for table in settings.folds(study_bases)])
-        status = sufficiency(
-            labels,
-            bases,
-            folds,
-            min_rows=settings.min_rows,
-            min_bases=settings.min_bases,
-            truncated_fraction=truncated_fraction,
-            max_truncated=settings.max_truncated,
-        )
+        folds = settings.row_folds(bases, study_bases)
+        status = settings.sufficiency(labels, bases, folds, truncated_fraction)
         return cls(name, np.asarray(ids, str), np.asarray(bases, str), labels, folds, status)
 
     def insufficient(self, settings: Settings, status: str = "") -> ProbeResult:

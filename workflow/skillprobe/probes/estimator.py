@@ -8,6 +8,28 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skillprobe.probes.solver import Rows
 
 
+def two_classes(estimator: BaseEstimator, X, y) -> tuple[np.ndarray, np.ndarray]:
+    """X [n, d] as floats, and labels [n] in {0, 1}, the numbers of the estimator's classes_, which is set.
+    Raises ValueError for any number of classes but two."""
+    X, y = validate_data(estimator, X, y, dtype=(np.float64, np.float32))
+    check_classification_targets(y)
+    if (kind := type_of_target(y)) != "binary":
+        raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.")
+    estimator.classes_, labels = np.unique(y, return_inverse=True)
+    if len(estimator.classes_) < 2:
+        name = type(estimator).__name__
+        raise ValueError(f"{name} needs two classes, but all labels are of one class")
+    return X, labels
+
+
+def scaled_rows(estimator: BaseEstimator, X: np.ndarray) -> Rows:
+    """X [n, d] by the estimator's scale. Raises ValueError for a scale that isn't one of d features."""
+    scale = None if estimator.scale is None else np.asarray(estimator.scale, float)
+    if scale is not None and (scale.shape != (X.shape[1],) or not np.all(scale > 0)):
+        raise ValueError(f"scale must hold one positive number for each of the {X.shape[1]} features")
+    return Rows(X, scale)
+
+
 class LogisticProbe(ClassifierMixin, BaseEstimator):
     """L2 logistic regression on centred rows of unit mean variance, exact for n < d and n ≥ d.
 
@@ -31,21 +53,11 @@ class LogisticProbe(ClassifierMixin, BaseEstimator):
 
     def fit(self, X, y):
         """X: [n, d] activations; y: [n] two classes, in any coding."""
-        X, y = validate_data(self, X, y, dtype=(np.float64, np.float32))
-        check_classification_targets(y)
-        kind = type_of_target(y)
-        if kind != "binary":
-            raise ValueError(f"Only binary classification is supported. The type of the target is {kind}.")
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError("LogisticProbe needs two classes, but all labels are of one class")
+        X, labels = two_classes(self, X, y)
         if not self.C > 0:
             raise ValueError(f"C is {self.C}, but must be positive")
-        scale = None if self.scale is None else np.asarray(self.scale, float)
-        if scale is not None and (scale.shape != (X.shape[1],) or not np.all(scale > 0)):
-            raise ValueError(f"scale must hold one positive number for each of the {X.shape[1]} features")
         everything = np.ones((len(X), 1), bool)
-        weights, self.intercept_ = Rows(X, scale).fit(everything, labels, [self.C]).raw()
+        weights, self.intercept_ = scaled_rows(self, X).fit(everything, labels, [self.C]).raw()
         self.coef_ = weights.T
         return self
 

@@ -15,7 +15,7 @@ import numpy as np
 from skillprobe.errors import UserError
 from skillprobe.probes.course import PROMPT_END, CourseRows, gathered, places, specialist_of, without_weights
 from skillprobe.probes.results import ProbeResult
-from skillprobe.probes.surface import bag_of_words, one_hot
+from skillprobe.probes.surface import bag_of_words, one_hot, some_column
 from skillprobe.statistics.folds import CALIBRATION
 
 BASELINES = ("text", "length", "words")
@@ -140,6 +140,4 @@ def _flat(rows: Sequence[Mapping[str, float]]) -> np.ndarray:
 
 
 def _fit(rows: CourseRows, which: np.ndarray, x: np.ndarray, settings: Mapping) -> ProbeResult:
-    # The constant column is a probe that knows nothing: its scores tie.
-    x = np.asarray(x, np.float32) if x.shape[1] else np.zeros((len(which), 1), np.float32)
-    return without_weights(specialist_of(rows, which, x, settings))
+    return without_weights(specialist_of(rows, which, some_column(x), settings))

@@ -118,14 +118,10 @@ def load_specialists(
 
 def _write(group: h5py.Group, result: ProbeResult | Mapping) -> None:
     if isinstance(result, Mapping):
-        group.attrs["names"] = np.array([name.encode() for name in result])
-        for name, value in result.items():
-            _write(group.create_group(name), value)
+        hdf5.write_groups(group, result, _write)
         return
-    # Fixed-length strings: variable-length ones go through a heap whose bytes may differ.
     for name in _TEXT:
-        text = np.char.encode(getattr(result, name), "utf-8") if len(result.ids) else np.zeros(0, "S1")
-        group.create_dataset(name, data=text, track_times=False)
+        hdf5.write_texts(group, name, getattr(result, name))
     for name in _ARRAYS:
         group.create_dataset(name, data=getattr(result, name), track_times=False)
     group.attrs["intercept"] = result.intercept
@@ -135,10 +131,10 @@ def _write(group: h5py.Group, result: ProbeResult | Mapping) -> None:
 
 def _read(group: h5py.Group) -> ProbeResult | dict:
     if "names" in group.attrs:
-        return {name.decode(): _read(group[name.decode()]) for name in group.attrs["names"]}
+        return hdf5.read_groups(group, _read)
     status = group.attrs.get("status", b"")
     return ProbeResult(
-        **{name: np.char.decode(group[name][()], "utf-8") for name in _TEXT},
+        **{name: hdf5.read_texts(group, name) for name in _TEXT},
         **{name: group[name][()] for name in _ARRAYS},
         intercept=float(group.attrs["intercept"]),
         status=status.decode(),

@@ -41,6 +41,12 @@ class ProbeRows:
         return np.concatenate(columns, axis=1, dtype=float)
 
 
+def truncated_share(cut: np.ndarray) -> float:
+    """Of responses [n], True for those that were cut short; 0 without any. To the last bit the same however
+    they were read: at the limit, all probes of a task are sufficient or none is."""
+    return float(cut.mean()) if len(cut) else 0.0
+
+
 def read_rows(paths: Sequence[str], layer: int, position: str, variant: str = "constrained") -> ProbeRows:
     """Rows of one model and task at one layer and position, over all shards in order. variant: "constrained",
     or "unconstrained" for the twins, which are there at eos only."""
@@ -54,8 +60,7 @@ def read_rows(paths: Sequence[str], layer: int, position: str, variant: str = "c
         columns = (samples[name][used] for name in _COLUMNS)
         parts.append((shard.read(layer, position)[used], *columns))
     x, y, *columns = (np.concatenate(values) for values in zip(*parts, strict=True))
-    truncated = np.concatenate(truncated)
-    return ProbeRows(x, y.astype(np.int8), *columns, float(truncated.mean()) if len(truncated) else 0.0)
+    return ProbeRows(x, y.astype(np.int8), *columns, truncated_share(np.concatenate(truncated)))
 
 
 def read_tasks(

@@ -9,7 +9,7 @@ import numpy as np
 from skillprobe.probes.cross_validation import Settings, Task, cross_validate, feature_scale_of
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.solver import Rows
-from skillprobe.statistics.folds import keyed_hash, sufficiency
+from skillprobe.statistics.folds import keyed_hash
 
 
 def on_subsets(
@@ -40,13 +40,8 @@ def on_subsets(
         for subset, training in zip(
             subsets, equal_parts(subsets, task.bases, task.ids, settings.seed), strict=True
         ):
-            status = task.status or sufficiency(
-                task.labels,
-                task.bases,
-                task.folds,
-                min_rows=settings.min_rows,
-                min_bases=settings.min_bases,
-                training=training,
+            status = task.status or settings.sufficiency(
+                task.labels, task.bases, task.folds, training=training
             )
             if status:
                 results[-1].append(task.insufficient(settings, status))

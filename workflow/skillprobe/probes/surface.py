@@ -13,6 +13,7 @@ import numpy as np
 
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.results import ProbeResult
+from skillprobe.probes.rows import truncated_share
 from skillprobe.probes.specialists import specialist
 from skillprobe.tasks.text import count_words, words
 
@@ -32,8 +33,7 @@ def surface_probes(
     """
     constrained = [row for row in rows if row["variant"] == "constrained"]
     used = [row for row in constrained if not row["truncated"]]
-    # The mean that `read_rows` takes, to the last bit: at the limit, both are sufficient or neither is.
-    truncated = float(np.mean([row["truncated"] for row in constrained])) if constrained else 0.0
+    truncated = truncated_share(np.array([row["truncated"] for row in constrained], bool))
     labels = np.array([row["satisfied"] for row in used], np.int8)
     settings = replace(settings, shuffles=0)
     return {
@@ -64,9 +64,13 @@ def features(rows: Sequence[Mapping]) -> dict[str, np.ndarray]:
         bag_of_words([row["prompt"] for row in rows]),
         bag_of_words([row["response"] for row in rows]),
     )
-    # The constant column is a probe that knows nothing: its scores tie, and are flagged where that matters.
-    nothing = np.zeros((len(rows), 1), np.float32)
-    return {name: x if x.shape[1] else nothing for name, x in zip(NAMES, sets, strict=True)}
+    return {name: some_column(x) for name, x in zip(NAMES, sets, strict=True)}
+
+
+def some_column(x: np.ndarray) -> np.ndarray:
+    """[n, d] float32, or where d is 0 a constant column: of a probe that knows nothing, whose scores tie, and
+    are flagged where that matters."""
+    return np.asarray(x, np.float32) if x.shape[1] else np.zeros((len(x), 1), np.float32)
 
 
 def one_hot(names: Sequence[str]) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from skillprobe.errors import UserError
@@ -54,22 +55,21 @@ def cross_scores(
 def save(path: str | Path, crossed: Mapping[str, Crossed]) -> None:
     """Store `cross_scores` as HDF5: equal scores, equal bytes."""
     with hdf5.create(path) as file:
-        file.attrs["targets"] = np.array([name.encode() for name in crossed])
-        for target, each in crossed.items():
-            group = file.create_group(target)
-            group.attrs["sources"] = np.array([name.encode() for name in each.sources])
-            group.create_dataset("ids", data=np.char.encode(each.ids, "utf-8"), track_times=False)
-            group.create_dataset("scores", data=each.scores, track_times=False)
+        hdf5.write_groups(file, crossed, _write, "targets")
 
 
 def load(path: str | Path) -> dict[str, Crossed]:
     """What `save` stored. Raises UserError if it isn't such a file."""
     with hdf5.whole(path, "transfer") as file:
-        return {
-            name.decode(): Crossed(
-                tuple(source.decode() for source in file[name].attrs["sources"]),
-                np.char.decode(file[name]["ids"][()], "utf-8"),
-                file[name]["scores"][()],
-            )
-            for name in file.attrs["targets"]
-        }
+        return hdf5.read_groups(file, _read, "targets")
+
+
+def _write(group: h5py.Group, each: Crossed) -> None:
+    hdf5.write_names(group, "sources", each.sources)
+    hdf5.write_texts(group, "ids", each.ids)
+    group.create_dataset("scores", data=each.scores, track_times=False)
+
+
+def _read(group: h5py.Group) -> Crossed:
+    sources = tuple(hdf5.read_names(group, "sources"))
+    return Crossed(sources, hdf5.read_texts(group, "ids"), group["scores"][()])

@@ -13,7 +13,7 @@ from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows
 from skillprobe.probes.subsets import equal_parts, on_subsets
 from skillprobe.prompts.bases import base_ids
-from skillprobe.statistics.folds import CALIBRATION, keyed_hash, row_folds, sufficiency, unpaired
+from skillprobe.statistics.folds import CALIBRATION, keyed_hash, unpaired
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
 
 TYPE, POLARITY, HELD_OUT, DIVERSITY = "type", "polarity", "held_out", "diversity"
@@ -41,7 +41,7 @@ def fit_wordings(rows: ProbeRows, settings: Mapping) -> dict[str, dict[str, dict
     """
     probes = replace(Settings.from_config(settings["probes"], settings["seed"]), shuffles=0)
     study_bases = base_ids(settings["prompts"])
-    folds = np.stack([row_folds(rows.bases, table) for table in probes.folds(study_bases)])
+    folds = probes.row_folds(rows.bases, study_bases)
     dealt = folds[0] != CALIBRATION
     names = sorted(set(rows.phrasings[dealt].tolist()))
     human = rows.instruction_types == INSTRUCTION_TYPES[0]
@@ -141,16 +141,7 @@ def _draws_status(
         for r, draw in enumerate(draws):
             groups = [draw.trained[larger] for larger in sizes if larger >= size]
             problems = (
-                sufficiency(
-                    rows.y,
-                    rows.bases,
-                    folds,
-                    min_rows=settings.min_rows,
-                    min_bases=settings.min_bases,
-                    truncated_fraction=rows.truncated,
-                    max_truncated=settings.max_truncated,
-                    training=training,
-                )
+                settings.sufficiency(rows.y, rows.bases, folds, rows.truncated, training)
                 for training in equal_parts(groups, rows.bases, rows.ids, settings.seed)
             )
             status[size, r] = next(filter(None, problems), unpaired(rows.y, folds, draw.tested[None]))

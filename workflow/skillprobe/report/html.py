@@ -5,14 +5,12 @@ Whatever comes from a model, a config or a table is escaped.
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from skillprobe.findings.rules import (
-    has_estimate,
-)
+from skillprobe.findings.rules import has_estimate
+from skillprobe.storage.tables import is_number
 
 LONGEST = 1500
 
@@ -121,10 +119,6 @@ def html_page(title: str, body: Sequence[str]) -> str:
 </body>
 </html>
 """
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def shown_number(value: object, digits: int = 3) -> str:

@@ -24,7 +24,6 @@ from skillprobe.report.html import (
     counted,
     html_page,
     html_table,
-    is_number,
     joined,
     percent,
     sentence,
@@ -33,7 +32,7 @@ from skillprobe.report.html import (
 )
 from skillprobe.report.provenance import provenance
 from skillprobe.report.table_pages import PROBES
-from skillprobe.storage.tables import task_words
+from skillprobe.storage.tables import is_number, task_words
 
 
 def overview_page(

@@ -11,6 +11,9 @@ import numpy as np
 from skillprobe.statistics.bootstrap import Draws, auroc_lines
 from skillprobe.statistics.folds import CALIBRATION
 
+# The cells of a table that hold an estimate's intervals.
+BOUNDS = ("lower95", "upper95", "lower99", "upper99")
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -107,6 +110,11 @@ class Estimate:
     def cells(self, bounds: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, float]:
         """Of a single number."""
         return both_intervals(self.by_seed if np.isfinite(self.by_seed).all() else None, self.drawn, bounds)
+
+
+def cells_of(estimate: Estimate | None, bounds: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, float]:
+    """As `Estimate.cells`; all NaN for None."""
+    return both_intervals(None) if estimate is None else estimate.cells(bounds)
 
 
 def auroc_estimate(result, draws: Draws) -> Estimate:

@@ -15,9 +15,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from skillprobe.errors import DamagedFile, UserError
 
+Name = TypeVar("Name")
 # What a full or closed disk says.
 _UNWRITABLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
@@ -167,7 +169,13 @@ def read_jsonl(path: str | Path) -> list[dict]:
     return rows
 
 
-def by_task(paths: Sequence[str], tasks: Sequence[str]) -> dict[str, Sequence[str]]:
-    """{task: its files}; paths: those of the first task, then of the second, …, as many each."""
+def read_all(paths: Iterable[str | Path]) -> list[dict]:
+    """Rows of several JSON-lines files, or of none. Raises DamagedFile as `read_jsonl`."""
+    return [row for path in paths for row in read_jsonl(path)]
+
+
+def by_task(paths: Sequence[str], tasks: Sequence[Name]) -> dict[Name, Sequence[str]]:
+    """{task: its files}, or of other names; paths: those of the first task, then of the second, …, as many
+    each."""
     n_shards = len(paths) // len(tasks)
     return {task: paths[i * n_shards : (i + 1) * n_shards] for i, task in enumerate(tasks)}

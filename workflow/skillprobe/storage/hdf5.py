@@ -6,15 +6,18 @@
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import h5py
+import numpy as np
 
 from skillprobe.errors import DamagedFile
 from skillprobe.storage.files import atomic_path, place_of
 
+Value = TypeVar("Value")
 # HDF5 leaves so many bytes at a file's beginning to its users.
 _OWN = 512
 
@@ -88,6 +91,47 @@ def whole(path: str | Path, kind: str) -> Iterator[h5py.File]:
             yield file
     except (OSError, KeyError) as error:
         raise DamagedFile(path, f"can't be read as a {kind} file ({error})") from error
+
+
+def write_names(group: h5py.Group, key: str, names: Iterable[str]) -> None:
+    """Names in their order, as an attribute of the group."""
+    group.attrs[key] = np.array([name.encode() for name in names])
+
+
+def read_names(group: h5py.Group, key: str) -> list[str]:
+    """Raises KeyError where there are none."""
+    return [name.decode() for name in group.attrs[key]]
+
+
+def write_groups(
+    group: h5py.Group,
+    values: Mapping[str, Value],
+    write: Callable[[h5py.Group, Value], None],
+    key: str = "names",
+) -> None:
+    """A group for each value, into which `write` puts it; their order is that of the names under `key`, since
+    HDF5 keeps none."""
+    write_names(group, key, values)
+    for name, value in values.items():
+        write(group.create_group(name), value)
+
+
+def read_groups(
+    group: h5py.Group, read: Callable[[h5py.Group], Value], key: str = "names"
+) -> dict[str, Value]:
+    """What `write_groups` wrote. Raises KeyError where it wrote nothing here."""
+    return {name: read(group[name]) for name in read_names(group, key)}
+
+
+def write_texts(group: h5py.Group, name: str, texts: np.ndarray) -> None:
+    """A dataset of texts [n]."""
+    # Of fixed length: variable-length ones go through a heap whose bytes may differ.
+    encoded = np.char.encode(texts, "utf-8") if len(texts) else np.zeros(0, "S1")
+    group.create_dataset(name, data=encoded, track_times=False)
+
+
+def read_texts(group: h5py.Group, name: str) -> np.ndarray:
+    return np.char.decode(group[name][()], "utf-8")
 
 
 def _place(path: str | Path) -> bytes:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,11 @@ def write_csv(path: str | Path, rows: Sequence[dict], columns: Sequence[str] | N
 def task_words(task: str) -> str:
     """A task's name as it is shown."""
     return "mean of tasks" if task == MEAN else task.replace("_", " ")
+
+
+def is_number(value: object) -> bool:
+    """Whether a cell holds a finite number."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def columns_of(row: dict) -> tuple[str, ...]:

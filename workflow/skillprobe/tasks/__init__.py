@@ -2,11 +2,13 @@
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 
 from skillprobe.errors import UserError
 from skillprobe.tasks.base import Phrasing, Task, Verdict, render
 
-__all__ = ["CATEGORIES", "NAMES", "Phrasing", "Task", "Verdict", "available", "get", "render"]
+__all__ = ["CATEGORIES", "NAMES", "Phrasing", "Task", "Verdict"]
+__all__ += ["available", "categories_of", "get", "render"]
 
 CATEGORIES = ("structural", "lexical", "semantic", "stylistic")
 
@@ -38,3 +40,8 @@ def get(name: str) -> Task:
     if not hasattr(module, "TASK"):
         raise UserError(f"{module.__file__} gives no TASK; define it there, or move the file elsewhere")
     return module.TASK
+
+
+def categories_of(names: Iterable[str]) -> dict[str, str]:
+    """{task: its category}. Raises UserError as `get`."""
+    return {name: get(name).category for name in names}

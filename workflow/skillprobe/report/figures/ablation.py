@@ -33,7 +33,6 @@ from skillprobe.report.figures.style import (
     category_colours,
     draw_curve,
     draw_note,
-    is_number,
     legend_beside,
     legend_key,
     name_cells,
@@ -41,6 +40,7 @@ from skillprobe.report.figures.style import (
     task_words,
     wrapped,
 )
+from skillprobe.storage.tables import is_number
 
 # The cells that decide, and the fall of AUROC that has the full colour.
 PRIMARY_ABLATION = {"layer": SELECTED, "method": "inlp", "probe": "retrained"}

@@ -14,9 +14,9 @@ from skillprobe.report.figures.style import (
     blank_line,
     draw_point,
     in_order,
-    is_number,
     legend_key,
 )
+from skillprobe.storage.tables import is_number
 
 
 def compliance(rows: Sequence[Mapping], settings: Mapping) -> Figure:

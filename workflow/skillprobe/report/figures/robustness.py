@@ -25,11 +25,11 @@ from skillprobe.report.figures.style import (
     category_colours,
     draw_note,
     in_order,
-    is_number,
     legend_key,
     task_lines,
     wrapped,
 )
+from skillprobe.storage.tables import is_number
 
 COMPLIANCE = "compliance"
 TYPES = {"human": "human", "plm": "PLM", "entailment": "entailment"}

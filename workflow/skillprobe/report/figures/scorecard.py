@@ -20,10 +20,10 @@ from skillprobe.report.figures.style import (
     TITLE,
     Figure,
     blank_line,
-    is_number,
     legend_key,
     wrapped,
 )
+from skillprobe.storage.tables import is_number
 
 ZONES = ("supported", "contradicted")
 LOOKS = {

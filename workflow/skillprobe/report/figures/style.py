@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 
 from skillprobe.findings.rules import DIFFERENCE, MEAN, has_estimate
 from skillprobe.storage.files import atomic_path
-from skillprobe.storage.tables import task_words, write_csv
+from skillprobe.storage.tables import is_number, task_words, write_csv
 from skillprobe.tasks import CATEGORIES
 
 CHANCE = 0.5
@@ -321,10 +321,6 @@ def auroc_ticks(limits: tuple[float, float], step: float = 0.1) -> list[float]:
 
 def wrapped(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width)) or text
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def is_constant(row: Mapping) -> bool:

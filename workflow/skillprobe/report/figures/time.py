@@ -24,6 +24,7 @@ from skillprobe.report.figures.style import (
     draw_note,
     legend_key,
     task_lines,
+    task_words,
     wrapped,
 )
 
@@ -117,7 +118,7 @@ def _tasks(axes: Axes, rows, tasks, positions, styles: Mapping, colour) -> None:
         own = [row for row in rows if row["task"] == task]
         trained = [row for row in own if row["probe"] == "trained"]
         if not any(map(has_estimate, trained)):
-            blank.append(task.replace("_", " "))
+            blank.append(task_words(task))
             continue
         _line(axes, trained, positions, styles[task] | {"color": colour}, band=len(tasks) <= FEW_TASKS)
         text = styles[task] | {"color": FAINT, "marker": "", "lw": 0.9}

@@ -4,9 +4,8 @@ from skillprobe.activations.extraction import extract
 from skillprobe.activations.positions import DEFAULT
 from skillprobe.models.chat import chat_ids
 
-from made.models import SPECIAL, TEXT
+from made.models import SPECIAL, WORDS
 
-WORDS = TEXT.split()
 SETTINGS = {"positions": list(DEFAULT), "dtype": "float32", "tokens_per_batch": 200}
 
 

@@ -4,9 +4,8 @@ import numpy as np
 from skillprobe.erasure import Eraser
 from skillprobe.erasure.edits import Erase, RowWise, Steer
 
-from made.models import HIDDEN, TEXT
+from made.models import HIDDEN, WORDS
 
-WORDS = TEXT.split()
 PROMPTS = [" ".join(WORDS[:length]) for length in (3, 9, 1, 6, 12, 1)]
 GENERATION = {"max_new_tokens": 12, "batch_size": 4, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 

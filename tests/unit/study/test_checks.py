@@ -12,8 +12,6 @@ from skillprobe.study import checks, slices
 from skillprobe.study.config import complete
 from skillprobe.tasks.world import find_world
 
-# --- equal configs are equal
-
 
 def test_judges_of_tasks_not_studied_are_left_out(root):
     config = complete(study(judges__sentiment="lexicon"), root)

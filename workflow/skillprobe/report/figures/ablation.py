@@ -94,11 +94,11 @@ def ablation(
                 _fall(matrix, x, y, of_model[source, target], with_number=few)
             name_cells(matrix, tasks, [colours[categories[task]] for task in tasks])
             matrix.set(xlabel="probe of", ylabel="erased: signal of")
-            matrix.set_title(wrapped(model, 40), fontweight="bold", pad=5)
+            matrix.set_title(wrapped(model, 40))
             _dependence(graph, of_model, groups, colours)
             limits = [(-inches / 2 / radius, inches / 2 / radius) for inches in size]
             graph.set(xlim=limits[0], ylim=limits[1], aspect="equal")
-            graph.set_title("dependent cells: erased → hurt", fontweight="bold", pad=5)
+            graph.set_title("dependent cells: erased → hurt")
             curves_of = {task: [lines[model, task, target] for target in (task, MEAN)] for task in tasks}
             _rank_curves(ranks, curves_of, groups, colours)
         limits = auroc_limits([row for key, line in lines.items() if key[2] != MEAN for row in line])
@@ -258,7 +258,7 @@ def _rank_curves(
     """AUROC over directions erased; lines: {erased task: [its own rows, the rows of the others' mean]}."""
     crowd = len(lines)
     styles, keys = task_lines(groups, colours)
-    axes.set_title("what is left of the erased task", fontweight="bold", pad=5)
+    axes.set_title("what is left of the erased task")
     axes.axhline(CHANCE, color=FAINT, ls="--", lw=0.9, zorder=1)
     blank = []
     for category, tasks in groups.items():

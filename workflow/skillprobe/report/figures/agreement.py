@@ -46,7 +46,7 @@ def agreement(
             for model, axes in zip(models, line, strict=True):
                 shown = [row for row in rows if (str(row["model"]), row["edit"]) == (model, edit)]
                 if not number:
-                    axes.set_title(wrapped(model, 26), fontweight="bold", pad=5)
+                    axes.set_title(wrapped(model, 26))
                 _points(axes, shown, categories, colours)
                 found = {
                     row["quantity"]: row

@@ -85,12 +85,12 @@ def behaviour(rows: Sequence[Mapping], categories: Mapping[str, str], settings: 
                     means = {row["condition"]: row for row in part["text"] if row["task"] == MEAN}
                     _name_perplexities(axes, [means.get(f"{kind}:{source}") for source in tasks])
                 axes.set_xlabel("answers to")
-                axes.set_title(f"{words}: signal of the row", fontweight="bold", pad=5)
+                axes.set_title(f"{words}: signal of the row")
                 if column:
                     axes.tick_params(labelleft=False)
                 else:
                     axes.set_ylabel("edited: signal of")
-                    axes.set_title(f"{wrapped(model, 40)}\n{axes.get_title()}", fontweight="bold", pad=5)
+                    axes.set_title(f"{wrapped(model, 40)}\n{axes.get_title()}")
             doses = canvas.add_subplot(grid[2 * line, 2])
             text = canvas.add_subplot(grid[2 * line + 1, 2], sharex=doses)
             _dose_curves(doses, part["steer"], groups, colours)
@@ -216,7 +216,7 @@ def _times(ratio: float) -> str:
 def _dose_curves(axes: Axes, rows: Sequence[Mapping], groups: Mapping, colours: Mapping) -> None:
     """Compliance of each task, in percent, over the strength of steering along its own direction."""
     styles, keys = task_lines(groups, colours)
-    axes.set_title("steered along its own signal", fontweight="bold", pad=5)
+    axes.set_title("steered along its own signal")
     blank = []
     for category, task in ((category, task) for category, of in groups.items() for task in of):
         curve = [

@@ -199,7 +199,7 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
                             )
                     notes = textwrap.wrap("insufficient: " + ", ".join(blank), 32) if blank else []
                     if g == 0:
-                        axes.set_title(wrapped(model, 24), fontweight="bold", pad=5)
+                        axes.set_title(wrapped(model, 24))
                         notes = [_order(emerged.get((model, "all"))), *notes]
                     if notes:
                         draw_note(axes, "\n".join(notes), style="italic", color=FAINT)

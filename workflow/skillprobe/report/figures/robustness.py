@@ -73,7 +73,7 @@ def robustness(rows: Sequence[Mapping], wording: Sequence[Mapping], settings: Ma
         )
         for model, (top, types, polarities, curve) in zip(models, grid.T, strict=True):
             own = [row for row in rows if str(row["model"]) == model]
-            top.set_title(wrapped(model, 26), fontweight="bold", pad=5)
+            top.set_title(wrapped(model, 26))
             _compliance(top, [row for row in own if row["panel"] == COMPLIANCE], styles)
             _matrix(types, [row for row in own if row["panel"] == "type"], TYPES, TYPES | OTHER_TYPES)
             _matrix(polarities, [row for row in own if row["panel"] == "polarity"], POLARITIES, POLARITIES)

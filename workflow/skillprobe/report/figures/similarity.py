@@ -176,7 +176,7 @@ def _name(value: object) -> object:
 
 
 def _heatmap(axes: Axes, panel: _Panel, colours: Mapping, categories: Mapping[str, str]) -> None:
-    axes.set_title(panel.title, fontweight="bold", pad=5)
+    axes.set_title(panel.title)
     if not panel.cells:
         draw_note(axes, "nothing to compare", style="italic", color=FAINT)
     if not panel.names:

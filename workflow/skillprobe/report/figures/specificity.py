@@ -70,7 +70,7 @@ def specificity(rows: Sequence[Mapping], settings: Mapping) -> Figure:
         )
         for model, (plane, lines) in zip(models, grid.T, strict=True):
             of_model = {key[1:]: row for key, row in found.items() if key[0] == model}
-            plane.set_title(wrapped(model, 26), fontweight="bold", pad=5)
+            plane.set_title(wrapped(model, 26))
             _plane(plane, of_model, tasks, marks, colour, limits)
             _projections(lines, of_model, tasks, colour)
         grid[0, 0].set_ylabel("AUROC with the constraint")

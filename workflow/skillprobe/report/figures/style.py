@@ -32,6 +32,8 @@ STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 5,
     "axes.labelsize": 8,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7.5,
@@ -163,7 +165,7 @@ class TaskPanels:
         self.axes = dict(zip(settings["models"], grid.flat, strict=False))
         self._y_range = (y - 0.4, -0.6)
         for model, axes in self.axes.items():
-            axes.set_title(wrapped(model, 26), fontweight="bold", pad=5)
+            axes.set_title(wrapped(model, 26))
             heights = list(self._positions.values())
             axes.hlines(heights, 0, 1, LINES, lw=0.6, zorder=0, transform=axes.get_yaxis_transform())
 
@@ -251,7 +253,7 @@ def draw_curve(axes: Axes, curve: Sequence[Mapping], colour, style: Mapping, cro
 def draw_note(axes: Axes, text: str, **style) -> None:
     """Small print above the panel, below its title if it has one."""
     if axes.get_title():
-        axes.set_title(axes.get_title(), fontweight="bold", pad=5 + 9 * (1 + text.count("\n")))
+        axes.set_title(axes.get_title(), pad=STYLE["axes.titlepad"] + 9 * (1 + text.count("\n")))
     axes.annotate(
         text,
         (0.5, 1),

@@ -80,7 +80,7 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
         for model, column in zip(models, grid.T, strict=True):
             own = [row for row in rows if str(row["model"]) == model]
             mean = [row for row in own if row["task"] == MEAN]
-            column[0].set_title(wrapped(model, 26), fontweight="bold", pad=5)
+            column[0].set_title(wrapped(model, 26))
             _means(column[0], mean, relative)
             _means(column[1], mean, spans)
             for axes, (category, names) in zip(column[2:], groups.items(), strict=True):

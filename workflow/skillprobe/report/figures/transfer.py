@@ -54,7 +54,7 @@ def transfer(rows: Sequence[Mapping], categories: Mapping[str, str], settings: M
             for (y, source), (x, target) in itertools.product(enumerate(order), repeat=2):
                 _cell(axes, x, y, cells.get((source, target)))
             name_cells(axes, order, [colours[categories[task]] for task in order])
-            axes.set_title(wrapped(model, 26), fontweight="bold", pad=5)
+            axes.set_title(wrapped(model, 26))
         for axes in grid[:, 0]:
             axes.set_ylabel("probe trained on")
         for axes in canvas.axes[-per_line:]:

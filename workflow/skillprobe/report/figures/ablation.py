@@ -31,14 +31,17 @@ from skillprobe.report.figures.style import (
     blank_cell,
     by_category,
     category_colours,
+    colour_bar,
     draw_curve,
     draw_note,
+    fill_cell,
     legend_beside,
     legend_key,
     name_cells,
     task_lines,
     task_words,
     wrapped,
+    write_cell,
 )
 from skillprobe.storage.tables import is_number
 
@@ -105,18 +108,16 @@ def ablation(
         for axes in grid[:, 2]:
             axes.set_ylim(limits)
             axes.set_yticks(auroc_ticks(limits))
-        bar = canvas.colorbar(
-            matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(-FULL_FALL, FULL_FALL), AUROC_COLOURS),
-            ax=list(grid.flat),
-            location="bottom",
+        bar = colour_bar(
+            canvas,
+            list(grid.flat),
+            AUROC_COLOURS,
+            (-FULL_FALL, FULL_FALL),
+            "net fall: AUROC before − after, less the same under erasers of shuffled labels",
             extend="both",
-            fraction=0.03,
             shrink=0.5,
-            aspect=45,
-            label="net fall: AUROC before − after, less the same under erasers of shuffled labels",
         )
         bar.set_ticks([-FULL_FALL, 0, FULL_FALL], labels=[f"−{FULL_FALL} gain", "0", f"{FULL_FALL} loss"])
-        bar.outline.set_visible(False)
         canvas.suptitle("Does erasing one task's signal hurt the others?", **TITLE)
         square = {"marker": "s", "mfc": "white", "ms": 7}
         canvas.legend(
@@ -174,7 +175,7 @@ def _fall(axes: Axes, x: int, y: int, row: Mapping | None, with_number: bool) ->
         blank_cell(axes, x, y)
         return
     fill = AUROC_COLOURS((value / FULL_FALL + 1) / 2)
-    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc=fill, ec="white", lw=0.8))
+    fill_cell(axes, x, y, fill)
     if row["cell"] in OUTLINES:
         width = OUTLINES[row["cell"]]
         axes.add_patch(Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fc="none", ec=TEXT, lw=width, zorder=2))
@@ -183,9 +184,7 @@ def _fall(axes: Axes, x: int, y: int, row: Mapping | None, with_number: bool) ->
         axes.plot(x, y, "x", color="white" if strong else FAINT, ms=3, mew=0.7)
     elif with_number:
         text = f"{round(value, 2) + 0:.2f}".replace("0.", ".").replace("-", "−")
-        weight = "bold" if row["cell"] == "dependent" else "normal"
-        colour = "white" if strong else TEXT
-        axes.text(x, y, text, ha="center", va="center", fontsize=6.5, fontweight=weight, color=colour)
+        write_cell(axes, x, y, text, row["cell"] == "dependent", "white" if strong else TEXT)
 
 
 def _arrow_width(fall: float) -> float:

@@ -28,14 +28,17 @@ from skillprobe.report.figures.style import (
     blank_line,
     by_category,
     category_colours,
+    colour_bar,
     draw_curve,
     draw_note,
+    fill_cell,
     legend_beside,
     legend_key,
     name_cells,
     task_lines,
     task_words,
     wrapped,
+    write_cell,
 )
 
 # Loss is red here as well; the change in percentage points that has the full colour.
@@ -95,22 +98,18 @@ def behaviour(rows: Sequence[Mapping], categories: Mapping[str, str], settings: 
             text = canvas.add_subplot(grid[2 * line + 1, 2], sharex=doses)
             _dose_curves(doses, part["steer"], groups, colours)
             _perplexity_curves(text, part["text"], perplexity_limits)
-        bar = canvas.colorbar(
-            matplotlib.cm.ScalarMappable(
-                matplotlib.colors.Normalize(-FULL_CHANGE, FULL_CHANGE), BEHAVIOUR_COLOURS
-            ),
-            ax=list(canvas.axes),
-            location="bottom",
+        bar = colour_bar(
+            canvas,
+            list(canvas.axes),
+            BEHAVIOUR_COLOURS,
+            (-FULL_CHANGE, FULL_CHANGE),
+            "change of compliance in percentage points, less the same under a random subspace",
             extend="both",
-            fraction=0.03,
             shrink=0.5,
-            aspect=45,
-            label="change of compliance in percentage points, less the same under a random subspace",
         )
         bar.set_ticks(
             [-FULL_CHANGE, 0, FULL_CHANGE], labels=[f"−{FULL_CHANGE} loss", "0", f"+{FULL_CHANGE} gain"]
         )
-        bar.outline.set_visible(False)
         canvas.suptitle("Do the answers change when a signal is edited?", **TITLE)
         square = {"marker": "s", "mfc": "white", "ms": 7}
         canvas.legend(
@@ -183,16 +182,15 @@ def _change(axes: Axes, x: int, y: int, row: Mapping | None, with_number: bool) 
         return
     points = 100 * row["estimate"]
     fill = BEHAVIOUR_COLOURS((points / FULL_CHANGE + 1) / 2)
-    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc=fill, ec="white", lw=0.8))
+    fill_cell(axes, x, y, fill)
     clear = not row["lower99"] <= 0 <= row["upper99"]
     if clear:
         width = OUTLINES["dependent"]
         axes.add_patch(Rectangle((x - 0.45, y - 0.45), 0.9, 0.9, fc="none", ec=TEXT, lw=width, zorder=2))
     if with_number:
         strong = abs(points) > 0.56 * FULL_CHANGE
-        style = {"fontweight": "bold" if clear else "normal", "color": "white" if strong else TEXT}
         text = f"{round(points)}".replace("-", "−")
-        axes.text(x, y, text, ha="center", va="center", fontsize=6.5, **style)
+        write_cell(axes, x, y, text, clear, "white" if strong else TEXT)
 
 
 def _name_perplexities(axes: Axes, means: Sequence[Mapping | None]) -> None:

@@ -12,6 +12,8 @@ import matplotlib
 import matplotlib.style
 import seaborn
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -108,7 +110,46 @@ def name_cells(axes: Axes, tasks: Sequence[str], colours: Sequence) -> None:
         spine.set_visible(False)
 
 
-def blank_cell(axes: Axes, x: int, y: int) -> None:
+def fill_cell(
+    axes: Axes, x: float, y: float, colour, edge: str | tuple = "white", width: float = 0.8
+) -> None:
+    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc=colour, ec=edge, lw=width))
+
+
+def write_cell(axes: Axes, x: float, y: float, text: str, clear: bool, colour, size: float = 6.5) -> None:
+    """clear: whether the number stands out."""
+    weight = "bold" if clear else "normal"
+    axes.text(x, y, text, ha="center", va="center", fontsize=size, fontweight=weight, color=colour)
+
+
+def without_zero(value: float) -> str:
+    """A share with two decimals, such as .73."""
+    return f"{value:.2f}".removeprefix("0")
+
+
+def colour_bar(
+    canvas: Canvas,
+    axes: Sequence[Axes],
+    colours: Colormap,
+    limits: tuple[float, float],
+    label: str,
+    **style,
+) -> Colorbar:
+    """Below all of the matrices; limits: the values at the colours' ends."""
+    bar = canvas.colorbar(
+        matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(*limits), colours),
+        ax=axes,
+        location="bottom",
+        fraction=0.03,
+        aspect=45,
+        label=label,
+        **style,
+    )
+    bar.outline.set_visible(False)
+    return bar
+
+
+def blank_cell(axes: Axes, x: float, y: float) -> None:
     axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc="white", ec=LINES, hatch="////", lw=0.5))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -32,13 +31,10 @@ from skillprobe.report.figures.style import (
     by_category,
     category_colours,
     colour_bar,
-    draw_curve,
-    draw_note,
     fill_cell,
-    legend_beside,
     legend_key,
     name_cells,
-    task_lines,
+    task_curves,
     task_words,
     wrapped,
     write_cell,
@@ -255,31 +251,14 @@ def _rank_curves(
     axes: Axes, lines: Mapping[str, Sequence[Sequence[Mapping]]], groups: Mapping, colours: Mapping
 ) -> None:
     """AUROC over directions erased; lines: {erased task: [its own rows, the rows of the others' mean]}."""
-    crowd = len(lines)
-    styles, keys = task_lines(groups, colours)
     axes.set_title("what is left of the erased task")
     axes.axhline(CHANCE, color=FAINT, ls="--", lw=0.9, zorder=1)
-    blank = []
-    for category, tasks in groups.items():
-        for task in tasks:
-            own, others = ([{**row, "depth": row["rank"]} for row in line] for line in lines[task])
-            if others:
-                rank, value = ([row[key] for row in others] for key in ("rank", "estimate"))
-                axes.plot(rank, value, color=FAINT, lw=0.7, alpha=0.7)
-            if any(map(has_estimate, own)):
-                if crowd > FEW_TASKS:
-                    # Bands would hide each other.
-                    own = [row | {"lower95": math.nan, "upper95": math.nan} for row in own]
-                draw_curve(axes, own, colours[category], styles[task], crowd)
-            else:
-                blank.append(task_words(task))
-    if blank:
-        draw_note(
-            axes,
-            "\n".join(textwrap.wrap("insufficient: " + ", ".join(blank), 48)),
-            style="italic",
-            color=FAINT,
-        )
+    own = {task: [{**row, "depth": row["rank"]} for row in line] for task, (line, _) in lines.items()}
+    others = {
+        task: tuple([row[key] for row in line] for key in ("rank", "estimate"))
+        for task, (_, line) in lines.items()
+        if line
+    }
+    task_curves(axes, own, groups, colours, behind=others)
     axes.set(xlabel="directions erased", ylabel="AUROC of the retrained probe")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    legend_beside(axes, keys, groups)

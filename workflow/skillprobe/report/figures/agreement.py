@@ -17,6 +17,7 @@ from skillprobe.report.figures.style import (
     TITLE,
     Figure,
     category_colours,
+    draw_missing,
     draw_note,
     legend_key,
     wrapped,
@@ -96,4 +97,4 @@ def _correlations(axes: Axes, found: Mapping[str, Mapping]) -> None:
     if parts:
         draw_note(axes, "\n".join(parts))
     else:
-        draw_note(axes, "insufficient", style="italic", color=FAINT)
+        draw_missing(axes, "insufficient")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -29,13 +28,10 @@ from skillprobe.report.figures.style import (
     by_category,
     category_colours,
     colour_bar,
-    draw_curve,
-    draw_note,
     fill_cell,
-    legend_beside,
     legend_key,
     name_cells,
-    task_lines,
+    task_curves,
     task_words,
     wrapped,
     write_cell,
@@ -213,29 +209,20 @@ def _times(ratio: float) -> str:
 
 def _dose_curves(axes: Axes, rows: Sequence[Mapping], groups: Mapping, colours: Mapping) -> None:
     """Compliance of each task, in percent, over the strength of steering along its own direction."""
-    styles, keys = task_lines(groups, colours)
     axes.set_title("steered along its own signal")
-    blank = []
-    for category, task in ((category, task) for category, of in groups.items() for task in of):
-        curve = [
+    curves = {
+        task: [
             {**row, "depth": row["strength"]}
             | {key: 100 * row[key] for key in ("estimate", "lower95", "upper95") if has_estimate(row)}
             for row in rows
             if row["task"] == task
         ]
-        if not any(map(has_estimate, curve)):
-            blank.append(task_words(task))
-            continue
-        if len(styles) > FEW_TASKS:
-            # Bands would hide each other.
-            curve = [row | {"lower95": math.nan, "upper95": math.nan} for row in curve]
-        draw_curve(axes, curve, colours[category], styles[task], len(styles))
-    if blank:
-        text = "\n".join(textwrap.wrap("insufficient: " + ", ".join(blank), 48))
-        draw_note(axes, text, style="italic", color=FAINT)
+        for tasks in groups.values()
+        for task in tasks
+    }
+    task_curves(axes, curves, groups, colours)
     axes.set(ylabel="compliance, %", ylim=(-3, 103), yticks=(0, 50, 100))
     axes.tick_params(labelbottom=False)
-    legend_beside(axes, keys, groups)
 
 
 def _perplexity_curves(axes: Axes, rows: Sequence[Mapping], limits: tuple[float, float]) -> None:

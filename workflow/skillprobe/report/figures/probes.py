@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -23,9 +22,11 @@ from skillprobe.report.figures.style import (
     auroc_limits,
     auroc_ticks,
     blank_line,
+    blank_tasks,
     by_category,
     category_colours,
     draw_curve,
+    draw_missing,
     draw_note,
     draw_point,
     in_order,
@@ -90,7 +91,7 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
                 _controls(axes, [row for row in rows if (str(row["model"]), row["task"]) == (model, task)], y)
             difference = found.get((model, MEAN, DIFFERENCE))
             if not has_estimate(difference):
-                draw_note(axes, "Δ insufficient", style="italic", color=FAINT)
+                draw_missing(axes, "Δ insufficient")
             else:
                 text = "Δ {estimate:+.3f} [{lower95:+.3f}, {upper95:+.3f}]".format(**difference)
                 draw_note(axes, text.replace("-", "−"))
@@ -187,7 +188,7 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
                         if any(has_estimate(row) for row in curve):
                             draw_curve(axes, curve, colours[category], styles[task], crowd=len(tasks))
                         else:
-                            blank.append(task_words(task))
+                            blank.append(task)
                         if has_estimate(found := emerged.get((model, task))):
                             # Along the lower edge, a line a task.
                             line_y = {"transform": axes.get_xaxis_transform(), "color": colours[category]}
@@ -197,12 +198,12 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
                             axes.plot(
                                 found["estimate"], 0.05 + 0.07 * k, styles[task]["marker"], ms=4, **line_y
                             )
-                    notes = textwrap.wrap("insufficient: " + ", ".join(blank), 32) if blank else []
+                    notes = [blank_tasks(blank, 32)] if blank else []
                     if g == 0:
                         axes.set_title(wrapped(model, 24))
                         notes = [_order(emerged.get((model, "all"))), *notes]
                     if notes:
-                        draw_note(axes, "\n".join(notes), style="italic", color=FAINT)
+                        draw_missing(axes, "\n".join(notes))
                     axes.tick_params(labelbottom=g == len(groups) - 1)
                     if g == len(groups) - 1:
                         axes.set_xlabel("relative depth\n0 embeddings · 1 last block", fontsize=7)

@@ -22,6 +22,7 @@ from skillprobe.report.figures.style import (
     blank_cell,
     by_category,
     category_colours,
+    draw_missing,
     draw_note,
     fill_cell,
     in_order,
@@ -121,7 +122,7 @@ def _compliance(axes: Axes, rows: Sequence[Mapping], styles: Mapping) -> None:
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25", "50", "75", "100 %"])
     axes.set_xticks(list(places.values()), list((TYPES | POLARITIES).values()), rotation=90)
     if not any(map(has_estimate, rows)):
-        draw_note(axes, "no answers", style="italic", color=FAINT)
+        draw_missing(axes, "no answers")
 
 
 def _matrix(axes: Axes, rows: Sequence[Mapping], tested: Mapping, trained: Mapping) -> None:
@@ -209,4 +210,4 @@ def _note(axes: Axes, rows: Sequence[Mapping], contrast: str) -> None:
         )
         draw_note(axes, f"{words} {value} [{', '.join(bounds)}]", color=TEXT)
     else:
-        draw_note(axes, f"{words}: insufficient", style="italic", color=FAINT)
+        draw_missing(axes, f"{words}: insufficient")

@@ -25,7 +25,7 @@ from skillprobe.report.figures.style import (
     blank_cell,
     category_colours,
     colour_bar,
-    draw_note,
+    draw_missing,
     fill_cell,
     legend_key,
     name_cells,
@@ -179,7 +179,7 @@ def _name(value: object) -> object:
 def _heatmap(axes: Axes, panel: _Panel, colours: Mapping, categories: Mapping[str, str]) -> None:
     axes.set_title(panel.title)
     if not panel.cells:
-        draw_note(axes, "nothing to compare", style="italic", color=FAINT)
+        draw_missing(axes, "nothing to compare")
     if not panel.names:
         axes.set_axis_off()
         return

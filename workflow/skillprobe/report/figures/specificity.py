@@ -18,6 +18,7 @@ from skillprobe.report.figures.style import (
     STYLE,
     TITLE,
     Figure,
+    blank_tasks,
     by_category,
     category_colours,
     draw_note,
@@ -100,7 +101,7 @@ def _plane(axes: Axes, found: Mapping, tasks, marks, colour, limits) -> None:
     for task in tasks:
         own, twin = (found.get((task, variant)) for variant in ("constrained", "twins"))
         if not has_estimate(own) or not has_estimate(twin):
-            blank.append(task_words(task))
+            blank.append(task)
             continue
         style = {"color": colour[task], "lw": 0.8, "alpha": 0.6}
         axes.plot((twin["lower95"], twin["upper95"]), (own["estimate"],) * 2, **style)
@@ -112,7 +113,7 @@ def _plane(axes: Axes, found: Mapping, tasks, marks, colour, limits) -> None:
         text = "S {estimate:+.3f} [{lower95:+.3f}, {upper95:+.3f}]".format(**mean)
         notes.append(text.replace("-", "−"))
     if blank:
-        notes.append(wrapped("insufficient: " + ", ".join(blank), 40))
+        notes.append(blank_tasks(blank, 40))
     if notes:
         draw_note(axes, "\n".join(notes), color=FAINT)
 

@@ -171,6 +171,37 @@ def task_lines(groups: Mapping, colours: Mapping) -> tuple[dict[str, dict], list
     return styles, keys
 
 
+def task_curves(
+    axes: Axes,
+    curves: Mapping[str, Sequence[Mapping]],
+    groups: Mapping,
+    colours: Mapping,
+    behind: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+) -> None:
+    """A curve for each task, with the tasks that have none above and a legend beside.
+
+    curves: rows of a table with their "depth", by task; groups, colours: of `by_category` and
+    `category_colours`; behind: x and y of a faint line behind a task's curve, where it has one.
+    """
+    styles, keys = task_lines(groups, colours)
+    blank = []
+    for category, tasks in groups.items():
+        for task in tasks:
+            if behind and task in behind:
+                axes.plot(*behind[task], color=FAINT, lw=0.7, alpha=0.7)
+            curve = curves[task]
+            if not any(map(has_estimate, curve)):
+                blank.append(task)
+                continue
+            if len(styles) > FEW_TASKS:
+                # Bands would hide each other.
+                curve = [{**row, "lower95": math.nan, "upper95": math.nan} for row in curve]
+            draw_curve(axes, curve, colours[category], styles[task], len(styles))
+    if blank:
+        draw_missing(axes, blank_tasks(blank, 48))
+    legend_beside(axes, keys, groups)
+
+
 def legend_beside(axes: Axes, keys: Sequence[Line2D], groups: Mapping) -> None:
     legend = axes.legend(handles=keys, loc="center left", bbox_to_anchor=(1.02, 0.5), handlelength=2.6)
     for text in legend.get_texts():
@@ -305,6 +336,16 @@ def draw_note(axes: Axes, text: str, **style) -> None:
         fontsize=6.5,
         **style,
     )
+
+
+def draw_missing(axes: Axes, text: str) -> None:
+    """Small print on what isn't there."""
+    draw_note(axes, text, style="italic", color=FAINT)
+
+
+def blank_tasks(tasks: Sequence[str], width: int) -> str:
+    """Which tasks are not drawn, wrapped."""
+    return wrapped("insufficient: " + ", ".join(map(task_words, tasks)), width)
 
 
 def legend_key(label: str, **style) -> Line2D:

@@ -34,6 +34,7 @@ from skillprobe.report.figures.style import (
     fill_cell,
     legend_key,
     name_cells,
+    rows_of,
     task_curves,
     task_words,
     wrapped,
@@ -69,7 +70,7 @@ def ablation(
         if all(row[key] == value for key, value in PRIMARY_ABLATION.items())
     }
     lines = _rank_lines(curves, settings)
-    named = [{"task": task, "category": category} for task, category in categories.items()]
+    named = rows_of(categories)
     groups, colours = by_category(named, settings), category_colours(named, settings)
     few = len(tasks) <= FEW_TASKS
     label = 0.068 * max(len(task_words(task)) for task in tasks)

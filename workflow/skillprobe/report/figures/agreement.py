@@ -20,6 +20,7 @@ from skillprobe.report.figures.style import (
     draw_missing,
     draw_note,
     legend_key,
+    rows_of,
     wrapped,
 )
 
@@ -38,7 +39,7 @@ def agreement(
     columns = ("model", "edit", "source", "target", "fall_auroc", "fall_compliance")
     columns += ("lower99", "upper99", "dependent", "lost")
     models = settings["models"]
-    colours = category_colours([{"task": t, "category": c} for t, c in categories.items()], settings)
+    colours = category_colours(rows_of(categories), settings)
     rows = [row for model in models for row in cells if str(row["model"]) == model]
     with matplotlib.style.context(STYLE, after_reset=True):
         canvas = Canvas(figsize=(1.2 + 2.1 * max(len(models), 2), 5.6), layout="constrained")

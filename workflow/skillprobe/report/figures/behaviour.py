@@ -31,6 +31,7 @@ from skillprobe.report.figures.style import (
     fill_cell,
     legend_key,
     name_cells,
+    rows_of,
     task_curves,
     task_words,
     wrapped,
@@ -54,7 +55,7 @@ def behaviour(rows: Sequence[Mapping], categories: Mapping[str, str], settings: 
     columns = ("panel", "model", "condition", "strength", "task", "quantity", "estimate")
     columns += (*("lower95", "upper95", "lower99", "upper99", "n", "n_bases", "truncated", "status"),)
     models, tasks = settings["models"], settings["tasks"]
-    named = [{"task": task, "category": category} for task, category in categories.items()]
+    named = rows_of(categories)
     groups, colours = by_category(named, settings), category_colours(named, settings)
     parts = {model: _behaviour_parts(rows, model, tasks) for model in models}
     few = len(tasks) <= FEW_TASKS

@@ -12,9 +12,7 @@ from matplotlib.figure import Figure as Canvas
 from skillprobe.findings.rules import DIFFERENCE, GENERAL, MEAN, SELECTED, has_estimate
 from skillprobe.report.figures.style import (
     CHANCE,
-    DASHES,
     FAINT,
-    MARKERS,
     STYLE,
     TITLE,
     Figure,
@@ -34,6 +32,8 @@ from skillprobe.report.figures.style import (
     legend_key,
     lines_of_panels,
     panel_width,
+    signed,
+    task_line,
     task_words,
     why,
     wrapped,
@@ -93,8 +93,7 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
             if not has_estimate(difference):
                 draw_missing(axes, "Δ insufficient")
             else:
-                text = "Δ {estimate:+.3f} [{lower95:+.3f}, {upper95:+.3f}]".format(**difference)
-                draw_note(axes, text.replace("-", "−"))
+                draw_note(axes, signed("Δ", difference))
         page.finish(
             "Is one general probe as good as a specialist?",
             "AUROC",
@@ -167,15 +166,7 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
         for b, models in enumerate(blocks):
             for g, (category, tasks) in enumerate(groups.items()):
                 line = grid[b * len(groups) + g]
-                styles = {
-                    task: {
-                        "ls": DASHES[k % len(DASHES)],
-                        "marker": MARKERS[k % len(MARKERS)],
-                        "ms": 3,
-                        "lw": 1.2,
-                    }
-                    for k, task in enumerate(tasks)
-                }
+                styles = {task: task_line(k) for k, task in enumerate(tasks)}
                 for model, axes in zip(models, line, strict=False):
                     axes.set_visible(True)
                     axes.axhline(CHANCE, color=FAINT, ls="--", lw=0.9, zorder=1)
@@ -239,6 +230,4 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
 
 def _order(row: Mapping | None) -> str:
     """Kendall's τ between the categories' order and emergence, in a few words."""
-    if not has_estimate(row):
-        return "τ insufficient"
-    return "τ {estimate:+.2f} [{lower95:+.2f}, {upper95:+.2f}]".format(**row).replace("-", "−")
+    return signed("τ", row, digits=2) if has_estimate(row) else "τ insufficient"

@@ -29,6 +29,7 @@ from skillprobe.report.figures.style import (
     fill_cell,
     legend_key,
     name_cells,
+    rows_of,
     without_zero,
     wrapped,
     write_cell,
@@ -84,7 +85,7 @@ def similarity(
                 | {column: row[column] for column in columns[3:]}
                 for row in between[depth].cells.values()
             ]
-    colours = category_colours([{"task": t, "category": c} for t, c in categories.items()], settings)
+    colours = category_colours(rows_of(categories), settings)
     # Inches of a matrix: its cells and its names.
     n_layers = max(len(line["layers"].names) for line in lines)
     few = len(tasks) <= FEW_TASKS

@@ -24,6 +24,7 @@ from skillprobe.report.figures.style import (
     draw_note,
     in_order,
     legend_key,
+    signed,
     task_words,
     wrapped,
 )
@@ -110,8 +111,7 @@ def _plane(axes: Axes, found: Mapping, tasks, marks, colour, limits) -> None:
     axes.set(xlim=limits, ylim=limits, xlabel="AUROC without it", aspect="equal")
     mean, notes = found.get((MEAN, "specificity")), []
     if has_estimate(mean):
-        text = "S {estimate:+.3f} [{lower95:+.3f}, {upper95:+.3f}]".format(**mean)
-        notes.append(text.replace("-", "−"))
+        notes.append(signed("S", mean))
     if blank:
         notes.append(blank_tasks(blank, 40))
     if notes:

@@ -153,6 +153,12 @@ def blank_cell(axes: Axes, x: float, y: float) -> None:
     axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc="white", ec=LINES, hatch="////", lw=0.5))
 
 
+def task_line(number: int) -> dict:
+    """The style of the curve of a category's task of that number."""
+    dashes, marker = DASHES[number % len(DASHES)], MARKERS[number % len(MARKERS)]
+    return {"ls": dashes, "lw": 1.2, "marker": marker, "ms": 3}
+
+
 def task_lines(groups: Mapping, colours: Mapping) -> tuple[dict[str, dict], list[Line2D]]:
     """{task: style of its curve}, and the keys of a legend: a category's tasks below its name, or if there
     are many tasks, the categories."""
@@ -163,8 +169,7 @@ def task_lines(groups: Mapping, colours: Mapping) -> tuple[dict[str, dict], list
         for k, task in enumerate(tasks):
             styles[task] = {"ls": "-", "lw": 1.0}
             if crowd <= FEW_TASKS:
-                marker = MARKERS[k % len(MARKERS)]
-                styles[task] = {"ls": DASHES[k % len(DASHES)], "lw": 1.2, "marker": marker, "ms": 3}
+                styles[task] = task_line(k)
                 keys.append(legend_key(task_words(task), color=colours[category], **styles[task]))
         if crowd > FEW_TASKS:
             keys[-1] = legend_key(category, color=colours[category], ls="-", lw=1.2)
@@ -348,6 +353,12 @@ def blank_tasks(tasks: Sequence[str], width: int) -> str:
     return wrapped("insufficient: " + ", ".join(map(task_words, tasks)), width)
 
 
+def signed(name: str, row: Mapping, digits: int = 3) -> str:
+    """An estimate with its sign and its 95 % interval."""
+    numbers = (f"{row[key]:+.{digits}f}" for key in ("estimate", "lower95", "upper95"))
+    return "{} {} [{}, {}]".format(name, *numbers).replace("-", "−")
+
+
 def legend_key(label: str, **style) -> Line2D:
     """A line of a legend."""
     style = {"color": TEXT, "ls": "none", "ms": 4.5, "mew": 1.1, **style}
@@ -361,6 +372,11 @@ def in_order(rows: Sequence[Mapping], settings: Mapping, columns: Sequence[str])
     kept = [row for row in rows if str(row["model"]) in models and row["task"] in tasks]
     kept.sort(key=lambda row: (models[str(row["model"])], tasks[row["task"]]))
     return [{column: row[column] for column in columns} for row in kept]
+
+
+def rows_of(categories: Mapping[str, str]) -> list[dict]:
+    """{task: category} as rows for `by_category` and `category_colours`."""
+    return [{"task": task, "category": category} for task, category in categories.items()]
 
 
 def by_category(rows: Sequence[Mapping], settings: Mapping) -> dict[str, list[str]]:

@@ -25,6 +25,7 @@ from skillprobe.report.figures.style import (
     colour_bar,
     fill_cell,
     name_cells,
+    rows_of,
     without_zero,
     wrapped,
     write_cell,
@@ -41,7 +42,7 @@ def transfer(rows: Sequence[Mapping], categories: Mapping[str, str], settings: M
     columns += ("ratio", "n", "n_bases", "status")
     rows = [row for row in rows if row["layer"] == SELECTED]
     models = settings["models"]
-    colours = category_colours([{"task": t, "category": c} for t, c in categories.items()], settings)
+    colours = category_colours(rows_of(categories), settings)
     per_line = min(2, len(models))
     lines = math.ceil(len(models) / per_line)
     side = 0.9 + 0.26 * len(settings["tasks"])

@@ -4,9 +4,7 @@ A random Llama (8 layers, d = 512, float32) on the CPU, the tokenizer a toy mode
 on one machine, the best of three of each, taken in turns.
 """
 
-import os
-
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+import common  # noqa: F401  # isort: skip (before numpy: it sets the threads)
 
 import time
 

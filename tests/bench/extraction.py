@@ -11,9 +11,7 @@ is counted as work.
 nnsight (https://github.com/ndif-team/nnsight) is no requirement: it takes part where it is installed.
 """
 
-import os
-
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+import common  # noqa: F401  # isort: skip (before numpy: it sets the threads)
 
 import importlib.util
 import re

@@ -8,9 +8,7 @@ Ratios are of tokens per second and come from one run on one machine, the best o
 GPU), taken in turns.
 """
 
-import os
-
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+import common  # noqa: F401  # isort: skip (before numpy: it sets the threads)
 
 import time
 from dataclasses import replace

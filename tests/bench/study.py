@@ -5,9 +5,7 @@ of its own on one thread, as in the workflow, its start and its reading included
 times the number of its jobs: docs/costs.md.
 """
 
-import os
-
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+import common  # noqa: F401  # isort: skip (before numpy: it sets the threads)
 
 import resource
 import subprocess

@@ -234,6 +234,22 @@ def merged(analysis):
     return f"{RESULTS}/tables/{analysis}.csv"
 
 
+def in_report(path, category, content, form, caption):
+    """A file of the study that `snakemake --report` shows, in a category, by what it answers; caption: a file of
+    workflow/report/."""
+    labels = {"content": content, "form": form}
+    return report(f"{RESULTS}/{path}", category=category, labels=labels, caption=f"../report/{caption}.rst")
+
+
+def shown_figure(name, category, content):
+    return in_report(f"figures/{name}.svg", category, content, "figure", name)
+
+
+def shown_page(name, category, content, form="page"):
+    caption = name if form == "page" else f"{name}_{form}"
+    return in_report(f"report/{name}.html", category, content, form, caption)
+
+
 def show(path):
     """Print a text that the study has made so far."""
     if Path(path).is_file():

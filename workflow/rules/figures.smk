@@ -6,12 +6,7 @@ rule plot_scorecard:
         table=rules.write_findings.output.table,
         code=code("plot_scorecard"),
     output:
-        svg=report(
-            f"{RESULTS}/figures/scorecard.svg",
-            category="Overview",
-            labels={"content": "What was found, on one page", "form": "figure"},
-            caption="../report/scorecard.rst",
-        ),
+        svg=shown_figure("scorecard", "Overview", "What was found, on one page"),
         png=f"{RESULTS}/figures/scorecard.png",
         data=f"{RESULTS}/figures/scorecard.csv",
     log:
@@ -34,12 +29,7 @@ rule plot_compliance:
         table=rules.summarise_compliance.output.table,
         code=code("plot_compliance"),
     output:
-        svg=report(
-            f"{RESULTS}/figures/compliance.svg",
-            category="Responses",
-            labels={"content": "How often does each model obey?", "form": "figure"},
-            caption="../report/compliance.rst",
-        ),
+        svg=shown_figure("compliance", "Responses", "How often does each model obey?"),
         png=f"{RESULTS}/figures/compliance.png",
         data=f"{RESULTS}/figures/compliance.csv",
     log:
@@ -62,12 +52,7 @@ rule plot_generality:
         table=merged("generality"),
         code=code("plot_generality"),
     output:
-        svg=report(
-            f"{RESULTS}/figures/generality.svg",
-            category="Probes",
-            labels={"content": "Is one general probe as good as a specialist?", "form": "figure"},
-            caption="../report/generality.rst",
-        ),
+        svg=shown_figure("generality", "Probes", "Is one general probe as good as a specialist?"),
         png=f"{RESULTS}/figures/generality.png",
         data=f"{RESULTS}/figures/generality.csv",
     log:
@@ -91,12 +76,7 @@ rule plot_layers:
         emergence=merged("layers"),
         code=code("plot_layers"),
     output:
-        svg=report(
-            f"{RESULTS}/figures/layers.svg",
-            category="Probes",
-            labels={"content": "Where in the network can satisfaction be read?", "form": "figure"},
-            caption="../report/layers.rst",
-        ),
+        svg=shown_figure("layers", "Probes", "Where in the network can satisfaction be read?"),
         png=f"{RESULTS}/figures/layers.png",
         data=f"{RESULTS}/figures/layers.csv",
     log:
@@ -119,12 +99,7 @@ rule plot_time:
         table=merged("time"),
         code=code("plot_time"),
     output:
-        svg=report(
-            f"{RESULTS}/figures/time.svg",
-            category="Probes",
-            labels={"content": "When is it known?", "form": "figure"},
-            caption="../report/time.rst",
-        ),
+        svg=shown_figure("time", "Probes", "When is it known?"),
         png=f"{RESULTS}/figures/time.png",
         data=f"{RESULTS}/figures/time.csv",
     log:
@@ -147,12 +122,7 @@ rule plot_specificity:
         table=merged("specificity"),
         code=code("plot_specificity"),
     output:
-        svg=report(
-            f"{RESULTS}/figures/specificity.svg",
-            category="Probes",
-            labels={"content": "Is it the constraint that probes read?", "form": "figure"},
-            caption="../report/specificity.rst",
-        ),
+        svg=shown_figure("specificity", "Probes", "Is it the constraint that probes read?"),
         png=f"{RESULTS}/figures/specificity.png",
         data=f"{RESULTS}/figures/specificity.csv",
     log:
@@ -176,12 +146,7 @@ rule plot_robustness:
         wording=merged("wording"),
         code=code("plot_robustness"),
     output:
-        svg=report(
-            f"{RESULTS}/figures/robustness.svg",
-            category="Probes",
-            labels={"content": "Do other words for the same change anything?", "form": "figure"},
-            caption="../report/robustness.rst",
-        ),
+        svg=shown_figure("robustness", "Probes", "Do other words for the same change anything?"),
         png=f"{RESULTS}/figures/robustness.png",
         data=f"{RESULTS}/figures/robustness.csv",
     log:
@@ -204,12 +169,7 @@ rule plot_transfer:
         table=merged("transfer"),
         code=code("plot_transfer", *TASKS),
     output:
-        svg=report(
-            f"{RESULTS}/figures/transfer.svg",
-            category="Probes",
-            labels={"content": "Does one task's probe work on another?", "form": "figure"},
-            caption="../report/transfer.rst",
-        ),
+        svg=shown_figure("transfer", "Probes", "Does one task's probe work on another?"),
         png=f"{RESULTS}/figures/transfer.png",
         data=f"{RESULTS}/figures/transfer.csv",
     log:
@@ -233,12 +193,7 @@ rule plot_similarity:
         models=MODEL_SIMILARITY,
         code=code("plot_similarity", *TASKS),
     output:
-        svg=report(
-            f"{RESULTS}/figures/similarity.svg",
-            category="Probes",
-            labels={"content": "How alike are layers, tasks and models?", "form": "figure"},
-            caption="../report/similarity.rst",
-        ),
+        svg=shown_figure("similarity", "Probes", "How alike are layers, tasks and models?"),
         png=f"{RESULTS}/figures/similarity.png",
         data=f"{RESULTS}/figures/similarity.csv",
     log:
@@ -262,12 +217,7 @@ rule plot_ablation:
         curves=merged("ablation_curve"),
         code=code("plot_ablation", *TASKS),
     output:
-        svg=report(
-            f"{RESULTS}/figures/ablation.svg",
-            category="Probes",
-            labels={"content": "Does erasing one task's signal hurt the others?", "form": "figure"},
-            caption="../report/ablation.rst",
-        ),
+        svg=shown_figure("ablation", "Probes", "Does erasing one task's signal hurt the others?"),
         png=f"{RESULTS}/figures/ablation.png",
         data=f"{RESULTS}/figures/ablation.csv",
     log:
@@ -290,12 +240,7 @@ rule plot_behaviour:
         table=merged("behaviour"),
         code=code("plot_behaviour", *TASKS),
     output:
-        svg=report(
-            f"{RESULTS}/figures/behaviour.svg",
-            category="Behaviour",
-            labels={"content": "Do the answers change when a signal is edited?", "form": "figure"},
-            caption="../report/behaviour.rst",
-        ),
+        svg=shown_figure("behaviour", "Behaviour", "Do the answers change when a signal is edited?"),
         png=f"{RESULTS}/figures/behaviour.png",
         data=f"{RESULTS}/figures/behaviour.csv",
     log:
@@ -319,12 +264,7 @@ rule plot_agreement:
         summary=rules.compare_agreement.output.summary,
         code=code("plot_agreement", *TASKS),
     output:
-        svg=report(
-            f"{RESULTS}/figures/agreement.svg",
-            category="Behaviour",
-            labels={"content": "Do answers depend on a signal where activations do?", "form": "figure"},
-            caption="../report/agreement.rst",
-        ),
+        svg=shown_figure("agreement", "Behaviour", "Do answers depend on a signal where activations do?"),
         png=f"{RESULTS}/figures/agreement.png",
         data=f"{RESULTS}/figures/agreement.csv",
     log:

@@ -16,18 +16,8 @@ rule write_overview:
         agreement=AGREEMENT[1:],
         code=code("write_overview"),
     output:
-        page=report(
-            f"{RESULTS}/report/overview.html",
-            category="Overview",
-            labels={"content": "One signal, or many skills?", "form": "page"},
-            caption="../report/overview.rst",
-        ),
-        methods=report(
-            f"{RESULTS}/report/methods.html",
-            category="Overview",
-            labels={"content": "How it was done", "form": "page"},
-            caption="../report/methods.rst",
-        ),
+        page=shown_page("overview", "Overview", "One signal, or many skills?"),
+        methods=shown_page("methods", "Overview", "How it was done"),
         config=f"{RESULTS}/report/config.json",
     log:
         f"{RESULTS}/logs/write_overview.log",
@@ -50,17 +40,9 @@ rule write_table_pages:
         generality=merged("generality"),
         code=code("write_table_pages"),
     output:
-        compliance=report(
-            f"{RESULTS}/report/compliance.html",
-            category="Responses",
-            labels={"content": "How often does each model obey?", "form": "table"},
-            caption="../report/compliance_table.rst",
-        ),
-        generality=report(
-            f"{RESULTS}/report/generality.html",
-            category="Probes",
-            labels={"content": "Is one general probe as good as a specialist?", "form": "table"},
-            caption="../report/generality_table.rst",
+        compliance=shown_page("compliance", "Responses", "How often does each model obey?", "table"),
+        generality=shown_page(
+            "generality", "Probes", "Is one general probe as good as a specialist?", "table"
         ),
     log:
         f"{RESULTS}/logs/write_table_pages.log",
@@ -82,12 +64,7 @@ rule write_examples:
         labels=expand(rules.label_responses.output.labels, model=MODELS, task=TASKS, shard=SHARDS),
         code=code("write_examples"),
     output:
-        page=report(
-            f"{RESULTS}/report/examples.html",
-            category="Responses",
-            labels={"content": "What was asked, and what was answered", "form": "page"},
-            caption="../report/examples.rst",
-        ),
+        page=shown_page("examples", "Responses", "What was asked, and what was answered"),
     log:
         f"{RESULTS}/logs/write_examples.log",
     benchmark:

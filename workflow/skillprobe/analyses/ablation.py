@@ -21,6 +21,7 @@ from skillprobe.statistics.intervals import (
     cells_of,
     lower_above,
     simultaneous,
+    tested_rows,
 )
 from skillprobe.storage.tables import DRAWS, SELECTED
 
@@ -256,7 +257,7 @@ def _cells(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[di
         fall, primary = matrix.fall(method, probe), (method, probe) == PRIMARY
         for i, source in enumerate(tasks):
             for j, target in enumerate(tasks):
-                rows = matrix.results[target].folds[0] != CALIBRATION
+                n, n_bases = tested_rows(matrix.results[target])
                 found = cells_of(net[i, j] if primary else None)
                 yield {
                     "source": source,
@@ -273,8 +274,8 @@ def _cells(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[di
                     "lower_simultaneous99": float(lower[i, j]) if primary else float("nan"),
                     "upper_simultaneous99": float(upper[i, j]) if primary else float("nan"),
                     "cell": str(words[i, j]) if primary else "",
-                    "n": int(rows.sum()),
-                    "n_bases": len(np.unique(matrix.results[target].bases[rows])),
+                    "n": n,
+                    "n_bases": n_bases,
                     "status": pair_status(matrix.results, source, target),
                 }
 

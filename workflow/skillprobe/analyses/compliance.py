@@ -18,13 +18,11 @@ def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
     twins = [row for row in rows if row["variant"] == "unconstrained" and not row["truncated"]]
     estimate = lower = upper = ""
     if whole:
-        draws = bootstrap.draw_bases((row["base"] for row in whole), n_draws=n_draws, seed=seed)
-        columns = draws.columns(np.array([row["base"] for row in whole]))
+        bases = [row["base"] for row in whole]
+        draws = bootstrap.draw_bases(bases, n_draws=n_draws, seed=seed)
         satisfied = np.array([row["satisfied"] for row in whole], float)
-        total = np.bincount(columns, minlength=len(draws.bases)).astype(float)
-        obeyed = np.bincount(columns, satisfied, len(draws.bases))
-        resampled = (draws.weights @ obeyed) / (draws.weights @ total)
-        found = intervals.interval([satisfied.mean()], resampled, 0.95, bounds=(0, 1))
+        value, drawn = bootstrap.ratio(satisfied, np.ones(len(whole)), bases, draws)
+        found = intervals.interval([value], drawn, 0.95, bounds=(0, 1))
         estimate, lower, upper = found.estimate, found.lower, found.upper
     return {
         "compliance": estimate,

@@ -18,11 +18,11 @@ from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.statistics.intervals import (
     BOUNDS,
     Estimate,
-    both_intervals,
     cells_of,
     enough_signal,
     lower_above,
     simultaneous,
+    tested_rows,
 )
 from skillprobe.storage.tables import DRAWS, SELECTED, task_words
 
@@ -72,7 +72,7 @@ def transfer_tables(
     for layer, scores in [*((layer, _scores(crossed[layer])) for layer in layers), (SELECTED, selected)]:
         matrix = _Matrix.make(results, scores, draws)
         has_signal = matrix.signal(signal)
-        place = {task: number for number, task in enumerate(leaf_order(tasks, matrix.value))}
+        place = {task: number for number, task in enumerate(leaf_order(tasks, matrix.aurocs.value))}
         about = {"model": model, "layer": layer}
         cells += [
             about | row | {"status": pair_status(results, row["source"], row["target"])}
@@ -135,12 +135,11 @@ def structure_status(n_signal: int, n_tasks: int) -> str:
 
 @dataclass(frozen=True)
 class _Matrix:
-    """AUROCs of T sources on T targets, NaN where insufficient: value [T, T], by_seed [S, T, T], drawn
-    [n_draws, T, T]; n, n_bases: [T] of the targets; reasons: [T], "" or why a task is insufficient."""
+    """aurocs: [T, T], of T sources on T targets, NaN where insufficient; n, n_bases: [T] of the targets;
+    reasons: [T], "" or why a task is insufficient."""
 
     tasks: list[str]
-    by_seed: np.ndarray
-    drawn: np.ndarray
+    aurocs: Estimate
     n: np.ndarray
     n_bases: np.ndarray
     reasons: list[str]
@@ -149,46 +148,44 @@ class _Matrix:
     def make(cls, results: Mapping[str, ProbeResult], scores: Mapping[str, np.ndarray], draws: Draws):
         tasks = list(results)
         n_seeds = len(next(iter(results.values())).folds)
-        by_seed = np.full((n_seeds, len(tasks), len(tasks)), np.nan)
-        drawn = np.full((len(draws.weights), len(tasks), len(tasks)), np.nan)
+        aurocs = Estimate.blank(n_seeds, len(draws.weights), len(tasks), len(tasks))
         n, n_bases = np.zeros(len(tasks), int), np.zeros(len(tasks), int)
         for j, target in enumerate(tasks):
             result = results[target]
             used = result.folds[0] != CALIBRATION
             labels, bases, folds = result.labels[used], result.bases[used], result.folds[:, used]
-            n[j], n_bases[j] = used.sum(), len(np.unique(bases))
+            n[j], n_bases[j] = tested_rows(result)
             if result.status:
                 continue
             for i, source in enumerate(tasks):
                 if results[source].status:
                     continue
                 values, lines = auroc_lines(scores[target][i][:, used], labels, bases, folds, draws)
-                by_seed[:, i, j], drawn[:, i, j] = values, lines.mean(axis=0)
-        return cls(tasks, by_seed, drawn, n, n_bases, [results[task].status for task in tasks])
-
-    @property
-    def value(self) -> np.ndarray:
-        return self.by_seed.mean(axis=0)
+                aurocs.by_seed[:, i, j], aurocs.drawn[:, i, j] = values, lines.mean(axis=0)
+        return cls(tasks, aurocs, n, n_bases, [results[task].status for task in tasks])
 
     def signal(self, threshold: float) -> np.ndarray:
         """[T] bool: the lower 99 % bound of a task's own probe is above the threshold."""
-        own = (np.diagonal(each, axis1=1, axis2=2) for each in (self.by_seed, self.drawn))
+        own = (np.diagonal(each, axis1=1, axis2=2) for each in (self.aurocs.by_seed, self.aurocs.drawn))
         return lower_above(*own, threshold)
 
-    def ratios(self, matrix: np.ndarray) -> np.ndarray:
-        """(T_ij − ½) / (T_jj − ½); matrix: [..., T, T]."""
-        own = np.diagonal(matrix, axis1=-2, axis2=-1)[..., None, :] - 0.5
-        return np.divide(matrix - 0.5, own, out=np.full(matrix.shape, np.nan), where=np.abs(own) > 1e-9)
+    def ratios(self) -> Estimate:
+        """(T_ij − ½) / (T_jj − ½), [T, T]."""
+
+        def of(matrix: np.ndarray) -> np.ndarray:
+            own = np.diagonal(matrix, axis1=-2, axis2=-1)[..., None, :] - 0.5
+            return np.divide(matrix - 0.5, own, out=np.full(matrix.shape, np.nan), where=np.abs(own) > 1e-9)
+
+        return Estimate(of(self.aurocs.by_seed), of(self.aurocs.drawn))
 
     def rows(self, has_signal: np.ndarray, place: Mapping[str, int]) -> Iterator[dict]:
-        half = simultaneous(self.by_seed, self.drawn, 0.95)
-        ratio_seed, ratio_drawn = self.ratios(self.by_seed), self.ratios(self.drawn)
+        half, ratios = simultaneous(self.aurocs.by_seed, self.aurocs.drawn, 0.95), self.ratios()
         for (i, source), (j, target) in (
             (a, b) for a in enumerate(self.tasks) for b in enumerate(self.tasks)
         ):
-            estimate = both_intervals(self.by_seed[:, i, j], self.drawn[:, i, j], (0, 1))
+            estimate = self.aurocs[i, j].cells((0, 1))
             value = estimate["estimate"]
-            ratio = both_intervals(ratio_seed[:, i, j] if has_signal[j] else None, ratio_drawn[:, i, j])
+            ratio = cells_of(ratios[i, j] if has_signal[j] else None)
             yield {
                 "source": source,
                 "target": target,
@@ -207,12 +204,12 @@ class _Matrix:
 def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, str]) -> Iterator[dict]:
     n_tasks, n_signal = len(matrix.tasks), int(has_signal.sum())
     status = structure_status(n_signal, n_tasks)
-    by_seed, drawn = matrix.ratios(matrix.by_seed), matrix.ratios(matrix.drawn)
+    ratios = matrix.ratios()
     off = ~np.eye(n_tasks, dtype=bool)
     sufficient = np.array([not reason for reason in matrix.reasons])
     for quantity, sources in (("mean_ratio", sufficient), ("mean_ratio_signal", has_signal)):
         cells = off & sources[:, None] & has_signal[None, :]
-        mean = Estimate(by_seed, drawn).mean(cells) if cells.any() else None
+        mean = ratios.mean(cells) if cells.any() else None
         yield {
             "quantity": quantity,
             "grouping": "",
@@ -235,12 +232,11 @@ def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, s
         row = {"quantity": "block", "grouping": grouping, "p": float("nan"), "n_permutations": 0}
         if testable:
             kept = np.ix_(has_signal, has_signal)
-            alike = [(m + np.swapaxes(m, -1, -2))[(..., *kept)] / 2 for m in (by_seed, drawn)]
+            both = (ratios.by_seed, ratios.drawn)
+            alike = [(m + np.swapaxes(m, -1, -2))[(..., *kept)] / 2 for m in both]
             row[DRAWS] = Estimate(*(block_statistic(each, groups) for each in alike))
-            row |= row[DRAWS].cells()
             row["p"], row["n_permutations"] = permutation_p(alike[0].mean(axis=0), groups)
-        else:
-            row |= both_intervals(None)
+        row |= cells_of(row.get(DRAWS))
         missing = "insufficient: the tasks with a signal form no groups to compare"
         yield row | {"n_tasks": n_signal, "status": status or ("" if testable else missing)}
 

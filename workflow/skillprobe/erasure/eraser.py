@@ -47,25 +47,20 @@ class Eraser:
 def save(path: str | Path, erasers: Eraser | Mapping) -> None:
     """Store an eraser, or any nesting of mappings of erasers, as HDF5 (float32): equal ones, equal bytes."""
     with hdf5.create(path) as file:
-        _write(file, erasers)
+        hdf5.write_nested(file, erasers, _write)
 
 
 def load(path: str | Path) -> Eraser | dict:
     """What `save` stored: an eraser, or nested dicts of them. Raises UserError if it isn't such a file."""
     with hdf5.whole(path, "eraser") as file:
-        return _read(file)
+        return hdf5.read_nested(file, _read)
 
 
-def _write(group: h5py.Group, erasers: Eraser | Mapping) -> None:
-    if isinstance(erasers, Mapping):
-        hdf5.write_groups(group, erasers, _write)
-        return
+def _write(group: h5py.Group, eraser: Eraser) -> None:
     for name in ("a", "b", "mean"):
-        group.create_dataset(name, data=np.asarray(getattr(erasers, name), np.float32), track_times=False)
-    group.attrs["alpha"] = erasers.alpha
+        group.create_dataset(name, data=np.asarray(getattr(eraser, name), np.float32), track_times=False)
+    group.attrs["alpha"] = eraser.alpha
 
 
-def _read(group: h5py.Group) -> Eraser | dict:
-    if "names" in group.attrs:
-        return hdf5.read_groups(group, _read)
+def _read(group: h5py.Group) -> Eraser:
     return Eraser(group["a"][()], group["b"][()], group["mean"][()], float(group.attrs["alpha"]))

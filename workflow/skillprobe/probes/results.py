@@ -97,13 +97,13 @@ _ARRAYS = (
 def save(path: str | Path, result: ProbeResult | Mapping) -> None:
     """Store a result, or any nesting of mappings of results, as HDF5: equal results, equal bytes."""
     with hdf5.create(path) as file:
-        _write(file, result)
+        hdf5.write_nested(file, result, _write)
 
 
 def load(path: str | Path) -> ProbeResult | dict:
     """What `save` stored: a result, or nested dicts of them. Raises UserError if it isn't such a file."""
     with hdf5.whole(path, "probe") as file:
-        return _read(file)
+        return hdf5.read_nested(file, _read)
 
 
 def load_specialists(
@@ -116,10 +116,7 @@ def load_specialists(
     return by_task
 
 
-def _write(group: h5py.Group, result: ProbeResult | Mapping) -> None:
-    if isinstance(result, Mapping):
-        hdf5.write_groups(group, result, _write)
-        return
+def _write(group: h5py.Group, result: ProbeResult) -> None:
     for name in _TEXT:
         hdf5.write_texts(group, name, getattr(result, name))
     for name in _ARRAYS:
@@ -129,9 +126,7 @@ def _write(group: h5py.Group, result: ProbeResult | Mapping) -> None:
         group.attrs["status"] = np.bytes_(result.status.encode())
 
 
-def _read(group: h5py.Group) -> ProbeResult | dict:
-    if "names" in group.attrs:
-        return hdf5.read_groups(group, _read)
+def _read(group: h5py.Group) -> ProbeResult:
     status = group.attrs.get("status", b"")
     return ProbeResult(
         **{name: hdf5.read_texts(group, name) for name in _TEXT},

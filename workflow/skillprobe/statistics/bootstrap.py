@@ -90,16 +90,20 @@ def auroc_lines(
     return np.array(values), np.array(drawn)
 
 
+def _sums(values: Sequence[np.ndarray], bases: Sequence[str], draws: Draws) -> np.ndarray:
+    """The sums over rows, [n] each, [1 + n_draws, values]: of all rows as they are, then of every draw."""
+    names, base = np.unique(np.array(bases, dtype=str), return_inverse=True)
+    sums = np.stack([np.bincount(base, value, len(names)) for value in values], axis=1)
+    weights = np.vstack([np.ones(len(names)), draws.weights[:, draws.columns(names)]])
+    return weights @ sums
+
+
 def ratio(above: np.ndarray, below: np.ndarray, bases: Sequence[str], draws: Draws):
     """Σ above / Σ below over rows, and that of every bootstrap draw, [n_draws]; NaN where Σ below is 0.
 
     above, below: [n] numbers; bases: [n].
     """
-    names, base = np.unique(np.array(bases, dtype=str), return_inverse=True)
-    sums = np.stack([np.bincount(base, value, len(names)) for value in (above, below)], axis=1)
-    # The first row is the estimate itself: every base once.
-    weights = np.vstack([np.ones(len(names)), draws.weights[:, draws.columns(names)]])
-    top, bottom = (weights @ sums).T
+    top, bottom = _sums((above, below), bases, draws).T
     values = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
     return float(values[0]), values[1:]
 
@@ -117,15 +121,11 @@ def threshold_metrics(
     """
     used = folds != CALIBRATION
     scores, labels = scores[used].astype(float), labels[used].astype(float)
-    names, base = np.unique(bases[used], return_inverse=True)
     right = (scores > 0) == (labels == 1)
     loss = np.logaddexp(0, np.where(labels == 1, -scores, scores))
     values = (right * labels, right * (1 - labels), labels, 1 - labels, loss)
-    sums = np.stack([np.bincount(base, value, len(names)) for value in values], axis=1)
-    # The first row is the estimate itself: every base once.
-    weights = np.vstack([np.ones(len(names)), draws.weights[:, draws.columns(names)]])
     with np.errstate(invalid="ignore", divide="ignore"):
-        right_1, right_0, ones, zeros, losses = (weights @ sums).T
+        right_1, right_0, ones, zeros, losses = _sums(values, bases[used], draws).T
         result = {
             "balanced_accuracy": (right_1 / ones + right_0 / zeros) / 2,
             "accuracy": (right_1 + right_0) / (ones + zeros),

@@ -123,6 +123,23 @@ def read_groups(
     return {name: read(group[name]) for name in read_names(group, key)}
 
 
+def write_nested(
+    group: h5py.Group, value: Value | Mapping, write: Callable[[h5py.Group, Value], None]
+) -> None:
+    """A value by `write`, or any nesting of mappings of values as groups."""
+    if isinstance(value, Mapping):
+        write_groups(group, value, lambda inner, each: write_nested(inner, each, write))
+    else:
+        write(group, value)
+
+
+def read_nested(group: h5py.Group, read: Callable[[h5py.Group], Value]) -> Value | dict:
+    """What `write_nested` wrote: a value, or nested dicts of them."""
+    if "names" in group.attrs:
+        return read_groups(group, lambda inner: read_nested(inner, read))
+    return read(group)
+
+
 def write_texts(group: h5py.Group, name: str, texts: np.ndarray) -> None:
     """A dataset of texts [n]."""
     # Of fixed length: variable-length ones go through a heap whose bytes may differ.

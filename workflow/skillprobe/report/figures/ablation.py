@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -31,14 +30,15 @@ from skillprobe.report.figures.style import (
     blank_cell,
     by_category,
     category_colours,
-    draw_curve,
-    draw_note,
-    legend_beside,
+    colour_bar,
+    fill_cell,
     legend_key,
     name_cells,
-    task_lines,
+    rows_of,
+    task_curves,
     task_words,
     wrapped,
+    write_cell,
 )
 from skillprobe.storage.tables import is_number
 
@@ -70,7 +70,7 @@ def ablation(
         if all(row[key] == value for key, value in PRIMARY_ABLATION.items())
     }
     lines = _rank_lines(curves, settings)
-    named = [{"task": task, "category": category} for task, category in categories.items()]
+    named = rows_of(categories)
     groups, colours = by_category(named, settings), category_colours(named, settings)
     few = len(tasks) <= FEW_TASKS
     label = 0.068 * max(len(task_words(task)) for task in tasks)
@@ -94,29 +94,27 @@ def ablation(
                 _fall(matrix, x, y, of_model[source, target], with_number=few)
             name_cells(matrix, tasks, [colours[categories[task]] for task in tasks])
             matrix.set(xlabel="probe of", ylabel="erased: signal of")
-            matrix.set_title(wrapped(model, 40), fontweight="bold", pad=5)
+            matrix.set_title(wrapped(model, 40))
             _dependence(graph, of_model, groups, colours)
             limits = [(-inches / 2 / radius, inches / 2 / radius) for inches in size]
             graph.set(xlim=limits[0], ylim=limits[1], aspect="equal")
-            graph.set_title("dependent cells: erased → hurt", fontweight="bold", pad=5)
+            graph.set_title("dependent cells: erased → hurt")
             curves_of = {task: [lines[model, task, target] for target in (task, MEAN)] for task in tasks}
             _rank_curves(ranks, curves_of, groups, colours)
         limits = auroc_limits([row for key, line in lines.items() if key[2] != MEAN for row in line])
         for axes in grid[:, 2]:
             axes.set_ylim(limits)
             axes.set_yticks(auroc_ticks(limits))
-        bar = canvas.colorbar(
-            matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(-FULL_FALL, FULL_FALL), AUROC_COLOURS),
-            ax=list(grid.flat),
-            location="bottom",
+        bar = colour_bar(
+            canvas,
+            list(grid.flat),
+            AUROC_COLOURS,
+            (-FULL_FALL, FULL_FALL),
+            "net fall: AUROC before − after, less the same under erasers of shuffled labels",
             extend="both",
-            fraction=0.03,
             shrink=0.5,
-            aspect=45,
-            label="net fall: AUROC before − after, less the same under erasers of shuffled labels",
         )
         bar.set_ticks([-FULL_FALL, 0, FULL_FALL], labels=[f"−{FULL_FALL} gain", "0", f"{FULL_FALL} loss"])
-        bar.outline.set_visible(False)
         canvas.suptitle("Does erasing one task's signal hurt the others?", **TITLE)
         square = {"marker": "s", "mfc": "white", "ms": 7}
         canvas.legend(
@@ -174,7 +172,7 @@ def _fall(axes: Axes, x: int, y: int, row: Mapping | None, with_number: bool) ->
         blank_cell(axes, x, y)
         return
     fill = AUROC_COLOURS((value / FULL_FALL + 1) / 2)
-    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc=fill, ec="white", lw=0.8))
+    fill_cell(axes, x, y, fill)
     if row["cell"] in OUTLINES:
         width = OUTLINES[row["cell"]]
         axes.add_patch(Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fc="none", ec=TEXT, lw=width, zorder=2))
@@ -183,9 +181,7 @@ def _fall(axes: Axes, x: int, y: int, row: Mapping | None, with_number: bool) ->
         axes.plot(x, y, "x", color="white" if strong else FAINT, ms=3, mew=0.7)
     elif with_number:
         text = f"{round(value, 2) + 0:.2f}".replace("0.", ".").replace("-", "−")
-        weight = "bold" if row["cell"] == "dependent" else "normal"
-        colour = "white" if strong else TEXT
-        axes.text(x, y, text, ha="center", va="center", fontsize=6.5, fontweight=weight, color=colour)
+        write_cell(axes, x, y, text, row["cell"] == "dependent", "white" if strong else TEXT)
 
 
 def _arrow_width(fall: float) -> float:
@@ -256,31 +252,14 @@ def _rank_curves(
     axes: Axes, lines: Mapping[str, Sequence[Sequence[Mapping]]], groups: Mapping, colours: Mapping
 ) -> None:
     """AUROC over directions erased; lines: {erased task: [its own rows, the rows of the others' mean]}."""
-    crowd = len(lines)
-    styles, keys = task_lines(groups, colours)
-    axes.set_title("what is left of the erased task", fontweight="bold", pad=5)
+    axes.set_title("what is left of the erased task")
     axes.axhline(CHANCE, color=FAINT, ls="--", lw=0.9, zorder=1)
-    blank = []
-    for category, tasks in groups.items():
-        for task in tasks:
-            own, others = ([{**row, "depth": row["rank"]} for row in line] for line in lines[task])
-            if others:
-                rank, value = ([row[key] for row in others] for key in ("rank", "estimate"))
-                axes.plot(rank, value, color=FAINT, lw=0.7, alpha=0.7)
-            if any(map(has_estimate, own)):
-                if crowd > FEW_TASKS:
-                    # Bands would hide each other.
-                    own = [row | {"lower95": math.nan, "upper95": math.nan} for row in own]
-                draw_curve(axes, own, colours[category], styles[task], crowd)
-            else:
-                blank.append(task_words(task))
-    if blank:
-        draw_note(
-            axes,
-            "\n".join(textwrap.wrap("insufficient: " + ", ".join(blank), 48)),
-            style="italic",
-            color=FAINT,
-        )
+    own = {task: [{**row, "depth": row["rank"]} for row in line] for task, (line, _) in lines.items()}
+    others = {
+        task: tuple([row[key] for row in line] for key in ("rank", "estimate"))
+        for task, (_, line) in lines.items()
+        if line
+    }
+    task_curves(axes, own, groups, colours, behind=others)
     axes.set(xlabel="directions erased", ylabel="AUROC of the retrained probe")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    legend_beside(axes, keys, groups)

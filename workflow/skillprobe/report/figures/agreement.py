@@ -17,8 +17,10 @@ from skillprobe.report.figures.style import (
     TITLE,
     Figure,
     category_colours,
+    draw_missing,
     draw_note,
     legend_key,
+    rows_of,
     wrapped,
 )
 
@@ -37,7 +39,7 @@ def agreement(
     columns = ("model", "edit", "source", "target", "fall_auroc", "fall_compliance")
     columns += ("lower99", "upper99", "dependent", "lost")
     models = settings["models"]
-    colours = category_colours([{"task": t, "category": c} for t, c in categories.items()], settings)
+    colours = category_colours(rows_of(categories), settings)
     rows = [row for model in models for row in cells if str(row["model"]) == model]
     with matplotlib.style.context(STYLE, after_reset=True):
         canvas = Canvas(figsize=(1.2 + 2.1 * max(len(models), 2), 5.6), layout="constrained")
@@ -46,7 +48,7 @@ def agreement(
             for model, axes in zip(models, line, strict=True):
                 shown = [row for row in rows if (str(row["model"]), row["edit"]) == (model, edit)]
                 if not number:
-                    axes.set_title(wrapped(model, 26), fontweight="bold", pad=5)
+                    axes.set_title(wrapped(model, 26))
                 _points(axes, shown, categories, colours)
                 found = {
                     row["quantity"]: row
@@ -96,4 +98,4 @@ def _correlations(axes: Axes, found: Mapping[str, Mapping]) -> None:
     if parts:
         draw_note(axes, "\n".join(parts))
     else:
-        draw_note(axes, "insufficient", style="italic", color=FAINT)
+        draw_missing(axes, "insufficient")

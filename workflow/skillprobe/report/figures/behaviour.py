@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -28,14 +27,15 @@ from skillprobe.report.figures.style import (
     blank_line,
     by_category,
     category_colours,
-    draw_curve,
-    draw_note,
-    legend_beside,
+    colour_bar,
+    fill_cell,
     legend_key,
     name_cells,
-    task_lines,
+    rows_of,
+    task_curves,
     task_words,
     wrapped,
+    write_cell,
 )
 
 # Loss is red here as well; the change in percentage points that has the full colour.
@@ -55,7 +55,7 @@ def behaviour(rows: Sequence[Mapping], categories: Mapping[str, str], settings: 
     columns = ("panel", "model", "condition", "strength", "task", "quantity", "estimate")
     columns += (*("lower95", "upper95", "lower99", "upper99", "n", "n_bases", "truncated", "status"),)
     models, tasks = settings["models"], settings["tasks"]
-    named = [{"task": task, "category": category} for task, category in categories.items()]
+    named = rows_of(categories)
     groups, colours = by_category(named, settings), category_colours(named, settings)
     parts = {model: _behaviour_parts(rows, model, tasks) for model in models}
     few = len(tasks) <= FEW_TASKS
@@ -85,32 +85,28 @@ def behaviour(rows: Sequence[Mapping], categories: Mapping[str, str], settings: 
                     means = {row["condition"]: row for row in part["text"] if row["task"] == MEAN}
                     _name_perplexities(axes, [means.get(f"{kind}:{source}") for source in tasks])
                 axes.set_xlabel("answers to")
-                axes.set_title(f"{words}: signal of the row", fontweight="bold", pad=5)
+                axes.set_title(f"{words}: signal of the row")
                 if column:
                     axes.tick_params(labelleft=False)
                 else:
                     axes.set_ylabel("edited: signal of")
-                    axes.set_title(f"{wrapped(model, 40)}\n{axes.get_title()}", fontweight="bold", pad=5)
+                    axes.set_title(f"{wrapped(model, 40)}\n{axes.get_title()}")
             doses = canvas.add_subplot(grid[2 * line, 2])
             text = canvas.add_subplot(grid[2 * line + 1, 2], sharex=doses)
             _dose_curves(doses, part["steer"], groups, colours)
             _perplexity_curves(text, part["text"], perplexity_limits)
-        bar = canvas.colorbar(
-            matplotlib.cm.ScalarMappable(
-                matplotlib.colors.Normalize(-FULL_CHANGE, FULL_CHANGE), BEHAVIOUR_COLOURS
-            ),
-            ax=list(canvas.axes),
-            location="bottom",
+        bar = colour_bar(
+            canvas,
+            list(canvas.axes),
+            BEHAVIOUR_COLOURS,
+            (-FULL_CHANGE, FULL_CHANGE),
+            "change of compliance in percentage points, less the same under a random subspace",
             extend="both",
-            fraction=0.03,
             shrink=0.5,
-            aspect=45,
-            label="change of compliance in percentage points, less the same under a random subspace",
         )
         bar.set_ticks(
             [-FULL_CHANGE, 0, FULL_CHANGE], labels=[f"−{FULL_CHANGE} loss", "0", f"+{FULL_CHANGE} gain"]
         )
-        bar.outline.set_visible(False)
         canvas.suptitle("Do the answers change when a signal is edited?", **TITLE)
         square = {"marker": "s", "mfc": "white", "ms": 7}
         canvas.legend(
@@ -183,16 +179,15 @@ def _change(axes: Axes, x: int, y: int, row: Mapping | None, with_number: bool) 
         return
     points = 100 * row["estimate"]
     fill = BEHAVIOUR_COLOURS((points / FULL_CHANGE + 1) / 2)
-    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc=fill, ec="white", lw=0.8))
+    fill_cell(axes, x, y, fill)
     clear = not row["lower99"] <= 0 <= row["upper99"]
     if clear:
         width = OUTLINES["dependent"]
         axes.add_patch(Rectangle((x - 0.45, y - 0.45), 0.9, 0.9, fc="none", ec=TEXT, lw=width, zorder=2))
     if with_number:
         strong = abs(points) > 0.56 * FULL_CHANGE
-        style = {"fontweight": "bold" if clear else "normal", "color": "white" if strong else TEXT}
         text = f"{round(points)}".replace("-", "−")
-        axes.text(x, y, text, ha="center", va="center", fontsize=6.5, **style)
+        write_cell(axes, x, y, text, clear, "white" if strong else TEXT)
 
 
 def _name_perplexities(axes: Axes, means: Sequence[Mapping | None]) -> None:
@@ -215,29 +210,20 @@ def _times(ratio: float) -> str:
 
 def _dose_curves(axes: Axes, rows: Sequence[Mapping], groups: Mapping, colours: Mapping) -> None:
     """Compliance of each task, in percent, over the strength of steering along its own direction."""
-    styles, keys = task_lines(groups, colours)
-    axes.set_title("steered along its own signal", fontweight="bold", pad=5)
-    blank = []
-    for category, task in ((category, task) for category, of in groups.items() for task in of):
-        curve = [
+    axes.set_title("steered along its own signal")
+    curves = {
+        task: [
             {**row, "depth": row["strength"]}
             | {key: 100 * row[key] for key in ("estimate", "lower95", "upper95") if has_estimate(row)}
             for row in rows
             if row["task"] == task
         ]
-        if not any(map(has_estimate, curve)):
-            blank.append(task_words(task))
-            continue
-        if len(styles) > FEW_TASKS:
-            # Bands would hide each other.
-            curve = [row | {"lower95": math.nan, "upper95": math.nan} for row in curve]
-        draw_curve(axes, curve, colours[category], styles[task], len(styles))
-    if blank:
-        text = "\n".join(textwrap.wrap("insufficient: " + ", ".join(blank), 48))
-        draw_note(axes, text, style="italic", color=FAINT)
+        for tasks in groups.values()
+        for task in tasks
+    }
+    task_curves(axes, curves, groups, colours)
     axes.set(ylabel="compliance, %", ylim=(-3, 103), yticks=(0, 50, 100))
     axes.tick_params(labelbottom=False)
-    legend_beside(axes, keys, groups)
 
 
 def _perplexity_curves(axes: Axes, rows: Sequence[Mapping], limits: tuple[float, float]) -> None:

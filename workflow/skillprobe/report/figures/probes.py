@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -13,9 +12,7 @@ from matplotlib.figure import Figure as Canvas
 from skillprobe.findings.rules import DIFFERENCE, GENERAL, MEAN, SELECTED, has_estimate
 from skillprobe.report.figures.style import (
     CHANCE,
-    DASHES,
     FAINT,
-    MARKERS,
     STYLE,
     TITLE,
     Figure,
@@ -23,9 +20,11 @@ from skillprobe.report.figures.style import (
     auroc_limits,
     auroc_ticks,
     blank_line,
+    blank_tasks,
     by_category,
     category_colours,
     draw_curve,
+    draw_missing,
     draw_note,
     draw_point,
     in_order,
@@ -33,6 +32,8 @@ from skillprobe.report.figures.style import (
     legend_key,
     lines_of_panels,
     panel_width,
+    signed,
+    task_line,
     task_words,
     why,
     wrapped,
@@ -90,10 +91,9 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
                 _controls(axes, [row for row in rows if (str(row["model"]), row["task"]) == (model, task)], y)
             difference = found.get((model, MEAN, DIFFERENCE))
             if not has_estimate(difference):
-                draw_note(axes, "Δ insufficient", style="italic", color=FAINT)
+                draw_missing(axes, "Δ insufficient")
             else:
-                text = "Δ {estimate:+.3f} [{lower95:+.3f}, {upper95:+.3f}]".format(**difference)
-                draw_note(axes, text.replace("-", "−"))
+                draw_note(axes, signed("Δ", difference))
         page.finish(
             "Is one general probe as good as a specialist?",
             "AUROC",
@@ -166,15 +166,7 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
         for b, models in enumerate(blocks):
             for g, (category, tasks) in enumerate(groups.items()):
                 line = grid[b * len(groups) + g]
-                styles = {
-                    task: {
-                        "ls": DASHES[k % len(DASHES)],
-                        "marker": MARKERS[k % len(MARKERS)],
-                        "ms": 3,
-                        "lw": 1.2,
-                    }
-                    for k, task in enumerate(tasks)
-                }
+                styles = {task: task_line(k) for k, task in enumerate(tasks)}
                 for model, axes in zip(models, line, strict=False):
                     axes.set_visible(True)
                     axes.axhline(CHANCE, color=FAINT, ls="--", lw=0.9, zorder=1)
@@ -187,7 +179,7 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
                         if any(has_estimate(row) for row in curve):
                             draw_curve(axes, curve, colours[category], styles[task], crowd=len(tasks))
                         else:
-                            blank.append(task_words(task))
+                            blank.append(task)
                         if has_estimate(found := emerged.get((model, task))):
                             # Along the lower edge, a line a task.
                             line_y = {"transform": axes.get_xaxis_transform(), "color": colours[category]}
@@ -197,12 +189,12 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
                             axes.plot(
                                 found["estimate"], 0.05 + 0.07 * k, styles[task]["marker"], ms=4, **line_y
                             )
-                    notes = textwrap.wrap("insufficient: " + ", ".join(blank), 32) if blank else []
+                    notes = [blank_tasks(blank, 32)] if blank else []
                     if g == 0:
-                        axes.set_title(wrapped(model, 24), fontweight="bold", pad=5)
+                        axes.set_title(wrapped(model, 24))
                         notes = [_order(emerged.get((model, "all"))), *notes]
                     if notes:
-                        draw_note(axes, "\n".join(notes), style="italic", color=FAINT)
+                        draw_missing(axes, "\n".join(notes))
                     axes.tick_params(labelbottom=g == len(groups) - 1)
                     if g == len(groups) - 1:
                         axes.set_xlabel("relative depth\n0 embeddings · 1 last block", fontsize=7)
@@ -238,6 +230,4 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
 
 def _order(row: Mapping | None) -> str:
     """Kendall's τ between the categories' order and emergence, in a few words."""
-    if not has_estimate(row):
-        return "τ insufficient"
-    return "τ {estimate:+.2f} [{lower95:+.2f}, {upper95:+.2f}]".format(**row).replace("-", "−")
+    return signed("τ", row, digits=2) if has_estimate(row) else "τ insufficient"

@@ -8,7 +8,6 @@ import matplotlib
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import Rectangle
 
 from skillprobe.findings.rules import MEAN, SELECTED, has_estimate
 from skillprobe.report.figures.style import (
@@ -23,11 +22,15 @@ from skillprobe.report.figures.style import (
     blank_cell,
     by_category,
     category_colours,
+    draw_missing,
     draw_note,
+    fill_cell,
     in_order,
     legend_key,
     task_lines,
+    without_zero,
     wrapped,
+    write_cell,
 )
 from skillprobe.storage.tables import is_number
 
@@ -73,7 +76,7 @@ def robustness(rows: Sequence[Mapping], wording: Sequence[Mapping], settings: Ma
         )
         for model, (top, types, polarities, curve) in zip(models, grid.T, strict=True):
             own = [row for row in rows if str(row["model"]) == model]
-            top.set_title(wrapped(model, 26), fontweight="bold", pad=5)
+            top.set_title(wrapped(model, 26))
             _compliance(top, [row for row in own if row["panel"] == COMPLIANCE], styles)
             _matrix(types, [row for row in own if row["panel"] == "type"], TYPES, TYPES | OTHER_TYPES)
             _matrix(polarities, [row for row in own if row["panel"] == "polarity"], POLARITIES, POLARITIES)
@@ -119,7 +122,7 @@ def _compliance(axes: Axes, rows: Sequence[Mapping], styles: Mapping) -> None:
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25", "50", "75", "100 %"])
     axes.set_xticks(list(places.values()), list((TYPES | POLARITIES).values()), rotation=90)
     if not any(map(has_estimate, rows)):
-        draw_note(axes, "no answers", style="italic", color=FAINT)
+        draw_missing(axes, "no answers")
 
 
 def _matrix(axes: Axes, rows: Sequence[Mapping], tested: Mapping, trained: Mapping) -> None:
@@ -135,14 +138,10 @@ def _matrix(axes: Axes, rows: Sequence[Mapping], tested: Mapping, trained: Mappi
             value, clear = row["estimate"], not row["lower95"] <= CHANCE <= row["upper95"]
             dark = abs(value - CHANCE) > 0.28
             colour = "white" if dark else TEXT
-            axes.add_patch(
-                Rectangle((x - 0.5, y_here - 0.5), 1, 1, fc=AUROC_COLOURS(value), ec="white", lw=0.8)
-            )
-            style = {"ha": "center", "va": "center", "color": colour}
-            weight = "bold" if clear else "normal"
-            axes.text(x, y_here, f"{value:.2f}".removeprefix("0"), fontsize=7.5, fontweight=weight, **style)
+            fill_cell(axes, x, y_here, AUROC_COLOURS(value))
+            write_cell(axes, x, y_here, without_zero(value), clear, colour, size=7.5)
             if row["n_tasks"] < n_tasks:
-                axes.text(x + 0.3, y_here + 0.28, row["n_tasks"], fontsize=5.5, **style)
+                write_cell(axes, x + 0.3, y_here + 0.28, str(row["n_tasks"]), False, colour, size=5.5)
     names = list(trained)
     heights = [y + (name in OTHER_TYPES) * 0.25 for y, name in enumerate(names)]
     axes.set(xlim=(-0.5, len(tested) - 0.5), ylim=(heights[-1] + 0.5, -0.5))
@@ -211,4 +210,4 @@ def _note(axes: Axes, rows: Sequence[Mapping], contrast: str) -> None:
         )
         draw_note(axes, f"{words} {value} [{', '.join(bounds)}]", color=TEXT)
     else:
-        draw_note(axes, f"{words}: insufficient", style="italic", color=FAINT)
+        draw_missing(axes, f"{words}: insufficient")

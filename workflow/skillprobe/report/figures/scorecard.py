@@ -65,9 +65,7 @@ def scorecard(rows: Sequence[Mapping], thresholds: Mapping, settings: Mapping) -
         for axes in grid.flat[len(CLAIMS) :]:
             axes.remove()
         for axes, (claim, meaning) in zip(grid.flat, CLAIMS.items(), strict=False):
-            axes.set_title(
-                wrapped(meaning[0].upper() + meaning[1:], 46), loc="left", fontweight="bold", pad=5
-            )
+            axes.set_title(wrapped(meaning[0].upper() + meaning[1:], 46), loc="left")
             _panel(axes, [found.get((name, claim)) for name in names], claim, thresholds)
         for axes in grid[:, 0]:
             axes.set_yticks(range(len(names)), [wrapped(name, 20) for name in names])

@@ -11,7 +11,6 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import Rectangle
 
 from skillprobe.findings.rules import has_estimate
 from skillprobe.report.figures.style import (
@@ -25,10 +24,15 @@ from skillprobe.report.figures.style import (
     Figure,
     blank_cell,
     category_colours,
-    draw_note,
+    colour_bar,
+    draw_missing,
+    fill_cell,
     legend_key,
     name_cells,
+    rows_of,
+    without_zero,
     wrapped,
+    write_cell,
 )
 
 # From nothing in common to the same: the one half of the colours that have a middle.
@@ -81,7 +85,7 @@ def similarity(
                 | {column: row[column] for column in columns[3:]}
                 for row in between[depth].cells.values()
             ]
-    colours = category_colours([{"task": t, "category": c} for t, c in categories.items()], settings)
+    colours = category_colours(rows_of(categories), settings)
     # Inches of a matrix: its cells and its names.
     n_layers = max(len(line["layers"].names) for line in lines)
     few = len(tasks) <= FEW_TASKS
@@ -124,17 +128,15 @@ def similarity(
                 axes.remove()
             for panel, axes in zip(between.values(), grid[-1, 1:], strict=False):
                 _heatmap(axes, panel, {}, {})
-        bar = canvas.colorbar(
-            matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), COLOURS),
-            ax=list(canvas.axes),
-            location="bottom",
+        colour_bar(
+            canvas,
+            list(canvas.axes),
+            COLOURS,
+            (0, 1),
+            "PWCCA, weights of the row; of subspaces the mean squared cosine of the principal angles",
             panchor=False,  # or the matrices would hang on the line's lower end
-            fraction=0.03,
             shrink=0.6,
-            aspect=45,
-            label="PWCCA, weights of the row; of subspaces the mean squared cosine of the principal angles",
         )
-        bar.outline.set_visible(False)
         square = {"marker": "s", "ms": 7}
         canvas.legend(
             handles=[
@@ -176,16 +178,16 @@ def _name(value: object) -> object:
 
 
 def _heatmap(axes: Axes, panel: _Panel, colours: Mapping, categories: Mapping[str, str]) -> None:
-    axes.set_title(panel.title, fontweight="bold", pad=5)
+    axes.set_title(panel.title)
     if not panel.cells:
-        draw_note(axes, "nothing to compare", style="italic", color=FAINT)
+        draw_missing(axes, "nothing to compare")
     if not panel.names:
         axes.set_axis_off()
         return
     numbers = len(panel.names) <= FEW_TASKS
     for (y, row), (x, column) in itertools.product(enumerate(panel.names), repeat=2):
         if x == y:
-            axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc=LINES, ec="white", lw=0.8))
+            fill_cell(axes, x, y, LINES)
             continue
         found = panel.cells.get((row, column, panel.measures[0]))
         _cell(axes, x, y, found or panel.cells.get((column, row, panel.measures[1])), numbers)
@@ -204,15 +206,7 @@ def _cell(axes: Axes, x: int, y: int, row: Mapping | None, with_number: bool) ->
         return
     value, clear = row["estimate"], row["estimate"] > row["null_upper95"]
     face, edge = (COLOURS(value), "white") if clear else ("white", LINES)
-    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc=face, ec=edge, lw=0.8 if with_number else 0.3))
+    fill_cell(axes, x, y, face, edge, 0.8 if with_number else 0.3)
     if with_number:
-        axes.text(
-            x,
-            y,
-            f"{value:.2f}".removeprefix("0"),
-            ha="center",
-            va="center",
-            fontsize=6.5,
-            fontweight="bold" if clear else "normal",
-            color=FAINT if not clear else "white" if value > 0.6 else TEXT,
-        )
+        colour = FAINT if not clear else "white" if value > 0.6 else TEXT
+        write_cell(axes, x, y, without_zero(value), clear, colour)

@@ -18,11 +18,13 @@ from skillprobe.report.figures.style import (
     STYLE,
     TITLE,
     Figure,
+    blank_tasks,
     by_category,
     category_colours,
     draw_note,
     in_order,
     legend_key,
+    signed,
     task_words,
     wrapped,
 )
@@ -70,7 +72,7 @@ def specificity(rows: Sequence[Mapping], settings: Mapping) -> Figure:
         )
         for model, (plane, lines) in zip(models, grid.T, strict=True):
             of_model = {key[1:]: row for key, row in found.items() if key[0] == model}
-            plane.set_title(wrapped(model, 26), fontweight="bold", pad=5)
+            plane.set_title(wrapped(model, 26))
             _plane(plane, of_model, tasks, marks, colour, limits)
             _projections(lines, of_model, tasks, colour)
         grid[0, 0].set_ylabel("AUROC with the constraint")
@@ -100,7 +102,7 @@ def _plane(axes: Axes, found: Mapping, tasks, marks, colour, limits) -> None:
     for task in tasks:
         own, twin = (found.get((task, variant)) for variant in ("constrained", "twins"))
         if not has_estimate(own) or not has_estimate(twin):
-            blank.append(task_words(task))
+            blank.append(task)
             continue
         style = {"color": colour[task], "lw": 0.8, "alpha": 0.6}
         axes.plot((twin["lower95"], twin["upper95"]), (own["estimate"],) * 2, **style)
@@ -109,10 +111,9 @@ def _plane(axes: Axes, found: Mapping, tasks, marks, colour, limits) -> None:
     axes.set(xlim=limits, ylim=limits, xlabel="AUROC without it", aspect="equal")
     mean, notes = found.get((MEAN, "specificity")), []
     if has_estimate(mean):
-        text = "S {estimate:+.3f} [{lower95:+.3f}, {upper95:+.3f}]".format(**mean)
-        notes.append(text.replace("-", "−"))
+        notes.append(signed("S", mean))
     if blank:
-        notes.append(wrapped("insufficient: " + ", ".join(blank), 40))
+        notes.append(blank_tasks(blank, 40))
     if notes:
         draw_note(axes, "\n".join(notes), color=FAINT)
 

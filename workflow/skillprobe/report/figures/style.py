@@ -12,6 +12,8 @@ import matplotlib
 import matplotlib.style
 import seaborn
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -32,6 +34,8 @@ STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 5,
     "axes.labelsize": 8,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7.5,
@@ -106,8 +110,53 @@ def name_cells(axes: Axes, tasks: Sequence[str], colours: Sequence) -> None:
         spine.set_visible(False)
 
 
-def blank_cell(axes: Axes, x: int, y: int) -> None:
+def fill_cell(
+    axes: Axes, x: float, y: float, colour, edge: str | tuple = "white", width: float = 0.8
+) -> None:
+    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc=colour, ec=edge, lw=width))
+
+
+def write_cell(axes: Axes, x: float, y: float, text: str, clear: bool, colour, size: float = 6.5) -> None:
+    """clear: whether the number stands out."""
+    weight = "bold" if clear else "normal"
+    axes.text(x, y, text, ha="center", va="center", fontsize=size, fontweight=weight, color=colour)
+
+
+def without_zero(value: float) -> str:
+    """A share with two decimals, such as .73."""
+    return f"{value:.2f}".removeprefix("0")
+
+
+def colour_bar(
+    canvas: Canvas,
+    axes: Sequence[Axes],
+    colours: Colormap,
+    limits: tuple[float, float],
+    label: str,
+    **style,
+) -> Colorbar:
+    """Below all of the matrices; limits: the values at the colours' ends."""
+    bar = canvas.colorbar(
+        matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(*limits), colours),
+        ax=axes,
+        location="bottom",
+        fraction=0.03,
+        aspect=45,
+        label=label,
+        **style,
+    )
+    bar.outline.set_visible(False)
+    return bar
+
+
+def blank_cell(axes: Axes, x: float, y: float) -> None:
     axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc="white", ec=LINES, hatch="////", lw=0.5))
+
+
+def task_line(number: int) -> dict:
+    """The style of the curve of a category's task of that number."""
+    dashes, marker = DASHES[number % len(DASHES)], MARKERS[number % len(MARKERS)]
+    return {"ls": dashes, "lw": 1.2, "marker": marker, "ms": 3}
 
 
 def task_lines(groups: Mapping, colours: Mapping) -> tuple[dict[str, dict], list[Line2D]]:
@@ -120,12 +169,42 @@ def task_lines(groups: Mapping, colours: Mapping) -> tuple[dict[str, dict], list
         for k, task in enumerate(tasks):
             styles[task] = {"ls": "-", "lw": 1.0}
             if crowd <= FEW_TASKS:
-                marker = MARKERS[k % len(MARKERS)]
-                styles[task] = {"ls": DASHES[k % len(DASHES)], "lw": 1.2, "marker": marker, "ms": 3}
+                styles[task] = task_line(k)
                 keys.append(legend_key(task_words(task), color=colours[category], **styles[task]))
         if crowd > FEW_TASKS:
             keys[-1] = legend_key(category, color=colours[category], ls="-", lw=1.2)
     return styles, keys
+
+
+def task_curves(
+    axes: Axes,
+    curves: Mapping[str, Sequence[Mapping]],
+    groups: Mapping,
+    colours: Mapping,
+    behind: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+) -> None:
+    """A curve for each task, with the tasks that have none above and a legend beside.
+
+    curves: rows of a table with their "depth", by task; groups, colours: of `by_category` and
+    `category_colours`; behind: x and y of a faint line behind a task's curve, where it has one.
+    """
+    styles, keys = task_lines(groups, colours)
+    blank = []
+    for category, tasks in groups.items():
+        for task in tasks:
+            if behind and task in behind:
+                axes.plot(*behind[task], color=FAINT, lw=0.7, alpha=0.7)
+            curve = curves[task]
+            if not any(map(has_estimate, curve)):
+                blank.append(task)
+                continue
+            if len(styles) > FEW_TASKS:
+                # Bands would hide each other.
+                curve = [{**row, "lower95": math.nan, "upper95": math.nan} for row in curve]
+            draw_curve(axes, curve, colours[category], styles[task], len(styles))
+    if blank:
+        draw_missing(axes, blank_tasks(blank, 48))
+    legend_beside(axes, keys, groups)
 
 
 def legend_beside(axes: Axes, keys: Sequence[Line2D], groups: Mapping) -> None:
@@ -163,7 +242,7 @@ class TaskPanels:
         self.axes = dict(zip(settings["models"], grid.flat, strict=False))
         self._y_range = (y - 0.4, -0.6)
         for model, axes in self.axes.items():
-            axes.set_title(wrapped(model, 26), fontweight="bold", pad=5)
+            axes.set_title(wrapped(model, 26))
             heights = list(self._positions.values())
             axes.hlines(heights, 0, 1, LINES, lw=0.6, zorder=0, transform=axes.get_yaxis_transform())
 
@@ -251,7 +330,7 @@ def draw_curve(axes: Axes, curve: Sequence[Mapping], colour, style: Mapping, cro
 def draw_note(axes: Axes, text: str, **style) -> None:
     """Small print above the panel, below its title if it has one."""
     if axes.get_title():
-        axes.set_title(axes.get_title(), fontweight="bold", pad=5 + 9 * (1 + text.count("\n")))
+        axes.set_title(axes.get_title(), pad=STYLE["axes.titlepad"] + 9 * (1 + text.count("\n")))
     axes.annotate(
         text,
         (0.5, 1),
@@ -262,6 +341,22 @@ def draw_note(axes: Axes, text: str, **style) -> None:
         fontsize=6.5,
         **style,
     )
+
+
+def draw_missing(axes: Axes, text: str) -> None:
+    """Small print on what isn't there."""
+    draw_note(axes, text, style="italic", color=FAINT)
+
+
+def blank_tasks(tasks: Sequence[str], width: int) -> str:
+    """Which tasks are not drawn, wrapped."""
+    return wrapped("insufficient: " + ", ".join(map(task_words, tasks)), width)
+
+
+def signed(name: str, row: Mapping, digits: int = 3) -> str:
+    """An estimate with its sign and its 95 % interval."""
+    numbers = (f"{row[key]:+.{digits}f}" for key in ("estimate", "lower95", "upper95"))
+    return "{} {} [{}, {}]".format(name, *numbers).replace("-", "−")
 
 
 def legend_key(label: str, **style) -> Line2D:
@@ -277,6 +372,11 @@ def in_order(rows: Sequence[Mapping], settings: Mapping, columns: Sequence[str])
     kept = [row for row in rows if str(row["model"]) in models and row["task"] in tasks]
     kept.sort(key=lambda row: (models[str(row["model"])], tasks[row["task"]]))
     return [{column: row[column] for column in columns} for row in kept]
+
+
+def rows_of(categories: Mapping[str, str]) -> list[dict]:
+    """{task: category} as rows for `by_category` and `category_colours`."""
+    return [{"task": task, "category": category} for task, category in categories.items()]
 
 
 def by_category(rows: Sequence[Mapping], settings: Mapping) -> dict[str, list[str]]:

@@ -19,12 +19,12 @@ from skillprobe.report.figures.style import (
     TITLE,
     Figure,
     auroc_ticks,
+    blank_tasks,
     by_category,
     category_colours,
-    draw_note,
+    draw_missing,
     legend_key,
     task_lines,
-    task_words,
     wrapped,
 )
 
@@ -80,7 +80,7 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
         for model, column in zip(models, grid.T, strict=True):
             own = [row for row in rows if str(row["model"]) == model]
             mean = [row for row in own if row["task"] == MEAN]
-            column[0].set_title(wrapped(model, 26), fontweight="bold", pad=5)
+            column[0].set_title(wrapped(model, 26))
             _means(column[0], mean, relative)
             _means(column[1], mean, spans)
             for axes, (category, names) in zip(column[2:], groups.items(), strict=True):
@@ -118,13 +118,13 @@ def _tasks(axes: Axes, rows, tasks, positions, styles: Mapping, colour) -> None:
         own = [row for row in rows if row["task"] == task]
         trained = [row for row in own if row["probe"] == "trained"]
         if not any(map(has_estimate, trained)):
-            blank.append(task_words(task))
+            blank.append(task)
             continue
         _line(axes, trained, positions, styles[task] | {"color": colour}, band=len(tasks) <= FEW_TASKS)
         text = styles[task] | {"color": FAINT, "marker": "", "lw": 0.9}
         _line(axes, [row for row in own if row["probe"] == "text"], positions, text)
     if blank:
-        draw_note(axes, wrapped("insufficient: " + ", ".join(blank), 40), style="italic", color=FAINT)
+        draw_missing(axes, blank_tasks(blank, 40))
 
 
 def _line(axes: Axes, rows, positions: Sequence[str], style: Mapping, band: bool = False) -> None:

@@ -10,7 +10,6 @@ import matplotlib
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import Rectangle
 
 from skillprobe.findings.rules import SELECTED, has_estimate
 from skillprobe.report.figures.style import (
@@ -23,8 +22,13 @@ from skillprobe.report.figures.style import (
     Figure,
     blank_cell,
     category_colours,
+    colour_bar,
+    fill_cell,
     name_cells,
+    rows_of,
+    without_zero,
     wrapped,
+    write_cell,
 )
 
 
@@ -38,7 +42,7 @@ def transfer(rows: Sequence[Mapping], categories: Mapping[str, str], settings: M
     columns += ("ratio", "n", "n_bases", "status")
     rows = [row for row in rows if row["layer"] == SELECTED]
     models = settings["models"]
-    colours = category_colours([{"task": t, "category": c} for t, c in categories.items()], settings)
+    colours = category_colours(rows_of(categories), settings)
     per_line = min(2, len(models))
     lines = math.ceil(len(models) / per_line)
     side = 0.9 + 0.26 * len(settings["tasks"])
@@ -54,21 +58,19 @@ def transfer(rows: Sequence[Mapping], categories: Mapping[str, str], settings: M
             for (y, source), (x, target) in itertools.product(enumerate(order), repeat=2):
                 _cell(axes, x, y, cells.get((source, target)))
             name_cells(axes, order, [colours[categories[task]] for task in order])
-            axes.set_title(wrapped(model, 26), fontweight="bold", pad=5)
+            axes.set_title(wrapped(model, 26))
         for axes in grid[:, 0]:
             axes.set_ylabel("probe trained on")
         for axes in canvas.axes[-per_line:]:
             axes.set_xlabel("tested on")
-        bar = canvas.colorbar(
-            matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), AUROC_COLOURS),
-            ax=list(canvas.axes),
-            location="bottom",
-            fraction=0.03,
-            aspect=45,
-            label="AUROC; bold: chance is outside its interval, 95 % for all cells of a panel together",
+        bar = colour_bar(
+            canvas,
+            list(canvas.axes),
+            AUROC_COLOURS,
+            (0, 1),
+            "AUROC; bold: chance is outside its interval, 95 % for all cells of a panel together",
         )
         bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0 reversed", "0.25", "0.5 chance", "0.75", "1"])
-        bar.outline.set_visible(False)
         canvas.suptitle("Does one task's probe work on another?", **TITLE)
     shown = [
         {column: row[column] for column in columns}
@@ -86,16 +88,7 @@ def _cell(axes: Axes, x: int, y: int, row: Mapping | None) -> None:
         blank_cell(axes, x, y)
         return
     value = row["estimate"]
-    axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fc=AUROC_COLOURS(value), ec="white", lw=0.8))
+    fill_cell(axes, x, y, AUROC_COLOURS(value))
     clear = not row["lower_simultaneous95"] <= CHANCE <= row["upper_simultaneous95"]
     dark = abs(value - CHANCE) > 0.28
-    axes.text(
-        x,
-        y,
-        f"{value:.2f}".removeprefix("0"),
-        ha="center",
-        va="center",
-        fontsize=6.5,
-        fontweight="bold" if clear else "normal",
-        color="white" if dark else TEXT if clear else FAINT,
-    )
+    write_cell(axes, x, y, without_zero(value), clear, "white" if dark else TEXT if clear else FAINT)

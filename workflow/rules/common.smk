@@ -211,7 +211,8 @@ def warn_without_records():
     records = Path(".snakemake/metadata")
     if (Path(RESULTS) / "tables").is_dir() and not (records.is_dir() and any(records.iterdir())):
         print(
-            f"{RESULTS} was copied without .snakemake/, so Snakemake cannot tell what changed and uses the results as "            "they are; copy .snakemake/ too, or delete what should be made again",
+            f"{RESULTS} was copied without .snakemake/, so Snakemake cannot tell what changed and uses the results as "
+            "they are; copy .snakemake/ too, or delete what should be made again",
             file=sys.stderr,
             flush=True,
         )

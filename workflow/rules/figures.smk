@@ -9,7 +9,7 @@ rule plot_scorecard:
         svg=report(
             f"{RESULTS}/figures/scorecard.svg",
             category="Overview",
-            labels={"content": "What was found, on one page", "form": "figure"},
+            labels={"content": "Claims and verdicts, by model", "form": "figure"},
             caption="../report/scorecard.rst",
         ),
         png=f"{RESULTS}/figures/scorecard.png",
@@ -37,7 +37,7 @@ rule plot_compliance:
         svg=report(
             f"{RESULTS}/figures/compliance.svg",
             category="Responses",
-            labels={"content": "How often does each model obey?", "form": "figure"},
+            labels={"content": "How often does each model comply?", "form": "figure"},
             caption="../report/compliance.rst",
         ),
         png=f"{RESULTS}/figures/compliance.png",
@@ -122,7 +122,7 @@ rule plot_time:
         svg=report(
             f"{RESULTS}/figures/time.svg",
             category="Probes",
-            labels={"content": "When is it known?", "form": "figure"},
+            labels={"content": "When can satisfaction be read?", "form": "figure"},
             caption="../report/time.rst",
         ),
         png=f"{RESULTS}/figures/time.png",
@@ -150,7 +150,7 @@ rule plot_specificity:
         svg=report(
             f"{RESULTS}/figures/specificity.svg",
             category="Probes",
-            labels={"content": "Is it the constraint that probes read?", "form": "figure"},
+            labels={"content": "Do probes read the constraint or only the text?", "form": "figure"},
             caption="../report/specificity.rst",
         ),
         png=f"{RESULTS}/figures/specificity.png",
@@ -179,7 +179,7 @@ rule plot_robustness:
         svg=report(
             f"{RESULTS}/figures/robustness.svg",
             category="Probes",
-            labels={"content": "Do other words for the same change anything?", "form": "figure"},
+            labels={"content": "Does the wording of the instruction matter?", "form": "figure"},
             caption="../report/robustness.rst",
         ),
         png=f"{RESULTS}/figures/robustness.png",
@@ -293,7 +293,7 @@ rule plot_behaviour:
         svg=report(
             f"{RESULTS}/figures/behaviour.svg",
             category="Behaviour",
-            labels={"content": "Do the answers change when a signal is edited?", "form": "figure"},
+            labels={"content": "Do responses change when a signal is edited?", "form": "figure"},
             caption="../report/behaviour.rst",
         ),
         png=f"{RESULTS}/figures/behaviour.png",
@@ -322,7 +322,7 @@ rule plot_agreement:
         svg=report(
             f"{RESULTS}/figures/agreement.svg",
             category="Behaviour",
-            labels={"content": "Do answers depend on a signal where activations do?", "form": "figure"},
+            labels={"content": "Do responses depend on a signal where activations do?", "form": "figure"},
             caption="../report/agreement.rst",
         ),
         png=f"{RESULTS}/figures/agreement.png",

@@ -25,7 +25,7 @@ rule write_overview:
         methods=report(
             f"{RESULTS}/report/methods.html",
             category="Overview",
-            labels={"content": "How it was done", "form": "page"},
+            labels={"content": "Methods", "form": "page"},
             caption="../report/methods.rst",
         ),
         config=f"{RESULTS}/report/config.json",
@@ -53,7 +53,7 @@ rule write_table_pages:
         compliance=report(
             f"{RESULTS}/report/compliance.html",
             category="Responses",
-            labels={"content": "How often does each model obey?", "form": "table"},
+            labels={"content": "How often does each model comply?", "form": "table"},
             caption="../report/compliance_table.rst",
         ),
         generality=report(
@@ -85,7 +85,7 @@ rule write_examples:
         page=report(
             f"{RESULTS}/report/examples.html",
             category="Responses",
-            labels={"content": "What was asked, and what was answered", "form": "page"},
+            labels={"content": "Example prompts and responses", "form": "page"},
             caption="../report/examples.rst",
         ),
     log:

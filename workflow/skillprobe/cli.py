@@ -159,7 +159,7 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
             help="a study's folder, results/STUDY, or one model of it: FOLDER:MODEL",
         )
     parser.add_argument(
-        "--csv", metavar="FILE", help=("also write the table to this file, one row per model and claim")
+        "--csv", metavar="FILE", help="also write the table to this file, one row per model and claim"
     )
 
 

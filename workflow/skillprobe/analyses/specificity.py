@@ -141,14 +141,8 @@ def _means(found: Mapping[str, Mapping[str, tuple]]) -> dict[str, tuple]:
     """Over the tasks that have a specificity, so that all means are of the same tasks."""
     used = [each for each in found.values() if each["specificity"][0] is not None]
     if not used:
-        return {
-            "specificity": (
-                None,
-                0,
-                0,
-                ("insufficient: no task has enough responses both with and without the constraint"),
-            )
-        }
+        status = "insufficient: no task has enough responses both with and without the constraint"
+        return {"specificity": (None, 0, 0, status)}
     means = {}
     for quantity in used[0]:
         cells = [each[quantity] for each in used if quantity in each]

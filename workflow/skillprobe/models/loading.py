@@ -265,8 +265,8 @@ def _load_description(name: str, source: str, where: Mapping, entry: Mapping):
         )
     if getattr(config, "is_encoder_decoder", False):
         raise UserError(
-            f"model '{name}': '{source}' is an encoder-decoder ({config.model_type}), whose decoder "
-            "states are apart from those of the prompt; choose a decoder-only language model"
+            f"model '{name}': '{source}' is an encoder-decoder ({config.model_type}), which has "
+            "separate hidden states for prompt and response; choose a decoder-only language model"
         )
     _depth(name, config, entry)
     return tokenizer, config

@@ -57,7 +57,7 @@ def check_memory(
         places.append(("", "the GPU", torch.cuda.mem_get_info()[0], advice))
     if random_seed is not None:
         advice = "ask for more (mem_mb), or set controls: {random_weights: false}"
-        places.append((" , whose random weights are drawn there,", "main memory", available_memory(), advice))
+        places.append((" with random weights", "main memory", available_memory(), advice))
     elif device_map is None:
         advice = "use a larger one or a smaller dtype"
         places.append(("", "this machine", available_memory(), advice))

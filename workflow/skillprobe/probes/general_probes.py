@@ -54,7 +54,7 @@ def general(
     results = {
         task.name: task.insufficient(
             settings,
-            task.status or ("a general probe needs two sufficient tasks; only this one is sufficient"),
+            task.status or "a general probe needs two sufficient tasks; only this one is sufficient",
         )
         for task in tasks
         if task.status or len(used) < 2

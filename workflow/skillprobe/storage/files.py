@@ -133,7 +133,7 @@ def read_sealed(path: str | Path) -> str:
         if checksum != hashlib.sha256(content).hexdigest().encode():
             raise DamagedFile(
                 path,
-                (f"has changed since it was written (on purpose? then delete its checksum file {seal.name})"),
+                f"has changed since it was written (on purpose? then delete its checksum file {seal.name})",
             )
         if origin != place.encode():
             raise DamagedFile(path, f"is a copy of {origin.decode(errors='replace')}")

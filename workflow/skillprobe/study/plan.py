@@ -174,7 +174,7 @@ def describe(config: Mapping, root: Path) -> str:
     width = max(map(len, counts))
     lines = [
         f"study {config['study']}: {len(config['models'])} models x {len(config['tasks'])} tasks",
-        "rows per model and task:  " + ", ".join(f"{n} {variant}" for variant, n in rows.items()),
+        "rows per model and task: " + ", ".join(f"{n} {variant}" for variant, n in rows.items()),
         "",
         *(f"{name:<{width}}  {n:>6,}" for name, n in counts.items()),
         f"{'jobs in total':<{width}}  {sum(counts.values()):>6,}",

@@ -39,7 +39,7 @@ def path_of(name: str, root: str | Path) -> Path:
     # The home folder of nobody, names that are too long, folders that may not be entered.
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
-        raise UserError(f"{name!r} is not a valid path ({why}); correct it") from error
+        raise UserError(f"the path {name!r} can't be used ({why}); correct it") from error
     return path
 
 

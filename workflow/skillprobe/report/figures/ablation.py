@@ -113,7 +113,7 @@ def ablation(
             fraction=0.03,
             shrink=0.5,
             aspect=45,
-            label="net fall: AUROC before − after, less the same under erasers of shuffled labels",
+            label="net fall: AUROC before − after, minus the same under erasers of shuffled labels",
         )
         bar.set_ticks([-FULL_FALL, 0, FULL_FALL], labels=[f"−{FULL_FALL} gain", "0", f"{FULL_FALL} loss"])
         bar.outline.set_visible(False)
@@ -124,13 +124,13 @@ def ablation(
                 legend_key("dependent: hurt, all cells tested together", mew=OUTLINES["dependent"], **square),
                 legend_key("undecided", mew=OUTLINES["undecided"], **square),
                 legend_key("independent; diagonal: the erased task itself", **square | {"color": LINES}),
-                legend_key("not tested: a task without signal", marker="x", color=FAINT, ms=4),
+                legend_key("not tested: task without signal", marker="x", color=FAINT, ms=4),
                 *(
                     legend_key(f"arrow: net fall of {words}", ls="-", lw=_arrow_width(fall))
                     for fall, words in ((0.05, "0.05"), (FULL_FALL, f"{FULL_FALL} or more"))
                 ),
                 legend_key("probe of the erased task" + (", 95 % band" if few else ""), ls="-", lw=1.2),
-                legend_key("mean over the probes of the others", ls="-", lw=0.7, color=FAINT),
+                legend_key("mean over the other tasks' probes", ls="-", lw=0.7, color=FAINT),
                 legend_key("chance", ls="--", color=FAINT),
             ],
             loc="outside lower center",
@@ -258,7 +258,7 @@ def _rank_curves(
     """AUROC over directions erased; lines: {erased task: [its own rows, the rows of the others' mean]}."""
     crowd = len(lines)
     styles, keys = task_lines(groups, colours)
-    axes.set_title("what is left of the erased task", fontweight="bold", pad=5)
+    axes.set_title("signal left in the erased task", fontweight="bold", pad=5)
     axes.axhline(CHANCE, color=FAINT, ls="--", lw=0.9, zorder=1)
     blank = []
     for category, tasks in groups.items():

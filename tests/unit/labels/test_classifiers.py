@@ -176,7 +176,7 @@ def test_damaged_files_are_one_sentence(make, damage):
     folder = Path(make({0: "toxicity", 1: "no"}))
     damage(folder)
     with pytest.raises(
-        UserError, match="^judges.toxicity: '.*' can't be loaded .*; see whether its files"
+        UserError, match="^judges.toxicity: '.*' can't be loaded .*; check that its files"
     ) as (caught):
         judged(folder)
     assert "\n" not in str(caught.value)
@@ -185,7 +185,7 @@ def test_damaged_files_are_one_sentence(make, damage):
 def test_a_model_that_cannot_judge_its_tokenizers_tokens_is_named(make):
     folder = make({0: "toxicity", 1: "no"}, vocab_size=5)
     with pytest.raises(
-        UserError, match="^judges.toxicity: '.*' can't judge a text .IndexError: .*; see whether"
+        UserError, match="^judges.toxicity: '.*' can't judge a text .IndexError: .*; check that"
     ):
         judged(folder).classify(TEXTS[0])
 
@@ -236,7 +236,7 @@ def test_the_config_may_say_whether_labels_exclude_each_other(make, problem):
 def test_scores_that_are_no_numbers_are_refused(make, task, labels, settings):
     judge = judged(make(labels), task, **settings)
     judge.model.classifier.weight[0, 0] = torch.nan
-    with pytest.raises(UserError, match=f"^judges.{task}: '.*' gives scores that are not numbers; see"):
+    with pytest.raises(UserError, match=f"^judges.{task}: '.*' returns NaN or infinite scores; check"):
         judge.classify(TEXTS[0])
 
 
@@ -310,7 +310,7 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(make, monkeypatch, t
         return forward(**inputs)
 
     monkeypatch.setattr(judge.model, "forward", small_gpu)
-    with pytest.warns(UserWarning, match=f"^judges.{task}: out of memory with 4 rows; going on with 2"):
+    with pytest.warns(UserWarning, match=f"^judges.{task}: out of memory with 4 rows; continuing with 2"):
         judges.prepare(judge, texts)
     # Later batches, too: it isn't tried again with more.
     assert found[0] == 4 and max(found[1:]) <= 2 and sizes in (None, found)

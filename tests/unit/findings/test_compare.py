@@ -92,4 +92,4 @@ def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
         assert words in capsys.readouterr().err
     (a / "tables/generality/m.h5").unlink()
     assert cli.main(["compare", str(a), str(a)]) == 2
-    assert "m.h5" in (words := capsys.readouterr().err) and "cannot read" in words
+    assert "m.h5" in (words := capsys.readouterr().err) and "can't be read" in words

@@ -136,7 +136,9 @@ def test_texts_are_judged_in_batches_and_once(make, monkeypatch):
 )
 def test_a_model_without_a_trained_head_is_no_judge(make, kind, head, lacking):
     folder = make({0: "toxicity", 1: "no"}, kind, head)
-    with pytest.raises(UserError, match=f"judges.toxicity: .*architectures: .'{kind}{head}'.; choose one"):
+    with pytest.raises(
+        UserError, match=f"judges.toxicity: .*architectures: .'{kind}{head}'.; choose a model whose"
+    ):
         complete(shipped("toxicity", {"model": folder}), ".")
     # Where the config doesn't tell, the weights do.
     rewrite(folder, architectures=...)
@@ -323,7 +325,8 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(make, monkeypatch, t
     monkeypatch.setattr(judge.model, "forward", full_gpu)
     with (
         pytest.raises(
-            UserError, match=f"^judges.{task}: .* even one row; use a larger GPU or a lower max_tok"
+            UserError,
+            match=f"^judges.{task}: even one row doesn't fit .*; use a larger GPU or a lower max_tok",
         ),
         pytest.warns(UserWarning),
     ):

@@ -48,7 +48,7 @@ def test_other_spellings_of_the_number_of_layers(root, extra):
             lambda folder: (folder / "model.safetensors.index.json").write_text(
                 json.dumps({"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}})
             ),
-            "lacks model-2.safetensors, which model.safetensors.index.json names",
+            "lacks model-2.safetensors, which model.safetensors.index.json lists",
         ),
         (
             lambda folder: say(folder, is_encoder_decoder=True, architectures=["T5ForConditionalGeneration"]),

@@ -106,7 +106,7 @@ class Answer:
     ("kind", "sentence"),
     [
         (errors.GatedRepoError, "is gated; accept its terms at https://huggingface.co/org/tiny and log in"),
-        (errors.RepositoryNotFoundError, "the hub has no model 'org/tiny', or it is private"),
+        (errors.RepositoryNotFoundError, "the Hub has no model 'org/tiny', or it is private"),
         (errors.RevisionNotFoundError, "'org/tiny' has no revision 'main'"),
         (
             errors.HfHubHTTPError,

@@ -80,7 +80,8 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(model_folders,
         load(entry)
     for device_map in (None, "auto"):
         with pytest.raises(
-            UserError, match="random weights, .* takes 0.0 GiB, but main memory .*random_weights: f"
+            UserError,
+            match="model 'm' with random weights takes 0.0 GiB, but main memory .*random_weights: f",
         ):
             load(entry | {"device_map": device_map}, random_seed=1)
     # A model too large for this machine, of which a GPU has room for so much.

@@ -37,7 +37,8 @@ def test_more_memory_than_there_is_is_a_warning(root):
     config = complete(study(models=models, tasks=["topic"], judges={"topic": judge}), root)
     assert checks.memory_warning(config, 40000) is None
     assert re.search(
-        "^model 'a' asks for mem_mb: 40000, judges.topic asks for mem_mb: 5000, but .* mem_mb: 4000, so its job gets no more",
+        "^model 'a' asks for mem_mb: 40000, judges.topic asks for mem_mb: 5000, but .* mem_mb: 4000, "
+        "so its job gets no more",
         checks.memory_warning(config, 4000),
     )
 

@@ -39,9 +39,9 @@ SERIES = {
 }
 WORDS = {
     "trained": "probe trained at the position, 95 % band",
-    "eos_back": "EOS probe, tested at earlier positions",
-    "prompt_forward": "prompt-end probe, tested at later positions",
-    "text": "no model: verifier's verdict on the text so far",
+    "eos_back": "EOS probe at earlier positions",
+    "prompt_forward": "prompt-end probe at later positions",
+    "text": "no model: verdict on the text so far",
     "words": "no model: words of the text so far",
     "length": "no model: its length",
 }

@@ -28,19 +28,19 @@ demo: setup ## run the default study, to results/demo/report.html
 	snakemake --cores $(CORES)
 	snakemake --report results/demo/report.html
 
-test: setup ## run the tests, a file a core
+test: setup ## run the tests, one file per core
 	pytest --numprocesses logical --no-loadscope-reorder
 
-test-gpu: setup ## run, on a GPU, the tests that concern one
+test-gpu: setup ## run the tests that need a GPU, on a machine with one
 	pytest -m gpu
 
-lint: setup ## check style and the workflow's form
+lint: setup ## check the style of code and workflow
 	ruff check .
 	ruff format --check .
 	snakefmt --check $(SNAKEFILES)
 	snakemake --lint
 
-bench: setup ## time probes, erasers, generation, extraction and shards beside their peers
+bench: setup ## compare the speed of probes, erasers, generation, extraction and shards with other packages
 	python tests/bench/probes.py
 	python tests/bench/erasure.py
 	python tests/bench/generation.py
@@ -57,5 +57,5 @@ toys: setup ## train the toy models, to results/toy/
 publish-toys: setup ## copy results/toy/ to where the default study finds its models
 	python workflow/scripts/publish_toys.py
 
-clean: ## remove the environment and the caches, and no results
+clean: ## remove the environment and the caches, but no results
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build workflow/skillprobe.egg-info

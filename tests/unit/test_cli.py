@@ -63,7 +63,7 @@ BAD_LINES = {
     "wrong params": line("a", params={"relation": "exactly", "n": -1}),
     "unknown param": line("a", params={**TWO_WORDS, "m": 1}),
     "not UTF-8": b'{"params": {}, "response": "\xff"}',
-    "too deep": b"[" * 200_000,
+    "too deeply": b"[" * 200_000,
     "two objects": line("a") + line("a"),
     "byte-order mark": b"\xef\xbb\xbf" + line("a"),
 }

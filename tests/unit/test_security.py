@@ -136,7 +136,7 @@ def test_code_beside_a_known_architecture_is_left_alone(folder):
 def test_a_model_that_needs_its_code_is_refused(folder, load):
     bring_code(folder, model_type="own", architectures=["Own"])
     with pytest.raises(
-        UserError, match="needs code of its own, which is not run; .* trust_remote_code: true"
+        UserError, match="needs its own code, which is not run by default; .* trust_remote_code: true"
     ):
         load({"name": "m", "source": str(folder)})
     assert not Path("written").exists()

@@ -37,7 +37,7 @@ def test_a_new_task_is_one_new_file(tmp_path, monkeypatch):
     monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path)])
     assert tasks.get("kindness").name == "kindness"
     assert "kindness" in tasks.available() and "kindness" not in tasks.NAMES
-    with pytest.raises(UserError, match="hollow.py gives no TASK"):
+    with pytest.raises(UserError, match="hollow.py does not define TASK"):
         tasks.get("hollow")
 
 

@@ -349,7 +349,7 @@ def test_a_fresh_clone_with_old_results_has_nothing_to_do(smoke, tmp_path):
 
 def test_results_without_their_records_are_taken_as_they_are_with_a_warning(smoke, tmp_path):
     clone = copy_repository(tmp_path / "clone")
-    warning = "results/smoke was made elsewhere, and .snakemake/ is not from there: what changed since can't"
+    warning = "results/smoke was copied without .snakemake/, so Snakemake cannot tell what changed"
     assert warning not in clone.snakemake("--dry-run", "--configfile", SMOKE).stderr
     shutil.copytree(smoke.path / "results", clone.path / "results")
     (clone.path / "other.yaml").write_text("probes: {penalties: [0.5]}\n")

@@ -113,19 +113,20 @@ def test_damaged_and_foreign_files_are_named_with_the_command_that_mends_them(sm
 
     wanted = {
         PROBE.format("toy-gemma2", "json_format", 4): (
-            r"toy-gemma2/json_format/0.h5 is no whole HDF5 file \(1000000 bytes instead of \d+\); make it"
+            r"toy-gemma2/json_format/0.h5 is not a complete HDF5 file "
+            r"\(1000000 bytes instead of \d+\); make it"
         ),
         PROBE.format("toy-gemma2", "word_count", 4): (
             r"toy-gemma2/word_count/0.h5 is damaged at layer 4, position 'eos' \("
         ),
         PROBE.format("toy-qwen2", "word_count", 4): (
-            "toy-qwen2/word_count/0.h5 is another shard than its manifest says, or a damaged one; make"
+            "toy-qwen2/word_count/0.h5 does not match its manifest: it is another shard, or damaged; make"
         ),
         PROBE.format("toy-gemma2", "term_exclusion", 4): (
             "toy-gemma2/term_exclusion/0.h5 holds activations of model 'toy-llama' on task 'term_exclusion'; "
         ),
         PROBE.format("toy-qwen2", "term_exclusion", 4): (
-            "toy-qwen2/term_exclusion/0.h5 holds activations of the model's twin with random weights; make it"
+            "toy-qwen2/term_exclusion/0.h5 holds activations of the model's random-weight twin; make it"
         ),
         "results/smoke/probes/transfer/toy-llama/0.h5": (
             r"toy-llama/json_format/0.h5 can't be read as a probe file \(its checksum is wrong\); make"
@@ -145,7 +146,8 @@ def test_damaged_and_foreign_texts_and_tables_are_too(smoke, tmp_path):
     copy_folder(workdir, "labels/toy-llama/json_format", "labels/toy-llama/word_count")
     shutil.copy(*(results / f"probes/specialist/toy-qwen2/json_format/{layer}.h5" for layer in (4, 0)))
     changed = (
-        r"is not what was written there \(changed on purpose\? then delete \.\S+\.sha256 beside it\); make it"
+        r"has changed since it was written "
+        r"\(on purpose\? then delete its checksum file \.\S+\.sha256\); make it"
     )
     mend(
         workdir,
@@ -157,7 +159,7 @@ def test_damaged_and_foreign_texts_and_tables_are_too(smoke, tmp_path):
             ),
             "results/smoke/probes/transfer/toy-qwen2/0.h5": (
                 "toy-qwen2/json_format/0.h5 can't be read as a probe file "
-                r"\(it is a copy of probes/specialist/toy-qwen2/json_format/4.h5\); make it anew"
+                r"\(it is a copy of probes/specialist/toy-qwen2/json_format/4.h5\); make it again"
             ),
         },
     )
@@ -183,7 +185,7 @@ def mend(workdir, wanted):
     assert refused.returncode and "Traceback" not in refused.stderr
     for words in wanted.values():
         assert re.search(words, refused.stderr), (words, refused.stderr)
-    commands = set(re.findall(r"make it anew: (snakemake .+?) \(add the --configfile", refused.stderr))
+    commands = set(re.findall(r"make it again: (snakemake .+?) \(add the --configfile", refused.stderr))
     assert len(commands) == len(wanted)
     for command in commands:
         done = workdir.snakemake(*shlex.split(command)[1:], "--configfile", SMOKE)
@@ -229,7 +231,7 @@ def test_a_full_disk_is_one_sentence_and_the_study_goes_on_when_there_is_room(sm
     refused = workdir.snakemake(*arguments, check=False, preexec_fn=limit)
     assert refused.returncode and not shard.exists() and not leftovers(workdir)
     sentence = (
-        r"extract_activations: results/\S+/0.h5 can't be written \(File too large\); mend that and run again"
+        r"extract_activations: cannot write results/\S+/0.h5 \(File too large\); correct that and run again"
     )
     assert len(re.findall(sentence, refused.stderr)) == 1
     assert "Traceback" not in refused.stderr and "SIGSEGV" not in refused.stderr
@@ -250,20 +252,18 @@ def test_results_that_are_no_folder_are_refused_before_any_job(tmp_path):
 
     # As where a disk isn't mounted.
     results.symlink_to("/nowhere/results")
-    assert "results/smoke can't be written: " in refusal() and "/results is no folder, or" in refusal("-n")
+    assert "cannot write to results/smoke: " in refusal() and "/results is not a folder, or" in refusal("-n")
     results.unlink()
     results.write_text("")
-    assert "/results is no folder, or" in refusal("-n")
+    assert "/results is not a folder, or" in refusal("-n")
     results.unlink()
     results.mkdir()
     (results / "smoke").write_text("")
-    assert "results/smoke is no folder, or" in refusal("-n")
+    assert "results/smoke is not a folder, or" in refusal("-n")
     (results / "smoke").unlink()
     (results / "smoke/prompts").mkdir(parents=True)
     (results / "smoke/prompts/word_count").write_text("")
-    assert (
-        "prompts/word_count can't be written: results/smoke/prompts/word_count is no folder, or" in refusal()
-    )
+    assert "prompts/word_count: results/smoke/prompts/word_count is not a folder, or" in refusal()
 
 
 def test_what_may_not_be_read_or_written_is_named_before_any_job(tmp_path):
@@ -272,17 +272,15 @@ def test_what_may_not_be_read_or_written_is_named_before_any_job(tmp_path):
     responses = "results/smoke/responses/toy-llama/word_count/0.jsonl"
     workdir.snakemake(prompts, "--configfile", SMOKE)
     (tmp_path / responses).parent.mkdir(parents=True)
-    read, write = (
-        "can't be read: it is no file that you may read",
-        "is no folder that you may write to; mend that",
-    )
+    denied = "permission denied; make it readable"
+    write = "you have no write permission for .*"
     for name, mode, sentence in (
-        ("results/smoke/logs", 0o555, f"word_count can't be written: .*/logs {write}"),
-        ("results/smoke/benchmarks", 0o555, f"word_count can't be written: .*/benchmarks {write}"),
-        ("results/smoke/responses/toy-llama/word_count", 0o555, f"toy-llama/word_count {write}"),
-        (prompts, 0, f"{prompts} {read}"),
-        (f"{MODEL}/tokenizer.json", 0, f"toy-llama/tokenizer.json {read}"),
-        (f"{MODEL}/model.safetensors", 0, f"toy-llama/model.safetensors {read}"),
+        ("results/smoke/logs", 0o555, f"cannot write to .*word_count: {write}/logs; change"),
+        ("results/smoke/benchmarks", 0o555, f"cannot write to .*word_count: {write}/benchmarks; change"),
+        ("results/smoke/responses/toy-llama/word_count", 0o555, f"{write}toy-llama/word_count; change"),
+        (prompts, 0, f"cannot read {prompts}: {denied}"),
+        (f"{MODEL}/tokenizer.json", 0, f"cannot read .*toy-llama/tokenizer.json: {denied}"),
+        (f"{MODEL}/model.safetensors", 0, f"cannot read .*toy-llama/model.safetensors: {denied}"),
     ):
         before = (tmp_path / name).stat().st_mode
         (tmp_path / name).chmod(mode)
@@ -332,7 +330,7 @@ def test_a_model_that_breaks_or_vanishes_stops_its_jobs_and_no_more(smoke, tmp_p
     refused = workdir.snakemake(shard, "--configfile", SMOKE, check=False)
     responses = workdir.path / "results/smoke/responses/toy-llama/json_format/0.jsonl"
     assert refused.returncode and not responses.exists() and not leftovers(workdir)
-    sentence = "generate_responses: model 'toy-llama' gives its next token scores that are not numbers \\(NaN"
+    sentence = "generate_responses: model 'toy-llama' returns NaN or infinite scores for the next token; try"
     assert re.search(sentence, refused.stderr) and "Traceback" not in refused.stderr
 
     # Sound again: answers are given anew, and then the folder goes.
@@ -346,7 +344,7 @@ def test_a_model_that_breaks_or_vanishes_stops_its_jobs_and_no_more(smoke, tmp_p
             (workdir.path / MODEL).rename(away)
     process.communicate()
     assert process.returncode and not (workdir.path / shard).exists() and not leftovers(workdir)
-    assert f"model 'toy-llama': the folder '{MODEL}' has gone; put it back and run again" in printed
+    assert f"model 'toy-llama': the folder '{MODEL}' no longer exists; put it back and run again" in printed
     assert "Traceback" not in printed
 
     away.rename(workdir.path / MODEL)

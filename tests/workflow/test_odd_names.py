@@ -37,4 +37,4 @@ def test_a_repository_in_a_folder_with_a_brace_is_refused(tmp_path):
     """Snakemake would take it for a name's, in the commands of all jobs."""
     workdir = copy_repository(tmp_path / "{model}")
     refused = workdir.snakemake("--configfile", SMOKE, "--dry-run", check=False)
-    assert refused.returncode and f"{workdir.path} has a brace in it, which" in refused.stdout
+    assert refused.returncode and f"{workdir.path} contains a brace, which" in refused.stdout

@@ -139,7 +139,7 @@ def test_a_classifier_judges_and_a_change_of_it_is_judged_anew(tmp_path):
     study["judges"]["toxicity"]["labels"] = {"mean": "toxicity"}
     (tmp_path / "judge.yaml").write_text(yaml.safe_dump(study))
     refused = workdir.snakemake(labels, *files, check=False)
-    assert refused.returncode and "'mean' is no label of 'classifier'; it has rude, kind" in refused.stderr
+    assert refused.returncode and "'mean' is not a label of 'classifier'; it has rude, kind" in refused.stderr
 
 
 def test_a_model_and_a_judge_are_fetched_once_and_then_used_without_a_network(tmp_path, monkeypatch):
@@ -222,7 +222,7 @@ def test_a_study_too_large_for_its_disk_is_planned_and_refused_before_any_job(tm
     sentence = "the study's activations need 0.0 GiB more, but the disk of results/ has 0.0 GiB free; lower"
     assert refused.returncode and sentence in refused.stderr and "Finished jobid" not in refused.stderr
     assert ("plot_time", "") in workdir.planned()
-    assert f"it will be refused: {sentence}" in workdir.snakemake("plan", "--configfile", SMOKE).stdout
+    assert f"the run would stop: {sentence}" in workdir.snakemake("plan", "--configfile", SMOKE).stdout
     # What takes no room to speak of is made.
     workdir.snakemake("--configfile", SMOKE, "--", "results/smoke/prompts/word_count/0.jsonl")
 
@@ -244,7 +244,7 @@ def test_the_plan_counts_the_jobs_that_snakemake_counts(tmp_path):
     del counted["all"], counted["total"]
     assert plan.jobs(completed("config.yaml", SMOKE)) == counted
     printed = workdir.snakemake("plan", "--configfile", SMOKE).stdout
-    assert re.search(rf"jobs from nothing +{sum(counted.values())}\b", printed)
+    assert re.search(rf"jobs in total +{sum(counted.values())}\b", printed)
     assert "GiB" in printed and "free disk" in printed
 
 

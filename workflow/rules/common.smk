@@ -24,7 +24,7 @@ if not ROOT.samefile(Path.cwd()):
         "files from there; results/ may be a link to another disk"
     )
 if set("{}") & set(str(ROOT)):
-    raise WorkflowError(f"{ROOT} has a brace in it, which Snakemake takes for a name's: rename that folder")
+    raise WorkflowError(f"{ROOT} contains a brace, which Snakemake reads as a wildcard; rename the folder")
 
 
 def checked(function, *arguments):
@@ -35,7 +35,7 @@ def checked(function, *arguments):
         raise WorkflowError(str(error)) from None
     except PermissionError as error:
         raise WorkflowError(
-            f"{error.filename} can't be read: it is no file that you may read; mend that"
+            f"cannot read {error.filename}: permission denied; make it readable (chmod u+r) or ask its owner"
         ) from None
 
 
@@ -211,8 +211,8 @@ def warn_without_records():
     records = Path(".snakemake/metadata")
     if (Path(RESULTS) / "tables").is_dir() and not (records.is_dir() and any(records.iterdir())):
         print(
-            f"{RESULTS} was made elsewhere, and .snakemake/ is not from there: what changed since can't be told, so it "
-            "is taken as it is; bring .snakemake/ too, or delete what is to be made anew",
+            f"{RESULTS} was copied without .snakemake/, so Snakemake cannot tell what changed and uses the results as "
+            "they are; copy .snakemake/ too, or delete what should be made again",
             file=sys.stderr,
             flush=True,
         )

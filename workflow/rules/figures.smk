@@ -6,7 +6,7 @@ rule plot_scorecard:
         table=rules.write_findings.output.table,
         code=code("plot_scorecard"),
     output:
-        svg=shown_figure("scorecard", "Overview", "What was found, on one page"),
+        svg=shown_figure("scorecard", "Overview", "Claims and verdicts, by model"),
         png=f"{RESULTS}/figures/scorecard.png",
         data=f"{RESULTS}/figures/scorecard.csv",
     log:
@@ -29,7 +29,7 @@ rule plot_compliance:
         table=rules.summarise_compliance.output.table,
         code=code("plot_compliance"),
     output:
-        svg=shown_figure("compliance", "Responses", "How often does each model obey?"),
+        svg=shown_figure("compliance", "Responses", "How often does each model comply?"),
         png=f"{RESULTS}/figures/compliance.png",
         data=f"{RESULTS}/figures/compliance.csv",
     log:
@@ -99,7 +99,7 @@ rule plot_time:
         table=merged("time"),
         code=code("plot_time"),
     output:
-        svg=shown_figure("time", "Probes", "When is it known?"),
+        svg=shown_figure("time", "Probes", "When can satisfaction be read?"),
         png=f"{RESULTS}/figures/time.png",
         data=f"{RESULTS}/figures/time.csv",
     log:
@@ -122,7 +122,7 @@ rule plot_specificity:
         table=merged("specificity"),
         code=code("plot_specificity"),
     output:
-        svg=shown_figure("specificity", "Probes", "Is it the constraint that probes read?"),
+        svg=shown_figure("specificity", "Probes", "Do probes read the constraint or only the text?"),
         png=f"{RESULTS}/figures/specificity.png",
         data=f"{RESULTS}/figures/specificity.csv",
     log:
@@ -146,7 +146,7 @@ rule plot_robustness:
         wording=merged("wording"),
         code=code("plot_robustness"),
     output:
-        svg=shown_figure("robustness", "Probes", "Do other words for the same change anything?"),
+        svg=shown_figure("robustness", "Probes", "Does the wording of the instruction matter?"),
         png=f"{RESULTS}/figures/robustness.png",
         data=f"{RESULTS}/figures/robustness.csv",
     log:
@@ -240,7 +240,7 @@ rule plot_behaviour:
         table=merged("behaviour"),
         code=code("plot_behaviour", *TASKS),
     output:
-        svg=shown_figure("behaviour", "Behaviour", "Do the answers change when a signal is edited?"),
+        svg=shown_figure("behaviour", "Behaviour", "Do responses change when a signal is edited?"),
         png=f"{RESULTS}/figures/behaviour.png",
         data=f"{RESULTS}/figures/behaviour.csv",
     log:
@@ -264,7 +264,7 @@ rule plot_agreement:
         summary=rules.compare_agreement.output.summary,
         code=code("plot_agreement", *TASKS),
     output:
-        svg=shown_figure("agreement", "Behaviour", "Do answers depend on a signal where activations do?"),
+        svg=shown_figure("agreement", "Behaviour", "Do responses depend on a signal where activations do?"),
         png=f"{RESULTS}/figures/agreement.png",
         data=f"{RESULTS}/figures/agreement.csv",
     log:

@@ -17,7 +17,7 @@ rule write_overview:
         code=code("write_overview"),
     output:
         page=shown_page("overview", "Overview", "One signal, or many skills?"),
-        methods=shown_page("methods", "Overview", "How it was done"),
+        methods=shown_page("methods", "Overview", "Methods"),
         config=f"{RESULTS}/report/config.json",
     log:
         f"{RESULTS}/logs/write_overview.log",
@@ -40,7 +40,7 @@ rule write_table_pages:
         generality=merged("generality"),
         code=code("write_table_pages"),
     output:
-        compliance=shown_page("compliance", "Responses", "How often does each model obey?", "table"),
+        compliance=shown_page("compliance", "Responses", "How often does each model comply?", "table"),
         generality=shown_page(
             "generality", "Probes", "Is one general probe as good as a specialist?", "table"
         ),
@@ -64,7 +64,7 @@ rule write_examples:
         labels=expand(rules.label_responses.output.labels, model=MODELS, task=TASKS, shard=SHARDS),
         code=code("write_examples"),
     output:
-        page=shown_page("examples", "Responses", "What was asked, and what was answered"),
+        page=shown_page("examples", "Responses", "Example prompts and responses"),
     log:
         f"{RESULTS}/logs/write_examples.log",
     benchmark:

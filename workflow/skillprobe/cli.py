@@ -59,7 +59,7 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
         help='of a transformers judge, as in the config: {"model": "org/name", ...}',
     )
     parser.add_argument(
-        "--world", default="toy", help="name or file of the world whose word lists a lexicon judge reads"
+        "--world", default="toy", help="world whose word lists a lexicon judge uses: its name or file"
     )
 
 
@@ -104,13 +104,13 @@ def verified(lines: Iterable[bytes], task, judge=None) -> Iterator[dict]:
 
 def _read_row(line: bytes) -> dict:
     if not line.strip():
-        raise UserError("it is empty; give one JSON object a line")
+        raise UserError("it is empty; give one JSON object per line")
     try:
         row = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise UserError(f"it is not UTF-8 (byte {error.start + 1})") from error
     except RecursionError as error:
-        raise UserError("it is nested too deep to be read") from error
+        raise UserError("it is nested too deeply to be read") from error
     except ValueError as error:  # also numbers of thousands of digits
         raise UserError(f"it is not valid JSON ({error})") from error
     if not isinstance(row, dict):
@@ -158,7 +158,9 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
             metavar=name.upper(),
             help="a study's folder, results/STUDY, or one model of it: FOLDER:MODEL",
         )
-    parser.add_argument("--csv", metavar="FILE", help="also write the table, one row a model and claim")
+    parser.add_argument(
+        "--csv", metavar="FILE", help="also write the table to this file, one row per model and claim"
+    )
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -181,7 +183,8 @@ def _compare(options: argparse.Namespace) -> int:
 
 COMMANDS = {
     "verify": Command(
-        "read JSON lines of params and response, write whether each obeys the task's constraint, and why",
+        "read params and responses as JSON lines; write whether each response satisfies the task's "
+        "constraint, and why",
         _verify_arguments,
         _verify,
     ),

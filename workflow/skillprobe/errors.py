@@ -18,7 +18,7 @@ class DamagedFile(UserError):
     def __init__(self, path: str | Path, why: object, *also: str | Path):
         files = " ".join(shlex.quote(str(each)) for each in (path, *also))
         super().__init__(
-            f"{path} {why}; make {'them' if also else 'it'} anew: snakemake --cores 1 --force {files} "
+            f"{path} {why}; make {'them' if also else 'it'} again: snakemake --cores 1 --force {files} "
             "(add the --configfile of your run)"
         )
 

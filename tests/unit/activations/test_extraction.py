@@ -147,8 +147,8 @@ def test_float16_overflow_and_nan_are_refused_by_layer_and_sample(loaded_models,
     loaded = loaded_models["llama"]
     for value, dtype, message in (
         (1e5, "float16", "layer 2, sample 'topic/b005/0/constrained/0', are too large for float16"),
-        (float("nan"), "float32", "layer 2, sample 'topic/b005/0/constrained/0', are not finite"),
-        (float("inf"), "bfloat16", "layer 2, sample 'topic/b005/0/constrained/0', are not finite"),
+        (float("nan"), "float32", "layer 2, sample 'topic/b005/0/constrained/0', are NaN or infinite"),
+        (float("inf"), "bfloat16", "layer 2, sample 'topic/b005/0/constrained/0', are NaN or infinite"),
     ):
         monkeypatch.setattr(extraction, "read_states", spoiled(value))
         with pytest.raises(UserError, match=message):
@@ -167,7 +167,7 @@ def test_a_batch_is_refused_while_the_next_is_read(loaded_models, tmp_path, monk
         return plain(*given).fill_(torch.nan)
 
     monkeypatch.setattr(extraction, "read_states", spoiled)
-    with pytest.raises(UserError, match="are not finite"):
+    with pytest.raises(UserError, match="are NaN or infinite"):
         make_shard(loaded_models["llama"], tmp_path / "0.h5", tokens_per_batch=1)
     # All are of one block.
     assert len(passes) == 2 < len(ROWS)

@@ -180,9 +180,9 @@ def test_damaged_foreign_and_missing_files_are_refused(loaded_models, tmp_path):
     with h5py.File(tmp_path / "newer.h5", "w") as file:
         file.attrs["format_version"] = 99
     for name, message in (
-        ("cut.h5", "no whole HDF5 file"),
-        ("text.h5", "no whole HDF5 file"),
-        ("other.h5", "no activation shard"),
+        ("cut.h5", "not a complete HDF5 file"),
+        ("text.h5", "not a complete HDF5 file"),
+        ("other.h5", "not an activation shard"),
         ("newer.h5", "has shard format 99"),
         ("absent.h5", "there is no shard"),
     ):
@@ -237,20 +237,25 @@ def test_cut_swapped_and_outdated_shards_are_refused(tmp_path):
     content = path.read_bytes()
     for size in (0, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:size])
-        with pytest.raises(DamagedFile, match=f"no whole HDF5 file .{size} bytes instead of {len(content)}"):
+        with pytest.raises(
+            DamagedFile, match=f"not a complete HDF5 file .{size} bytes instead of {len(content)}"
+        ):
             Shard(path)
     # Of the same answers by another model: all but the activations is alike, and the size is.
     path.write_bytes(other.read_bytes())
-    with Shard(path) as shard, pytest.raises(DamagedFile, match="at layer 1, position 'eos' .other values"):
+    with (
+        Shard(path) as shard,
+        pytest.raises(DamagedFile, match="at layer 1, position 'eos' .its values do not match its manifest"),
+    ):
         shard.read(1, "eos")
     # A new shard takes the older one's manifest with it.
     small_shard(path, manifest=False)
     assert not path.with_suffix(".json").exists() and len(read_all(path))
     path.with_suffix(".json").write_text("{}")
-    with pytest.raises(DamagedFile, match=r"0\.json is no manifest of a shard; make it anew: snakemake "):
+    with pytest.raises(DamagedFile, match=r"0\.json is not a manifest of a shard; make it again: snakemake "):
         Shard(path)
     path.with_suffix(".json").write_text('{"bytes": 1')
-    with pytest.raises(DamagedFile, match=r"0\.json is not valid JSON .*; make it anew: snakemake "):
+    with pytest.raises(DamagedFile, match=r"0\.json is not valid JSON .*; make it again: snakemake "):
         Shard(path)
 
 
@@ -273,10 +278,10 @@ def test_shards_of_others_are_refused_though_their_manifests_came_along(tmp_path
     for source, words in (
         (other_task, "holds activations of model 'm' on task 'u'"),
         (other_model, "holds activations of model 'n' on task 't'"),
-        (twin, "holds activations of the model's twin with random weights"),
+        (twin, "holds activations of the model's random-weight twin"),
     ):
         copy_over(own, source)
-        with pytest.raises(DamagedFile, match=f"activations/m/t/0.h5 {words}; make it anew: snakemake "):
+        with pytest.raises(DamagedFile, match=f"activations/m/t/0.h5 {words}; make it again: snakemake "):
             Shard(own)
     copy_over(twin, saved)
     with pytest.raises(

@@ -219,7 +219,7 @@ def test_the_diagonal_gates_and_counts_tasks_with_a_signal():
     e = np.eye(16)
     x, specialists = own_world([e[0], e[1], 0 * e[0], 0 * e[0]])
     cells, _, summary = tabulate(specialists, ablate(x, specialists)[0])
-    assert all("2 of 4 tasks have a signal; two thirds must" in row["status"] for row in summary)
+    assert all("2 of 4 tasks have a signal; two thirds are needed" in row["status"] for row in summary)
     own = [find(primary(cells), source=task, target=task)["net"] for task in TASKS[:2]]
     row = find(summary, layer=0, quantity="diagonal")
     assert row["n_tasks"] == 2 and row["estimate"] == pytest.approx(np.mean(own))

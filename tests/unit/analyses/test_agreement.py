@@ -129,4 +129,4 @@ def test_tasks_without_data_are_left_out():
     losses[2:5], losses[:, 2:5] = NAN, NAN
     rows = summary(falls, losses)
     assert np.isnan(rows["within"]["estimate"])
-    assert rows["within"]["status"] == "insufficient: 3 tasks have both; 4 are needed"
+    assert rows["within"]["status"] == "insufficient: 3 tasks have both measurements; 4 are needed"

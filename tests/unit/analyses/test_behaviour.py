@@ -179,5 +179,5 @@ def test_what_cannot_be_paired_is_refused():
     rows = made_up(RATES)
     with pytest.raises(UserError, match="no responses of model 'toy' under any edit"):
         cells([row for row in rows if row["condition"] == "none"])
-    with pytest.raises(UserError, match="'topic/b000/0' has been edited, but there is no unedited one"):
+    with pytest.raises(UserError, match="'topic/b000/0' was generated under an edit, but not without it"):
         cells(rows[1:])

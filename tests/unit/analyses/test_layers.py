@@ -99,7 +99,9 @@ def test_one_depth_has_no_order():
     rows = table(planted({task: step(2) for task in CATEGORIES}))
     assert all(find(rows, task)["estimate"] == 0.5 for task in CATEGORIES)
     tau = find(rows, "all")
-    assert is_missing(tau) and tau["status"] == "insufficient: all tasks with signal emerge at one depth"
+    assert (
+        is_missing(tau) and tau["status"] == "insufficient: all tasks with a signal emerge at the same depth"
+    )
     assert tau["n_tasks"] == 6
 
 
@@ -147,7 +149,7 @@ def test_insufficient_task_flows_through(stratified, tmp_path):
     rows = table(stratified | {task: bad[task] for task in ("json", "term", "topic")})
     tau = find(rows, "all")
     assert is_missing(tau) and tau["n_tasks"] == 3
-    assert tau["status"] == "insufficient: 3 of 6 tasks have signal; at least two thirds must"
+    assert tau["status"] == "insufficient: 3 of 6 tasks have a signal; two thirds are needed"
     assert all(columns_of(row) == layers.COLUMNS for row in rows)
     tables.write_csv(tmp_path / "layers.csv", rows)
     assert len(tables.read_csv(tmp_path / "layers.csv")) == 7
@@ -155,7 +157,10 @@ def test_insufficient_task_flows_through(stratified, tmp_path):
 
 def test_tasks_of_one_rank_have_no_order(stratified):
     tau = find(table({task: stratified[task] for task in ("topic", "register")}), "all")
-    assert is_missing(tau) and tau["status"] == "insufficient: all tasks with signal are of one rank"
+    assert (
+        is_missing(tau)
+        and tau["status"] == "insufficient: all tasks with a signal have categories of the same rank"
+    )
 
 
 def test_draws_are_the_studys(stratified, stratified_rows):
@@ -221,7 +226,7 @@ def test_refusals_say_what_is_wrong(stratified):
         table({})
     with pytest.raises(UserError, match="layers 0 to 4, but model 'toy' has layers 0 to 3"):
         layers.layers_table("toy", stratified, CATEGORIES, 3, signal=0.55, share=0.95)
-    with pytest.raises(UserError, match="'json' is of category 'new'"):
+    with pytest.raises(UserError, match="'json' has the category 'new'"):
         layers.layers_table(
             "toy", stratified, CATEGORIES | {"json": "new"}, NUM_LAYERS, signal=0.55, share=0.95
         )

@@ -123,9 +123,9 @@ def test_one_wording_leaves_words_where_the_contrast_would_be():
         for contrast in ("type", "polarity", "held_out", "diversity")
     }
     assert words == {
-        "type": {"insufficient: there is one instruction type"},
-        "polarity": {"insufficient: human phrasings have one polarity"},
-        "held_out": {"insufficient: there is one phrasing"},
+        "type": {"insufficient: there is only one instruction type"},
+        "polarity": {"insufficient: human phrasings have only one polarity"},
+        "held_out": {"insufficient: there is only one phrasing"},
         "diversity": {"insufficient: there are fewer than four phrasings"},
     }
     two = tabulate({"t": plant(same, phrasings=[("human", "positive"), ("plm", "positive")])})
@@ -139,7 +139,7 @@ def test_means_are_of_the_tasks_that_have_the_cell(tables):
     row = found["mean", "type", "plm", "human"]
     assert row["n_tasks"] == 1
     assert row["estimate"] == pytest.approx(found["a", "type", "plm", "human"]["estimate"])
-    assert found["b", "type", "within", ""]["status"] == "insufficient: there is one instruction type"
+    assert found["b", "type", "within", ""]["status"] == "insufficient: there is only one instruction type"
 
 
 def test_results_survive_a_file_and_the_best_layer_is_selected(tmp_path):

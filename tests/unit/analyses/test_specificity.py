@@ -79,7 +79,7 @@ def test_a_task_without_twins_is_insufficient(worlds):
         assert row["status"].startswith("insufficient: twins: ") and np.isnan(row["estimate"])
         assert table["selected", task, "constrained"]["status"] == ""
     row = table["selected", "mean", "specificity"]
-    assert row["status"] == "insufficient: no task has enough of both variants"
+    assert row["status"] == "insufficient: no task has enough responses both with and without the constraint"
 
 
 def test_where_the_probe_is_insufficient_so_is_specificity(worlds):

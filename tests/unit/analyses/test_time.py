@@ -142,7 +142,8 @@ def test_without_headroom_planning_is_not_tested(worlds):
     row = summary["selected", "mean", "planning_index"]
     assert np.isnan(row["estimate"])
     assert (
-        row["status"].startswith("insufficient: the ceiling is only 0.") and "it must be 0.6" in row["status"]
+        row["status"].startswith("insufficient: the ceiling is only 0.")
+        and "and must be at least 0.6" in row["status"]
     )
     assert summary["selected", "mean", "headroom"]["status"] == ""
 

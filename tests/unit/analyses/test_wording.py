@@ -74,8 +74,8 @@ def test_one_type_and_no_answers():
     for task in ("t", "mean"):
         for kind in ("plm", "entailment"):
             row = found[task, "instruction_type", f"human_minus_{kind}"]
-            assert row["status"] == "insufficient: there is one instruction type"
+            assert row["status"] == "insufficient: there is only one instruction type"
         row = found[task, "polarity", "positive_minus_negated"]
-        assert row["status"] == "insufficient: human phrasings have one polarity"
+        assert row["status"] == "insufficient: human phrasings have only one polarity"
     nothing = wordings({"t": [label(base, True, truncated=True) for base in bases]}, bases)
     assert all(row["status"].startswith("insufficient") for row in nothing.values()) and nothing

@@ -270,5 +270,5 @@ def test_all_conditions_with_their_controls(loaded_models, monkeypatch):
     # Where every twin is truncated there is no text to predict.
     assert under_all(loaded, TASK, ITEMS, [], conditions, FOLDS, settings, 7) == (answers, [])
     monkeypatch.setattr(behaviour, "identity", lambda hidden: -hidden)
-    with pytest.raises(UserError, match="writes other text under hooks that change nothing"):
+    with pytest.raises(UserError, match="generates different text under hooks that change nothing"):
         run(conditions)

@@ -203,7 +203,7 @@ def test_a_layer_that_is_not_there_is_refused(loaded_models, layer):
 
 @pytest.mark.parametrize("edit", [Erase(eraser(d=48)), Steer(np.ones(48), 1.0)])
 def test_an_edit_of_another_hidden_size_is_refused(loaded_models, edit):
-    message = "layer 2 is for a hidden size of 48, but that of model 'llama' is 32"
+    message = "layer 2 is for a hidden size of 48, but model 'llama' has a hidden size of 32"
     with (
         pytest.raises(UserError, match=message),
         edited(loaded_models["llama"], {2: RowWise([None, edit])}),

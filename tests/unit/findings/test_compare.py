@@ -86,7 +86,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
         ([f"{a}:x", f"{b}:other"], "has no findings of model 'x'; it has m"),
         ([f"{a}:m", str(b)], "name a model of both folders, or of neither"),
         ([str(tmp_path / "gone"), str(b)], "there is no folder"),
-        ([str(tmp_path), str(b)], "holds no study that ran to its end"),
+        ([str(tmp_path), str(b)], "is not finished; finish it with snakemake"),
     ):
         assert cli.main(["compare", *arguments]) == 2
         assert words in capsys.readouterr().err

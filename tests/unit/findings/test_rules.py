@@ -258,7 +258,7 @@ def test_a_study_without_positions_says_nothing_of_monitoring():
 def test_where_erasure_failed_nothing_follows(claim, lower, worked):
     found = judge(claim, ablated=ablation(diagonal=(0.08, lower, 0.1)))
     assert found["verdict"] == ("supported" if worked else "insufficient")
-    assert found["reason"].startswith("erasure failed: it takes 0.080") is not worked
+    assert found["reason"].startswith("erasure failed: it lowers a task's own AUROC by 0.080") is not worked
 
 
 @pytest.mark.parametrize("claim", rules.CLAIMS)

@@ -136,7 +136,9 @@ def test_texts_are_judged_in_batches_and_once(make, monkeypatch):
 )
 def test_a_model_without_a_trained_head_is_no_judge(make, kind, head, lacking):
     folder = make({0: "toxicity", 1: "no"}, kind, head)
-    with pytest.raises(UserError, match=f"judges.toxicity: .*architectures: .'{kind}{head}'.; choose one"):
+    with pytest.raises(
+        UserError, match=f"judges.toxicity: .*architectures: .'{kind}{head}'.; choose a model whose"
+    ):
         complete(shipped("toxicity", {"model": folder}), ".")
     # Where the config doesn't tell, the weights do.
     rewrite(folder, architectures=...)
@@ -176,7 +178,7 @@ def test_damaged_files_are_one_sentence(make, damage):
     folder = Path(make({0: "toxicity", 1: "no"}))
     damage(folder)
     with pytest.raises(
-        UserError, match="^judges.toxicity: '.*' can't be loaded .*; see whether its files"
+        UserError, match="^judges.toxicity: '.*' can't be loaded .*; check that its files"
     ) as (caught):
         judged(folder)
     assert "\n" not in str(caught.value)
@@ -185,7 +187,7 @@ def test_damaged_files_are_one_sentence(make, damage):
 def test_a_model_that_cannot_judge_its_tokenizers_tokens_is_named(make):
     folder = make({0: "toxicity", 1: "no"}, vocab_size=5)
     with pytest.raises(
-        UserError, match="^judges.toxicity: '.*' can't judge a text .IndexError: .*; see whether"
+        UserError, match="^judges.toxicity: '.*' can't judge a text .IndexError: .*; check that"
     ):
         judged(folder).classify(TEXTS[0])
 
@@ -236,7 +238,7 @@ def test_the_config_may_say_whether_labels_exclude_each_other(make, problem):
 def test_scores_that_are_no_numbers_are_refused(make, task, labels, settings):
     judge = judged(make(labels), task, **settings)
     judge.model.classifier.weight[0, 0] = torch.nan
-    with pytest.raises(UserError, match=f"^judges.{task}: '.*' gives scores that are not numbers; see"):
+    with pytest.raises(UserError, match=f"^judges.{task}: '.*' returns NaN or infinite scores; check"):
         judge.classify(TEXTS[0])
 
 
@@ -310,7 +312,7 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(make, monkeypatch, t
         return forward(**inputs)
 
     monkeypatch.setattr(judge.model, "forward", small_gpu)
-    with pytest.warns(UserWarning, match=f"^judges.{task}: out of memory with 4 rows; going on with 2"):
+    with pytest.warns(UserWarning, match=f"^judges.{task}: out of memory with 4 rows; continuing with 2"):
         judges.prepare(judge, texts)
     # Later batches, too: it isn't tried again with more.
     assert found[0] == 4 and max(found[1:]) <= 2 and sizes in (None, found)
@@ -323,7 +325,8 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(make, monkeypatch, t
     monkeypatch.setattr(judge.model, "forward", full_gpu)
     with (
         pytest.raises(
-            UserError, match=f"^judges.{task}: .* even one row; use a larger GPU or a lower max_tok"
+            UserError,
+            match=f"^judges.{task}: even one row doesn't fit .*; use a larger GPU or a lower max_tok",
         ),
         pytest.warns(UserWarning),
     ):

@@ -118,7 +118,7 @@ def test_crossings_in_number_and_for_params_that_never_vary():
 
 def test_responses_without_an_item_are_refused():
     items = items_of("word_count", bases=2)
-    with pytest.raises(UserError, match="belongs to no item"):
+    with pytest.raises(UserError, match="belongs to none of the prompts"):
         label_rows(tasks.get("word_count"), WORLD, items[:1], responses_to(items, words), None, SETTINGS, 0)
 
 

@@ -1,4 +1,4 @@
-"""A classifier's labels and the task's: what stands for what, and which folders are refused."""
+"""A classifier's labels and the task's: what is mapped to what, and which folders are refused."""
 
 from pathlib import Path
 
@@ -29,23 +29,28 @@ def test_labels_left_out_stand_for_none_and_several_may_stand_for_one(make):
 @pytest.mark.parametrize(
     ("task", "names", "settings", "message"),
     [
-        ("sentiment", SENTIMENTS, {}, "no label of '.*' \\(neg, pos\\) stands for 'negative'; map one to it"),
-        ("sentiment", SENTIMENTS, {"labels": {"neg": "negative"}}, "stands for 'positive'"),
+        (
+            "sentiment",
+            SENTIMENTS,
+            {},
+            "no label of '.*' \\(neg, pos\\) is mapped to 'negative'; map one to it",
+        ),
+        ("sentiment", SENTIMENTS, {"labels": {"neg": "negative"}}, "is mapped to 'positive'"),
         (
             "sentiment",
             SENTIMENTS,
             {"labels": {"nope": "negative"}},
-            "'nope' is no label of '.*'; it has neg, pos",
+            "'nope' is not a label of '.*'; it has neg, pos",
         ),
         (
             "sentiment",
             SENTIMENTS,
             {"labels": {"neg": "sad"}},
-            "'sad' is no label of the task; it has negative, ",
+            "'sad' is not a label of the task; it has negative, ",
         ),
-        ("toxicity", SENTIMENTS, {}, "stands for 'toxicity'"),
-        ("topic", SENTIMENTS, {"method": "zero-shot"}, "a model of entailment, but the labels of"),
-        ("toxicity", {0: "entailment", 1: "no"}, {"method": "zero-shot"}, "labels to choose from"),
+        ("toxicity", SENTIMENTS, {}, "is mapped to 'toxicity'"),
+        ("topic", SENTIMENTS, {"method": "zero-shot"}, "an entailment model, but the labels of"),
+        ("toxicity", {0: "entailment", 1: "no"}, {"method": "zero-shot"}, "needs a task with labels"),
         (
             "topic",
             {0: "entailment", 1: "no"},

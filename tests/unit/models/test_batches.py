@@ -27,7 +27,7 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(loaded_models, monke
     monkeypatch.setattr(generation, "_generate_batch", small_gpu)
     with pytest.warns(UserWarning, match="out of memory") as warned:
         assert generate(loaded, PROMPTS, SEEDS, SETTINGS) == whole
-    assert "out of memory with 16 rows; going on with 8" in str(warned[0].message)
+    assert "out of memory with 16 rows; continuing with 8" in str(warned[0].message)
     assert sizes == [16, 8, 4] + [2] * 8
     # Conditions that are compared are in batches of one size, so that rounding is the same.
     assert generate(loaded, PROMPTS, SEEDS, SETTINGS) == whole and sizes[11:] == [2] * 8
@@ -36,5 +36,8 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing(loaded_models, monke
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(generation, "_generate_batch", full_gpu)
-    with pytest.raises(UserError, match="doesn't hold even one row"), pytest.warns(UserWarning):
+    with (
+        pytest.raises(UserError, match="even one row doesn't fit into the GPU's memory"),
+        pytest.warns(UserWarning),
+    ):
         generate(loaded, PROMPTS, SEEDS, SETTINGS)

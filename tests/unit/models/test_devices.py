@@ -164,7 +164,7 @@ def test_cuda_sees_the_leased_devices_only(monkeypatch, tmp_path, environment, h
 
 def test_more_than_there_are_is_no_reason_to_wait(monkeypatch, tmp_path):
     seen(monkeypatch, tmp_path, 2, {"CUDA_VISIBLE_DEVICES": "4,5"})
-    with pytest.raises(UserError, match=r"gpu: 3 .* more than the 2 that its job sees \(4, 5\); lower it"):
+    with pytest.raises(UserError, match=r"gpu: 3, but its job sees only 2 \(4, 5\); lower it"):
         use_gpus(3)
 
 
@@ -195,7 +195,7 @@ def test_a_place_that_another_user_made_is_refused(monkeypatch, tmp_path):
     folder, elsewhere = tmp_path / f"skillprobe-gpus-{os.getuid()}", tmp_path / "elsewhere"
     elsewhere.mkdir()
     folder.symlink_to(elsewhere)
-    with pytest.raises(UserError, match=f"^{folder}, where jobs lease GPUs, is a link, .*; remove it"):
+    with pytest.raises(UserError, match=f"^{folder}, where jobs reserve GPUs, is a link, .*; remove it"):
         lease_gpus(["0"])
     assert not list(elsewhere.iterdir())
     folder.unlink()

@@ -170,7 +170,7 @@ def test_what_goes_wrong_is_one_sentence(model_folders, vllm, monkeypatch):
         assert "\n" not in str(caught.value)
 
     monkeypatch.setattr(LLM, "keep_eos", False)
-    refused("model 'llama': vLLM ended an answer after .* tokens without an EOS; set generation.engine")
+    refused("model 'llama': vLLM ended a response after .* tokens without an EOS; set generation.engine")
     monkeypatch.setattr(LLM, "error", ValueError("1 validation error\n  Value error, no such architecture"))
     refused("model 'llama': vLLM can't load it from '.*': 1 validation error Value error, no such arch")
     monkeypatch.setitem(sys.modules, "vllm", None)

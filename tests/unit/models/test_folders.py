@@ -31,32 +31,32 @@ def test_other_spellings_of_the_number_of_layers(root, extra):
         (lambda folder: (folder / "config.json").write_text("[]"), "must hold one JSON object"),
         (
             lambda folder: (folder / "config.json").write_text("{}"),
-            "doesn't tell; state the number of blocks",
+            "does not give it; set it to the number of blocks",
         ),
         (lambda folder: (folder / "model.safetensors").unlink(), r"has no \*.safetensors file"),
         (
             lambda folder: (folder / "model.safetensors").write_text(
                 "version https://git-lfs.github.com/spec"
             ),
-            "model.safetensors is no whole safetensors file .*fetch it again",
+            "model.safetensors is not a complete safetensors file .*download it again",
         ),
         (
             lambda folder: cut(folder / "model.safetensors"),
-            "model.safetensors is no whole safetensors file .*fetch it again",
+            "model.safetensors is not a complete safetensors file .*download it again",
         ),
         (
             lambda folder: (folder / "model.safetensors.index.json").write_text(
                 json.dumps({"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}})
             ),
-            "lacks model-2.safetensors, which model.safetensors.index.json names",
+            "lacks model-2.safetensors, which model.safetensors.index.json lists",
         ),
         (
             lambda folder: say(folder, is_encoder_decoder=True, architectures=["T5ForConditionalGeneration"]),
-            "holds a T5ForConditionalGeneration, which is no decoder that writes text",
+            "holds a T5ForConditionalGeneration, which is not a decoder-only language model",
         ),
         (
             lambda folder: say(folder, architectures=["BertForMaskedLM"]),
-            "holds a BertForMaskedLM, which is no decoder that writes text",
+            "holds a BertForMaskedLM, which is not a decoder-only language model",
         ),
         (lambda folder: (folder / "tokenizer_config.json").unlink(), "has no tokenizer"),
         (lambda folder: (folder / "tokenizer_config.json").write_text("{}"), "has no chat template"),

@@ -119,7 +119,7 @@ def test_scores_that_are_no_numbers_are_refused(tmp_path, loaded_models, tempera
     loaded_models["llama"].tokenizer.save_pretrained(tmp_path)
     broken = load({"name": "broken", "source": str(tmp_path)})
     broken.model.lm_head.register_forward_hook(lambda _, __, scores: scores.fill_(value))
-    with pytest.raises(UserError, match=r"^model 'broken' gives its next token scores that are not numbers"):
+    with pytest.raises(UserError, match=r"^model 'broken' returns NaN or infinite scores for the next token"):
         generate(broken, PROMPTS[:2], SEEDS[:2], SETTINGS | {"temperature": temperature})
 
 
@@ -128,7 +128,10 @@ def test_answers_that_would_outgrow_the_model_are_refused_before_any_is_written(
     monkeypatch.setattr(loaded.model.config, "max_position_embeddings", longest + SETTINGS["max_new_tokens"])
     assert len(generate(loaded, PROMPTS, SEEDS, SETTINGS)) == len(PROMPTS)
     monkeypatch.setattr(generation, "_generate_batch", lambda *_: pytest.fail("generated"))
-    with pytest.raises(UserError, match=r"positions, but .*; lower generation.max_new_tokens to at most 12"):
+    with pytest.raises(
+        UserError,
+        match=r"has a context window of \d+ tokens, but .*; lower generation.max_new_tokens to at most 12",
+    ):
         generate(loaded, PROMPTS, SEEDS, SETTINGS | {"max_new_tokens": 13})
 
 

@@ -60,9 +60,9 @@ def classifier(tmp_path, monkeypatch):
 
 def test_a_judge_is_fetched_and_its_labels_are_checked(classifier):
     assert fetch_judge("toxicity", JUDGE) == {"source": "org/tiny", "revision": COMMIT}
-    with pytest.raises(UserError, match="judges.toxicity.labels: no label of 'org/tiny' .* stands for"):
+    with pytest.raises(UserError, match="judges.toxicity.labels: no label of 'org/tiny' .* is mapped to"):
         fetch_judge("toxicity", JUDGE | {"labels": {}})
-    with pytest.raises(UserError, match="judges.topic: zero-shot judging takes"):
+    with pytest.raises(UserError, match="judges.topic: zero-shot judging needs"):
         fetch_judge("topic", JUDGE | {"method": "zero-shot"})
     (classifier / "config.json").unlink()
     with pytest.raises(UserError, match="judges.toxicity: .*no config.json"):
@@ -106,11 +106,11 @@ class Answer:
     ("kind", "sentence"),
     [
         (errors.GatedRepoError, "is gated; accept its terms at https://huggingface.co/org/tiny and log in"),
-        (errors.RepositoryNotFoundError, "the hub has no model 'org/tiny', or it is private"),
+        (errors.RepositoryNotFoundError, "the Hub has no model 'org/tiny', or it is private"),
         (errors.RevisionNotFoundError, "'org/tiny' has no revision 'main'"),
         (
             errors.HfHubHTTPError,
-            "can't be downloaded .HfHubHTTPError.; run this rule where there is a network",
+            "can't be downloaded .HfHubHTTPError.; run this rule on a machine with network access",
         ),
         (errors.LocalEntryNotFoundError, "isn't on this machine and can't be downloaded"),
         (OSError, "can't be downloaded .OSError."),

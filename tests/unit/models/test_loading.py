@@ -56,7 +56,7 @@ def test_missing_folder_and_wrong_depth_are_refused(model_folders, tmp_path):
         load({"name": "m", "source": str(tmp_path)})
     with pytest.raises(UserError, match="has 3 layers, but its entry says num_layers: 5"):
         load({"name": "m", "source": str(model_folders["llama"]), "num_layers": 5})
-    with pytest.raises(UserError, match="dtype 'int4'"):
+    with pytest.raises(UserError, match="dtype is 'int4'"):
         load({"name": "m", "source": str(model_folders["llama"]), "dtype": "int4"})
 
 
@@ -91,15 +91,18 @@ def save_weights(folder, weights):
     [
         (
             lambda w: {k: v for k, v in w.items() if ".layers.1." not in k},
-            "lack 9 of those that a LlamaForCausalLM has, model.layers.1.input_layernorm.weight among them",
+            "lack 9 of the tensors of a LlamaForCausalLM, such as model.layers.1.input_layernorm.weight",
         ),
-        (lambda w: {k: v for k, v in w.items() if k != "lm_head.weight"}, "lack 1 .*, lm_head.weight among"),
+        (
+            lambda w: {k: v for k, v in w.items() if k != "lm_head.weight"},
+            "lack 1 .*, such as lm_head.weight",
+        ),
         (
             lambda w: {f"other.{k}": v for k, v in w.items()},
-            "lack 30 of those .*fetch or save it again, whole",
+            "lack 30 of the tensors .*download or save the complete model again",
         ),
         (lambda w: w | {"lm_head.weight": w["lm_head.weight"][:, :5]}, "can't be loaded .*RuntimeError"),
-        (None, "model.safetensors is no whole safetensors file"),
+        (None, "model.safetensors is not a complete safetensors file"),
     ],
 )
 def test_weights_that_are_missing_are_not_drawn_at_random(model_folders, tmp_path, change, message):
@@ -123,12 +126,12 @@ def test_weights_that_are_missing_are_not_drawn_at_random(model_folders, tmp_pat
         (
             "BertForMaskedLM",
             {"hidden_size": 32, "num_attention_heads": 4},
-            "states of a token depend on the tokens",
+            "the states of a token depend on later tokens",
         ),
         (
             "AlbertForMaskedLM",
             {"hidden_size": 32, "num_attention_heads": 4},
-            "is none of the models that write",
+            "is not a causal language model",
         ),
         (
             "Gemma3nForCausalLM",
@@ -141,7 +144,7 @@ def test_weights_that_are_missing_are_not_drawn_at_random(model_folders, tmp_pat
             | {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_kv_shared_layers": 0}
             | {"vocab_size_per_layer_input": 26, "layer_types": ["full_attention"] * 3, "laurel_rank": 4}
             | {"activation_sparsity_pattern": [0.0] * 3},
-            "its blocks don't pass one vector a token",
+            "its blocks do not pass on one vector per token",
         ),
     ],
 )
@@ -167,7 +170,7 @@ def test_what_is_no_decoder_is_refused(tmp_path, kind, settings, message):
 def test_whatever_is_wrong_with_a_folder_is_one_sentence(model_folders, tmp_path, file, content):
     folder = edited(model_folders["llama"], tmp_path, file, **content)
     with pytest.raises(
-        UserError, match="^model 'm' can't be loaded from .*; see whether its files are whole"
+        UserError, match="^model 'm' can't be loaded from .*; check that its files are complete"
     ):
         load({"name": "m", "source": str(folder)})
 

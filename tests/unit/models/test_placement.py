@@ -31,7 +31,8 @@ def test_a_model_that_does_not_fit_onto_its_gpus_is_refused():
     places = {"model.embed_tokens": 0, "model.layers.0": 0, "model.layers.1": "cpu", "lm_head": "cpu"}
     with pytest.raises(
         UserError,
-        match=r"'m' doesn't fit onto .*: device_map auto left 2 of 4 parts elsewhere, model.layers.1",
+        match=r"'m' doesn't fit onto .*: device_map auto placed 2 of 4 parts elsewhere, "
+        "such as model.layers.1",
     ):
         placement.check_spread("m", "auto", places)
     for fine in ({}, {"": "cpu"}, {"": "cuda"}, {"model": 0, "lm_head": 1}):
@@ -79,7 +80,8 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(model_folders,
         load(entry)
     for device_map in (None, "auto"):
         with pytest.raises(
-            UserError, match="random weights, .* takes 0.0 GiB, but main memory .*random_weights: f"
+            UserError,
+            match="model 'm' with random weights takes 0.0 GiB, but main memory .*random_weights: f",
         ):
             load(entry | {"device_map": device_map}, random_seed=1)
     # A model too large for this machine, of which a GPU has room for so much.

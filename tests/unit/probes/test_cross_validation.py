@@ -56,7 +56,7 @@ def test_constant_activations_are_flagged_not_scored():
 
 def test_bad_input_is_refused_in_words():
     x, y, bases = task_data()
-    with pytest.raises(UserError, match="not finite"):
+    with pytest.raises(UserError, match="NaN or infinite"):
         specialist(np.where(x > 2, np.nan, x), y, bases, SETTINGS)
     with pytest.raises(UserError, match="labels must be"):
         specialist(x, y + 1, bases, SETTINGS)

@@ -63,5 +63,5 @@ def test_phrasings_tell_nothing_about_params():
 
 def test_too_many_bases_are_refused():
     small = replace(WORLD, requests=WORLD.requests[:1], subjects=WORLD.subjects[:3])
-    with pytest.raises(UserError, match="24 bases are asked for, but world 'toy' has only 3"):
+    with pytest.raises(UserError, match="prompts.bases is 24, but world 'toy' has only 3"):
         make_items(tasks.get("topic"), small, SETTINGS, 0)

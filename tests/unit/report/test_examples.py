@@ -16,4 +16,4 @@ def test_examples_alternate_while_there_are_both():
     assert examples.choose_examples(rows, 4, seed=1) != chosen
     assert examples.choose_examples(rows, 0, seed=0) == []
     assert len(examples.choose_examples(rows, 99, seed=0)) == 7
-    assert "No answers to show" in examples.examples_page({}, examples_settings(3))
+    assert "No responses to show" in examples.examples_page({}, examples_settings(3))

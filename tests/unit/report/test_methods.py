@@ -21,4 +21,4 @@ def test_methods_have_the_studys_numbers():
     assert all(page.count(f"abs/{number}") >= 2 for number in methods.REFERENCES)
     assert not re.search(r"\[\d{4}\.\d{5}\]", page)
     config["behaviour"]["bases"] = 0
-    assert "No answers were edited" in methods.methods_page(config)
+    assert "No responses were generated under edits" in methods.methods_page(config)

@@ -45,7 +45,7 @@ def test_overview_has_the_numbers():
     assert "0.123 [0.103, 0.143]" in text and "2 of 3 tasks had enough data" in text
     assert "A specialist probe is better than one general probe: supported for a; insufficient for b" in text
     # A specialist of 0.80 [0.75, 0.85] with topic missing; 0.75 [0.70, 0.80] without the confounds.
-    assert "2 of them a clear signal (2 without what the confounds predict)" in text
+    assert "2 of them had a clear signal (2 after the confounds are regressed out)" in text
     assert "supported if its lower bound is above 0.02" in text
     assert "12 violated responses from 6 bases" in text
     assert "Seed 7" in text and '"study": "demo"' in text and "torch" in text
@@ -73,9 +73,9 @@ def test_overview_says_what_edits_did():
     assert "the other tasks by 1.0 [−5.0, 7.0]." in text
     assert "a rank correlation of 0.41 (p = 0.031)" in text
     # The other model's answers were not edited.
-    assert text.count("While it writes") == 1
+    assert text.count("During generation") == 1
     text = " ".join(parse(overview([], [], config, behaviour=behaviour)).text.split())
-    assert "While it writes" in text and "rank correlation" not in text
+    assert "During generation" in text and "rank correlation" not in text
 
 
 def test_overview_says_what_is_known_when():
@@ -88,8 +88,8 @@ def test_overview_says_what_is_known_when():
     wrong = [row | {"estimate": 9.0} | change for row in rows for change in ({"task": "topic"}, {"layer": 2})]
     text = " ".join(parse(overview([], [], small_config(), time=wrong + rows)).text.split())
     assert "From the prompt's end to EOS its probes gain 0.100 [0.050, 0.150] in AUROC" in text
-    assert "what the text itself decides at EOS is 0.300 better than they are" in text
-    assert "they reach 0.600 [0.550, 0.650], the prompt's surface alone 0.550, the other" in text
+    assert "at EOS, the verifier's verdict on the text is 0.300 better than the probes" in text
+    assert "the probes reach 0.600 [0.550, 0.650], the prompt's surface alone 0.550, and the other" in text
     assert text.count("to EOS") == 1
 
 
@@ -122,5 +122,7 @@ def test_overview_says_where_everything_comes_from():
 
 def test_overview_of_nothing():
     text = parse(overview([], [], small_config())).text
-    assert "insufficient" in text and "no whole answers" in text and "there is no estimate" not in text
+    assert (
+        "insufficient" in text and "no untruncated responses" in text and "there is no estimate" not in text
+    )
     assert "0 of 3 tasks have a signal" in text

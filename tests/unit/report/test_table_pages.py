@@ -12,4 +12,4 @@ def test_table_pages():
     text = parse(table_pages.generality_page(rows, settings)).text
     assert FEW in text and "constant scores" in text and "0.800 [0.750, 0.850]" in text and "no probe" in text
     text = parse(table_pages.compliance_page(compliance_rows(["a"], tasks), settings)).text
-    assert "60\u00a0%" in text and "no answers" in text
+    assert "60\u00a0%" in text and "no responses" in text

@@ -33,7 +33,7 @@ def test_draws_of_another_table_are_refused(tmp_path):
     path = tmp_path / "t.h5"
     draws.write_draws(path, [{"estimate": 0.2, DRAWS: estimate(0.2, np.zeros(5))}])
     for rows in ([], [{"estimate": 0.3}]):
-        with pytest.raises(UserError, match=r"t\.h5 is not of the table beside it"):
+        with pytest.raises(UserError, match=r"t\.h5 does not belong to the table beside it"):
             draws.with_draws(rows, path)
     with h5py.File(path) as file:
         assert set(file) == {"row", "by_seed", "n_seeds", "drawn"}

@@ -34,17 +34,18 @@ def test_sealed_files_are_noticed_when_they_change(tmp_path, name, write, read):
         with pytest.raises(DamagedFile) as error:
             read(path)
         assert str(error.value).startswith(
-            f"{path} is not what was written there (changed on purpose? then delete .{name}.sha256 beside it)"
-            "; make it anew: snakemake "
+            f"{path} has changed since it was written (on purpose? then delete its checksum file "
+            f".{name}.sha256)"
+            "; make it again: snakemake "
         )
     seal.unlink()
     assert read(path) == ROWS[1:]
     for each in (other, other.with_name(seal.name)):
         shutil.copy(each, path.parent / each.name)
-    with pytest.raises(DamagedFile, match=f"{path} is a copy of labels/m/u/{name}; make it anew"):
+    with pytest.raises(DamagedFile, match=f"{path} is a copy of labels/m/u/{name}; make it again"):
         read(path)
     seal.write_bytes(b"")
-    with pytest.raises(DamagedFile, match="is not what was written there"):
+    with pytest.raises(DamagedFile, match="has changed since it was written"):
         read(path)
     # What the command does. A study may be moved, and looked at from within.
     write(path, ROWS)
@@ -82,7 +83,7 @@ def test_what_is_killed_between_a_file_and_its_seal_leaves_a_whole_file(tmp_path
 @pytest.mark.parametrize(
     "content, words",
     [
-        (b'{"a": 1}\n{"a": "\xff"}\n', "is no text .*"),
+        (b'{"a": 1}\n{"a": "\xff"}\n', "is not a UTF-8 text .*"),
         (b'{"a": 1}\n{"a": ', "has no valid JSON in line 2 .*"),
         (b'{"a": 1}\n\n[1]\n', "has no JSON object in line 3"),
         (b"[" * 99999, "has no valid JSON in line 1 .*"),
@@ -91,7 +92,7 @@ def test_what_is_killed_between_a_file_and_its_seal_leaves_a_whole_file(tmp_path
 def test_lines_that_cannot_be_read_are_named(tmp_path, content, words):
     path = tmp_path / "x.jsonl"
     path.write_bytes(content)
-    with pytest.raises(DamagedFile, match=f"x.jsonl {words}; make it anew: snakemake "):
+    with pytest.raises(DamagedFile, match=f"x.jsonl {words}; make it again: snakemake "):
         files.read_jsonl(path)
 
 
@@ -157,7 +158,8 @@ def test_a_full_disk_is_a_sentence_for_every_kind_of_file(tmp_path, room):
     assert done.returncode == 0 and not done.stderr, done.stderr
     names = ("0.h5", "p.h5", "t.txt", "t.csv", "labels/l.jsonl")
     assert done.stdout.splitlines() == [
-        f"{tmp_path / name} can't be written (File too large); mend that and run again: what is done stays"
+        f"cannot write {tmp_path / name} (File too large); correct that and run again: "
+        "finished results are kept"
         for name in names
     ]
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
@@ -166,6 +168,6 @@ def test_a_full_disk_is_a_sentence_for_every_kind_of_file(tmp_path, room):
 def test_other_errors_are_left_as_they_are(tmp_path):
     with pytest.raises(FileNotFoundError), files.atomic_path(tmp_path / "x"):
         (tmp_path / "absent").read_text()
-    with pytest.raises(UserError, match="can't be written .(File exists|Not a directory)"):
+    with pytest.raises(UserError, match="cannot write .*/file/inside.json .(File exists|Not a directory)"):
         (tmp_path / "file").write_text("")
         files.write_json(tmp_path / "file/inside.json", {})

@@ -19,7 +19,7 @@ def test_folder_hash_follows_content_and_nothing_else(model_folders, tmp_path):
     (copy / "model.safetensors").write_bytes(data)
     assert folder_hash(copy) != before
     assert folder_hash(edited(folder, tmp_path, "config.json", rms_norm_eps=0.1)) != before
-    with pytest.raises(UserError, match="no model folder"):
+    with pytest.raises(UserError, match="not a model folder"):
         folder_hash(tmp_path)
 
 

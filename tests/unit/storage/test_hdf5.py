@@ -21,7 +21,7 @@ def test_a_copy_of_another_small_file_is_refused(tmp_path):
             pass
     shutil.copy(paths[0], paths[1])
     words = (
-        "can't be read as a probe file .it is a copy of probes/specialist/m/t/0.h5.; make it anew: snakemake"
+        "can't be read as a probe file .it is a copy of probes/specialist/m/t/0.h5.; make it again: snakemake"
     )
     with pytest.raises(DamagedFile, match=f"{paths[1]} {words}"), hdf5.whole(paths[1], "probe"):
         pass

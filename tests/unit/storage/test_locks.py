@@ -49,4 +49,4 @@ def test_a_file_system_without_locks_is_a_warning(tmp_path, monkeypatch, capsys)
 
     monkeypatch.setattr(locks.fcntl, "flock", flock)
     hold_study(tmp_path)
-    assert f"{tmp_path} can't be locked (No locks available): see to it" in capsys.readouterr().err
+    assert f"cannot lock {tmp_path} (No locks available): make sure" in capsys.readouterr().err

@@ -42,15 +42,15 @@ def test_names_that_look_like_numbers_stay_names(tmp_path):
     "content, words",
     [
         (b"", "is empty"),
-        (b"a,b\n1,\xff\n", "is no text .*"),
-        (b"a,b\n1,2\n3\n", "has 1 cells and not 2 in row 2"),
-        (b"a,b\n1,2,3\n", "has 3 cells and not 2 in row 1"),
-        (b'a,b\n1,"2\n', "is no table .*"),
+        (b"a,b\n1,\xff\n", "is not a UTF-8 text .*"),
+        (b"a,b\n1,2\n3\n", "has 1 cells instead of 2 in row 2"),
+        (b"a,b\n1,2,3\n", "has 3 cells instead of 2 in row 1"),
+        (b'a,b\n1,"2\n', "is not a table .*"),
     ],
 )
 def test_tables_that_cannot_be_read_are_named(tmp_path, content, words):
     path = tmp_path / "x.csv"
     path.write_bytes(content)
     for read in (tables.read_csv, tables.read_columns):
-        with pytest.raises(DamagedFile, match=f"x.csv {words}; make it anew: snakemake "):
+        with pytest.raises(DamagedFile, match=f"x.csv {words}; make it again: snakemake "):
             read(path)

@@ -24,7 +24,7 @@ def test_judges_of_tasks_not_studied_are_left_out(root):
 def test_a_world_with_a_brace_in_its_path_is_refused(root):
     """Snakemake would take it for a wildcard. Folders are no inputs of rules, so theirs may have some."""
     (root / "w{x}.json").write_bytes(find_world("toy").read_bytes())
-    refused(root, r"^prompts.world: 'w{x}.json' has a brace in its path, which", prompts__world="w{x}.json")
+    refused(root, r"^prompts.world: the path 'w{x}.json' contains a brace, which", prompts__world="w{x}.json")
     (root / "models/a").rename(root / "models/{model}")
     assert complete(study(models=a_model(source="models/{model}")), root)["models"][0]["num_layers"] == 4
 
@@ -35,7 +35,8 @@ def test_more_memory_than_there_is_is_a_warning(root):
     config = complete(study(models=models, tasks=["topic"], judges={"topic": judge}), root)
     assert checks.memory_warning(config, 40000) is None
     assert re.search(
-        "^model 'a' asks for mem_mb: 40000, judges.topic asks for mem_mb: 5000, but .* mem_mb: 4000, and",
+        "^model 'a' asks for mem_mb: 40000, judges.topic asks for mem_mb: 5000, but .* mem_mb: 4000, "
+        "so its job gets no more",
         checks.memory_warning(config, 4000),
     )
 
@@ -47,7 +48,7 @@ def test_models_are_refused_by_name(root):
         models=a_model(source="./models/aa"),
     )
     refused(
-        root, r"num_layers is missing: .* 'org/x', so it is taken as a hub id", models=a_model(source="org/x")
+        root, r"num_layers is missing: .* 'org/x', so it is read as a Hub id", models=a_model(source="org/x")
     )
     refused(root, r"num_layers is 5, but .*config.json says 4; remove the key", models=a_model(num_layers=5))
     refused(root, r"revision is for hub models, but 'models/a' is a folder", models=a_model(revision="main"))
@@ -68,25 +69,26 @@ def test_ablation_is_refused_by_name(root):
     refused(root, r"^ablation.rank is 9, more than ablation.max_rank, 8", ablation__rank=9)
     refused(
         root,
-        r"^ablation.max_rank is 64, but model 'a' has at most 64 training answers a task in 64 dimensions",
+        r"^ablation.max_rank is 64, but model 'a' has at most 64 training responses per task in "
+        "64 dimensions",
         ablation__max_rank=64,
         prompts__bases=23,
         models=a_model(hidden_size=64),
     )
     refused(
         root,
-        r"^ablation.layers asks for layer 5, but the deepest model has layers 0 to 4; remove it",
+        r"^ablation.layers contains layer 5, but the deepest model has layers 0 to 4; remove it",
         ablation__layers=[2, 5],
     )
     refused(
         root,
-        r"^ablation.layers names none of the analysed layers of the model 'a' \(0, 4\); add one",
+        r"^ablation.layers contains none of the analysed layers of model 'a' \(0, 4\); add one",
         ablation__layers=[2],
         layers=[0, 4],
     )
     refused(
         root,
-        r"^behaviour.layers names none of the layers of the model 'a' at which signals are erased \(2\)",
+        r"^behaviour.layers contains none of the layers of model 'a' at which signals are erased \(2\)",
         ablation__layers=[2],
         behaviour__layers=[4],
     )
@@ -97,10 +99,10 @@ def test_ablation_is_refused_by_name(root):
 
 
 def test_positions_are_probed_at_layers_that_are_there(root):
-    refused(root, r"^time.layers asks for layer 7, but the deepest model has layers 0 to 4", time__layers=[7])
+    refused(root, r"^time.layers contains layer 7, but the deepest model has layers 0 to 4", time__layers=[7])
     refused(
         root,
-        r"^time.layers names none of the analysed layers of the model 'a' \(0, 4\); add one, or say all",
+        r"^time.layers contains none of the analysed layers of model 'a' \(0, 4\); add one, or set it to all",
         time__layers=[2],
         layers=[0, 4],
     )
@@ -115,10 +117,10 @@ def test_positions_are_probed_at_layers_that_are_there(root):
 
 
 def test_wordings_are_compared_at_layers_that_are_there(root):
-    refused(root, r"^robustness.layers asks for layer 7, but the deepest", robustness__layers=[7])
+    refused(root, r"^robustness.layers contains layer 7, but the deepest", robustness__layers=[7])
     refused(
         root,
-        r"^robustness.layers names none of the analysed layers of the model 'a' \(0, 4\); add one",
+        r"^robustness.layers contains none of the analysed layers of model 'a' \(0, 4\); add one",
         robustness__layers=[2],
         layers=[0, 4],
     )
@@ -128,10 +130,10 @@ def test_wordings_are_compared_at_layers_that_are_there(root):
 
 
 def test_similarity_is_refused_by_name(root):
-    refused(root, r"^similarity.layers asks for layer 7, but the deepest", similarity__layers=[7])
+    refused(root, r"^similarity.layers contains layer 7, but the deepest", similarity__layers=[7])
     refused(
         root,
-        r"^similarity.layers names none of the analysed layers of the model 'a' \(0, 4\); add one",
+        r"^similarity.layers contains none of the analysed layers of model 'a' \(0, 4\); add one",
         similarity__layers=[2],
         layers=[0, 4],
     )
@@ -141,8 +143,8 @@ def test_similarity_is_refused_by_name(root):
 
 
 def test_layers_are_refused_by_model(root):
-    refused(root, r"^layers asks for layer 9, but the model 'a' has layers 0 .*to 4", layers=[0, 9])
-    refused(root, r"^models\[0\].layers asks for layer 5", models=a_model(layers=[5]))
+    refused(root, r"^layers contains layer 9, but model 'a' has layers 0 .*to 4", layers=[0, 9])
+    refused(root, r"^models\[0\].layers contains layer 5", models=a_model(layers=[5]))
     refused(root, r"^layers must be all or a list, not 'al' \(did you mean 'all'\?\)", layers="al")
     refused(root, r"^layers must be all or a list, not 3", layers=3)
     refused(root, r"^layers\[1\] must be at least 0, not -1", layers=[0, -1])
@@ -161,7 +163,7 @@ def test_layers_are_refused_by_model(root):
 def test_tasks_are_refused_by_name(root):
     refused(
         root,
-        r"^tasks names 'word_cout', which is no task \(did you mean 'word_count'\?\); the tasks are ",
+        r"^tasks contains 'word_cout', which is not a task \(did you mean 'word_count'\?\); the tasks are ",
         tasks=["word_cout"],
     )
     refused(root, r"^tasks lists 'topic' twice", tasks=["topic", "word_count", "topic"])
@@ -174,12 +176,14 @@ def test_judges_are_refused_by_task(root):
     refused(root, r"^judges.topic is missing: no rule decides the task topic", judges={})
     refused(root, r"^judges.word_count: a rule decides the task", judges__word_count="lexicon")
     refused(
-        root, r"^judges names 'topics', which is no task \(did you mean 'topic'", judges__topics="lexicon"
+        root,
+        r"^judges contains 'topics', which is not a task \(did you mean 'topic'",
+        judges__topics="lexicon",
     )
 
 
 def test_lexicon_judges_are_never_offered_for_free_text(root):
-    refusal = r"^judges.topic: lexicon judges are never offered for free text"
+    refusal = r"^judges.topic: lexicon judges cannot judge free text"
     toy = json.loads((ROOT / "workflow/skillprobe/tasks/worlds/toy.json").read_text())
     (root / "free.json").write_text(json.dumps(toy | {"controlled": False}))
     refused(root, refusal + r", which the world 'free.json' asks for", prompts__world="free.json")
@@ -227,7 +231,7 @@ def test_prompts_are_refused_by_key(root):
     refused(root, r"^prompts.world: no world 'tye'", prompts__world="tye")
     refused(root, r"^prompts.world: no world '.*missing.json'", prompts__world="missing.json")
     refused(root, r"^prompts.bases is 9999, but the world 'toy' has \d+ \(", prompts__bases=9999)
-    refused(root, r"^generation.shards is 91, more than the 90 prompts.bases", generation__shards=91)
+    refused(root, r"^generation.shards is 91, but there are only 90 prompts.bases", generation__shards=91)
     refused(
         root, r"^prompts.instruction_types\[0\] must be one of human", prompts__instruction_types=["humn"]
     )

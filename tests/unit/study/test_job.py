@@ -29,7 +29,10 @@ def test_a_log_that_cannot_be_written_is_said_on_the_terminal():
         text=True,
     )
     assert done.returncode and "Traceback" not in done.stderr
-    assert "make_prompts: the disk is full; make room and run again: what is done stays\n" in done.stderr
+    assert (
+        "make_prompts: the disk is full; free disk space and run again: finished results are kept\n"
+        in done.stderr
+    )
 
 
 def job(**inputs):

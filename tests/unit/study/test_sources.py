@@ -52,12 +52,12 @@ def test_paths_that_cannot_even_be_looked_for_are_refused(root):
         (f"./{too_long}/x", "File name too long"),
         ("x\0", "embedded null byte"),
     ):
-        refusal = rf"{re.escape(repr(path))} can't be looked up \({why}\); correct it"
+        refusal = rf"the path {re.escape(repr(path))} can't be used \({why}\); correct it"
         refused(root, rf"^models\[0\] \(model 'a'\): {refusal}", models=a_model(source=path))
         judge = {"kind": "transformers", "model": path}
         refused(root, f"^judges.topic.model: {refusal}", tasks=["topic"], judges={"topic": judge})
     for path in ("~nosuch/x.json", f"{too_long}.json"):
-        refused(root, rf"^prompts.world: '{path}' can't be looked up", prompts__world=path)
+        refused(root, rf"^prompts.world: the path '{path}' can't be used", prompts__world=path)
     refused(root, "^prompts.world: no world 'aaa", prompts__world=too_long)
 
 

@@ -213,8 +213,8 @@ def _checked(
 ) -> np.ndarray:
     """What `_stored` made, as the shard takes it, in the same memory. Raises UserError where it is not
     finite, or was so before it was stored."""
-    advice = "try float32 or the eager attention, and see whether its weights are sound"
-    _refuse(name, wrong, ids, f"are not finite (NaN or infinite); {advice}")
+    advice = "try float32 or eager attention, and check the model's weights"
+    _refuse(name, wrong, ids, f"are NaN or infinite; {advice}")
     advice = "store bfloat16 or float32 (activations.dtype)"
     _refuse(name, too_large, ids, f"are too large for {str(stored.dtype).removeprefix('torch.')}; {advice}")
     return (stored.view(torch.uint16) if stored.dtype == torch.bfloat16 else stored).numpy()

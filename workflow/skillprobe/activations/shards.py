@@ -170,17 +170,17 @@ class Shard:
         except FileNotFoundError:
             raise UserError(f"there is no shard {self.path}") from None
         except OSError as error:
-            raise DamagedFile(self.path, f"is no whole HDF5 file ({error})") from error
+            raise DamagedFile(self.path, f"is not a complete HDF5 file ({error})") from error
         try:
             self._read_head()
         except _DAMAGE as error:
             self._file.close()
             if isinstance(error, UserError):
                 raise
-            raise DamagedFile(self.path, f"is no activation shard, or a damaged one ({error})") from error
+            raise DamagedFile(self.path, f"is not an activation shard, or is damaged ({error})") from error
         if self._manifest and self._head() != self._manifest["head"]:
             self._file.close()
-            raise DamagedFile(self.path, "is another shard than its manifest says, or a damaged one")
+            raise DamagedFile(self.path, "does not match its manifest: it is another shard, or damaged")
         if foreign := self._foreign():
             self._file.close()
             raise DamagedFile(self.path, foreign)
@@ -196,7 +196,7 @@ class Shard:
         # Twins read these alone, and every model has answers without the constraint.
         variants = set(self.samples["variant"].tolist())
         if variants and (variants == {"constrained"}) != (kind == "random_activations"):
-            whose = "the model's twin with random weights" if kind == "activations" else "the model itself"
+            whose = "the model's random-weight twin" if kind == "activations" else "the model itself"
             return f"holds activations of {whose}"
         return ""
 
@@ -247,7 +247,7 @@ class Shard:
         try:
             values = self._file[f"layers/{layer}"][position]
             if self._manifest and zlib.crc32(values) != self._manifest["layers"][layer][position]:
-                raise OSError("other values than its manifest says")
+                raise OSError("its values do not match its manifest")
         except _DAMAGE as error:
             where = f"layer {layer}, position '{self.positions[position]}'"
             raise DamagedFile(self.path, f"is damaged at {where} ({error})") from error
@@ -314,7 +314,7 @@ def _read_manifest(path: Path) -> dict | None:
         return None
     facts = read_json(beside)
     if not isinstance(facts, dict) or not {"bytes", "head", "layers"} <= facts.keys():
-        raise DamagedFile(beside, "is no manifest of a shard")
+        raise DamagedFile(beside, "is not a manifest of a shard")
     return facts
 
 

@@ -319,7 +319,7 @@ def _summary(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[
         yield row(word, both_intervals(None) | {"estimate": share}, int(off.sum()))
     asymmetry = row("asymmetry", _asymmetry(matrix, off), int(off.sum()) // 2)
     if not status and np.isnan(asymmetry["estimate"]):
-        asymmetry["status"] = "insufficient: half of the bases are too few to fit and judge by"
+        asymmetry["status"] = "insufficient: half of the content requests are too few to fit and test on"
     yield asymmetry
     for method in next(iter(matrix.scores.values())).frozen:
         for quantity, estimate in _reliability(matrix, method, own, off).items():

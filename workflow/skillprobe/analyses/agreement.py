@@ -93,7 +93,9 @@ def _summary(tasks: Sequence[str], cells: Sequence[Mapping]):
         "dependent": sum(row["dependent"] for row in apart),
         "lost": sum(row["lost"] for row in apart),
         "both": sum(row["dependent"] and row["lost"] for row in apart),
-        "status": f"insufficient: {len(known)} tasks have both; {FEWEST_TASKS} are needed" if few else "",
+        "status": f"insufficient: {len(known)} tasks have both measurements; {FEWEST_TASKS} are needed"
+        if few
+        else "",
     }
     matrices = []
     for key in ("fall_auroc", "fall_compliance"):

@@ -122,7 +122,9 @@ def _by_cell(rows: Sequence[Mapping]) -> dict[tuple[str, str], dict[str, Mapping
 
 def _check_paired(edited: Mapping[str, Mapping], unedited: Mapping[str, Mapping]) -> None:
     for name in sorted(edited.keys() - unedited.keys()):
-        raise UserError(f"response '{name}' has been edited, but there is no unedited one; generate it")
+        raise UserError(
+            f"response '{name}' was generated under an edit, but not without it; generate that one, too"
+        )
 
 
 def _satisfied(ours, theirs, weights: tuple[int, int], settings: Settings, draws: Draws):

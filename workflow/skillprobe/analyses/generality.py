@@ -59,7 +59,7 @@ def generality_table(
         result for by_task in probes.values() for by_layer in by_task.values() for result in by_layer.values()
     ]
     if not everything:
-        raise UserError(f"there are no probes of model {model!r} to compare")
+        raise UserError(f"there are no probes of model {model!r} to compare; run the target probes first")
     draws = draw_tested(everything, study_bases, n_draws=n_draws, seed=seed)
 
     rows = []

@@ -100,7 +100,10 @@ class _BySeed:
 
 def _check(model, specialists, categories, num_layers) -> None:
     if not specialists or not all(specialists.values()):
-        raise UserError(f"there are no probes of model {model!r}, or none of some task, to find layers by")
+        raise UserError(
+            f"there are no probes of model {model!r}, or none of one of its tasks; run the "
+            "target probes first"
+        )
     for task, by_layer in specialists.items():
         if not 0 <= min(by_layer) <= max(by_layer) <= num_layers:
             raise UserError(
@@ -109,8 +112,8 @@ def _check(model, specialists, categories, num_layers) -> None:
             )
         if categories[task] not in CATEGORY_RANKS:
             raise UserError(
-                f"task {task!r} is of category {categories[task]!r}, whose place in the order of depths is "
-                f"not known; it must be one of {', '.join(CATEGORY_RANKS)}"
+                f"task {task!r} has the category {categories[task]!r}, which has no place in the order "
+                f"of depths; it must be one of {', '.join(CATEGORY_RANKS)}"
             )
 
 
@@ -143,13 +146,13 @@ def _tau_of(ranks: np.ndarray, estimates: list[_BySeed], n_given: int) -> _BySee
     """ranks: [n] of the tasks with signal, whose emergences `estimates` are; n_given: of all tasks."""
     if not enough_signal(len(ranks), n_given):
         return _BySeed.missing(
-            f"insufficient: {len(ranks)} of {n_given} tasks have signal; at least two thirds must"
+            f"insufficient: {len(ranks)} of {n_given} tasks have a signal; two thirds are needed"
         )
     if len(set(ranks.tolist())) < 2:
-        return _BySeed.missing("insufficient: all tasks with signal are of one rank")
+        return _BySeed.missing("insufficient: all tasks with a signal have categories of the same rank")
     by_seed = np.stack([estimate.by_seed for estimate in estimates], axis=-1)
     if np.all(by_seed == by_seed[:, :1]):
-        return _BySeed.missing("insufficient: all tasks with signal emerge at one depth")
+        return _BySeed.missing("insufficient: all tasks with a signal emerge at the same depth")
     drawn = np.stack([estimate.draws for estimate in estimates], axis=-1)
     return _BySeed(_order(ranks, by_seed), _order(ranks, drawn))
 

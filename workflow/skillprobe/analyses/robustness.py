@@ -37,7 +37,7 @@ SUMMARIES = {
 MISSING = {
     TYPE: wording.MISSING[wording.TYPE],
     POLARITY: wording.MISSING[wording.POLARITY],
-    HELD_OUT: "insufficient: there is one phrasing",
+    HELD_OUT: "insufficient: there is only one phrasing",
     DIVERSITY: "insufficient: there are fewer than four phrasings",
 }
 PHRASINGS, UNSEEN = "phrasings", "unseen"

@@ -51,7 +51,10 @@ def specificity_table(
     for the numbers. Raises UserError where there are no probes.
     """
     if not layers:
-        raise UserError(f"there are no probes of model {model!r} to try on unconstrained answers")
+        raise UserError(
+            f"there are no probes of model {model!r} to test on unconstrained responses; "
+            "run the target probes first"
+        )
     first = next(iter(layers.values()))
     every = [result for each in first.values() for result in (each.constrained, each.twins)]
     draws = draw_tested(every, study_bases, n_draws=n_draws, seed=seed)
@@ -138,7 +141,8 @@ def _means(found: Mapping[str, Mapping[str, tuple]]) -> dict[str, tuple]:
     """Over the tasks that have a specificity, so that all means are of the same tasks."""
     used = [each for each in found.values() if each["specificity"][0] is not None]
     if not used:
-        return {"specificity": (None, 0, 0, "insufficient: no task has enough of both variants")}
+        status = "insufficient: no task has enough responses both with and without the constraint"
+        return {"specificity": (None, 0, 0, status)}
     means = {}
     for quantity in used[0]:
         cells = [each[quantity] for each in used if quantity in each]

@@ -243,8 +243,8 @@ def _ratio(above: Estimate, room: Estimate, least: float) -> tuple[Estimate | No
     lower = room.cells()["lower99"]
     if not lower >= least:
         return None, (
-            f"insufficient: the ceiling is only {room.value:.3f} above the surface baseline, lower bound "
-            f"{lower:.3f}; it must be {least:g}"
+            f"insufficient: the ceiling is only {room.value:.3f} above the surface baseline; its lower "
+            f"bound is {lower:.3f} and must be at least {least:g}"
         )
     # Means over fold seeds first: those of a ratio would be the ratio of neither.
     ratio = np.divide(above.drawn, room.drawn, out=np.full(above.drawn.shape, np.nan), where=room.drawn > 0)

@@ -130,7 +130,7 @@ def structure_status(n_signal: int, n_tasks: int) -> str:
     """ "" or why a summary over tasks is insufficient."""
     if enough_signal(n_signal, n_tasks):
         return ""
-    return f"insufficient: {n_signal} of {n_tasks} tasks have a signal; two thirds must"
+    return f"insufficient: {n_signal} of {n_tasks} tasks have a signal; two thirds are needed"
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ DIFFERENCES = {
 }
 KNOWN = {TYPE: INSTRUCTION_TYPES, POLARITY: POLARITIES}
 MISSING = {
-    TYPE: "insufficient: there is one instruction type",
-    POLARITY: "insufficient: human phrasings have one polarity",
+    TYPE: "insufficient: there is only one instruction type",
+    POLARITY: "insufficient: human phrasings have only one polarity",
 }
 
 

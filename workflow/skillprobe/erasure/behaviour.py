@@ -60,8 +60,8 @@ def under_all(
         same = run({"identity": nothing})
     if [row["token_ids"] for row in same] != [row["token_ids"] for row in responses]:
         raise UserError(
-            f"model '{loaded.name}' writes other text under hooks that change nothing, so what it writes "
-            "under others says nothing; use deterministic kernels, or leave it out"
+            f"model '{loaded.name}' generates different text under hooks that change nothing, so its "
+            "responses under edits show nothing; use deterministic kernels, or remove the model"
         )
     # Without any sufficient task there is nothing to erase.
     responses += same + (run(conditions) if conditions else [])

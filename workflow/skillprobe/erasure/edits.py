@@ -137,6 +137,6 @@ def _check(loaded: LoadedModel, edits: Mapping[int, Edit]) -> None:
         size = getattr(edit, "hidden_size", loaded.hidden_size)
         if size != loaded.hidden_size:
             raise UserError(
-                f"the edit of layer {layer} is for a hidden size of {size}, but that of model "
-                f"'{loaded.name}' is {loaded.hidden_size}; use one that was fitted on this model"
+                f"the edit of layer {layer} is for a hidden size of {size}, but model '{loaded.name}' "
+                f"has a hidden size of {loaded.hidden_size}; use an edit that was fitted on this model"
             )

@@ -52,8 +52,8 @@ def read_results(folder: str | Path) -> Results:
             ]
     except OSError as error:
         raise UserError(
-            f"{error.filename or error} can't be read: {folder} holds no study that ran to its end; run "
-            "snakemake for it, or give another folder of results/"
+            f"cannot read {error.filename or error}: the study in {folder} is not finished; finish it "
+            "with snakemake, or give another folder in results/"
         ) from error
     rows = {model: rules.evidence(judged, model) for model in models}
     if rules.POOLED in found:

@@ -72,12 +72,12 @@ def _erasure_failed(rows: Rows, at: Mapping) -> str:
     if not has_estimate(own) or own["lower99"] > at["erased"]:
         return ""
     return (
-        f"erasure failed: it takes {own['estimate']:.3f} off a task's own AUROC, lower bound "
+        f"erasure failed: it lowers a task's own AUROC by {own['estimate']:.3f}, lower bound "
         f"{own['lower99']:.3f}"
     )
 
 
-_ERASURE = "Insufficient unless erasing takes more than {erased:g} (lower bound) off a task's own AUROC."
+_ERASURE = "Insufficient unless erasing lowers a task's own AUROC by more than {erased:g} (lower bound)."
 # In the order shown.
 RULES = {
     "generality": Rule(
@@ -108,7 +108,7 @@ RULES = {
         lambda rows, at: rows["estimate"]["upper99"] < 0,
     ),
     "ablation_sparse": Rule(
-        "erasing one task's signal leaves most other tasks' alone",
+        "erasing one task's signal does not affect most other tasks",
         "Share of pairs of tasks (source erased, target retrained) that are dependent, by simultaneous "
         "intervals: supported if it is at most {sparse_dependent:.0%} and at least {sparse_independent:.0%} "
         "are independent, contradicted if at least {not_sparse:.0%} are dependent, else inconclusive. "
@@ -122,17 +122,17 @@ RULES = {
         _erasure_failed,
     ),
     "ablation_asymmetric": Rule(
-        "that one task needs another doesn't mean that the other needs it",
+        "dependencies between tasks are asymmetric",
         "Sum over pairs of tasks of the product, from two halves of the requests, of the differences "
-        "between both ways: supported if its lower bound is above 0, contradicted if its upper bound is "
-        "below {margin:g}² a pair, else inconclusive. " + _ERASURE,
+        "between the two directions: supported if its lower bound is above 0, contradicted if its "
+        "upper bound is below {margin:g}² per pair, else inconclusive. " + _ERASURE,
         {name: _ablation(name) for name in ("asymmetry", "diagonal")},
         lambda rows, at: rows["asymmetry"]["lower99"] > 0,
         lambda rows, at: rows["asymmetry"]["upper99"] < rows["asymmetry"]["n_cells"] * at["margin"] ** 2,
         _erasure_failed,
     ),
     "layers_stratified": Rule(
-        "structural tasks emerge before lexical ones, and these before the others",
+        "structural tasks emerge before lexical ones, and lexical ones before the others",
         "Kendall's tau between a task's category (structural 1, lexical 2, semantic and stylistic 3) and "
         "the depth at which its signal emerges: supported if the lower bound is above 0, contradicted if "
         "the upper bound is below 0, else inconclusive.",
@@ -141,14 +141,15 @@ RULES = {
         lambda rows, at: rows["estimate"]["upper99"] < 0,
     ),
     "monitoring": Rule(
-        "satisfaction is read off the text while it is written, not planned in the prompt",
-        "Mean over tasks of the AUROC at eos minus that at the prompt's last token, each of probes "
-        "trained there; and of the planning index, (prompt − surface) / (ceiling − surface), where the "
-        "ceiling is the satisfaction rate of a prompt's other samples and the surface its length, words, "
-        "phrasing and params: supported if the gain's lower bound is above {gain:g} and the index's upper "
-        "bound below {planning:g} (or planning can't be tested, the ceiling being less than {headroom:g} "
-        "above the surface), contradicted if the index's lower bound is above {planning:g} or the gain's "
-        "upper bound below {gain:g}, else inconclusive.",
+        "satisfaction is monitored while the text is generated, not planned in the prompt",
+        "Mean over tasks of the AUROC at eos minus that at the prompt's last token, each with probes "
+        "trained at that position; and of the planning index, (prompt − surface) / (ceiling − "
+        "surface), where the ceiling is the satisfaction rate of a prompt's other samples and the "
+        "surface its length, words, phrasing and params: supported if the gain's lower bound is above "
+        "{gain:g} and the index's upper bound below {planning:g} (or planning cannot be tested "
+        "because the ceiling is less than {headroom:g} above the surface), contradicted if the "
+        "index's lower bound is above {planning:g} or the gain's upper bound below {gain:g}, else "
+        "inconclusive.",
         {"gain": _time("gain"), "index": _time("planning_index")},
         lambda rows, at: (
             rows["gain"]["lower99"] > at["gain"]
@@ -163,11 +164,11 @@ RULES = {
         ),
     ),
     "specificity": Rule(
-        "a probe reads the constraint, not what any such text shows",
-        "Mean over tasks of the AUROC of the task's probe on answers to the constraint minus that of the "
-        "same probe on answers to the same requests without it, verified all the same: supported if the "
-        "lower bound is above {margin:g}, contradicted if the upper bound is below {margin:g}, else "
-        "inconclusive.",
+        "a probe reads the constraint, not just properties of the text",
+        "Mean over tasks of the AUROC of the task's probe on responses with the constraint minus that "
+        "of the same probe on responses to the same requests without it, verified in the same way: "
+        "supported if the lower bound is above {margin:g}, contradicted if the upper bound is below "
+        "{margin:g}, else inconclusive.",
         {"estimate": ("specificity", {"layer": SELECTED, "task": MEAN, "quantity": "specificity"})},
         lambda rows, at: rows["estimate"]["lower99"] > at["margin"],
         lambda rows, at: rows["estimate"]["upper99"] < at["margin"],

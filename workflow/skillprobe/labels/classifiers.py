@@ -70,8 +70,8 @@ class TransformersJudge:
         for text, scores in zip(texts, self._scores(texts), strict=True):
             if not all(map(math.isfinite, scores)):
                 raise UserError(
-                    f"judges.{self.task}: '{self.settings['model']}' gives scores that are not numbers; see "
-                    "whether its weights are sound, or choose another model"
+                    f"judges.{self.task}: '{self.settings['model']}' returns NaN or infinite scores; "
+                    "check its weights, or choose another model"
                 )
             self._known[_key(text)] = self._verdict(scores)
 
@@ -110,8 +110,8 @@ class TransformersJudge:
         if length >= self._longest:
             raise UserError(
                 f"judges.{self.task}: a hypothesis takes {length} of the {self._longest} tokens that "
-                f"'{self.settings['model']}' is given, which leaves none for the text; shorten it, raise "
-                "max_tokens or choose another model"
+                f"'{self.settings['model']}' can read, which leaves none for the text; shorten it, "
+                "raise max_tokens or choose another model"
             )
 
     def _logits(self, texts: list[str], hypotheses: list[str] | None = None) -> torch.Tensor:
@@ -144,8 +144,8 @@ class TransformersJudge:
             raise
         except Exception as error:  # Whatever a tokenizer and a model say that don't fit each other.
             raise UserError(
-                f"judges.{self.task}: '{self.settings['model']}' can't judge a text ({_said(error)}); see "
-                "whether its tokenizer and its config.json belong to it, or choose another model"
+                f"judges.{self.task}: '{self.settings['model']}' can't judge a text ({_said(error)}); "
+                "check that its tokenizer and config.json belong to it, or choose another model"
             ) from error
 
 
@@ -190,8 +190,8 @@ def _load(task: str, settings: Mapping):
         raise UserError(f"{about} can't be loaded: {first_sentence(error)}") from error
     except Exception as error:  # Of a damaged file; each library has its own.
         raise UserError(
-            f"{about} can't be loaded ({_said(error)}); see whether its files are whole and belong together, "
-            "and are no pointers of git-lfs, or choose another model"
+            f"{about} can't be loaded ({_said(error)}); check that its files are complete, belong "
+            "together and are not Git LFS pointers, or choose another model"
         ) from error
     missing = sorted({*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])})
     if missing:

@@ -65,11 +65,11 @@ def prepare(judge, texts: Sequence[str]) -> None:
 def _classifier(task_name: str, world: World, settings: dict):
     task = tasks.get(task_name)
     if not task.judged:
-        raise UserError(f"task '{task_name}' needs no judge; leave it out")
+        raise UserError(f"task '{task_name}' needs no judge; remove it")
     if unknown := settings.keys() - OPTIONS.keys():
         raise UserError(f"judge 'transformers' has no setting '{min(unknown)}'; it has {', '.join(OPTIONS)}")
     if not settings.get("model"):
-        raise UserError(f"the transformers judge of task '{task_name}' needs a model: a hub id or a folder")
+        raise UserError(f"the transformers judge of task '{task_name}' needs a model: a Hub id or a folder")
     from skillprobe.labels.classifiers import TransformersJudge
 
     return TransformersJudge(task_name, OPTIONS | settings, labels_of(task, world))

@@ -38,7 +38,7 @@ def label_rows(
         item = by_id.get(response["item"])
         if item is None:
             raise UserError(
-                f"task '{task.name}': response '{response['id']}' belongs to no item of the prompts; "
+                f"task '{task.name}': response '{response['id']}' belongs to none of the prompts; "
                 "delete the responses and run again"
             )
         verdict = task.verify(response["response"], item["params"], judge)

@@ -16,7 +16,7 @@ def lexicon_judge(task_name: str, world: World) -> "LexiconJudge | InsultJudge":
     """
     task = tasks.get(task_name)
     if not task.judged:
-        raise UserError(f"task '{task_name}' needs no judge; leave it out")
+        raise UserError(f"task '{task_name}' needs no judge; remove it")
     if not world.controlled:
         raise UserError(
             f"the lexicon judge is exact only for a controlled language, and world '{world.name}' is free "

@@ -30,7 +30,7 @@ def columns(task: str, settings: Mapping, names: Sequence[str], labels: Sequence
         found = [number for number, name in enumerate(names) if name.lower().startswith("entail")]
         if len(found) != 1 or task == TOXICITY:
             raise UserError(
-                f"{about}: zero-shot judging takes labels to choose from and a model of entailment, but the "
+                f"{about}: zero-shot judging needs a task with labels and an entailment model, but the "
                 f"labels of '{settings['model']}' are {theirs}; choose another model, or method: "
                 "classification"
             )
@@ -46,14 +46,16 @@ def columns(task: str, settings: Mapping, names: Sequence[str], labels: Sequence
     }
     if unknown := [name for name in given if name not in names]:
         raise UserError(
-            f"{about}.labels: '{unknown[0]}' is no label of '{settings['model']}'; it has {theirs}"
+            f"{about}.labels: '{unknown[0]}' is not a label of '{settings['model']}'; it has {theirs}"
         )
     if foreign := [label for label in given.values() if label not in wanted]:
-        raise UserError(f"{about}.labels: '{foreign[0]}' is no label of the task; it has {', '.join(wanted)}")
+        raise UserError(
+            f"{about}.labels: '{foreign[0]}' is not a label of the task; it has {', '.join(wanted)}"
+        )
     if missing := [label for label in wanted if label not in given.values()]:
         raise UserError(
-            f"{about}.labels: no label of '{settings['model']}' ({theirs}) stands for '{missing[0]}'; map "
-            "one to it, or choose another model"
+            f"{about}.labels: no label of '{settings['model']}' ({theirs}) is mapped to "
+            f"'{missing[0]}'; map one to it, or choose another model"
         )
     return [[k for k, name in enumerate(names) if given.get(name) == label] for label in wanted]
 
@@ -90,8 +92,9 @@ def check_folder(task: str, settings: Mapping, folder: Path, world: World) -> No
     kinds = found.get("architectures")
     if kinds and not any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
         raise UserError(
-            f"judges.{task}: '{settings['model']}' is no classifier of texts, as its config.json has "
-            f"architectures: {kinds}; choose one whose name there ends in ForSequenceClassification"
+            f"judges.{task}: '{settings['model']}' is not a text classifier: its config.json has "
+            f"architectures: {kinds}; choose a model whose architecture ends in "
+            "ForSequenceClassification"
         )
     names = label_names(task, settings, found.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"})
     columns(task, settings, names, labels_of(tasks.get(task), world))

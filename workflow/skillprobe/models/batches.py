@@ -68,7 +68,7 @@ def _first(queue: list[int], sizes: Sequence[int], most: int) -> list[int]:
 
 def _halved(about: str, remedy: str, count: int) -> int:
     if count == 1:
-        raise UserError(f"{about}: the GPU's memory doesn't hold even one row; {remedy}")
+        raise UserError(f"{about}: even one row doesn't fit into the GPU's memory; {remedy}")
     torch.cuda.empty_cache()
-    warnings.warn(f"{about}: out of memory with {count} rows; going on with {count // 2}", stacklevel=2)
+    warnings.warn(f"{about}: out of memory with {count} rows; continuing with {count // 2}", stacklevel=2)
     return count // 2

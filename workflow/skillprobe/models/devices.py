@@ -68,13 +68,13 @@ def _check_own(folder: Path) -> None:
         found = folder.lstat()
     except OSError as error:
         raise UserError(
-            f"the folder {folder}, where jobs lease GPUs, can't be made ({os.strerror(error.errno)}); mend "
-            "that"
+            f"cannot create the folder {folder}, where jobs reserve GPUs ({os.strerror(error.errno)}); "
+            "correct that"
         ) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise UserError(
-            f"{folder}, where jobs lease GPUs, is a link, a file or another user's; remove it, or have its "
-            "owner (or root) do so"
+            f"{folder}, where jobs reserve GPUs, is a link, a file or another user's; remove it, or "
+            "ask its owner (or root) to"
         )
 
 
@@ -93,8 +93,8 @@ def use_gpus(number: int = 1) -> None:
         return
     if number > len(names):
         raise UserError(
-            f"gpu: {number} of a model's entry is more than the {len(names)} that its job sees "
-            f"({', '.join(names)}); lower it, or run where there are more"
+            f"a model's entry has gpu: {number}, but its job sees only {len(names)} "
+            f"({', '.join(names)}); lower it, or run on a machine with more GPUs"
         )
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(lease_gpus(names, number or len(names)))
 
@@ -106,7 +106,7 @@ def check_there(what: str, asked: int) -> None:
 
     if asked and not torch.cuda.is_available():
         raise UserError(
-            f"{what} asks for a GPU (gpu: {asked}), but torch {torch.__version__} finds none; install one "
-            "with CUDA (where there is no GPU: make clean setup TORCH_INDEX=), see whether the driver is new "
-            "enough for it, or set gpu: 0"
+            f"{what} asks for a GPU (gpu: {asked}), but torch {torch.__version__} finds none; install "
+            "one with CUDA (on a machine without a GPU: make clean setup TORCH_INDEX=), check that "
+            "the driver is new enough for it, or set gpu: 0"
         )

@@ -96,7 +96,7 @@ def vllm_generate(
     for response in made:
         if response.truncated and len(response.token_ids) < most:
             raise UserError(
-                f"model '{name}': vLLM ended an answer after {len(response.token_ids)} tokens without an "
-                "EOS; set generation.engine to transformers"
+                f"model '{name}': vLLM ended a response after {len(response.token_ids)} tokens without "
+                "an EOS; set generation.engine to transformers"
             )
     return made

@@ -39,7 +39,8 @@ def num_layers(folder: Path, stated: int | None) -> int:
     found = next((found[key] for key in LAYER_KEYS if key in found), stated)
     if found is None:
         raise UserError(
-            f"num_layers is missing: {folder / 'config.json'} doesn't tell; state the number of blocks"
+            f"num_layers is missing: {folder / 'config.json'} does not give it; set it to the number "
+            "of blocks"
         )
     if stated is not None and stated != found:
         raise UserError(f"num_layers is {stated}, but {folder / 'config.json'} says {found}; remove the key")
@@ -60,8 +61,8 @@ def check_model(folder: Path, prompt_format: str | None = None) -> None:
     if config.get("is_encoder_decoder") or (kinds and all(str(kind).endswith(NO_WRITERS) for kind in kinds)):
         kind = ", ".join(map(str, kinds)) or config.get("model_type")
         raise UserError(
-            f"the folder {folder} holds a {kind}, which is no decoder that writes text; choose a "
-            "decoder-only language model"
+            f"the folder {folder} holds a {kind}, which is not a decoder-only language model; choose "
+            "one that is"
         )
     check_weights(folder)
     tokenizer = folder / "tokenizer_config.json"
@@ -72,8 +73,8 @@ def check_model(folder: Path, prompt_format: str | None = None) -> None:
         return
     if not _json_object(tokenizer).get("chat_template"):
         raise UserError(
-            f"the tokenizer in {folder} has no chat template, and prompts go through one; "
-            "give an instruction-tuned model, add chat_template.jinja, or give the entry a prompt_format"
+            f"the tokenizer in {folder} has no chat template, which prompts need; give an "
+            "instruction-tuned model, add chat_template.jinja, or give the entry a prompt_format"
         )
 
 
@@ -86,7 +87,9 @@ def check_weights(folder: Path) -> None:
     if index.is_file():
         for name in sorted(set(_json_object(index).get("weight_map", {}).values())):
             if not (folder / name).is_file():
-                raise UserError(f"the folder {folder} lacks {name}, which {index.name} names; fetch it again")
+                raise UserError(
+                    f"the folder {folder} lacks {name}, which {index.name} lists; download it again"
+                )
     for _ in weights(folder):
         pass
 
@@ -106,8 +109,7 @@ def weights(folder: Path) -> Iterator[dict]:
                 end = error
         if end != size - 8 - length:
             raise UserError(
-                f"{path} is no whole safetensors file (it may stand for one, as Git LFS leaves it); fetch it "
-                "again"
+                f"{path} is not a complete safetensors file (it may be a Git LFS pointer); download it again"
             )
         yield from header.values()
 

@@ -82,9 +82,9 @@ def generate(
     most = loaded.positions
     if most and longest + settings["max_new_tokens"] > most:
         raise UserError(
-            f"model '{loaded.name}' has {most} positions, but a prompt takes {longest} of them and its "
-            f"answer up to {settings['max_new_tokens']}; lower generation.max_new_tokens to at most "
-            f"{most - longest}"
+            f"model '{loaded.name}' has a context window of {most} tokens, but a prompt takes "
+            f"{longest} and its response up to {settings['max_new_tokens']}; lower "
+            f"generation.max_new_tokens to at most {most - longest}"
         )
     # Prompts of one length share a batch: little padding, and little for rounding to depend on.
     order = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))
@@ -156,8 +156,8 @@ class OnlyNumbers(LogitsProcessor):
         # The largest: single tokens may be ruled out by minus infinity.
         if not torch.isfinite(scores.amax(dim=-1)).all():
             raise UserError(
-                f"model '{self.name}' gives its next token scores that are not numbers (NaN or infinite); "
-                "try float32 or the eager attention, and see whether its weights are sound"
+                f"model '{self.name}' returns NaN or infinite scores for the next token; try float32 "
+                "or eager attention, and check its weights"
             )
         return scores
 

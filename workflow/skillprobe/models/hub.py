@@ -55,13 +55,14 @@ def _download(about: str, source: str, revision: str | None) -> Path:
         raise UserError(f"{about}: '{source}' has no revision '{revision}'; correct it") from error
     except errors.RepositoryNotFoundError as error:
         raise UserError(
-            f"{about}: the hub has no model '{source}', or it is private and you aren't logged in; correct "
-            "the name, or use `hf auth login`"
+            f"{about}: the Hub has no model '{source}', or it is private and you are not logged in; "
+            "correct the name, or log in with `hf auth login`"
         ) from error
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError, ValueError) as error:
         raise UserError(
-            f"{about}: '{source}' isn't on this machine and can't be downloaded ({type(error).__name__}); "
-            "run this rule where there is a network, or give a folder"
+            f"{about}: '{source}' isn't on this machine and can't be downloaded "
+            f"({type(error).__name__}); run this rule on a machine with network access, or give a "
+            "folder"
         ) from error
     if not any(folder.glob("*.safetensors")):
         raise UserError(

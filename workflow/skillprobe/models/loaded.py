@@ -112,12 +112,12 @@ def check_blocks(loaded: LoadedModel) -> None:
     shapes = {tuple(each.shape) for each in states}
     if len(states) != loaded.num_layers + 1 or shapes != {(*ids.shape, loaded.hidden_size)}:
         raise UserError(
-            f"{about}: its blocks don't pass one vector a token from each to the next (but {len(states)} "
-            f"times {', '.join(map(str, sorted(shapes)))} for a batch of 2 x 3); such models can't be probed"
+            f"{about}: its blocks do not pass on one vector per token (but {len(states)} times "
+            f"{', '.join(map(str, sorted(shapes)))} for a batch of 2 x 3); such models can't be probed"
         )
     for before, after in (each[:, :2] for each in states):
         if (before - after).norm() > _MOVED * before.norm():
             raise UserError(
-                f"{about}: states of a token depend on the tokens after it, so it doesn't write from left to "
-                "right; choose a decoder-only language model"
+                f"{about}: the states of a token depend on later tokens, so its attention is not "
+                "causal; choose a decoder-only language model"
             )

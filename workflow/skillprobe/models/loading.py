@@ -58,7 +58,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     name, source, where = _source(entry)
     dtype = entry.get("dtype") or "auto"
     if dtype not in DTYPES:
-        raise UserError(f"model '{name}': dtype '{dtype}' is none of {', '.join(DTYPES)}")
+        raise UserError(f"model '{name}': dtype is '{dtype}'; it must be one of {', '.join(DTYPES)}")
     tokenizer, config = _load_description(name, source, where, entry)
     device_map = claim_devices(f"model '{name}'", entry)
     folder = _local_folder(source, where["revision"])
@@ -141,7 +141,7 @@ def _source(entry: Mapping) -> tuple[str, str, dict]:
     name, source = entry["name"], os.path.expanduser(entry["source"])
     is_folder = os.path.isdir(source)
     if not is_folder and entry.get("sha256"):
-        raise UserError(f"model '{name}': the folder '{source}' has gone; put it back and run again")
+        raise UserError(f"model '{name}': the folder '{source}' no longer exists; put it back and run again")
     if not is_folder and not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", source):
         raise UserError(f"model '{name}': there is no folder '{source}'; correct its source")
     if is_folder and not (Path(source) / "config.json").is_file():
@@ -181,18 +181,21 @@ def _explained(name: str, source: str, quantised: object = None) -> Iterator[Non
     except Exception as error:
         if "trust_remote_code" in str(error):
             raise UserError(
-                f"model '{name}': '{source}' needs code of its own, which is not run; if you have read it "
-                "and trust it, give its entry trust_remote_code: true"
+                f"model '{name}': '{source}' needs its own code, which is not run by default; if you "
+                "have read it and trust it, set trust_remote_code: true in the model's entry"
             ) from error
         if "for this kind of AutoModel" in str(error):
             raise UserError(
-                f"model '{name}': '{source}' is none of the models that write text by themselves "
-                "(transformers' AutoModelForCausalLM); choose a decoder-only language model"
+                f"model '{name}': '{source}' is not a causal language model (transformers' "
+                "AutoModelForCausalLM can't load it); choose a decoder-only language model"
             ) from error
-        advice = "see whether its files are whole, and of this version of transformers"
+        advice = "check that its files are complete and fit this version of transformers"
         if quantised:
             # What a library then says that it lacks may be there: fast_import hides accelerate from it.
-            advice = "its weights are quantised, and what that takes isn't here; give unquantised ones"
+            advice = (
+                "its weights are quantised, and a package that this needs is not installed; give "
+                "unquantised ones"
+            )
         raise UserError(
             f"model '{name}' can't be loaded from '{source}': {first_sentence(error)} "
             f"({type(error).__name__}); {advice}"
@@ -231,8 +234,8 @@ def _load_weights(
     if missing := report["missing_keys"]:
         # They would be drawn at random.
         raise UserError(
-            f"model '{name}': the weights in '{source}' lack {len(missing)} of those that a "
-            f"{type(model).__name__} has, {min(missing)} among them; fetch or save it again, whole"
+            f"model '{name}': the weights in '{source}' lack {len(missing)} of the tensors of a "
+            f"{type(model).__name__}, such as {min(missing)}; download or save the complete model again"
         )
     return model
 
@@ -262,8 +265,8 @@ def _load_description(name: str, source: str, where: Mapping, entry: Mapping):
         )
     if getattr(config, "is_encoder_decoder", False):
         raise UserError(
-            f"model '{name}': '{source}' is an encoder-decoder ({config.model_type}), whose answers have a "
-            "hidden stream of their own; choose a decoder-only language model"
+            f"model '{name}': '{source}' is an encoder-decoder ({config.model_type}), which has "
+            "separate hidden states for prompt and response; choose a decoder-only language model"
         )
     _depth(name, config, entry)
     return tokenizer, config
@@ -277,7 +280,7 @@ def _depth(name: str, config, entry: Mapping) -> int:
     )
     if found is None and stated is None:
         raise UserError(
-            f"model '{name}': its config tells no number of layers; state it in its entry (num_layers)"
+            f"model '{name}': its config.json does not give the number of layers; set num_layers in its entry"
         )
     if None not in (found, stated) and stated != found:
         raise UserError(
@@ -310,6 +313,7 @@ def _eos_ids(name: str, generation_config, config, tokenizer) -> tuple[int, ...]
         ids.append(tokenizer.eos_token_id)
     if not ids:
         raise UserError(
-            f"model '{name}' names no EOS token, so its responses would never end; add eos_token_id"
+            f"model '{name}' has no EOS token, so its responses would never end; add eos_token_id to "
+            "its generation_config.json"
         )
     return tuple(dict.fromkeys(ids))

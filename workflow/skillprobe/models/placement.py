@@ -57,9 +57,7 @@ def check_memory(
         places.append(("", "the GPU", torch.cuda.mem_get_info()[0], advice))
     if random_seed is not None:
         advice = "ask for more (mem_mb), or set controls: {random_weights: false}"
-        places.append(
-            (" with random weights, which are drawn there,", "main memory", available_memory(), advice)
-        )
+        places.append((" with random weights", "main memory", available_memory(), advice))
     elif device_map is None:
         advice = "use a larger one or a smaller dtype"
         places.append(("", "this machine", available_memory(), advice))
@@ -77,9 +75,9 @@ def check_spread(name: str, device_map: str | None, places: Mapping) -> None:
     away = [part for part, place in places.items() if str(place) in ("cpu", "disk")]
     if away and len(away) < len(places):
         raise UserError(
-            f"model '{name}' doesn't fit onto the GPUs that its job sees: device_map {device_map} left "
-            f"{len(away)} of {len(places)} parts elsewhere, {away[0]} among them; ask for more GPUs (gpu) "
-            "or use a smaller dtype"
+            f"model '{name}' doesn't fit onto the GPUs that its job sees: device_map {device_map} "
+            f"placed {len(away)} of {len(places)} parts elsewhere, such as {away[0]}; ask for more "
+            "GPUs (gpu) or use a smaller dtype"
         )
 
 

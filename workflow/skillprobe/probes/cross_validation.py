@@ -126,7 +126,7 @@ class Task:
                 f"{where}{len(x)} activations, {len(y)} labels and {len(bases)} bases; give one each"
             )
         if not np.isfinite(x).all():
-            raise UserError(f"{where}activations are not finite; extract them again")
+            raise UserError(f"{where}some activations are NaN or infinite; extract them again")
         if not np.isin(y, (0, 1)).all():
             raise UserError(f"{where}labels must be 0 (violated) or 1 (satisfied)")
         if ids is None:

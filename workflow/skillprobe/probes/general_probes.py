@@ -53,7 +53,8 @@ def general(
     used = [task for task in tasks if not task.status]
     results = {
         task.name: task.insufficient(
-            settings, task.status or "a general probe needs two sufficient tasks; only this one is"
+            settings,
+            task.status or "a general probe needs two sufficient tasks; only this one is sufficient",
         )
         for task in tasks
         if task.status or len(used) < 2

@@ -26,8 +26,9 @@ def make_items(
     contents = _contents(world)
     if settings["bases"] > len(contents):
         raise UserError(
-            f"{settings['bases']} bases are asked for, but world '{world.name}' has only {len(contents)} "
-            "(requests × subjects); lower prompts.bases or add requests or subjects to the world"
+            f"prompts.bases is {settings['bases']}, but world '{world.name}' has only {len(contents)} "
+            "content requests (requests × subjects); lower prompts.bases or add requests or subjects "
+            "to the world"
         )
     rows = []
     for number in range(shard, settings["bases"], n_shards):

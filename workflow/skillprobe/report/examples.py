@@ -21,17 +21,17 @@ def examples_page(labels: Mapping[tuple[str, str], Sequence[Mapping]], settings:
         f'<a href="#{escape(task)}">{escape(task_words(task))}</a>' for task in settings["tasks"]
     )
     body = [
-        f"""<p class="lead">Drawn at random with the study’s seed, satisfied and violated by turns: so no
-measure of how often a model obeys.</p><p class="small">{links}</p>"""
+        f"""<p class="lead">Drawn at random with the study’s seed, alternately satisfied and violated.
+They do not show how often a model complies.</p><p class="small">{links}</p>"""
     ]
     for task in settings["tasks"]:
         body.append(f'<h2 id="{escape(task)}">{escape(task_words(task))}</h2>')
         for model in settings["models"]:
             rows = labels.get((model, task), ())
             chosen = choose_examples(rows, settings["report"]["examples"], settings["seed"])
-            cards = "".join(map(_card, chosen)) or '<p class="small">No answers to show.</p>'
+            cards = "".join(map(_card, chosen)) or '<p class="small">No responses to show.</p>'
             body.append(f'<h3>{escape(model)}</h3><div class="cards">{cards}</div>')
-    return html_page("What was asked, and what was answered", body)
+    return html_page("Example prompts and responses", body)
 
 
 def choose_examples(rows: Sequence[Mapping], number: int, seed: int) -> list[Mapping]:

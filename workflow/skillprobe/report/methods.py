@@ -18,7 +18,7 @@ REFERENCES = {
     "2006.00995": "Elazar et al., amnesic probing: random directions of the same rank as control",
     "1909.03368": "Hewitt and Liang, control tasks and selectivity",
     "2408.15510": "Canby et al., completeness, selectivity and reliability of interventions",
-    "2606.02907": "probes that fell to chance once format confounds were residualised",
+    "2606.02907": "probes that fell to chance when format confounds were residualised",
     "2502.06258": "prompt states that predict length and structure",
     "2502.13329": "prompt states that predict failures",
     "1806.05759": "Morcos et al., projection-weighted canonical correlation",
@@ -35,62 +35,62 @@ def methods_page(config: Mapping) -> str:
         f"{task_words(task)} by {judge if isinstance(judge, str) else judge['model']}"
         for task, judge in config["judges"].items()
     )
-    edits = "No answers were edited in this study."
+    edits = "No responses were generated under edits in this study."
     if behaviour["bases"]:
-        edits = f"""The same subspaces erased, reflected and steered along by hooks during generation, on
-{counted(behaviour["bases"], "request")}; compliance against random subspaces of the same rank,
-perplexity of text without constraints."""
+        edits = f"""During generation, hooks erase or reflect the same subspaces, or steer along the
+probes' directions, on {counted(behaviour["bases"], "request")}; compliance is compared with that under
+random subspaces of the same rank, and perplexity is measured on text without constraints."""
     engine = ", in vLLM" if generation["engine"] == "vllm" else ""
     steps = {
         "Prompts": f"""
 {counted(prompts["bases"], "content request")}, the same for every task, with
-{counted(prompts["items_per_base"], "instruction")} each and task, in
+{counted(prompts["items_per_base"], "instruction")} per request and task, in
 {joined(prompts["instruction_types"])} wording [2303.10475] and {joined(prompts["polarities"])}
-form; and the same requests without the constraint.""",
-        "Answers": f"""
-{counted(generation["samples"], "sample")} a prompt, {generation["twin_samples"]} without the
-constraint, at temperature {generation["temperature"]:g} and at most {generation["max_new_tokens"]}
-tokens; each sample has its own random stream{engine}. Rules check
-them{f"; judged are {judges}" if judges else ""}. Truncated answers are left out, and a task with
+form. The same requests are also given without the constraint.""",
+        "Responses": f"""
+{counted(generation["samples"], "sample")} per prompt ({generation["twin_samples"]} without the
+constraint), at temperature {generation["temperature"]:g} and at most {generation["max_new_tokens"]}
+tokens; each sample has its own random stream{engine}. They are checked by
+rules{f", or by judges ({judges})" if judges else ""}. Truncated responses are left out, and a task with
 more than {probes["max_truncated"]:.0%} of them is insufficient.""",
         "Activations": """
-One teacher-forced pass over prompt and answer; the output of every block, the last one before the
-final norm, at the chosen tokens.""",
+One teacher-forced pass over prompt and response. The output of every block is stored at the chosen
+tokens; that of the last block is taken before the final norm.""",
         "Probes": f"""
-L2-regularised logistic regression, solved exactly in the Gram matrix where there are fewer answers
+L2-regularised logistic regression, solved exactly, with the Gram matrix if there are fewer responses
 than dimensions. {probes["folds"]} outer folds of requests, the same for all tasks,
-{counted(probes["fold_seeds"], "fold seed")}; penalty and layer by inner folds. AUROC of the pairs
+{counted(probes["fold_seeds"], "fold seed")}; inner folds select penalty and layer. AUROC over the pairs
 within a test fold; percentile bootstrap over requests ({config["statistics"]["bootstrap_draws"]:,}
-draws, joint over everything), widened by the variance over fold seeds. Controls: shuffled labels
-[1909.03368], surface baselines, confounds taken out in every fold [2606.02907], random weights.""",
+draws, the same for all estimates), widened by the variance over fold seeds. Controls: shuffled labels
+[1909.03368], surface baselines, confounds regressed out in every fold [2606.02907], random weights.""",
         "Generality and transfer": """
-A general probe of all tasks (all data, centred within task; matched n; other tasks only
-[2410.14516]) beside the specialists; every task's probe on every task, sign kept. Clusters: a
-permutation test of the tasks' names.""",
+A general probe of all tasks (all data, centred within task; matched n; other tasks only [2410.14516])
+is compared with the specialists. Every task's probe is tested on every task, with its sign. Clusters
+are tested by permuting the names of tasks.""",
         "Erasure": f"""
-INLP [2004.07667] of rank {ablation["rank"]}, fitted on the source task's training folds only,
-target probes retrained in what is left; against erasers of
-{counted(ablation["shuffles"], "shuffled labelling")} and random subspaces [2006.00995]. Beside it
+INLP [2004.07667] of rank {ablation["rank"]}, fitted on the source task's training folds only; target
+probes are trained again on the erased activations and compared with erasers of
+{counted(ablation["shuffles"], "shuffled labelling")} and random subspaces [2006.00995]. Also computed:
 LEACE [2306.03819], reflection [2606.13720], completeness, selectivity and reliability [2408.15510].
 Simultaneous intervals over all pairs.""",
-        "Edits while the model writes": edits,
+        "Edits during generation": edits,
         "Time": """
-Probes trained at every position, the EOS probe carried back and the prompt's carried forward; on
-the same rows what the verifier says of the text so far, the prompt's surface, and the other answers
-to the same prompt as a ceiling of planning, since prompts can tell more than they seem to
-[2502.06258] [2502.13329].""",
+Probes are trained at every position; the EOS probe is also tested at earlier positions, and the
+prompt's probe at later ones. On the same rows: the verifier's verdict on the text so far, the prompt's
+surface, and the other responses to the same prompt as a ceiling of planning, because prompts can
+predict more than they seem to [2502.06258] [2502.13329].""",
         "Specificity, similarity, robustness": f"""
-The same probes on answers without the constraint. PWCCA [1806.05759] and linear CKA [1905.00414]
-after PCA to rank {similarity["rank"]}, with {counted(similarity["permutations"], "permutation")} of
-requests as null. Probes of some instruction types, polarities and phrasings on others, at equal
-numbers of answers.""",
+The same probes are tested on responses without the constraint. PWCCA [1806.05759] and linear CKA
+[1905.00414] after PCA to rank {similarity["rank"]}, with
+{counted(similarity["permutations"], "permutation")} of requests as null. Probes of some instruction
+types, polarities and phrasings are tested on others, at equal numbers of responses.""",
         "Claims": """
-Those of [2604.06015], decided at 99 % by rules that were fixed before any result was seen and tried
-on planted worlds whose truth is known.""",
+The claims of [2604.06015], decided at 99 % by rules that were fixed before any result was seen and
+tested on planted worlds whose truth is known.""",
     }
     body = [f"<h2>{title}</h2><p class=lead>{_cited(escape(text))}</p>" for title, text in steps.items()]
     lines = "".join(f"<li>{_link(number)}: {escape(title)}</li>" for number, title in REFERENCES.items())
-    return html_page("How it was done", [*body, f"<h2>References</h2><ul class=small>{lines}</ul>"])
+    return html_page("Methods", [*body, f"<h2>References</h2><ul class=small>{lines}</ul>"])
 
 
 def _cited(text: str) -> str:

@@ -60,12 +60,12 @@ def overview_page(
     answers = sum(row["n"] for row in compliance if is_number(row["n"]))
     body = [
         f"""<p class="lead">In the study <b>{escape(config["study"])}</b>,
-{counted(len(models), "model")} answered {counted(config["prompts"]["bases"], "content request")} under
-{counted(len(tasks), "constraint")}, in {answers:,} whole answers. Each was checked for whether it satisfies
-its constraint, and linear probes read “satisfied” from the hidden states (position
-<code>{escape(config["probes"]["position"])}</code>). If following instructions left one universal signal, a
-general probe of all tasks would do as well as a specialist for each, and a probe of one task would serve the
-others. What the study claims, and what these models say to it:</p>""",
+{counted(len(models), "model")} responded to {counted(config["prompts"]["bases"], "content request")}
+under {counted(len(tasks), "constraint")}, with {answers:,} untruncated responses. Each response was
+checked against its constraint, and linear probes read “satisfied” from the hidden states (position
+<code>{escape(config["probes"]["position"])}</code>). If following instructions left one universal
+signal, a general probe of all tasks would be as good as a specialist for each, and a probe of one task
+would work on the others. The claims, and the verdicts for these models:</p>""",
         _verdicts(findings),
         "<h2>What was found</h2>",
         _pooled(findings.get(POOLED)),
@@ -81,12 +81,12 @@ others. What the study claims, and what these models say to it:</p>""",
             )
             for model in models
         ),
-        f"""<p class="small">AUROC: the chance that a satisfied answer scores above a violated one; 0.5 is no
-signal. Brackets: 99 % intervals over content requests. The claims are those of
-<a href="https://arxiv.org/abs/2604.06015">arXiv 2604.06015</a>; the rules that decide were fixed before any
-result was seen:</p>
+        f"""<p class="small">AUROC: the probability that a satisfied response scores above a violated
+one; 0.5 means no signal. Brackets: 99 % intervals over content requests. The claims are those of
+<a href="https://arxiv.org/abs/2604.06015">arXiv 2604.06015</a>; the rules that decide them were fixed
+before any result was seen:</p>
 {_rules(findings[models[0]], config["claims"])}""",
-        "<h2>Beside the paper</h2>",
+        "<h2>Comparison with the paper</h2>",
         _beside_paper(findings[models[0]], generality, transfer, models, source),
         "<h2>Tasks left out</h2>",
         _left_out(generality, models, tasks),
@@ -138,7 +138,7 @@ def _table_of(found: Mapping[str, Mapping]) -> str:
         ]
         for claim, finding in found.items()
     ]
-    return html_table(("claim", "verdict", "estimate", "why not more"), rows, words=4)
+    return html_table(("claim", "verdict", "estimate", "reason"), rows, words=4)
 
 
 def _pooled(found: Mapping[str, Mapping] | None) -> str:
@@ -146,8 +146,8 @@ def _pooled(found: Mapping[str, Mapping] | None) -> str:
         return ""
     word = found["generality"]["verdict"]
     return f"""<section class="finding {word}"><h3>{sentence(POOLED)}</h3>
-<p>The same rules on the means over those models that have enough data. The models are taken as they are: the
-intervals say nothing about others.</p>
+<p>The same rules, applied to the means over the models that have enough data. The intervals say nothing
+about other models.</p>
 {_table_of(found)}</section>"""
 
 
@@ -184,11 +184,11 @@ def _beside_paper(
             shown = [shown_number(row["estimate"], 2) if has_estimate(row) else "–" for row in cells]
             lines.append([claim if number == 0 else "", what, shown_number(each["accuracy"], 2), *shown])
     if not lines:
-        return "<p>No number is known.</p>"
+        return "<p>No number of the paper is known.</p>"
     table = html_table(("claim", "what", "paper", *models), lines, words=2)
     return f'<div class="wrapping">{table}</div>' + (
-        f'<p class="small">Paper: {escape(source)}. Its prompts, labels and models are others: that single '
-        "numbers are alike, or not, proves nothing.</p>"
+        f'<p class="small">Paper: {escape(source)}. Its prompts, labels and models differ from these, so '
+        "similar or different numbers prove nothing.</p>"
     )
 
 
@@ -197,26 +197,26 @@ def _finding(
 ) -> str:
     rates = [row["compliance"] for row in compliance if str(row["model"]) == model]
     rates = [rate for rate in rates if is_number(rate)]
-    obeys = "It has no whole answers."
+    obeys = "It has no untruncated responses."
     if rates:
         spread = f" (mean of tasks; {percent(min(rates))} to {percent(max(rates))})" if rates[1:] else ""
-        obeys = f"It obeys in {percent(fmean(rates))} of its answers{spread}."
+        obeys = f"It complies in {percent(fmean(rates))} of its responses{spread}."
     aurocs = _aurocs(generality, model)
     sufficient = [task for task in tasks if has_estimate(aurocs.get((task, "specialist")))]
-    probes = "There was nothing to compare."
+    probes = "Specialists and the general probe could not be compared."
     if has_estimate(aurocs.get((MEAN, DIFFERENCE))):
         special, general = (aurocs.get((MEAN, probe)) for probe in ("specialist", GENERAL))
-        probes = f"""Specialists reach a mean AUROC of {with_interval(special, 99)}, the general probe
-{with_interval(general, 99)}."""
+        probes = f"""Specialists reach a mean AUROC of {with_interval(special, 99)} and the general
+probe {with_interval(general, 99)}."""
     signal = found["generality"]["tasks_with_signal"]
     kept = tasks_with_signal(generality, model, thresholds["signal"], "residualised")
-    confounds = f" ({len(kept)} without what the confounds predict)" if kept or signal else ""
+    confounds = f" ({len(kept)} after the confounds are regressed out)" if kept or signal else ""
     n = found["generality"]["n"]
     word = found["generality"]["verdict"]
     return f"""<section class="finding {word}"><h3>{escape(model)}</h3>
 <p>{obeys} {probes} {len(sufficient)} of {counted(len(tasks), "task")} had enough data
-({counted(n["answers"], "tested answer")} to {counted(n["requests"], "request")}), {len(signal)} of them a
-clear signal{confounds}.{more}</p>
+({counted(n["answers"], "tested response")} to {counted(n["requests"], "request")}); {len(signal)} of
+them had a clear signal{confounds}.{more}</p>
 {_table_of(found)}</section>"""
 
 
@@ -230,12 +230,12 @@ def _over_time(model: str, rows: Sequence[Mapping]) -> str:
     if not {"gain", "beyond_text", "prompt"} <= found.keys():
         return ""
     gain, prompt = (with_interval(found[name], 99) for name in ("gain", "prompt"))
-    text = f""" From the prompt's end to EOS its probes gain {gain} in AUROC; what the text
-itself decides at EOS is {shown_number(-found["beyond_text"]["estimate"])} better than they are."""
+    text = f""" From the prompt's end to EOS its probes gain {gain} in AUROC; at EOS, the verifier's
+verdict on the text is {shown_number(-found["beyond_text"]["estimate"])} better than the probes."""
     if {"surface", "ceiling"} <= found.keys():
         surface, ceiling = (shown_number(found[name]["estimate"]) for name in ("surface", "ceiling"))
-        text += f""" At the prompt's end they reach {prompt}, the prompt's surface alone
-{surface}, the other answers to the same prompt {ceiling}."""
+        text += f""" At the prompt's end the probes reach {prompt}, the prompt's surface alone
+{surface}, and the other responses to the same prompt {ceiling}."""
     return text
 
 
@@ -254,13 +254,13 @@ def _edits(model: str, behaviour: Sequence[Mapping], agreement: Sequence[Mapping
             with_interval({key: 100 * found[who][key] for key in ("estimate", "lower99", "upper99")}, 99, 1)
             for who in ("own", "others")
         )
-        text += f""" While it writes, {word} a task's signal changes compliance with that task by {own}
-percentage points beyond a random subspace, and with the other tasks by {others}."""
+        text += f""" During generation, {word} a task's signal changes compliance with that task by
+{own} percentage points more than a random subspace does, and with the other tasks by {others}."""
         for row in agreement:
             key = (str(row["model"]), row["edit"], row["quantity"])
             if key == (model, edit, "within") and has_estimate(row):
-                text += f""" Which answers it changes goes with which activations need that signal by a rank
-correlation of {shown_number(row["estimate"], 2)} (p = {row["p"]:.2g})."""
+                text += f""" The effects on compliance and on activations have a rank correlation of
+{shown_number(row["estimate"], 2)} (p = {row["p"]:.2g})."""
     return text
 
 
@@ -282,7 +282,7 @@ def _left_out(rows: Sequence[Mapping], models: Sequence[str], tasks: Sequence[st
             if not has_estimate(row):
                 reason = "no probe" if row is None else str(row["status"]).removeprefix("insufficient: ")
                 cells.append([model, task_words(task), reason])
-    return html_table(("model", "task", "why"), cells, words=3) if cells else "<p>None.</p>"
+    return html_table(("model", "task", "reason"), cells, words=3) if cells else "<p>None.</p>"
 
 
 def _aurocs(rows: Sequence[Mapping], model: str) -> dict[tuple[str, str], Mapping]:

@@ -19,13 +19,13 @@ PROBES = {
     "general_centred": "general, centred in each task",
     "general_matched": "general, matched n",
     "general_leave_one_out": "general, other tasks only",
-    "residualised": "control: specialist, confounds taken out",
+    "residualised": "control: specialist, confounds regressed out",
     "shuffled": "control: specialist, shuffled labels",
     "random_weights": "control: random-weight twin",
-    "surface_length": "surface: length of the answer",
+    "surface_length": "surface: length of the response",
     "surface_template": "surface: phrasing of the instruction",
     "surface_prompt_words": "surface: words of the prompt",
-    "surface_response_words": "surface: words of the answer",
+    "surface_response_words": "surface: words of the response",
 }
 
 
@@ -33,17 +33,17 @@ def compliance_page(rows: Sequence[Mapping], settings: Mapping) -> str:
     """tables/compliance.csv to read; settings: "tasks" and "models" (names)."""
     found = {(str(row["model"]), row["task"]): row for row in rows}
     body = [
-        """<p class="lead">Share of whole answers that satisfy the constraint, with 95 % intervals over
-content requests. “Uninstructed”: answers to the same request without the constraint, checked all
-the same.</p>"""
+        """<p class="lead">Share of untruncated responses that satisfy the constraint, with 95 %
+intervals over content requests. “Unconstrained”: responses to the same requests without the constraint,
+checked in the same way.</p>"""
     ]
     head = (
         "task",
         "category",
-        "obeys",
+        "complies",
         "95 %",
-        "uninstructed",
-        "answers",
+        "unconstrained",
+        "responses",
         "requests",
         "truncated",
         "distinct",
@@ -53,7 +53,7 @@ the same.</p>"""
         for task in settings["tasks"]:
             row = found.get((model, task))
             if row is None:
-                cells.append([task_words(task), "", "no answers", *[""] * 6])
+                cells.append([task_words(task), "", "no responses", *[""] * 6])
                 continue
             cells.append(
                 [
@@ -69,15 +69,15 @@ the same.</p>"""
                 ]
             )
         body += [f"<h2>{escape(model)}</h2>", html_table(head, cells, words=2)]
-    return html_page("How often does each model obey?", body)
+    return html_page("How often does each model comply?", body)
 
 
 def generality_page(rows: Sequence[Mapping], settings: Mapping) -> str:
     """The part of tables/generality.csv at the selected layers; settings: "tasks" and "models" (names)."""
     body = [
-        """<p class="lead">Each probe at the layer that inner folds chose for it, tested within one task on
-requests that it was not trained on. Brackets: 95 % intervals. “Lost”: what the general probe lacks of the
-specialist’s AUROC, paired. The table file has every layer and 99 % intervals too.</p>"""
+        """<p class="lead">Each probe is at the layer that the inner folds selected, and tested within
+one task on held-out requests. Brackets: 95 % intervals. “Lost”: the specialist’s AUROC minus that of
+the general probe, paired. The table file also has every layer and 99 % intervals.</p>"""
     ]
     head = (
         "task",
@@ -88,7 +88,7 @@ specialist’s AUROC, paired. The table file has every layer and 99 % intervals 
         "accuracy",
         "log-loss",
         "satisfied",
-        "answers",
+        "responses",
     )
     chosen = [row for row in rows if row["layer"] == SELECTED]
     probes = [p for p in dict.fromkeys(row["probe"] for row in chosen) if "_minus_" not in p]

@@ -68,8 +68,8 @@ def sufficiency(
     """
     if truncated_fraction > max_truncated:
         return (
-            f"{truncated_fraction:.1%} of the responses are truncated; at most {max_truncated:.1%} may be, "
-            "since what is cut off is not missing at random"
+            f"{truncated_fraction:.1%} of the responses are truncated; at most {max_truncated:.1%} may "
+            "be, since truncated responses are not missing at random"
         )
     labels, bases = np.asarray(labels), np.asarray(bases)
     for fold_row in np.atleast_2d(folds):

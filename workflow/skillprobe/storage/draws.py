@@ -45,6 +45,6 @@ def with_draws(rows: Sequence[Mapping], path: str | Path) -> list[dict]:
             estimate = Estimate(by_seed[:n_seeds], drawn)
             # The table has six digits.
             if number >= len(found) or not np.isclose(estimate.value, found[number]["estimate"], 1e-4, 1e-6):
-                raise DamagedFile(path, "is not of the table beside it")
+                raise DamagedFile(path, "does not belong to the table beside it")
             found[number][DRAWS] = estimate
     return found

@@ -58,8 +58,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if error.errno not in _UNWRITABLE:
             raise
         raise UserError(
-            f"{path} can't be written ({os.strerror(error.errno)}); mend that and run again: what is done "
-            "stays"
+            f"cannot write {path} ({os.strerror(error.errno)}); correct that and run again: finished "
+            "results are kept"
         ) from error
     finally:
         _remove(temporary)
@@ -132,14 +132,15 @@ def read_sealed(path: str | Path) -> str:
         checksum, _, origin = seal.read_bytes().rstrip(b"\n").partition(b"  ")
         if checksum != hashlib.sha256(content).hexdigest().encode():
             raise DamagedFile(
-                path, f"is not what was written there (changed on purpose? then delete {seal.name} beside it)"
+                path,
+                f"has changed since it was written (on purpose? then delete its checksum file {seal.name})",
             )
         if origin != place.encode():
             raise DamagedFile(path, f"is a copy of {origin.decode(errors='replace')}")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DamagedFile(path, f"is no text ({error})") from error
+        raise DamagedFile(path, f"is not a UTF-8 text ({error})") from error
 
 
 def _seal_of(path: Path) -> Path:

@@ -20,7 +20,7 @@ def folder_hash(path: str | Path) -> str:
     """
     folder = Path(path)
     if not (folder / "config.json").is_file():
-        raise UserError(f"'{folder}' is no model folder (it has no config.json); check the model's source")
+        raise UserError(f"'{folder}' is not a model folder (it has no config.json); check the model's source")
     digest = hashlib.sha256()
     for file in sorted(_relevant(folder), key=lambda file: file.relative_to(folder).as_posix()):
         digest.update(f"{file.relative_to(folder).as_posix()}\0{file.stat().st_size}\0".encode())

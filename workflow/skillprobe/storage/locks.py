@@ -43,16 +43,16 @@ def hold_study(results: str | Path) -> None:
         if file is None:
             who = path.read_text(encoding="utf-8") or "another process"
             raise UserError(
-                f"study '{Path(results).name}' is already being run, by {who}; wait until that ends, or end "
-                "it, and run again"
+                f"study '{Path(results).name}' is already being run, by {who}; wait until that run "
+                "ends, or stop it, then run again"
             )
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()
     except OSError as error:
         print(
-            f"{results} can't be locked ({os.strerror(error.errno)}): see to it that no other run of this"
-            " study is at work",
+            f"cannot lock {results} ({os.strerror(error.errno)}): make sure that no other run of this "
+            "study is active",
             file=sys.stderr,
             flush=True,
         )

@@ -80,13 +80,13 @@ def _read(path: str | Path) -> tuple[list[str], list[list[str]]]:
     try:
         lines = [row for row in csv.reader(text, strict=True) if row]
     except csv.Error as error:
-        raise DamagedFile(path, f"is no table ({error})") from error
+        raise DamagedFile(path, f"is not a table ({error})") from error
     if not lines:
         raise DamagedFile(path, "is empty")
     columns, *rows = lines
     for number, row in enumerate(rows, start=1):
         if len(row) != len(columns):
-            raise DamagedFile(path, f"has {len(row)} cells and not {len(columns)} in row {number}")
+            raise DamagedFile(path, f"has {len(row)} cells instead of {len(columns)} in row {number}")
     return columns, rows
 
 

@@ -19,8 +19,8 @@ def check_tasks(config: dict) -> None:
         for name in config[key]:
             if name not in known:
                 raise UserError(
-                    f"{key} names {name!r}, which is no task{suggestion(name, known)}; "
-                    f"the tasks are {', '.join(known)}"
+                    f"{key} contains {name!r}, which is not a task{suggestion(name, known)}; the tasks "
+                    f"are {', '.join(known)}"
                 )
     if twice := _first_twice(config["tasks"]):
         raise UserError(f"tasks lists '{twice}' twice; remove one")
@@ -37,7 +37,7 @@ def check_prompts(config: dict, root: Path):
         world = load_world(path_of(name, root) if is_path(name) else name)
         if set("{}") & set(world_file(config, root)):
             raise UserError(
-                f"{name!r} has a brace in its path, which Snakemake takes for a wildcard; rename it"
+                f"the path {name!r} contains a brace, which Snakemake reads as a wildcard; rename it"
             )
     except UserError as error:
         raise UserError(f"prompts.world: {error}") from error
@@ -51,8 +51,8 @@ def check_prompts(config: dict, root: Path):
         allowed_phrasings(tasks.get(task), prompts)  # raises where the settings leave none
     if config["generation"]["shards"] > prompts["bases"]:
         raise UserError(
-            f"generation.shards is {config['generation']['shards']}, more than the {prompts['bases']} "
-            "prompts.bases that are dealt to them; lower it"
+            f"generation.shards is {config['generation']['shards']}, but there are only "
+            f"{prompts['bases']} prompts.bases to divide among them; lower it"
         )
     return world
 
@@ -90,8 +90,8 @@ def check_models(config: dict, root: Path) -> None:
         if highest > entry["num_layers"]:
             key = "layers" if entry["layers"] is None else f"models[{number}].layers"
             raise UserError(
-                f"{key} asks for layer {highest}, but the model '{entry['name']}' has layers 0 (embeddings) "
-                f"to {entry['num_layers']}; remove it, or give that model layers of its own"
+                f"{key} contains layer {highest}, but model '{entry['name']}' has layers 0 "
+                f"(embeddings) to {entry['num_layers']}; remove it, or set layers in that model's entry"
             )
 
 
@@ -107,8 +107,8 @@ def check_engine(config: dict) -> None:
     for number, entry in enumerate(config["models"]):
         if entry["device_map"] is not None:
             raise UserError(
-                f"models[{number}] (model '{entry['name']}') has a device_map, but generation.engine is "
-                "vllm, which is run on one GPU; remove it, or set generation.engine to transformers"
+                f"models[{number}] (model '{entry['name']}') has a device_map, but generation.engine "
+                "is vllm, which runs on one GPU; remove it, or set generation.engine to transformers"
             )
 
 
@@ -125,8 +125,8 @@ def check_gpus(config: Mapping, there: int) -> None:
     for name, entry in _loaded(config).items():
         if entry["gpu"] > there:
             raise UserError(
-                f"{name} asks for gpu: {entry['gpu']}, but this run's resources have gpu: {there}; raise "
-                "that (in its profile, or --resources), or lower the other"
+                f"{name} asks for gpu: {entry['gpu']}, but the resources of this run have gpu: "
+                f"{there}; raise them (in the profile or with --resources), or lower gpu in the entry"
             )
 
 
@@ -140,8 +140,8 @@ def memory_warning(config: Mapping, there: int) -> str | None:
     if not more:
         return None
     return (
-        f"{', '.join(more)}, but this run's resources have mem_mb: {there}, and such a job gets no more; if "
-        "that is too little, raise it (in its profile, or --resources)"
+        f"{', '.join(more)}, but the resources of this run have mem_mb: {there}, so its job gets no "
+        "more; if that is too little, raise them (in the profile or with --resources)"
     )
 
 
@@ -189,7 +189,7 @@ def _check_classifier(task: str, judge: dict, root: Path, world) -> None:
 
 
 def _check_lexicon(task: str, config: dict, root: Path, world) -> None:
-    refusal = f"judges.{task}: lexicon judges are never offered for free text"
+    refusal = f"judges.{task}: lexicon judges cannot judge free text"
     if not world.controlled:
         raise UserError(
             f"{refusal}, which the world '{config['prompts']['world']}' asks for; "
@@ -231,8 +231,8 @@ def check_probes(config: dict) -> None:
     dealt = int(bases * (1 - probes["calibration_fraction"]))
     if dealt < probes["folds"]:
         raise UserError(
-            f"probes.folds is {probes['folds']}, but only {dealt} of the {bases} prompts.bases are dealt to "
-            "folds; lower it or ask for more bases"
+            f"probes.folds is {probes['folds']}, but only {dealt} of the {bases} prompts.bases are "
+            "divided among folds; lower it or raise prompts.bases"
         )
 
 
@@ -252,13 +252,14 @@ def check_ablation(config: dict) -> None:
         if ablation["max_rank"] >= size:
             raise UserError(
                 f"ablation.max_rank is {ablation['max_rank']}, but model '{entry['name']}' has at most "
-                f"{rows} training answers a task in {entry['hidden_size'] or 'as many'} dimensions; lower it"
+                f"{rows} training responses per task in {entry['hidden_size'] or 'as many'} "
+                "dimensions; lower it"
             )
         if config["behaviour"]["bases"] and not edited_layers_of(config, entry["name"]):
             ablated = ", ".join(map(str, section_layers_of(config, "ablation", entry["name"])))
             raise UserError(
-                f"behaviour.layers names none of the layers of the model '{entry['name']}' at which signals "
-                f"are erased ({ablated}); add one, or say all"
+                f"behaviour.layers contains none of the layers of model '{entry['name']}' at which "
+                f"signals are erased ({ablated}); add one, or set it to all"
             )
     for key, most in (("bases", prompts["bases"]), ("samples", config["generation"]["samples"])):
         if config["behaviour"][key] > most:
@@ -274,14 +275,14 @@ def check_section_layers(config: dict, section: str, needed: bool = True) -> Non
     for layer in () if wanted == "all" else wanted:
         if layer > deepest:
             raise UserError(
-                f"{section}.layers asks for layer {layer}, but the deepest model has layers 0 to {deepest}; "
-                "remove it"
+                f"{section}.layers contains layer {layer}, but the deepest model has layers 0 to "
+                f"{deepest}; remove it"
             )
     for model in (entry["name"] for entry in config["models"]):
         if needed and not section_layers_of(config, section, model):
             raise UserError(
-                f"{section}.layers names none of the analysed layers of the model '{model}' "
-                f"({', '.join(map(str, layers_of(config, model)))}); add one, or say all"
+                f"{section}.layers contains none of the analysed layers of model '{model}' "
+                f"({', '.join(map(str, layers_of(config, model)))}); add one, or set it to all"
             )
 
 

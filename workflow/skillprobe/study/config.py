@@ -54,7 +54,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
 
     if config["study"] in RESERVED_STUDIES:
         raise UserError(
-            f"study can't be '{config['study']}': results/{config['study']}/ is taken; choose another name"
+            f"study can't be '{config['study']}': results/{config['study']}/ is reserved; choose another name"
         )
     check_tasks(config)
     world = check_prompts(config, root)

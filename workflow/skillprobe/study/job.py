@@ -24,7 +24,8 @@ def start(snakemake) -> dict:
     def show(kind, error, trace):
         if issubclass(kind, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             # Writing to the log, most likely, which then can't hold a trace either.
-            kind, error = UserError, "the disk is full; make room and run again: what is done stays"
+            kind = UserError
+            error = "the disk is full; free disk space and run again: finished results are kept"
         if issubclass(kind, UserError):
             for stream in (terminal, sys.stderr):
                 with suppress(OSError):

@@ -143,7 +143,8 @@ def nearest_folder(folder: str | Path) -> Path:
     nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not os.path.isdir(nearest):
         raise UserError(
-            f"{folder} can't be written: {nearest} is no folder, or its disk isn't there; mend that"
+            f"cannot write to {folder}: {nearest} is not a folder, or its disk is not mounted; correct "
+            "that, then run again"
         )
     return nearest
 
@@ -152,13 +153,18 @@ def check_writable(folder: str | Path) -> None:
     """Raises UserError if nothing can be written into a folder, which need not be there yet."""
     nearest = nearest_folder(folder)
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"{folder} can't be written: {nearest} is no folder that you may write to; mend that")
+        raise UserError(
+            f"cannot write to {folder}: you have no write permission for {nearest}; change "
+            "its permissions, then run again"
+        )
 
 
 def check_readable(file: str | Path) -> None:
     """Raises UserError if a file is there and can't be read."""
     if os.path.exists(file) and not os.access(file, os.R_OK):
-        raise UserError(f"{file} can't be read: it is no file that you may read; mend that")
+        raise UserError(
+            f"cannot read {file}: permission denied; make it readable (chmod u+r) or ask its owner"
+        )
 
 
 def describe(config: Mapping, root: Path) -> str:
@@ -168,10 +174,10 @@ def describe(config: Mapping, root: Path) -> str:
     width = max(map(len, counts))
     lines = [
         f"study {config['study']}: {len(config['models'])} models x {len(config['tasks'])} tasks",
-        "rows a model and task: " + ", ".join(f"{n} {variant}" for variant, n in rows.items()),
+        "rows per model and task: " + ", ".join(f"{n} {variant}" for variant, n in rows.items()),
         "",
         *(f"{name:<{width}}  {n:>6,}" for name, n in counts.items()),
-        f"{'jobs from nothing':<{width}}  {sum(counts.values()):>6,}",
+        f"{'jobs in total':<{width}}  {sum(counts.values()):>6,}",
         "",
         f"activations  {activation_bytes(config) / GIB:,.2f} GiB at most, "
         f"{present_bytes(config, root) / GIB:,.2f} GiB of them there",
@@ -183,5 +189,5 @@ def describe(config: Mapping, root: Path) -> str:
     try:
         check_fits(config, root)
     except UserError as error:
-        lines.append(f"it will be refused: {error}")
+        lines.append(f"the run would stop: {error}")
     return "\n".join(lines)

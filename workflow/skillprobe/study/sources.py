@@ -39,7 +39,7 @@ def path_of(name: str, root: str | Path) -> Path:
     # The home folder of nobody, names that are too long, folders that may not be entered.
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
-        raise UserError(f"{name!r} can't be looked up ({why}); correct it") from error
+        raise UserError(f"the path {name!r} can't be used ({why}); correct it") from error
     return path
 
 
@@ -55,8 +55,8 @@ def source_folder(source: str, root: str | Path) -> Path | None:
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
         near = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
         raise UserError(
-            f"there is no folder {source!r}{suggestion(folder.name, near)}; correct the path, "
-            "or give a hub id such as org/name"
+            f"there is no folder {source!r}{suggestion(folder.name, near)}; correct the path, or give "
+            "a Hub id such as org/name"
         )
     return None
 
@@ -78,8 +78,8 @@ def num_layers(entry: Mapping, root: str | Path) -> int:
     if folder is None:
         if stated is None:
             raise UserError(
-                f"num_layers is missing: there is no folder {entry['source']!r}, so it is taken as a hub id, "
-                "and a hub model must state its number of blocks"
+                f"num_layers is missing: there is no folder {entry['source']!r}, so it is read as a "
+                "Hub id, and a Hub model needs its number of blocks here"
             )
         return stated
     return folders.num_layers(folder, stated)

@@ -38,7 +38,9 @@ def get(name: str) -> Task:
         raise UserError(f"no task '{name}'; the tasks are {', '.join(available())}")
     module = importlib.import_module(f"{__name__}.{name}")
     if not hasattr(module, "TASK"):
-        raise UserError(f"{module.__file__} gives no TASK; define it there, or move the file elsewhere")
+        raise UserError(
+            f"{module.__file__} does not define TASK; define it there, or move the file elsewhere"
+        )
     return module.TASK
 
 

@@ -17,7 +17,7 @@ def test_insufficient_tasks_are_labelled_blanks(tmp_path):
     settings = make_settings(["a"], tasks)
     assert "insufficient: few violated" in texts_of("generality", rows, settings)
     assert "insufficient: topic" in texts_of("layers", rows, settings)
-    assert "no answers" in texts_of("compliance", compliance_rows(["a"], tasks), settings)
+    assert "no responses" in texts_of("compliance", compliance_rows(["a"], tasks), settings)
     # Of the matrix, a row and a column of three stay blank.
     assert len(texts_of("transfer", transfer_rows(["a"], tasks, ["topic"]), settings)) == 4
     rows = ablation_rows(["a"], tasks, ["topic"])

@@ -27,4 +27,4 @@ def test_robustness_tells_cells_and_how_many_tasks_they_are_of():
         "compliance": 5,
     }
     assert [text.get_text() for text in curve.texts].count("insufficient") == 1
-    assert "no answers" in texts_of("robustness", [], settings)
+    assert "no responses" in texts_of("robustness", [], settings)

@@ -110,7 +110,7 @@ def ablation(
             list(grid.flat),
             AUROC_COLOURS,
             (-FULL_FALL, FULL_FALL),
-            "net fall: AUROC before − after, less the same under erasers of shuffled labels",
+            "net fall: AUROC before − after, minus the same under erasers of shuffled labels",
             extend="both",
             shrink=0.5,
         )
@@ -122,13 +122,13 @@ def ablation(
                 legend_key("dependent: hurt, all cells tested together", mew=OUTLINES["dependent"], **square),
                 legend_key("undecided", mew=OUTLINES["undecided"], **square),
                 legend_key("independent; diagonal: the erased task itself", **square | {"color": LINES}),
-                legend_key("not tested: a task without signal", marker="x", color=FAINT, ms=4),
+                legend_key("not tested: task without signal", marker="x", color=FAINT, ms=4),
                 *(
                     legend_key(f"arrow: net fall of {words}", ls="-", lw=_arrow_width(fall))
                     for fall, words in ((0.05, "0.05"), (FULL_FALL, f"{FULL_FALL} or more"))
                 ),
                 legend_key("probe of the erased task" + (", 95 % band" if few else ""), ls="-", lw=1.2),
-                legend_key("mean over the probes of the others", ls="-", lw=0.7, color=FAINT),
+                legend_key("mean over the other tasks' probes", ls="-", lw=0.7, color=FAINT),
                 legend_key("chance", ls="--", color=FAINT),
             ],
             loc="outside lower center",
@@ -252,7 +252,7 @@ def _rank_curves(
     axes: Axes, lines: Mapping[str, Sequence[Sequence[Mapping]]], groups: Mapping, colours: Mapping
 ) -> None:
     """AUROC over directions erased; lines: {erased task: [its own rows, the rows of the others' mean]}."""
-    axes.set_title("what is left of the erased task")
+    axes.set_title("signal left in the erased task")
     axes.axhline(CHANCE, color=FAINT, ls="--", lw=0.9, zorder=1)
     own = {task: [{**row, "depth": row["rank"]} for row in line] for task, (line, _) in lines.items()}
     others = {

@@ -56,10 +56,10 @@ def agreement(
                     if (str(row["model"]), row["edit"]) == (model, edit)
                 }
                 _correlations(axes, found)
-            line[0].set_ylabel(f"{word} while it writes:\nfall of compliance, points")
+            line[0].set_ylabel(f"{word} during generation:\nfall of compliance, points")
         for axes in grid[-1]:
             axes.set_xlabel("erased from activations:\nnet fall of AUROC")
-        canvas.suptitle("Do answers depend on a signal where activations do?", **TITLE)
+        canvas.suptitle("Do responses depend on a signal where activations do?", **TITLE)
         here = list(dict.fromkeys(categories[task] for task in settings["tasks"]))
         canvas.legend(
             handles=[

@@ -84,7 +84,7 @@ def behaviour(rows: Sequence[Mapping], categories: Mapping[str, str], settings: 
                 if few:
                     means = {row["condition"]: row for row in part["text"] if row["task"] == MEAN}
                     _name_perplexities(axes, [means.get(f"{kind}:{source}") for source in tasks])
-                axes.set_xlabel("answers to")
+                axes.set_xlabel("responses to")
                 axes.set_title(f"{words}: signal of the row")
                 if column:
                     axes.tick_params(labelleft=False)
@@ -100,14 +100,14 @@ def behaviour(rows: Sequence[Mapping], categories: Mapping[str, str], settings: 
             list(canvas.axes),
             BEHAVIOUR_COLOURS,
             (-FULL_CHANGE, FULL_CHANGE),
-            "change of compliance in percentage points, less the same under a random subspace",
+            "change of compliance in percentage points, minus the same under a random subspace",
             extend="both",
             shrink=0.5,
         )
         bar.set_ticks(
             [-FULL_CHANGE, 0, FULL_CHANGE], labels=[f"−{FULL_CHANGE} loss", "0", f"+{FULL_CHANGE} gain"]
         )
-        canvas.suptitle("Do the answers change when a signal is edited?", **TITLE)
+        canvas.suptitle("Do responses change when a signal is edited?", **TITLE)
         square = {"marker": "s", "mfc": "white", "ms": 7}
         canvas.legend(
             handles=[
@@ -116,7 +116,7 @@ def behaviour(rows: Sequence[Mapping], categories: Mapping[str, str], settings: 
                 Patch(fc="white", ec=LINES, hatch="////", label="insufficient"),
                 legend_key("steered along its own signal" + (", 95 % band" if few else ""), ls="-", lw=1.2),
                 legend_key("perplexity of neutral text: mean over tasks", ls="-", lw=1.4, marker="o", ms=3),
-                legend_key("each task; dashes: as unedited", ls="-", lw=0.6, color=FAINT),
+                legend_key("each task; dashed: unedited model", ls="-", lw=0.6, color=FAINT),
             ],
             loc="outside lower center",
             ncols=3,

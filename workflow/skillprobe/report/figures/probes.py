@@ -218,7 +218,7 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
         canvas.legend(
             handles=[
                 legend_key("specialist probe, 95 % band", ls="-", lw=1.2),
-                legend_key("along the edge: emergence, 95 %", marker="o", ls="-", lw=1, ms=4),
+                legend_key("lower edge: emergence, 95 %", marker="o", ls="-", lw=1, ms=4),
                 legend_key("the same with shuffled labels", ls=":", lw=0.9, color=FAINT),
                 legend_key("chance", ls="--", color=FAINT),
             ],

@@ -34,18 +34,18 @@ def compliance(rows: Sequence[Mapping], settings: Mapping) -> Figure:
             for task, y, colour in page.lines():
                 row = found.get((model, task))
                 if row is None or not is_number(row["compliance"]):
-                    blank_line(axes, y, "no answers")
+                    blank_line(axes, y, "no responses")
                     continue
                 if is_number(row["twin_compliance"]):
                     axes.plot(row["twin_compliance"], y, "o", mfc="white", mec=colour, mew=1.1, ms=6.5)
                 draw_point(axes, row["compliance"], row["lower95"], row["upper95"], y, colour)
         page.finish(
-            "How often does each model obey?",
-            "answers that satisfy",
+            "How often does each model comply?",
+            "responses that satisfy the constraint",
             limits=(-0.03, 1.03),
             handles=(
-                legend_key("instructed, 95 % interval", marker="o", ls="-"),
-                legend_key("same request, uninstructed", marker="o", mfc="white", ms=6.5),
+                legend_key("with the constraint, 95 % interval", marker="o", ls="-"),
+                legend_key("same requests without it", marker="o", mfc="white", ms=6.5),
             ),
         )
         for axes in page.axes.values():

@@ -84,19 +84,19 @@ def robustness(rows: Sequence[Mapping], wording: Sequence[Mapping], settings: Ma
             for axes, contrast in ((types, "type"), (polarities, "polarity"), (curve, "held_out")):
                 _note(axes, own, contrast)
         words = (
-            "answers that satisfy",
+            "responses that satisfy",
             "AUROC, probe trained on",
             "trained on\n(human phrasings)",
             "AUROC on unseen phrasings",
         )
         for name, line in zip(words, grid, strict=True):
             line[0].set_ylabel(name)
-        canvas.suptitle("Do other words for the same change anything?", **TITLE)
+        canvas.suptitle("Does the wording of the instruction matter?", **TITLE)
         canvas.legend(
             handles=[
                 legend_key("mean of tasks, 95 %", marker="o", ls="-", lw=1.6),
                 legend_key("chance", ls="--", color=FAINT),
-                legend_key("small: number of tasks, where not all", marker="$3$", color=FAINT),
+                legend_key("small: number of tasks, if not all", marker="$3$", color=FAINT),
             ],
             loc="outside lower center",
             ncols=3,
@@ -122,7 +122,7 @@ def _compliance(axes: Axes, rows: Sequence[Mapping], styles: Mapping) -> None:
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25", "50", "75", "100 %"])
     axes.set_xticks(list(places.values()), list((TYPES | POLARITIES).values()), rotation=90)
     if not any(map(has_estimate, rows)):
-        draw_missing(axes, "no answers")
+        draw_missing(axes, "no responses")
 
 
 def _matrix(axes: Axes, rows: Sequence[Mapping], tested: Mapping, trained: Mapping) -> None:

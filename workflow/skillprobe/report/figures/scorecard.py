@@ -36,14 +36,18 @@ LOOKS = {
 # or a threshold that depends on the study, decides the other side.
 AXES = {
     "generality": ("AUROC, specialist − general", {"margin": +1}, {"margin": -1}),
-    "transfer_weak": ("another's probe against the own, above ½", {"weak_ratio": -1}, {"weak_ratio": +1}),
+    "transfer_weak": (
+        "AUROC above ½: other task's probe / own probe",
+        {"weak_ratio": -1},
+        {"weak_ratio": +1},
+    ),
     "transfer_clustered": ("transfer within groups − between", {}, {0.0: -1}),
     "ablation_sparse": (
         "share of pairs that are dependent",
         {"sparse_dependent": -1},
         {"not_sparse": +1},
     ),
-    "ablation_asymmetric": ("Σ of products of both halves' differences", {0.0: +1}, {}),
+    "ablation_asymmetric": ("Σ over pairs, product of both halves' differences", {0.0: +1}, {}),
     "layers_stratified": ("Kendall's tau of category and depth", {0.0: +1}, {0.0: -1}),
     "monitoring": ("AUROC, EOS − end of the prompt", {"gain": +1}, {"gain": -1}),
     "specificity": ("AUROC, with the constraint − without", {"margin": +1}, {"margin": -1}),
@@ -74,7 +78,7 @@ def scorecard(rows: Sequence[Mapping], thresholds: Mapping, settings: Mapping) -
             for verdict, (colour, marker) in LOOKS.items()
         ]
         canvas.legend(handles=keys, loc="outside lower center", ncols=len(LOOKS))
-        canvas.suptitle("What the study claims, and what these models say to it", **TITLE)
+        canvas.suptitle("Claims and verdicts, by model", **TITLE)
     shown = [{column: row[column] for column in COLUMNS} for row in rows]
     return Figure(canvas, shown, COLUMNS, settings["figures"]["dpi"])
 

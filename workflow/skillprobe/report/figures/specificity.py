@@ -32,8 +32,8 @@ from skillprobe.report.figures.style import (
 GROUPS = {
     "satisfied": {"marker": "o", "filled": True, "label": "with the constraint: satisfied"},
     "violated": {"marker": "o", "filled": False, "label": "… violated"},
-    "twin_satisfied": {"marker": "D", "filled": True, "label": "without it: satisfied all the same"},
-    "twin_violated": {"marker": "D", "filled": False, "label": "… not satisfied"},
+    "twin_satisfied": {"marker": "D", "filled": True, "label": "without it: satisfied"},
+    "twin_violated": {"marker": "D", "filled": False, "label": "… violated"},
 }
 
 
@@ -78,7 +78,7 @@ def specificity(rows: Sequence[Mapping], settings: Mapping) -> Figure:
         grid[0, 0].set_ylabel("AUROC with the constraint")
         grid[1, 0].set_yticks(range(len(tasks)), [task_words(task) for task in tasks])
         grid[1, 0].set_ylim(len(tasks) - 0.5, -0.5)
-        canvas.suptitle("Is it the constraint that probes read?", **TITLE)
+        canvas.suptitle("Do probes read the constraint or only the text?", **TITLE)
         keys = [
             legend_key(task_words(task), marker=marks[task], color=colour[task])
             for task in tasks

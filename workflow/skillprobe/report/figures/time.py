@@ -39,9 +39,9 @@ SERIES = {
 }
 WORDS = {
     "trained": "probe trained at the position, 95 % band",
-    "eos_back": "probe of EOS, carried back",
-    "prompt_forward": "probe of the prompt's end, carried forward",
-    "text": "no model: what the text so far decides",
+    "eos_back": "EOS probe at earlier positions",
+    "prompt_forward": "prompt-end probe at later positions",
+    "text": "no model: verdict on the text so far",
     "words": "no model: words of the text so far",
     "length": "no model: its length",
 }
@@ -93,10 +93,10 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
             for axes in line:
                 _name_positions(axes, relative)
                 axes.tick_params(labelbottom=number == lines)
-        for words, line in zip(["mean of tasks", "mean, by tokens written", *groups], grid, strict=True):
+        for words, line in zip(["mean of tasks", "mean, by tokens generated", *groups], grid, strict=True):
             line[0].set_ylabel(f"{words}\nAUROC")
         grid[0, 0].set(ylim=limits, yticks=auroc_ticks(limits, 0.25))
-        canvas.suptitle("When is it known?", **TITLE)
+        canvas.suptitle("When can satisfaction be read?", **TITLE)
         keys = [legend_key(WORDS[name], **style) for name, style in SERIES.items()]
         canvas.legend(handles=keys, loc="outside lower center", ncols=2)
         if len(settings["tasks"]) <= FEW_TASKS:

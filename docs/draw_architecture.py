@@ -92,7 +92,13 @@ def kind(path: str) -> str:
 
 def _plain(text: str) -> str:
     """The rule file's text with every path of a result in one form: "{RESULTS}/probes/<model>/<layer>.h5"."""
-    text = re.sub(r'merged\("([^"]*)"\)', r'f"{RESULTS}/tables/\1.csv"', text)
+    for call, path in (
+        ("merged", "tables/{}.csv"),
+        ("shown_figure", "figures/{}.svg"),
+        ("shown_page", "report/{}.html"),
+    ):
+        made = 'f"{RESULTS}/' + path.replace("{}", r"\1") + '"'
+        text = re.sub(rf'{call}\(\s*"([^"]*)"[^)]*\)', made, text)
     text = text.replace("{CALIBRATION}/", "{RESULTS}/calibration/")
     return re.sub(
         r'(?<=\{RESULTS\}/)[^"]*', lambda path: re.sub(r"\{+(?:w\.)?(\w+)\}+", r"<\1>", path[0]), text

@@ -206,6 +206,18 @@ def test_every_shipped_study_can_be_planned(study, tmp_path):
     assert 100 < total <= 2000
 
 
+def test_a_task_whose_responses_are_all_truncated_is_insufficient(tmp_path):
+    workdir = copy_repository(tmp_path)
+    study = yaml.safe_load((ROOT / SMOKE).read_text()) | {"tasks": ["word_count", "term_exclusion"]}
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    study |= {"models": config["models"][:1], "layers": [4], "generation": {"max_new_tokens": 3}}
+    (workdir.path / "short.yaml").write_text(yaml.safe_dump(study))
+    done = workdir.snakemake("--configfile", "short.yaml")
+    assert re.findall(r"^(\w+) +truncated$", done.stdout, re.M) == study["tasks"]
+    findings = json.loads((workdir.path / "results/smoke/findings.json").read_text())["toy-llama"]
+    assert {finding["verdict"] for finding in findings.values()} == {"insufficient"}
+
+
 def test_a_study_too_large_for_its_disk_is_planned_and_refused_before_any_job(tmp_path):
     """The disk is that of the results, which may be another."""
     workdir = copy_repository(tmp_path / "here")

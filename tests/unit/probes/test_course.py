@@ -71,6 +71,11 @@ def test_a_row_is_in_a_span_once_at_its_last_position_there():
     }
 
 
+def test_without_a_row_or_a_position_there_are_no_spans():
+    assert spans(small_rows({"onset": np.zeros(0, int), "eos": np.zeros(0, int)})) == {}
+    assert spans(small_rows({"eos": [1, 2]})) == {}
+
+
 # Probes
 
 

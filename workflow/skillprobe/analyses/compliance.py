@@ -38,16 +38,19 @@ def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
 
 
 def as_text(table: Sequence[dict]) -> str:
-    """The table for a terminal: a line a task, a column a model."""
+    """The table for a terminal: a line a task, a column a model; where there is no rate, why."""
     models = list(dict.fromkeys(row["model"] for row in table))
-    rate = {(row["task"], row["model"]): row["compliance"] for row in table}
+    rate = {(row["task"], row["model"]): _rate(row) for row in table}
     tasks = list(dict.fromkeys(row["task"] for row in table))
     width = max(map(len, [*tasks, "compliance"]))
     lines = [f"{'compliance':<{width}}  " + "  ".join(f"{model:>12}" for model in models)]
     for task in tasks:
-        cells = [rate[task, model] for model in models]
-        lines.append(
-            f"{task:<{width}}  "
-            + "  ".join(f"{'-':>12}" if cell == "" else f"{cell:>12.1%}" for cell in cells)
-        )
+        cells = [f"{rate[task, model]:>12}" for model in models]
+        lines.append(f"{task:<{width}}  " + "  ".join(cells))
     return "\n".join(lines)
+
+
+def _rate(row: dict) -> str:
+    if row["compliance"] != "":
+        return f"{row['compliance']:.1%}"
+    return "no responses" if row["truncated"] == "" else "truncated"

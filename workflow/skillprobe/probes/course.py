@@ -95,9 +95,9 @@ def spans(rows: CourseRows) -> dict[str, dict[str, np.ndarray]]:
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     names = [name for name in rows.tokens if name != EOS]
-    number = np.array([np.where(rows.valid[name], rows.tokens[name], 0) for name in names]).reshape(
-        -1, len(rows.y)
-    )
+    number = np.array([np.where(rows.valid[name], rows.tokens[name], 0) for name in names])
+    # Also of no position or no row, for which numpy can't find out a length by itself.
+    number = number.reshape(len(names), len(rows.y))
     first, last = 1, 1
     while first <= number.max(initial=0):
         within = np.where((first <= number) & (number <= last), number, 0)

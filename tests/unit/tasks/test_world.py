@@ -1,5 +1,6 @@
 """Worlds: those that are shipped, those from a file, and what is wrong with others."""
 
+import itertools
 import json
 import re
 
@@ -13,6 +14,23 @@ from skillprobe.tasks.world import load_world, make_world
 def test_shipped_worlds(name):
     world = load_world(name)
     assert world.name == name and world.controlled == (name == "toy")
+
+
+def content_words(subject):
+    return set(re.findall(r"\w{3,}", subject.lower())) - {"the", "and", "that", "from", "after", "with"}
+
+
+def test_the_general_world_has_300_subjects_and_none_is_another_in_other_words():
+    subjects = load_world("general").subjects
+    assert len({subject.casefold() for subject in subjects}) == len(subjects) >= 300
+    for one, other in itertools.combinations(subjects, 2):
+        shared = content_words(one) & content_words(other)
+        assert len(shared) <= 1 and content_words(one) != content_words(other), (one, other)
+
+
+def test_the_general_world_asks_for_two_or_three_sentences():
+    requests = load_world("general").requests
+    assert len(requests) >= 4 and all("two or three sentences" in request for request in requests)
 
 
 def test_a_world_from_a_file(tmp_path):

@@ -1,4 +1,4 @@
-"""The config of a study: checked against the schema, completed with its defaults, and cut into slices.
+"""The config of a study: checked against the schema and across keys, and completed with its defaults.
 
 Planning reads this for every command, so it needs neither torch nor the network.
 """

@@ -19,6 +19,7 @@ from made.ablated import (
     value,
     world,
 )
+from made.broken import WAYS, spoil
 from made.erasers import among_features, features, logistic, one_inlp, scale_of, training
 from made.probes import SHAPES, data
 from skillprobe.erasure import Eraser, cross
@@ -350,21 +351,11 @@ def test_files_give_back_the_scores_with_equal_bytes(tmp_path):
         same(rows, others)
 
 
-@pytest.mark.parametrize("how", ["text", "cut", "missing", "other"])
+@pytest.mark.parametrize("how", WAYS)
 def test_broken_files_are_named(tmp_path, how):
-    import h5py
-
     path = tmp_path / "broken.h5"
     save(path, ablated("compositional")[0])
-    if how == "text":
-        path.write_text("no")
-    elif how == "cut":
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    elif how == "missing":
-        path.unlink()
-    else:
-        with h5py.File(path, "w") as file:
-            file["scores"] = np.zeros(3)
+    spoil(path, how)
     with pytest.raises(UserError, match=r"broken\.h5"):
         load(path)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from made.broken import WAYS, spoil
 from made.erasers import one_inlp, scale_of, training
 from made.probes import SHAPES, data
 from skillprobe.erasure import load, save
@@ -138,21 +139,11 @@ def test_a_file_may_hold_one_eraser(tmp_path):
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "again.h5").read_bytes()
 
 
-@pytest.mark.parametrize("how", ["text", "cut", "missing", "other"])
+@pytest.mark.parametrize("how", WAYS)
 def test_broken_files_are_named(tmp_path, how):
-    import h5py
-
     path = tmp_path / "broken.h5"
     x, y = data(60, 20)
     save(path, {"topic": one_inlp(x, y)})
-    if how == "text":
-        path.write_text("no")
-    elif how == "cut":
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    elif how == "missing":
-        path.unlink()
-    else:
-        with h5py.File(path, "w") as file:
-            file["scores"] = np.zeros(3)
+    spoil(path, how)
     with pytest.raises(UserError, match=r"broken\.h5"):
         load(path)

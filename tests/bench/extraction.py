@@ -48,6 +48,7 @@ def label_rows(loaded):
             "id": f"{number}",
             "item": "i",
             "base": f"b{number:03d}",
+            "group": f"g{number:03d}",
             "variant": "constrained",
             "phrasing": "p",
         }

@@ -31,7 +31,7 @@ from skillprobe.probes.prefix import fit_prefixes
 from skillprobe.probes.rows import read_rows, read_tasks
 from skillprobe.probes.specialists import fit_specialist
 from skillprobe.probes.wordings import fit_wordings
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.storage.files import by_task
 from skillprobe.study import config
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
@@ -48,7 +48,7 @@ SETTINGS["robustness.draws"] = SETTINGS["robustness"]["draws"]
 OPTIONS = {
     "n_draws": SETTINGS["statistics"]["bootstrap_draws"],
     "seed": SETTINGS["seed"],
-    "study_bases": base_ids(SETTINGS["prompts"]),
+    "study_groups": group_ids(SETTINGS["prompts"]["bases"]),
 }
 CLAIMS = SETTINGS["claims"]
 
@@ -82,10 +82,10 @@ def plant(folder):
     world = planted.plant(
         "monitored",
         CATEGORIES,
-        OPTIONS["study_bases"],
+        OPTIONS["study_groups"],
         seed=0,
         auroc=0.9,
-        rows_per_base=SETTINGS["generation"]["samples"],
+        rows_per_group=SETTINGS["generation"]["samples"],
         hidden_size=HIDDEN,
         num_layers=LAYER,
     )
@@ -144,7 +144,7 @@ def prefixes(folder, task):
     """Of answers as long as the planted ones, whose words say whether they satisfy."""
     rows = read_course([shard(folder, task)], None)
     labels = []
-    for name, base, label, length in zip(rows.ids, rows.bases, rows.y, rows.tokens["eos"], strict=True):
+    for name, base, label, length in zip(rows.ids, rows.groups, rows.y, rows.tokens["eos"], strict=True):
         words = ["so"] * (int(length) - 2) + ["yes" if label else "no"]
         about = {"id": name, "item": f"{task}/{base}", "prompt": f"request {base}", "phrasing": "planted"}
         labels.append(about | {"params": {}, "response": " ".join(words)})

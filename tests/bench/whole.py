@@ -30,7 +30,7 @@ STUDY = {
     "prompts": {"bases": 40},
     "generation": {"samples": 3, "twin_samples": 1, "batch_size": 32},
     "layers": [0, 6, 12],
-    "probes": {"min_rows": 5, "min_bases": 5},
+    "probes": {"min_rows": 5, "min_groups": 5},
     "ablation": {"layers": [6]},
     "time": {"layers": [6]},
     "robustness": {"layers": [6]},

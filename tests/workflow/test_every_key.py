@@ -167,7 +167,7 @@ CHANGES = {
     "probes.feature_scaling": (False, probing()),
     "probes.calibration_fraction": (0.2, probing()),
     "probes.min_rows": (6, probing()),
-    "probes.min_bases": (6, probing() | per("compare_wording") | WORDING),
+    "probes.min_groups": (6, probing() | per("compare_wording") | WORDING),
     "probes.max_truncated": (0.1, probing() | {("compare_models", "")}),
     "probes.shuffles": (3, CONTROLLED),
     "probes.confounds": ([], CONTROLLED),

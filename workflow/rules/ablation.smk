@@ -62,7 +62,7 @@ rule compare_ablation:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "tasks", "prompts", "statistics"),
+            *("seed", "tasks", "groups", "statistics"),
             *("claims.signal", "claims.dependent", "claims.independent"),
             layers=section_layers_of("ablation", w.model),
         ),

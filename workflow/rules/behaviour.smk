@@ -30,7 +30,7 @@ rule edit_behaviour:
         runtime=model_resource("runtime"),
     params:
         settings=lambda w: chosen(
-            *("seed", "prompts", "generation", "probes.position", "activations.tokens_per_batch"),
+            *("seed", "groups", "generation", "probes.position", "activations.tokens_per_batch"),
             *("ablation.rank", "behaviour.bases", "behaviour.samples", "behaviour.strengths"),
             probes=PROTOCOL,
             model=identity(w.model),

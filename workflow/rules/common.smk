@@ -60,6 +60,8 @@ PROTOCOL = {
 # What the paper says to each claim, and the numbers that are known of it.
 REPORTED = "workflow/resources/paper.json"
 WORLD_FILE = sources.world_file(STUDY, ROOT)
+# Subjects that requests are about: what folds and draws are of.
+GROUPS = sources.groups(STUDY, ROOT)
 
 
 wildcard_constraints:
@@ -72,8 +74,9 @@ wildcard_constraints:
 
 
 def chosen(*keys, **more):
-    """A slice of the config, as the one string that decides whether a rule's jobs run again."""
-    return slices.canonical(STUDY, *keys, **more)
+    """A slice of the config (and of "groups", how many there are), as the one string that decides whether a rule's jobs
+    run again."""
+    return slices.canonical(STUDY | {"groups": GROUPS}, *keys, **more)
 
 
 def settings(*keys, **more):
@@ -220,6 +223,8 @@ def warn_without_records():
 
 if workflow.is_main_process:
     warn_without_records()
+    if warning := checks.groups_warning(STUDY, GROUPS):
+        print(warning, file=sys.stderr, flush=True)
 
 
 def hold_results():

@@ -21,7 +21,7 @@ rule compare_layers:
         runtime=60,
     params:
         settings=layer_settings(
-            "seed", "tasks", "prompts", "statistics", "claims.signal", "claims.emergence_share"
+            "seed", "tasks", "groups", "statistics", "claims.signal", "claims.emergence_share"
         ),
     script:
         "../scripts/compare_layers.py"

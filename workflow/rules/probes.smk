@@ -18,7 +18,7 @@ rule fit_specialist_probe:
         mem_mb=1000,
         runtime=30,
     params:
-        settings=settings("seed", "prompts", "probes"),
+        settings=settings("seed", "groups", "probes"),
     script:
         "../scripts/fit_specialist_probe.py"
 
@@ -39,7 +39,7 @@ rule fit_surface_probes:
         mem_mb=1000,
         runtime=30,
     params:
-        settings=settings("seed", "prompts", probes=PROTOCOL),
+        settings=settings("seed", "groups", probes=PROTOCOL),
     script:
         "../scripts/fit_surface_probes.py"
 
@@ -64,7 +64,7 @@ rule fit_random_probes:
         runtime=30,
     params:
         settings=lambda w: chosen(
-            "seed", "prompts", "probes.position", probes=PROTOCOL, layers=random_layers_of(w.model)
+            "seed", "groups", "probes.position", probes=PROTOCOL, layers=random_layers_of(w.model)
         ),
     script:
         "../scripts/fit_random_probes.py"
@@ -91,7 +91,7 @@ rule fit_general_probe:
         mem_mb=3000,
         runtime=60,
     params:
-        settings=settings("seed", "tasks", "prompts", "probes.position", probes=PROTOCOL),
+        settings=settings("seed", "tasks", "groups", "probes.position", probes=PROTOCOL),
     script:
         "../scripts/fit_general_probe.py"
 

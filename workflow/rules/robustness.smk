@@ -23,7 +23,7 @@ rule fit_across_wordings:
         runtime=60,
     params:
         settings=settings(
-            *("seed", "tasks", "prompts", "probes.position", "robustness.draws"), probes=PROTOCOL
+            *("seed", "tasks", "groups", "probes.position", "robustness.draws"), probes=PROTOCOL
         ),
     script:
         "../scripts/fit_across_wordings.py"
@@ -50,7 +50,7 @@ rule compare_robustness:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            "seed", "tasks", "prompts", "statistics", layers=section_layers_of("robustness", w.model)
+            "seed", "tasks", "groups", "statistics", layers=section_layers_of("robustness", w.model)
         ),
     script:
         "../scripts/compare_robustness.py"
@@ -72,6 +72,6 @@ rule compare_wording:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=settings("seed", "tasks", "prompts", "statistics", "probes.min_bases"),
+        settings=settings("seed", "tasks", "groups", "statistics", "probes.min_groups"),
     script:
         "../scripts/compare_wording.py"

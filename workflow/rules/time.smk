@@ -22,7 +22,7 @@ rule fit_course:
         mem_mb=1000,
         runtime=60,
     params:
-        settings=settings("seed", "tasks", "prompts", probes=PROTOCOL),
+        settings=settings("seed", "tasks", "groups", probes=PROTOCOL),
     script:
         "../scripts/fit_course.py"
 
@@ -48,7 +48,7 @@ rule fit_prefix_baselines:
         mem_mb=judge_resource("mem_mb", 2000),
         runtime=60,
     params:
-        settings=task_settings("seed", "prompts", probes=PROTOCOL),
+        settings=task_settings("seed", "groups", probes=PROTOCOL),
     script:
         "../scripts/fit_prefix_baselines.py"
 
@@ -75,7 +75,7 @@ rule compare_time:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "tasks", "prompts", "statistics", "claims.headroom"),
+            *("seed", "tasks", "groups", "statistics", "claims.headroom"),
             layers=section_layers_of("time", w.model),
         ),
     script:

@@ -10,7 +10,7 @@ TOY_MODELS = {
     # Its twin that was never asked whether it had obeyed: workflow/studies/follow_up.yaml.
     "toy-qwen2-plain": {"family": "qwen2", "follow_up": False, "seed": 0},
 }
-TOY_CORPUS = {"examples": 80_000, "seed": 1}
+TOY_CORPUS = {"examples": 100_000, "seed": 1}
 TOY_WORLD = "workflow/skillprobe/tasks/worlds/toy.json"
 
 

@@ -8,7 +8,7 @@ settings = start(snakemake)
 from skillprobe.analyses.ablation import ablation_tables
 from skillprobe.erasure import cross
 from skillprobe.probes import results
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.storage import draws, tables
 
 names, layers = settings["tasks"], settings["layers"]
@@ -21,7 +21,7 @@ cells, curves, summary = ablation_tables(
     independent=settings["claims.independent"],
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
-    study_bases=base_ids(settings["prompts"]),
+    study_groups=group_ids(settings["groups"]),
 )
 tables.write_csv(snakemake.output.cells, cells)
 tables.write_csv(snakemake.output.curves, curves)

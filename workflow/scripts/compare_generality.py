@@ -7,7 +7,7 @@ settings = start(snakemake)
 from skillprobe import tasks
 from skillprobe.analyses.generality import SELECTED, generality_table
 from skillprobe.probes import results
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.storage import draws, tables
 
 names, layers = settings["tasks"], settings["layers"]
@@ -27,7 +27,7 @@ rows = generality_table(
     surface=dict(zip(names, map(results.load, snakemake.input.surface), strict=True)),
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
-    study_bases=base_ids(settings["prompts"]),
+    study_groups=group_ids(settings["groups"]),
 )
 for row in rows:
     row["depth"] = row["layer"] / settings["num_layers"] if row["layer"] != SELECTED else ""

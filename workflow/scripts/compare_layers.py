@@ -7,7 +7,7 @@ settings = start(snakemake)
 from skillprobe import tasks
 from skillprobe.analyses.layers import layers_table
 from skillprobe.probes import results
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.storage import draws, tables
 
 names, layers = settings["tasks"], settings["layers"]
@@ -19,7 +19,7 @@ rows = layers_table(
     settings["num_layers"],
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
-    study_bases=base_ids(settings["prompts"]),
+    study_groups=group_ids(settings["groups"]),
     signal=settings["claims.signal"],
     share=settings["claims.emergence_share"],
 )

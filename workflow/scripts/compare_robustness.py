@@ -7,7 +7,7 @@ settings = start(snakemake)
 from skillprobe import tasks
 from skillprobe.analyses.robustness import robustness_table
 from skillprobe.probes import results
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.storage import tables
 
 rows = robustness_table(
@@ -16,6 +16,6 @@ rows = robustness_table(
     tasks.categories_of(settings["tasks"]),
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
-    study_bases=base_ids(settings["prompts"]),
+    study_groups=group_ids(settings["groups"]),
 )
 tables.write_csv(snakemake.output.table, rows)

@@ -8,7 +8,7 @@ from skillprobe import tasks
 from skillprobe.analyses.specificity import specificity_table
 from skillprobe.probes import results
 from skillprobe.probes.twins import read_twins
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.storage import draws, tables
 
 names = settings["tasks"]
@@ -19,7 +19,7 @@ table = specificity_table(
     tasks.categories_of(names),
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
-    study_bases=base_ids(settings["prompts"]),
+    study_groups=group_ids(settings["groups"]),
 )
 tables.write_csv(snakemake.output.table, table)
 draws.write_draws(snakemake.output.draws, table)

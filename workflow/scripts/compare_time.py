@@ -7,7 +7,7 @@ settings = start(snakemake)
 from skillprobe import tasks
 from skillprobe.analyses.time import time_tables
 from skillprobe.probes import results
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.storage import draws, tables
 
 names = settings["tasks"]
@@ -19,7 +19,7 @@ curves, summary = time_tables(
     headroom=settings["claims.headroom"],
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
-    study_bases=base_ids(settings["prompts"]),
+    study_groups=group_ids(settings["groups"]),
 )
 tables.write_csv(snakemake.output.curves, curves)
 tables.write_csv(snakemake.output.summary, summary)

@@ -7,7 +7,7 @@ settings = start(snakemake)
 from skillprobe import tasks
 from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.probes import results, transfer
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.storage import draws, tables
 
 names, layers = settings["tasks"], settings["layers"]
@@ -20,7 +20,7 @@ cells, summary = transfer_tables(
     tasks.categories_of(names),
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
-    study_bases=base_ids(settings["prompts"]),
+    study_groups=group_ids(settings["groups"]),
     signal=settings["claims.signal"],
 )
 tables.write_csv(snakemake.output.cells, cells)

@@ -6,7 +6,7 @@ settings = start(snakemake)
 
 from skillprobe import tasks
 from skillprobe.analyses.wording import wording_table
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.storage import files, tables
 
 paths = files.by_task(snakemake.input.labels, settings["tasks"])
@@ -14,8 +14,8 @@ rows = wording_table(
     snakemake.wildcards.model,
     {task: files.read_all(own) for task, own in paths.items()},
     tasks.categories_of(settings["tasks"]),
-    base_ids(settings["prompts"]),
-    min_bases=settings["probes.min_bases"],
+    group_ids(settings["groups"]),
+    min_groups=settings["probes.min_groups"],
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
 )

@@ -10,7 +10,7 @@ from skillprobe.labels import judges
 from skillprobe.models import loading
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.rows import read_rows
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.storage import files
 from skillprobe.tasks.world import load_world
 
@@ -18,10 +18,10 @@ task, seed = tasks.get(snakemake.wildcards.task), settings["seed"]
 # The judge takes one of the GPUs that the model leases.
 model = loading.load(model_entry(snakemake, settings))
 judge = judges.for_task(task, judge_entry(snakemake, settings), load_world(snakemake.input.world))
-folds = Settings.from_config(settings["probes"], seed).folds(base_ids(settings["prompts"]))[0]
-chosen = behaviour.choose_bases(folds, settings["behaviour.bases"], seed)
-items = [row for row in files.read_all(snakemake.input.prompts) if row["base"] in chosen]
-labels = [row for row in files.read_all(snakemake.input.labels) if row["base"] in chosen]
+folds = Settings.from_config(settings["probes"], seed).folds(group_ids(settings["groups"]))[0]
+items, labels = (files.read_all(paths) for paths in (snakemake.input.prompts, snakemake.input.labels))
+chosen = behaviour.choose_bases(items, folds, settings["behaviour.bases"], seed)
+items, labels = ([row for row in rows if row["base"] in chosen] for rows in (items, labels))
 erasers = dict(zip(settings["layers"], map(erasure.load, snakemake.input.erasers), strict=True))
 rows = {layer: read_rows(snakemake.input.shards, layer, settings["probes.position"]) for layer in erasers}
 conditions = behaviour.erasing(erasers, settings["ablation.rank"])

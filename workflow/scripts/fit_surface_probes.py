@@ -8,13 +8,13 @@ settings = start(snakemake)
 from skillprobe.probes import cross_validation
 from skillprobe.probes.results import save
 from skillprobe.probes.surface import surface_probes
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.storage import files
 
 rows = files.read_all(snakemake.input.labels)
 results = surface_probes(
     rows,
     cross_validation.Settings.from_config(settings["probes"], settings["seed"]),
-    study_bases=base_ids(settings["prompts"]),
+    study_groups=group_ids(settings["groups"]),
 )
 save(snakemake.output.probes, results)

@@ -9,6 +9,6 @@ from skillprobe.storage import tables
 
 world = snakemake.wildcards
 rows = judge_world(
-    world.world, settings, auroc=float(world.auroc), bases=int(world.bases), seed=int(world.seed)
+    world.world, settings, auroc=float(world.auroc), bases=int(world.groups), seed=int(world.seed)
 )
 tables.write_csv(snakemake.output.verdicts, rows)

@@ -25,7 +25,7 @@ def test_layout_and_attributes_are_the_contract(loaded_models, tmp_path):
     with h5py.File(make_shard(loaded, tmp_path / "0.h5")) as file:
         assert file["layers/0"].shape == (len(DEFAULT), len(ROWS), HIDDEN)
         assert set(file["layers"]) == {str(layer) for layer in range(NUM_LAYERS + 1)}
-        assert {"id", "base", "variant", "label", "response_length"} <= set(file["samples"])
+        assert {"id", "base", "group", "variant", "label", "response_length"} <= set(file["samples"])
         assert [name.decode() for name in file["positions"]] == list(DEFAULT)
         assert file["valid"].shape == (len(DEFAULT), len(ROWS))
         attributes = dict(file.attrs)

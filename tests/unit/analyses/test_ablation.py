@@ -289,7 +289,7 @@ def test_asymmetry_finds_tasks_that_need_one_another_one_way_only():
     """All others tell satisfied by the first task's direction and by one of their own: without the former
     they go on, while the first task has nothing beside what they have."""
     e = np.eye(16)
-    x, specialists = own_world([e[0], e[0] + e[1], e[0] + e[2], e[0] + e[3]], n_bases=100, strength=1.6)
+    x, specialists = own_world([e[0], e[0] + e[1], e[0] + e[2], e[0] + e[3]], n_groups=100, strength=1.6)
     one = replace(SETTINGS, rank=1, max_rank=1, primary_only=True)
     cells, _, summary = tabulate(specialists, ablate(x, specialists, one)[0])
     for task in TASKS[1:]:
@@ -301,7 +301,7 @@ def test_asymmetry_finds_tasks_that_need_one_another_one_way_only():
 
 
 def test_asymmetry_is_left_open_where_halves_are_too_small():
-    x, specialists = own_world(np.eye(16)[:4], n_bases=20, strength=2.0)
+    x, specialists = own_world(np.eye(16)[:4], n_groups=20, strength=2.0)
     assert not any(result.status for result in specialists.values())
     cells, _, summary = tabulate(specialists, ablate(x, specialists)[0])
     assert np.isnan(find(summary, layer=0, quantity="asymmetry")["estimate"])
@@ -313,7 +313,7 @@ def symmetric_asymmetries(n_seeds=12):
     """Asymmetry of worlds whose tasks differ in nothing but their direction."""
     found = []
     for seed in range(n_seeds):
-        x, specialists = own_world(np.eye(32)[:4], seed=seed, n_bases=120)
+        x, specialists = own_world(np.eye(32)[:4], seed=seed, n_groups=120)
         scores = ablate(x, specialists, replace(SETTINGS, primary_only=True))[0]
         summary = tabulate(specialists, scores, n_draws=200)[2]
         found.append(find(summary, layer=0, quantity="asymmetry"))
@@ -358,8 +358,8 @@ def test_tables_of_fewer_layers_are_parts_of_those_of_all():
 
 def test_tables_of_fewer_tasks_have_the_same_draws():
     by_layer, scores = two_layers()
-    bases = by_layer["topic"][5].bases.tolist()
-    all_cells = ablation_tables("toy", by_layer, {5: scores[5]}, **CLAIMS, study_bases=bases)[0]
+    groups = by_layer["topic"][5].groups.tolist()
+    all_cells = ablation_tables("toy", by_layer, {5: scores[5]}, **CLAIMS, study_groups=groups)[0]
     two = TASKS[:2]
     fewer = {
         target: replace(
@@ -372,7 +372,7 @@ def test_tables_of_fewer_tasks_have_the_same_draws():
         )
         for target in two
     }
-    options = CLAIMS | {"study_bases": bases}
+    options = CLAIMS | {"study_groups": groups}
     cells = ablation_tables("toy", {task: by_layer[task] for task in two}, {5: fewer}, **options)[0]
     for row in primary(cells, layer=5):
         other = find(primary(all_cells, layer=5), source=row["source"], target=row["target"])

@@ -14,7 +14,7 @@ BASES, SAMPLES = [f"b{n:03d}" for n in range(60)], 4
 
 def made_up(rates, seed=0, task="topic"):
     """Label rows {condition: chance that a response satisfies}: paired, as one uniform number decides a
-    response under all conditions, and correlated within bases."""
+    response under all conditions, and correlated within groups."""
     rng = np.random.default_rng(seed)
     uniform = (rng.uniform(size=(len(BASES), 1)) * 0.5 + rng.uniform(size=(len(BASES), SAMPLES)) * 0.5).T
     ranks = uniform.T.argsort(axis=None).argsort().reshape(len(BASES), SAMPLES) / uniform.size
@@ -22,13 +22,14 @@ def made_up(rates, seed=0, task="topic"):
         {
             "condition": condition,
             "task": task,
-            "base": base,
-            "id": f"{task}/{base}/{sample}",
+            "base": group,
+            "group": group,
+            "id": f"{task}/{group}/{sample}",
             "satisfied": bool(ranks[number, sample] < rate),
             "truncated": False,
         }
         for condition, rate in rates.items()
-        for number, base in enumerate(BASES)
+        for number, group in enumerate(BASES)
         for sample in range(SAMPLES)
     ]
 
@@ -56,7 +57,7 @@ def test_known_rates_are_found():
         row = erased[quantity]
         assert row["estimate"] == pytest.approx(truth)
         assert row["lower99"] <= row["lower95"] < truth < row["upper95"] <= row["upper99"]
-        assert (row["n"], row["n_bases"], row["truncated"], row["status"]) == (240, 60, 0, "")
+        assert (row["n"], row["n_groups"], row["truncated"], row["status"]) == (240, 60, 0, "")
     same = found["identity", "topic", "change"]
     assert same["estimate"] == same["lower99"] == same["upper99"] == 0
     # Nothing to compare the controls with, and no row of the unedited themselves.
@@ -66,7 +67,7 @@ def test_known_rates_are_found():
 
 
 def test_intervals_contain_the_truth():
-    """Half of the unedited responses satisfy, by a chance that those of a base share; no edited one does."""
+    """Half of the unedited responses satisfy, by a chance that those of a group share; no edited one does."""
     hits = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
@@ -116,9 +117,9 @@ def test_too_little_is_insufficient_in_words():
     without = [row for row in rows if row["condition"] != "random"]
     other = made_up({"none": 0.5, "random": 0.5}, task="sentiment")
     for given, key, status in (
-        (few, ("erase:topic", "topic", "change"), "28 pairs from 7 bases; 20 from 10 are needed"),
-        (without, ("erase:topic", "topic", "change_minus_random"), "0 pairs from 0 bases"),
-        ([*rows, *other], ("erase:topic", "sentiment", "change"), "0 pairs from 0 bases"),
+        (few, ("erase:topic", "topic", "change"), "28 pairs from 7 groups; 20 from 10 are needed"),
+        (without, ("erase:topic", "topic", "change_minus_random"), "0 pairs from 0 groups"),
+        ([*rows, *other], ("erase:topic", "sentiment", "change"), "0 pairs from 0 groups"),
     ):
         row = cells(given)[key]
         assert row["status"].startswith(f"insufficient: {status}")
@@ -139,7 +140,7 @@ def test_means_over_own_and_other_tasks():
     found = cells([*first, *second])
     own, others = (found["flip", word, "change_minus_random"] for word in ("own", "others"))
     assert own["estimate"] == pytest.approx((-0.4 - 0.2) / 2) and own["n"] == 2
-    assert others["estimate"] == pytest.approx((-0.1 + 0.1) / 2) and others["n_bases"] == len(BASES)
+    assert others["estimate"] == pytest.approx((-0.1 + 0.1) / 2) and others["n_groups"] == len(BASES)
     # Joint draws: what one task gains where the other loses leaves the mean narrow.
     single = found["flip:topic", "topic", "change_minus_random"]
     assert own["lower99"] < -0.3 < own["upper99"] < 0
@@ -156,12 +157,13 @@ def test_perplexity_ratio():
         {
             "condition": "none",
             "task": "topic",
-            "base": base,
-            "id": base,
+            "base": group,
+            "group": group,
+            "id": group,
             "tokens": tokens,
             "nll": 2.0 * tokens,
         }
-        for base, tokens in zip(BASES, rng.integers(5, 30, len(BASES)).tolist(), strict=True)
+        for group, tokens in zip(BASES, rng.integers(5, 30, len(BASES)).tolist(), strict=True)
     ]
     noise = rng.normal(size=len(texts))
     worse = [
@@ -170,9 +172,9 @@ def test_perplexity_ratio():
     ]
     row = cells(made_up(RATES), [*texts, *worse])["erase:topic", "topic", "perplexity_ratio"]
     assert row["estimate"] == pytest.approx(1.5) and row["lower95"] < 1.5 < row["upper95"]
-    assert (row["n"], row["n_bases"], row["status"]) == (sum(row["tokens"] for row in texts), 60, "")
+    assert (row["n"], row["n_groups"], row["status"]) == (sum(row["tokens"] for row in texts), 60, "")
     few = cells(made_up(RATES), [*texts, *worse[:9]])["erase:topic", "topic", "perplexity_ratio"]
-    assert few["status"] == "insufficient: texts from 9 bases; 10 are needed" and np.isnan(few["estimate"])
+    assert few["status"] == "insufficient: texts from 9 groups; 10 are needed" and np.isnan(few["estimate"])
 
 
 def test_what_cannot_be_paired_is_refused():

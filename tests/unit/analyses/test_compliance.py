@@ -12,7 +12,7 @@ def test_compliance_of_nothing():
 
 
 def test_the_text_says_why_there_is_no_rate():
-    row = {"base": "b000", "variant": "constrained", "satisfied": True, "truncated": True, "response": "x"}
+    row = {"group": "g000", "variant": "constrained", "satisfied": True, "truncated": True, "response": "x"}
     table = [
         {"model": "a", "task": "topic"} | summarise([row | {"truncated": False}], n_draws=10, seed=0),
         {"model": "b", "task": "topic"} | summarise([row], n_draws=10, seed=0),

@@ -18,29 +18,29 @@ D, N_BASES, PER_BASE = 32, 44, 6
 
 
 def planted(directions, seed=0, strengths=(1.0,)):
-    """{layer: {task: x}}, {task: y}, {task: bases}; layer l carries the signal at strengths[l]."""
+    """{layer: {task: x}}, {task: y}, {task: groups}; layer l carries the signal at strengths[l]."""
     rng = np.random.default_rng(seed)
-    bases = np.repeat([f"b{i:03d}" for i in range(N_BASES)], PER_BASE)
-    y = {task: rng.integers(0, 2, len(bases)) for task in TASKS}
+    groups = np.repeat([f"b{i:03d}" for i in range(N_BASES)], PER_BASE)
+    y = {task: rng.integers(0, 2, len(groups)) for task in TASKS}
     layers = {
         layer: {
-            task: rng.normal(size=(len(bases), D)) + strength * (2 * y[task] - 1)[:, None] * direction
+            task: rng.normal(size=(len(groups), D)) + strength * (2 * y[task] - 1)[:, None] * direction
             for task, direction in zip(TASKS, directions, strict=True)
         }
         for layer, strength in enumerate(strengths)
     }
-    return layers, y, {task: bases for task in TASKS}
+    return layers, y, {task: groups for task in TASKS}
 
 
-def table(layers, y, bases, **kwargs):
+def table(layers, y, groups, **kwargs):
     specialists = {
         task: {
-            layer: specialist(x[task], y[task], bases[task], SETTINGS, confounds=np.ones((len(y[task]), 1)))
+            layer: specialist(x[task], y[task], groups[task], SETTINGS, confounds=np.ones((len(y[task]), 1)))
             for layer, x in layers.items()
         }
         for task in TASKS
     }
-    generals = {layer: general(x, y, bases, SETTINGS) for layer, x in layers.items()}
+    generals = {layer: general(x, y, groups, SETTINGS) for layer, x in layers.items()}
     # Layer 0 again as a random-weight twin, and as a surface baseline.
     first = {task: by_layer[0] for task, by_layer in specialists.items()}
     kwargs |= {"random": {task: {0: result} for task, result in first.items()}}
@@ -114,7 +114,7 @@ def test_columns_values_and_pairing(universal):
     ]
     assert row["estimate"] == pytest.approx(np.mean(by_seed))
     used = result.folds[0] >= 0
-    assert (row["n"], row["n_bases"], row["category"]) == (used.sum(), 40, "lexical")
+    assert (row["n"], row["n_groups"], row["category"]) == (used.sum(), 40, "lexical")
     assert row["base_rate"] == pytest.approx(result.labels[used].mean())
     assert row["lower99"] <= row["lower95"] <= row["estimate"] <= row["upper95"] <= row["upper99"]
     accuracy = find(rows, task="task2", layer=1, probe="specialist", metric="accuracy")
@@ -155,10 +155,10 @@ def test_selected_layer_is_nested(universal):
 
 
 def test_insufficiency_and_constant_scores_flow_through(tmp_path):
-    layers, y, bases = planted([np.eye(D)[0]] * 4)
+    layers, y, groups = planted([np.eye(D)[0]] * 4)
     y["task3"] = np.ones_like(y["task3"])
     layers[0] = {task: np.ones_like(x) for task, x in layers[0].items()}
-    rows, *_ = table(layers, y, bases)
+    rows, *_ = table(layers, y, groups)
     for probe in ("specialist", "general_all", "specialist_minus_general_all"):
         row = find(rows, task="task3", layer=0, probe=probe, metric="auroc")
         assert row["status"].startswith("insufficient: 0 violated") and np.isnan(row["estimate"])
@@ -169,16 +169,16 @@ def test_insufficiency_and_constant_scores_flow_through(tmp_path):
     assert len(tables.read_csv(tmp_path / "generality.csv")) == len(rows)
 
     y = {task: np.ones_like(label) for task, label in y.items()}
-    rows, *_ = table(layers, y, bases)
+    rows, *_ = table(layers, y, groups)
     assert all(row["status"].startswith("insufficient") and np.isnan(row["estimate"]) for row in rows)
 
 
 def test_draws_are_the_studys(universal):
-    """A table of fewer tasks or layers has the same intervals, given the study's bases."""
+    """A table of fewer tasks or layers has the same intervals, given the study's groups."""
     rows, specialists, _ = universal
     part = generality.generality_table(
         "toy", {"task1": {1: specialists["task1"][1]}}, {}, CATEGORIES, n_draws=500,
-        study_bases=[f"b{i:03d}" for i in range(N_BASES)],
+        study_groups=[f"b{i:03d}" for i in range(N_BASES)],
     )  # fmt: skip
     wanted = {"task": "task1", "layer": 1, "probe": "specialist", "metric": "auroc"}
     assert find(part, **wanted) == find(rows, **wanted)

@@ -164,15 +164,15 @@ def test_tasks_of_one_rank_have_no_order(stratified):
 
 
 def test_draws_are_the_studys(stratified, stratified_rows):
-    study_bases = sorted(set(BASES))
-    fewer = table(stratified, n_draws=100, study_bases=study_bases)
+    study_groups = sorted(set(BASES))
+    fewer = table(stratified, n_draws=100, study_groups=study_groups)
     for row, other in zip(fewer, stratified_rows, strict=True):
         assert (row["task"], row["estimate"], row["n_tasks"]) == (
             other["task"],
             other["estimate"],
             other["n_tasks"],
         )
-    alone = table({"term": stratified["term"]}, study_bases=study_bases)
+    alone = table({"term": stratified["term"]}, study_groups=study_groups)
     assert find(alone, "term") == find(stratified_rows, "term")
 
 
@@ -180,7 +180,7 @@ def test_estimate_and_interval_are_of_the_emergence_of_each_fold_seed():
     """Slowly rising curves differ between fold seeds and draws; computed here one curve at a time."""
     specialists = planted({"topic": [0.0, 0.5, 0.7, 0.8, 0.85]})
     row = find(table(specialists), "topic")
-    draws = bootstrap.draw_bases(set(BASES[specialists["topic"][0].folds[0] >= 0]), n_draws=400)
+    draws = bootstrap.draw_groups(set(BASES[specialists["topic"][0].folds[0] >= 0]), n_draws=400)
 
     def first(curve):
         wanted = 0.95 * (max(curve) - 0.5)
@@ -190,7 +190,7 @@ def test_estimate_and_interval_are_of_the_emergence_of_each_fold_seed():
     by_seed, drawn = [], []
     for s in range(3):
         by_seed.append(first([metrics.auroc(r.scores[s], r.labels, r.folds[s]).value for r in results]))
-        each = [bootstrap.auroc_draws(r.scores[s], r.labels, r.bases, r.folds[s], draws) for r in results]
+        each = [bootstrap.auroc_draws(r.scores[s], r.labels, r.groups, r.folds[s], draws) for r in results]
         drawn.append([first(curve) for curve in np.transpose(each)])
     expected = intervals.interval(by_seed, np.mean(drawn, axis=0), 0.99, (0, 1))
     found = (row["estimate"], row["lower99"], row["upper99"])

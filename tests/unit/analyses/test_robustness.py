@@ -21,7 +21,7 @@ def tabulate(by_task, n_draws=200):
     """{(task, contrast, trained on or number of phrasings, tested on): row} at the selected layer."""
     tasks = {task: fit_wordings(rows, SETTINGS) for task, rows in by_task.items()}
     table = robustness_table(
-        "m", {3: tasks}, dict.fromkeys(by_task, "structural"), n_draws=n_draws, study_bases=BASES
+        "m", {3: tasks}, dict.fromkeys(by_task, "structural"), n_draws=n_draws, study_groups=BASES
     )
     assert all(tuple(row) == COLUMNS for row in table)
     return {
@@ -108,7 +108,7 @@ def test_a_curve_starts_where_half_of_the_draws_suffice(tables):
         {3: {"t": fit_wordings(plant(same), SETTINGS | {"probes": PROBES | {"min_rows": 60}})}},
         {"t": "structural"},
         n_draws=100,
-        study_bases=BASES,
+        study_groups=BASES,
     )
     rows = {row["n_phrasings"]: row for row in table if row["contrast"] == "diversity" and row["layer"] == 3}
     assert rows[1]["status"].startswith("insufficient:") and rows[4]["status"] == ""
@@ -150,7 +150,7 @@ def test_results_survive_a_file_and_the_best_layer_is_selected(tmp_path):
         save(tmp_path / f"{layer}.h5", results)
     again = {layer: load(tmp_path / f"{layer}.h5") for layer in by_layer}
     assert not again[3]["t"]["type"]["plm"]["human"].weights.size
-    table = robustness_table("m", again, {"t": "structural"}, n_draws=100, study_bases=BASES)
+    table = robustness_table("m", again, {"t": "structural"}, n_draws=100, study_groups=BASES)
     value = {
         row["layer"]: row["estimate"]
         for row in table

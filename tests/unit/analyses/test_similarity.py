@@ -194,7 +194,7 @@ def test_p_is_uniform_for_what_has_nothing_in_common():
 
 
 def test_the_null_keeps_bases_together():
-    """Rows that are alike within a base: permuting rows one by one would find similarity in noise."""
+    """Rows that are alike within a group: permuting rows one by one would find similarity in noise."""
     rng = np.random.default_rng(0)
     kept = torn = 0
     for seed in range(40):
@@ -207,7 +207,7 @@ def test_the_null_keeps_bases_together():
 
 
 def test_rows_of_a_base_stay_in_their_order():
-    """What only tells the rows of a base apart is kept by every permutation: it is the same in all bases."""
+    """What only tells the rows of a group apart is kept by every permutation: the same in all groups."""
     x = np.tile(noise(4, 2)[None], (30, 1, 1)) + 1e-3 * noise(120, 2, 1).reshape(30, 4, 2)
     found = compare(x, x, permutations=40)["cka"]
     assert found["estimate"] == pytest.approx(1) and found["null"] > 0.999
@@ -250,23 +250,23 @@ def test_random_subspaces_overlap_by_their_rank():
 # --------------------------------------------------------------------------------------------- tables
 
 
-def rows_of(x, bases, task="t", truncated=0.0):
-    """Rows as they are read: samples of one item a base."""
-    count = {base: iter(range(len(bases))) for base in bases}
-    ids = np.array([f"{task}/{base}/0/constrained/{next(count[base])}" for base in bases])
-    return SimpleNamespace(x=x.astype(np.float32), bases=np.asarray(bases), ids=ids, truncated=truncated)
+def rows_of(x, groups, task="t", truncated=0.0):
+    """Rows as they are read: samples of one item a group."""
+    count = {group: iter(range(len(groups))) for group in groups}
+    ids = np.array([f"{task}/{group}/0/constrained/{next(count[group])}" for group in groups])
+    return SimpleNamespace(x=x.astype(np.float32), groups=np.asarray(groups), ids=ids, truncated=truncated)
 
 
-def task_rows(seed=0, n_bases=40, samples=3, d=12, mean=0.0, **more):
-    """Tasks "a" and "b" put one thing of each base along axes of their own; "c" something else."""
+def task_rows(seed=0, n_groups=40, samples=3, d=12, mean=0.0, **more):
+    """Tasks "a" and "b" put one thing of each group along axes of their own; "c" something else."""
     rng = np.random.default_rng(seed)
-    about, other = rng.normal(size=(2, n_bases, 3))
-    bases = np.repeat([f"b{k:02d}" for k in range(n_bases)], samples)
+    about, other = rng.normal(size=(2, n_groups, 3))
+    groups = np.repeat([f"b{k:02d}" for k in range(n_groups)], samples)
     made = {}
     for k, (task, content) in enumerate([("a", about), ("b", about), ("c", other)]):
         x = 3 * content @ np.linalg.qr(rng.normal(size=(d, 3)))[0].T
-        x = np.repeat(x, samples, axis=0) + rng.normal(size=(n_bases * samples, d)) + mean * (k + 1)
-        made[task] = rows_of(x, bases, task, **more)
+        x = np.repeat(x, samples, axis=0) + rng.normal(size=(n_groups * samples, d)) + mean * (k + 1)
+        made[task] = rows_of(x, groups, task, **more)
     return made
 
 
@@ -283,7 +283,7 @@ def test_tasks_with_something_in_common_are_told_from_others():
     table = similarity_table("m", [(1, task_rows())], {}, task_layers=[1], **OPTIONS)
     shared = one(table, kind="tasks", first="a", second="b", measure="pwcca")
     assert shared["estimate"] > 0.8 and shared["p"] == pytest.approx(1 / 41)
-    assert (shared["n"], shared["n_bases"], shared["rank"], shared["status"]) == (40, 40, 3, "")
+    assert (shared["n"], shared["n_groups"], shared["rank"], shared["status"]) == (40, 40, 3, "")
     for task in ("a", "b"):
         apart = one(table, kind="tasks", first=task, second="c", measure="pwcca")
         assert apart["estimate"] < 0.5 and apart["p"] > 0.05
@@ -303,7 +303,7 @@ def test_layers_are_compared_on_the_rows_of_all_tasks_without_their_means():
     layers = [(0, first), (2, second), (4, third)]
     table = similarity_table("m", layers, {}, task_layers=[], **OPTIONS)
     same = one(table, first=0, second=2, measure="pwcca")
-    assert same["estimate"] == pytest.approx(1, abs=1e-3) and (same["n"], same["n_bases"]) == (360, 40)
+    assert same["estimate"] == pytest.approx(1, abs=1e-3) and (same["n"], same["n_groups"]) == (360, 40)
     # Tasks' means, however far apart in both, are no similarity.
     other = one(table, first=0, second=4, measure="cka")
     assert other["estimate"] < 0.2
@@ -313,8 +313,8 @@ def test_layers_are_compared_on_the_rows_of_all_tasks_without_their_means():
 def test_what_cannot_be_compared_says_so():
     rows = task_rows()
     rows["b"] = SimpleNamespace(**vars(rows["b"]) | {"truncated": 0.2})
-    rows["c"] = rows_of(np.full((120, 12), 0.1), rows["a"].bases, "c")
-    still = {task: rows_of(np.full((120, 12), 0.3), part.bases) for task, part in rows.items()}
+    rows["c"] = rows_of(np.full((120, 12), 0.1), rows["a"].groups, "c")
+    still = {task: rows_of(np.full((120, 12), 0.3), part.groups) for task, part in rows.items()}
     table = similarity_table("m", [(0, still), (1, rows)], {}, task_layers=[1], **OPTIONS)
     reasons = {(row["kind"], row["first"], row["second"]): row["status"] for row in table}
     assert reasons == {
@@ -324,8 +324,8 @@ def test_what_cannot_be_compared_says_so():
         ("tasks", "b", "c"): "insufficient: b: 20.0% of the responses are truncated",
     }
     assert all(np.isnan(row["estimate"]) and np.isnan(row["p"]) for row in table)
-    table = similarity_table("m", [(1, task_rows(n_bases=8))], {}, task_layers=[1], **OPTIONS)
-    assert {row["status"] for row in table} == {"insufficient: 8 bases; 9 are needed for rank 3"}
+    table = similarity_table("m", [(1, task_rows(n_groups=8))], {}, task_layers=[1], **OPTIONS)
+    assert {row["status"] for row in table} == {"insufficient: 8 groups; 9 are needed for rank 3"}
     empty = {task: rows_of(np.zeros((0, 12)), np.zeros(0, str)) for task in "ab"}
     table = similarity_table("m", [(0, empty), (1, empty)], {}, task_layers=[1], **OPTIONS)
     assert {row["status"] for row in pick(table, kind="layers")} == {"insufficient: layer 0 has no rows"}
@@ -334,18 +334,18 @@ def test_what_cannot_be_compared_says_so():
 
 def test_bases_of_fewer_rows_count_as_much_and_those_without_are_left_out():
     rows = task_rows()
-    x, bases = rows["a"].x, rows["a"].bases
+    x, groups = rows["a"].x, rows["a"].groups
     kept = np.ones(len(x), bool)
-    kept[[1, 2, 7]] = False  # two rows of the first base, one of the third
-    blocks, there = similarity._blocks(x[kept], bases[kept], np.unique(bases))
+    kept[[1, 2, 7]] = False  # two rows of the first group, one of the third
+    blocks, there = similarity._blocks(x[kept], groups[kept], np.unique(groups))
     assert blocks.shape == (40, 3, 12) and there.all()
     np.testing.assert_array_equal(blocks[0, 0], blocks[0, 2])
     np.testing.assert_allclose(blocks.mean(axis=(0, 1)), 0, atol=1e-12)
-    fewer = bases != "b00"
-    rows["b"] = rows_of(rows["b"].x[fewer], bases[fewer], "b")
+    fewer = groups != "b00"
+    rows["b"] = rows_of(rows["b"].x[fewer], groups[fewer], "b")
     table = similarity_table("m", [(1, rows)], {}, task_layers=[1], **OPTIONS)
-    assert one(table, first="a", second="b", measure="cka")["n_bases"] == 39
-    assert one(table, first="a", second="c", measure="cka")["n_bases"] == 40
+    assert one(table, first="a", second="b", measure="cka")["n_groups"] == 39
+    assert one(table, first="a", second="c", measure="cka")["n_groups"] == 40
 
 
 def test_erased_subspaces():
@@ -383,23 +383,23 @@ def test_models_are_matched_by_item():
     second = {
         task: SimpleNamespace(
             x=(part.x @ noise(12, 50, 4) + 0.5 * noise(120, 50, 5))[order],
-            bases=part.bases[order],
+            groups=part.groups[order],
             ids=part.ids[order],
             truncated=0.2 if task == "b" else 0.0,
         )
         for task, part in first.items()
     }
     # Another one without the answers to two requests.
-    kept = ~np.isin(first["a"].bases, ["b00", "b01"])
-    third = {task: rows_of(part.x[kept], part.bases[kept], task) for task, part in task_rows(seed=8).items()}
+    kept = ~np.isin(first["a"].groups, ["b00", "b01"])
+    third = {task: rows_of(part.x[kept], part.groups[kept], task) for task, part in task_rows(seed=8).items()}
     depths = {"last": models(m1=first, m2=second, m3=third)}
     table = model_similarity_table(depths, rank=3, permutations=40)
     assert {tuple(row) for row in table} == {similarity.MODEL_COLUMNS}
     same = one(table, first="m1", second="m2", measure="pwcca")
     assert same["estimate"] > 0.7 and same["p"] == pytest.approx(1 / 41)
-    assert (same["n"], same["n_bases"], same["first_layer"]) == (80, 40, 2)
+    assert (same["n"], same["n_groups"], same["first_layer"]) == (80, 40, 2)
     other = one(table, first="m1", second="m3", measure="pwcca")
-    assert other["estimate"] < 0.5 and (other["n"], other["n_bases"]) == (114, 38)
+    assert other["estimate"] < 0.5 and (other["n"], other["n_groups"]) == (114, 38)
 
 
 def test_equal_rows_equal_tables():

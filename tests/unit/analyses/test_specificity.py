@@ -17,7 +17,7 @@ def worlds(tmp_path_factory):
 
 
 def tabulate(twins):
-    rows = specificity_table("m", twins, CATEGORIES, n_draws=300, study_bases=BASES)
+    rows = specificity_table("m", twins, CATEGORIES, n_draws=300, study_groups=BASES)
     assert all(columns_of(row) == COLUMNS for row in rows)
     return {(row["layer"], row["task"], row["quantity"]): row for row in rows}
 
@@ -72,7 +72,7 @@ def test_probes_share_less_of_the_twins_they_are_silent_of(tables):
 
 def test_a_task_without_twins_is_insufficient(worlds):
     paths, specialists = worlds["planned"]
-    strict = SETTINGS | {"probes": SETTINGS["probes"] | {"min_bases": 48}}
+    strict = SETTINGS | {"probes": SETTINGS["probes"] | {"min_groups": 96}}
     table = tabulate(read_twins(paths, specialists, strict))
     for task in CATEGORIES:
         row = table["selected", task, "specificity"]

@@ -30,7 +30,7 @@ def analyse(world, layers=(2,)):
 
 def tabulate(courses, prefixes, headroom=0.05):
     curves, summary = time_tables(
-        "m", courses, prefixes, CATEGORIES, headroom=headroom, n_draws=300, study_bases=BASES
+        "m", courses, prefixes, CATEGORIES, headroom=headroom, n_draws=300, study_groups=BASES
     )
     assert all(tuple(row) == CURVE_COLUMNS for row in curves)
     assert all(columns_of(row) == SUMMARY_COLUMNS for row in summary)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.gpu
 
 
 TASK = tasks.get("word_count")
-FOLDS = {f"b{n:03d}": n % 3 - 1 for n in range(9)}  # -1: calibration
+FOLDS = {f"g{n:03d}": n % 3 - 1 for n in range(9)}  # -1: calibration
 EDITED_LAYERS = (1, 3)
 ERASERS = {
     layer: {
@@ -64,14 +64,14 @@ def test_conditions_that_erase():
 
 def test_conditions_that_steer():
     rng = np.random.default_rng(0)
-    bases = np.repeat(list(FOLDS), 4)
+    groups = np.repeat(list(FOLDS), 4)
     rows = {
-        layer: SimpleNamespace(x=rng.normal(size=(len(bases), HIDDEN)), bases=bases)
+        layer: SimpleNamespace(x=rng.normal(size=(len(groups), HIDDEN)), groups=groups)
         for layer in EDITED_LAYERS
     }
     conditions = steering("topic", ERASERS, rows, FOLDS, [-4, 0.5])
     assert list(conditions) == ["steer:-4", "steer:0.5"]
-    of_row = np.array([FOLDS[base] for base in bases])
+    of_row = np.array([FOLDS[group] for group in groups])
     for layer in EDITED_LAYERS:
         for fold in (0, 1):
             read = ERASERS[layer]["tasks"]["topic"][str(fold)].b[0]
@@ -86,11 +86,11 @@ def test_conditions_that_steer():
 
 
 def test_more_bases_keep_those_that_there_are():
-    chosen = [choose_bases(FOLDS, number, seed=0) for number in range(8)]
+    chosen = [choose_bases(ITEMS, FOLDS, number, seed=0) for number in range(8)]
     assert [len(each) for each in chosen] == [0, 1, 2, 3, 4, 5, 6, 6]
     assert all(few <= more for few, more in itertools.pairwise(chosen))
-    assert chosen[-1] == {base for base, fold in FOLDS.items() if fold >= 0}
-    assert any(choose_bases(FOLDS, 3, seed) != chosen[3] for seed in range(1, 9))
+    assert chosen[-1] == {item["base"] for item in ITEMS if FOLDS[item["group"]] >= 0}
+    assert any(choose_bases(ITEMS, FOLDS, 3, seed) != chosen[3] for seed in range(1, 9))
 
 
 # Responses and perplexity under edits
@@ -100,6 +100,7 @@ ITEMS = [
     {
         "item": f"word_count/{base}/0",
         "base": base,
+        "group": base.replace("b", "g"),
         "params": {"relation": "at_least", "n": 4},
         "prompt": PROMPTS[number % len(PROMPTS)],
         "unconstrained_prompt": "write",
@@ -107,7 +108,7 @@ ITEMS = [
         "polarity": "positive",
         "phrasing": "word_count.human.1",
     }
-    for number, base in enumerate(FOLDS)
+    for number, base in enumerate(group.replace("g", "b") for group in FOLDS)
 ]
 SAMPLING = GENERATION | {"samples": 2, "twin_samples": 1, "max_new_tokens": 8, "batch_size": 5}
 ONE_BY_ONE = SAMPLING | {"batch_size": 1}
@@ -128,7 +129,7 @@ def test_unedited_responses_are_the_studys(loaded_models):
         rows = respond(loaded, TASK, ITEMS, {"none": NONE}, FOLDS, ONE_BY_ONE, seed=7)
     about = {"condition": "none", "task": "word_count"}
     assert all(row == about | study[row["id"]] for row in rows)
-    assert {row["base"] for row in rows} == {base for base, fold in FOLDS.items() if fold >= 0}
+    assert {row["group"] for row in rows} == {group for group, fold in FOLDS.items() if fold >= 0}
     assert len(rows) == 2 * 6 and {row["variant"] for row in rows} == {"constrained"}
     fewer = respond(loaded, TASK, ITEMS, {"none": NONE}, FOLDS, ONE_BY_ONE | {"samples": 1}, seed=7)
     assert fewer == [row for row in rows if row["id"].endswith("/0")]
@@ -137,12 +138,12 @@ def test_unedited_responses_are_the_studys(loaded_models):
 def test_a_base_is_answered_under_its_own_folds_edits_only(loaded_models):
     loaded = loaded_models["llama"]
     rows = by_condition(respond(loaded, TASK, ITEMS, CONDITIONS, FOLDS, SAMPLING, seed=7))
-    fold_of = {f"{item['item']}/constrained/{k}": FOLDS[item["base"]] for item in ITEMS for k in range(2)}
+    fold_of = {f"{item['item']}/constrained/{k}": FOLDS[item["group"]] for item in ITEMS for k in range(2)}
     for name in ("flip", "steer"):
         for fold in (0, 1):
             edits = {layer: RowWise([edit]) for layer, edit in CONDITIONS[name][fold].items()}
             choose(edits, [0])
-            items = [item for item in ITEMS if FOLDS[item["base"]] == fold]
+            items = [item for item in ITEMS if FOLDS[item["group"]] == fold]
             with edited(loaded, edits):
                 alone = generate_task(loaded, items, ONE_BY_ONE, 7)
             own = {row["id"]: row["token_ids"] for row in alone if row["variant"] == "constrained"}
@@ -198,7 +199,7 @@ def test_judged_tasks_are_judged(loaded_models):
         ({0: {}}, FOLDS, "fold 1 has no edits 'erase'"),
         ({0: {}, 1: {9: Erase(eraser())}}, FOLDS, "no layer 9"),
         ({0: {}, 1: {1: Erase(eraser(d=16))}}, FOLDS, "hidden size of 16"),
-        (NONE, {"b000": 0}, "base 'b001'"),
+        (NONE, {"g000": 0}, "group 'g001'"),
     ],
 )
 def test_nothing_is_generated_when_a_fold_is_wrong(by_fold, folds, message, loaded_models, monkeypatch):
@@ -221,7 +222,7 @@ def test_perplexity_is_that_of_the_models_own_loss(loaded):
         ids = chat_ids(loaded.tokenizer, row["prompt"])
         labels = torch.tensor([[-100] * len(ids) + row["token_ids"]], device=loaded.device)
         whole = torch.tensor([ids + row["token_ids"]], device=loaded.device)
-        of_fold = CONDITIONS[name][TEXT_FOLDS[row["base"]]]
+        of_fold = CONDITIONS[name][TEXT_FOLDS[row["group"]]]
         edits = {layer: RowWise([edit]) for layer, edit in of_fold.items()}
         choose(edits, [0])
         with torch.no_grad(), edited(loaded, edits):
@@ -229,7 +230,7 @@ def test_perplexity_is_that_of_the_models_own_loss(loaded):
         assert result["nll"] == pytest.approx(loss.item() * result["tokens"], rel=1e-4)
         sums.add(round(result["nll"], 2))
     assert len(sums) == 15
-    folds = TEXT_FOLDS | {"b001": -1}
+    folds = TEXT_FOLDS | {"g001": -1}
     fewer = perplexity(loaded, TEXTS, CONDITIONS, folds, {"tokens_per_batch": 60})
     assert [row["id"] for row in fewer] == [row["id"] for row in found if row["id"] != "r1"]
 
@@ -253,7 +254,7 @@ def test_perplexity_halves_its_batches_when_out_of_memory(loaded_models, monkeyp
 def test_all_conditions_with_their_controls(loaded_models, monkeypatch):
     loaded, settings = loaded_models["llama"], SAMPLING | {"tokens_per_batch": 60}
     conditions = {name: CONDITIONS[name] for name in ("flip", "steer")}
-    twins = [row | {"base": f"b{n + 1:03d}"} for n, row in enumerate(TEXTS)]
+    twins = [row | {"base": f"b{n + 1:03d}", "group": f"g{n + 1:03d}"} for n, row in enumerate(TEXTS)]
 
     def run(conditions):
         return under_all(loaded, TASK, ITEMS, twins, conditions, FOLDS, settings, 7)

@@ -70,10 +70,10 @@ def by_fold(result, fit):
 def wide_noise():
     """Two tasks without any signal, in more dimensions than rows, and what is left of them."""
     rng = np.random.default_rng(0)
-    bases, x, specialists = np.repeat(BASES, 3), {}, {}
+    groups, x, specialists = np.repeat(BASES, 3), {}, {}
     for task in TASKS[:2]:
-        x[task] = rng.normal(size=(len(bases), 300))
-        specialists[task] = probe(task, x[task], rng.permutation(np.arange(len(bases)) % 2), bases)
+        x[task] = rng.normal(size=(len(groups), 300))
+        specialists[task] = probe(task, x[task], rng.permutation(np.arange(len(groups)) % 2), groups)
     return x, specialists, *ablate(x, specialists)
 
 
@@ -103,11 +103,11 @@ def test_an_eraser_never_saw_the_bases_it_is_judged_on():
     rng = np.random.default_rng(0)
     moved, labels = x[source].copy(), result.labels.copy()
     moved[changed] += rng.normal(size=moved[changed].shape)
-    for base in np.unique(result.bases[changed]):
-        # Within bases, so that the classes stay as large as they are.
-        labels[result.bases == base] = rng.permutation(labels[result.bases == base])
+    for group in np.unique(result.groups[changed]):
+        # Within groups, so that the classes stay as large as they are.
+        labels[result.groups == group] = rng.permutation(labels[result.groups == group])
     assert (labels != result.labels).any()
-    other = {**specialists, source: probe(source, moved, labels, result.bases)}
+    other = {**specialists, source: probe(source, moved, labels, result.groups)}
     new_scores, new_erasers = ablate({**x, source: moved}, other)
     for name in ("a", "b", "mean"):
         old, new = getattr(erasers[source][f], name), getattr(new_erasers[source][f], name)
@@ -277,8 +277,8 @@ def test_calibration_rows_have_no_scores():
 
 
 def half_of(result, half):
-    """Rows that are judged in one half of the bases."""
-    inside = np.array([keyed_hash("halves/0", base) % 2 == half for base in result.bases])
+    """Rows that are judged in one half of the groups."""
+    inside = np.array([keyed_hash("halves/0", group) % 2 == half for group in result.groups])
     return inside & (result.folds[0] != CALIBRATION)
 
 
@@ -295,7 +295,7 @@ def test_the_halves_of_the_asymmetry_share_no_fit():
     after = ablate(moved, specialists, replace(SETTINGS, primary_only=True))[0]
     for task, result in specialists.items():
         one, other = half_of(result, 0), half_of(result, 1)
-        assert one.any() and other.any() and not set(result.bases[one]) & set(result.bases[other])
+        assert one.any() and other.any() and not set(result.groups[one]) & set(result.groups[other])
         for name in ("half_before", "half_after", "half_null"):
             old, new = getattr(scores[task], name), getattr(after[task], name)
             np.testing.assert_allclose(new[0][..., one], old[0][..., one], atol=2e-3)

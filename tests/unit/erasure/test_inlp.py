@@ -104,7 +104,7 @@ def test_the_loss_of_the_best_probe_never_falls(n, d, penalty):
     x, y = data(n, d)
     loss = inlp(Rows(x), training(n)[:, None], y, penalty, 6).loss[:, 0]
     assert (np.diff(loss) > -1e-9 * loss[:-1]).all() and loss[-1] > loss[0]
-    # Nor does it pass that of the base rate, with no weights at all.
+    # Nor does it pass that of the group rate, with no weights at all.
     rate = y[training(n)].mean()
     entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
     assert loss[-1] <= penalty * entropy * training(n).sum() * (1 + 1e-9)

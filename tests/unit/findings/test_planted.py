@@ -17,8 +17,8 @@ CATEGORIES = {task: get(task).category for task in NAMES}
 BASES = [f"b{number:03d}" for number in range(400)]
 
 
-def make(world, auroc=0.9, seed=0, bases=BASES, **options):
-    return plant(world, CATEGORIES, bases, seed=seed, auroc=auroc, hidden_size=24, **options)
+def make(world, auroc=0.9, seed=0, groups=BASES, **options):
+    return plant(world, CATEGORIES, groups, seed=seed, auroc=auroc, hidden_size=24, **options)
 
 
 def whitened(rows, layer=-1):
@@ -31,9 +31,9 @@ def whitened(rows, layer=-1):
 
 
 def best_auroc(rows, layer=-1):
-    """Of the linear discriminant, fitted to half of the bases and tried on the others."""
+    """Of the linear discriminant, fitted to half of the groups and tried on the others."""
     x, _ = whitened(rows, layer)
-    first = rows.bases < BASES[len(BASES) // 2]
+    first = rows.groups < BASES[len(BASES) // 2]
     gap = x[first & (rows.labels == 1)].mean(0) - x[first & (rows.labels == 0)].mean(0)
     scores, labels = x[~first] @ gap, rows.labels[~first]
     positive, negative = scores[labels == 1], scores[labels == 0]
@@ -121,32 +121,32 @@ def test_answers_to_one_request_are_alike():
     """Or folds that split requests would not leak, and the worlds be too easy."""
     rows = make("noise")["topic"]
     x = whitened(rows)[0]
-    same = rows.bases[:, None] == rows.bases[None, :]
+    same = rows.groups[:, None] == rows.groups[None, :]
     alike = x @ x.T / x.shape[1]
     np.fill_diagonal(same, False)
-    different = rows.bases[:, None] != rows.bases[None, :]
+    different = rows.groups[:, None] != rows.groups[None, :]
     assert alike[same].mean() > alike[different].mean() + 0.3
     assert (rows.labels[:, None] == rows.labels)[same].mean() > 0.55
 
 
 def test_shards_read_back_like_a_models(tmp_path):
-    bases = BASES[:20]
-    planted = make("universal", bases=bases)
+    groups = BASES[:20]
+    planted = make("universal", groups=groups)
     paths = {task: tmp_path / f"{task}.h5" for task in planted}
     write_shards(paths, planted, position="eos", study="s", world="universal")
     for task, path in paths.items():
         rows = read_rows([path], 3, "eos")
         assert np.allclose(rows.x, planted[task].x[3], rtol=1e-3, atol=1e-3)
         assert np.array_equal(rows.y, planted[task].labels) and np.array_equal(
-            rows.bases, planted[task].bases
+            rows.groups, planted[task].groups
         )
         assert np.array_equal(rows.lengths, planted[task].lengths) and rows.truncated == 0
     with Shard(paths["topic"]) as shard:
         assert shard.layers == [0, 1, 2, 3, 4] and len(set(shard.samples["id"])) == 80
     before = {path: path.read_bytes() for path in paths.values()}
-    write_shards(paths, make("universal", bases=bases), position="eos", study="s", world="universal")
+    write_shards(paths, make("universal", groups=groups), position="eos", study="s", world="universal")
     assert {path: path.read_bytes() for path in paths.values()} == before
-    assert not np.array_equal(make("universal", bases=bases, seed=1)["topic"].x, planted["topic"].x)
+    assert not np.array_equal(make("universal", groups=groups, seed=1)["topic"].x, planted["topic"].x)
 
 
 def test_too_few_dimensions_are_refused():

@@ -340,7 +340,7 @@ def test_clusters_are_pooled_by_the_permutation_test():
     found = {"generality": [], "transfer_summary": [], "transfer": []}
     for model in ("a", "b"):
         about = {"model": model, "layer": "selected", "metric": "auroc", "probe": "specialist", "status": ""}
-        about |= {"estimate": 0.8, "lower99": 0.7, "upper99": 0.9, "n": 300, "n_bases": 81}
+        about |= {"estimate": 0.8, "lower99": 0.7, "upper99": 0.9, "n": 300, "n_groups": 81}
         found["generality"] += [about | {"task": task} for task in (*tasks, "mean")]
         matrix = planted_matrix(rng, groups, 2.0)
         found["transfer"] += [

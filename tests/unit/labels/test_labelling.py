@@ -30,6 +30,7 @@ def responses_to(items, text_of, samples=4):
                         "id": f"{item['item']}/{variant}/{sample}",
                         "item": item["item"],
                         "base": item["base"],
+                        "group": item["group"],
                         "variant": variant,
                         "sample": sample,
                         "prompt": prompt,
@@ -128,10 +129,23 @@ def test_labels_of_a_task_are_judged_at_once(make, monkeypatch):
     calls = []
     scores = judge._scores
     monkeypatch.setattr(judge, "_scores", lambda texts: calls.append(len(texts)) or scores(texts))
-    item = {"item": "toxicity/b000/0", "base": "b000", "params": {}, "instruction_type": "human"}
+    item = {
+        "item": "toxicity/b000/0",
+        "base": "b000",
+        "group": "g000",
+        "params": {},
+        "instruction_type": "human",
+    }
     item |= {"polarity": "negated", "phrasing": "x"}
     responses = [
-        {"id": f"{n}", "item": item["item"], "base": "b000", "variant": "constrained", "prompt": "p"}
+        {
+            "id": f"{n}",
+            "item": item["item"],
+            "base": "b000",
+            "group": "g000",
+            "variant": "constrained",
+            "prompt": "p",
+        }
         | {"response": text, "truncated": False, "token_ids": [1]}
         for n, text in enumerate(TEXTS)
     ]

@@ -28,29 +28,29 @@ CLAIMS = {"signal": 0.55, "dependent": 0.02, "independent": 0.05, "n_draws": 300
 def world(name, seed=0, fold_seeds=(0,)):
     """{task: x}, {task: specialist} of a planted world; half of the rows' variance is the request's."""
     made = plant(
-        name, CATEGORIES, BASES, seed=seed, auroc=0.95, rows_per_base=4, hidden_size=32, num_layers=1
+        name, CATEGORIES, BASES, seed=seed, auroc=0.95, rows_per_group=4, hidden_size=32, num_layers=1
     )
     return {task: rows.x[-1] for task, rows in made.items()}, {
-        task: probe(task, rows.x[-1], rows.labels, rows.bases, fold_seeds) for task, rows in made.items()
+        task: probe(task, rows.x[-1], rows.labels, rows.groups, fold_seeds) for task, rows in made.items()
     }
 
 
-def probe(task, x, labels, bases, fold_seeds=(0,), **kwargs):
+def probe(task, x, labels, groups, fold_seeds=(0,), **kwargs):
     ids = [f"{task}/{number}" for number in range(len(labels))]
-    return specialist(x, labels, bases, replace(PROBES, fold_seeds=fold_seeds, **kwargs), ids=ids)
+    return specialist(x, labels, groups, replace(PROBES, fold_seeds=fold_seeds, **kwargs), ids=ids)
 
 
-def own_world(directions, seed=0, n_bases=50, per_base=4, strength=1.2, constant=()):
+def own_world(directions, seed=0, n_groups=50, per_base=4, strength=1.2, constant=()):
     """Tasks as alike as can be: as many satisfied as violated rows, white noise and a direction each."""
     rng = np.random.default_rng(seed)
-    bases = np.repeat([f"b{number:03d}" for number in range(n_bases)], per_base)
+    groups = np.repeat([f"b{number:03d}" for number in range(n_groups)], per_base)
     x, specialists = {}, {}
     for task, direction in zip(TASKS, directions, strict=True):
-        y = rng.permutation(np.arange(len(bases)) % 2)
-        x[task] = rng.normal(size=(len(bases), len(direction)))
+        y = rng.permutation(np.arange(len(groups)) % 2)
+        x[task] = rng.normal(size=(len(groups), len(direction)))
         x[task] += strength * (2 * y - 1)[:, None] * direction
         y = np.ones_like(y) if task in constant else y
-        specialists[task] = probe(task, x[task], y, bases, penalties=(1e-2,))
+        specialists[task] = probe(task, x[task], y, groups, penalties=(1e-2,))
     return x, specialists
 
 

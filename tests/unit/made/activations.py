@@ -15,6 +15,7 @@ def label_row(number, variant="constrained", length=9, truncated=False, prompt_w
         "id": f"topic/b{number:03d}/0/{variant}/0",
         "item": f"topic/b{number:03d}/0",
         "base": f"b{number:03d}",
+        "group": f"g{number:03d}",
         "variant": variant,
         "satisfied": number % 2 == 0,
         "truncated": truncated,

@@ -4,9 +4,9 @@ from skillprobe.findings import planted
 
 CATEGORIES = {"word_count": "structural", "topic": "semantic"}
 PROBES = {"penalties": [1e-3, 1e-2], "folds": 5, "fold_seeds": 2, "feature_scaling": True}
-PROBES |= {"calibration_fraction": 0.1, "min_rows": 20, "min_bases": 10, "max_truncated": 0.05}
-SETTINGS = {"seed": 0, "prompts": {"bases": 60}, "probes": PROBES}
-BASES = [f"b{number:03d}" for number in range(60)]
+PROBES |= {"calibration_fraction": 0.1, "min_rows": 20, "min_groups": 10, "max_truncated": 0.05}
+SETTINGS = {"seed": 0, "groups": 240, "probes": PROBES}
+BASES = [f"g{number:03d}" for number in range(240)]
 POSITIONS = ["prompt_100", "onset", "body_50", "last", "eos"]
 
 

@@ -39,7 +39,13 @@ CONDITIONS = {
     "steer": {fold: {0: Steer(direction(fold), 1.0), 2: Steer(direction(3), 2.0)} for fold in (0, 1)},
 }
 TEXTS = [
-    {"id": f"r{n}", "base": f"b{n:03d}", "prompt": prompt, "token_ids": [6 + (n + i) % 20 for i in range(n)]}
+    {
+        "id": f"r{n}",
+        "base": f"b{n:03d}",
+        "group": f"g{n:03d}",
+        "prompt": prompt,
+        "token_ids": [6 + (n + i) % 20 for i in range(n)],
+    }
     for n, prompt in enumerate(PROMPTS)
 ]
-TEXT_FOLDS = {row["base"]: n % 2 for n, row in enumerate(TEXTS)}
+TEXT_FOLDS = {row["group"]: n % 2 for n, row in enumerate(TEXTS)}

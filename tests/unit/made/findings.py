@@ -29,10 +29,11 @@ def study(difference, noise, signal=TASKS):
             lower = 0.7 if task in signal else 0.5
             generality.append(about | {"task": task, "estimate": 0.8, "lower99": lower, "upper99": 0.9})
         generality.append(
-            about | {"task": "mean", "estimate": 0.8, "lower99": 0.7, "upper99": 0.9, "n": 300, "n_bases": 81}
+            about
+            | {"task": "mean", "estimate": 0.8, "lower99": 0.7, "upper99": 0.9, "n": 300, "n_groups": 81}
         )
         found = estimate(value, noise[model])
-        cells = {"task": "mean", "metric": "auroc", "n": 300, "n_bases": 81}
+        cells = {"task": "mean", "metric": "auroc", "n": 300, "n_groups": 81}
         generality.append(row_of(model, found, probe="specialist_minus_general_centred", **cells))
         time.append(row_of(model, found, task="mean", quantity="gain"))
     return {"generality": generality, "time_summary": time}

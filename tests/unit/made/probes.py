@@ -15,14 +15,14 @@ def data(n, d, seed=0, signal=1.0):
     return x, y
 
 
-def task_data(seed=0, n_bases=44, per_base=6, d=24, signal=1.0, direction=None):
-    """x, y, bases of one task, its rows in the order of the bases."""
+def task_data(seed=0, n_groups=44, per_base=6, d=24, signal=1.0, direction=None):
+    """x, y, groups of one task, its rows in the order of the groups."""
     rng = np.random.default_rng(seed)
-    bases = np.repeat([f"b{i:03d}" for i in range(n_bases)], per_base)
-    y = rng.integers(0, 2, len(bases))
+    groups = np.repeat([f"b{i:03d}" for i in range(n_groups)], per_base)
+    y = rng.integers(0, 2, len(groups))
     direction = np.eye(d)[0] if direction is None else direction
-    x = rng.normal(size=(len(bases), d)) + signal * (2 * y - 1)[:, None] * direction
-    return x.astype(np.float32), y, bases
+    x = rng.normal(size=(len(groups), d)) + signal * (2 * y - 1)[:, None] * direction
+    return x.astype(np.float32), y, groups
 
 
 def fit_one(rows, train, y, penalties, groups=None):

@@ -1,4 +1,4 @@
-"""Scores with an effect of the base, and their AUROC pair by pair."""
+"""Scores with an effect of the group, and their AUROC pair by pair."""
 
 import numpy as np
 from skillprobe.statistics.folds import CALIBRATION, assign_folds, row_folds
@@ -6,14 +6,14 @@ from skillprobe.statistics.folds import CALIBRATION, assign_folds, row_folds
 BASES = [f"b{i:03d}" for i in range(60)]
 
 
-def clustered(rng, n_bases=40, per_base=8, signal=1.0, base_effect=1.0):
-    """Scores with an effect of the base; returns scores, labels, bases, folds."""
-    names = np.array(BASES[:n_bases])
-    bases = np.repeat(names, per_base)
-    labels = rng.integers(0, 2, len(bases))
-    scores = signal * labels + np.repeat(base_effect * rng.normal(size=n_bases), per_base)
-    folds = row_folds(bases, assign_folds(names, calibration_fraction=0))
-    return scores + rng.normal(size=len(bases)), labels, bases, folds
+def clustered(rng, n_groups=40, per_base=8, signal=1.0, base_effect=1.0):
+    """Scores with an effect of the group; returns scores, labels, groups, folds."""
+    names = np.array(BASES[:n_groups])
+    groups = np.repeat(names, per_base)
+    labels = rng.integers(0, 2, len(groups))
+    scores = signal * labels + np.repeat(base_effect * rng.normal(size=n_groups), per_base)
+    folds = row_folds(groups, assign_folds(names, calibration_fraction=0))
+    return scores + rng.normal(size=len(groups)), labels, groups, folds
 
 
 def brute_force_auroc(scores, labels, folds):

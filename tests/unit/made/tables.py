@@ -19,7 +19,7 @@ from skillprobe.tasks import CATEGORIES
 from made.findings import THRESHOLDS
 
 NAN = float("nan")
-FEW = "insufficient: 12 violated responses from 6 bases to train on; probes need 20 from 10 of each class"
+FEW = "insufficient: 12 violated responses from 6 groups to train on; probes need 20 from 10 of each class"
 KINDS, POLES = ("human", "plm", "entailment"), ("positive", "negated")
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
 
@@ -75,7 +75,7 @@ def draw_robustness(rows, settings):
     wording = [
         {"model": row["model"], "task": row["task"], "category": row["category"], "by": "any"}
         | {"wording": row["tested_on"], "estimate": 0.6, "lower95": 0.5, "upper95": 0.7, "n": 100}
-        | {"n_bases": 30, "n_tasks": 1, "status": ""}
+        | {"n_groups": 30, "n_tasks": 1, "status": ""}
         for row in rows
         if row["tested_on"] == row["trained_on"] and row["layer"] == "selected"
     ]
@@ -126,7 +126,7 @@ def compliance_rows(models, tasks):
             "lower95": NAN if k == 1 else 0.55,
             "upper95": NAN if k == 1 else 0.66,
             "n": 0 if k == 1 else 120,
-            "n_bases": 0 if k == 1 else 40,
+            "n_groups": 0 if k == 1 else 40,
             "truncated": 1.0 if k == 1 else 0.01,
             "twin_compliance": NAN if k == 2 else 0.3,
             "n_twin": 80,
@@ -142,7 +142,7 @@ def auroc_row(model, task, category, layer, probe, value, half=0.05, status=""):
     row |= {"depth": "" if layer == "selected" else layer / 2, "probe": probe, "metric": "auroc"}
     row |= {"estimate": value}
     row |= {bound: value + (half if bound.startswith("upper") else -half) for bound in BOUNDS}
-    return row | {"n": 120, "n_bases": 40, "base_rate": 0.6, "status": status}
+    return row | {"n": 120, "n_groups": 40, "base_rate": 0.6, "status": status}
 
 
 def generality_rows(models, tasks, insufficient=(), constant=(), difference=0.1, half=0.02):
@@ -171,7 +171,7 @@ def transfer_rows(models, tasks, insufficient=(), constant=()):
     return [
         {"model": model, "layer": layer, "source": source, "target": target}
         | {"estimate": NAN if {source, target} & set(insufficient) else 0.9 if source == target else 0.45}
-        | {"lower_simultaneous95": 0.4, "upper_simultaneous95": 0.55, "ratio": 1.0, "n": 120, "n_bases": 40}
+        | {"lower_simultaneous95": 0.4, "upper_simultaneous95": 0.55, "ratio": 1.0, "n": 120, "n_groups": 40}
         | {"source_place": len(tasks) - tasks.index(source), "target_place": len(tasks) - tasks.index(target)}
         | {"status": FEW if {source, target} & set(insufficient) else ""}
         for model in models
@@ -197,7 +197,7 @@ def ablation_rows(models, tasks, insufficient=(), constant=(), dependent=True):
                     row |= {"null": 0.01, "net": net, "net_lower95": net - 0.02, "net_upper95": net + 0.02}
                     row |= {"lower_simultaneous99": net - 0.05, "upper_simultaneous99": net + 0.05}
                     row |= {"cell": words.get(j - i, "independent") if tested else ""}
-                    row |= {"n": 120, "n_bases": 40, "status": FEW if blank else ""}
+                    row |= {"n": 120, "n_groups": 40, "status": FEW if blank else ""}
                     rows += [row, row | {"method": "leace", "net": NAN, "cell": ""}]
     return rows
 
@@ -222,7 +222,7 @@ def specificity_rows(models, tasks, insufficient=(), constant=()):
     values |= {"satisfied": 0.7, "violated": -0.9, "twin_satisfied": 0.2, "twin_violated": -0.1}
     return [
         {"model": model, "layer": layer, "task": task, "quantity": quantity}
-        | {"category": "mean" if task == "mean" else category_of(k), "n": 120, "n_bases": 40}
+        | {"category": "mean" if task == "mean" else category_of(k), "n": 120, "n_groups": 40}
         | {"estimate": value, "lower95": value - 0.05, "upper95": value + 0.05}
         | {"lower99": value - 0.07, "upper99": value + 0.07, "status": FEW if task in insufficient else ""}
         for model in models
@@ -249,7 +249,7 @@ def time_rows(models, tasks, insufficient=(), constant=()):
                     row = {"model": model, "layer": layer, "task": task, "probe": probe}
                     row |= {"category": "mean" if task == "mean" else category_of(k), "position": position}
                     row |= {"estimate": value, "lower95": value - 0.05, "upper95": value + 0.05}
-                    row |= {"lower99": value - 0.07, "upper99": value + 0.07, "n": 300, "n_bases": 80}
+                    row |= {"lower99": value - 0.07, "upper99": value + 0.07, "n": 300, "n_groups": 80}
                     rows.append(row | {"valid": 0.9, "status": FEW if blank else ""})
     return rows
 
@@ -276,7 +276,7 @@ def robustness_rows(models, tasks, insufficient=(), constant=(), differences=Tru
                     row |= {"category": "mean" if task == "mean" else category_of(k)}
                     row |= {"trained_on": trained, "tested_on": tested, "n_phrasings": n_phrasings}
                     row |= {"estimate": value, "lower95": value - 0.05, "upper95": value + 0.05}
-                    row |= {"lower99": value - 0.07, "upper99": value + 0.07, "n": 100, "n_bases": 30}
+                    row |= {"lower99": value - 0.07, "upper99": value + 0.07, "n": 100, "n_groups": 30}
                     n_tasks = len(tasks) - len(insufficient) if task == "mean" else int(value == value)
                     rows.append(row | {"n_tasks": n_tasks, "status": FEW if value != value else ""})
     return rows
@@ -296,11 +296,11 @@ def scorecard_rows(models, tasks=(), insufficient=(), constant=()):
 
 
 def similarity_values(first, second, clear, blank):
-    null = {"null": 0.2, "null_upper95": 0.3, "p": 0.01, "n": 90, "n_bases": 90, "rank": 10, "variance": 0.9}
+    null = {"null": 0.2, "null_upper95": 0.3, "p": 0.01, "n": 90, "n_groups": 90, "rank": 10, "variance": 0.9}
     for measure, more in (("pwcca", 0), ("pwcca_first", 0.05), ("pwcca_second", -0.05), ("cka", 0.1)):
         value = NAN if blank else 0.7 + more if clear else 0.25
         row = {"first": first, "second": second, "measure": measure, "estimate": value}
-        yield row | null | {"status": "insufficient: 8 bases" if blank else ""}
+        yield row | null | {"status": "insufficient: 8 groups" if blank else ""}
 
 
 def similarity_rows(models, tasks, insufficient=(), constant=()):
@@ -357,7 +357,7 @@ def behaviour_rows(models, tasks, insufficient=(), constant=(), texts=True):
                     value = NAN if blank else value
                     row = {"model": model, "condition": condition, "task": target, "quantity": quantity}
                     row |= {"estimate": value, "lower95": value - 0.05, "upper95": value + 0.05}
-                    row |= {"lower99": value - 0.1, "upper99": value + 0.1, "n": 120, "n_bases": 40}
+                    row |= {"lower99": value - 0.1, "upper99": value + 0.1, "n": 120, "n_groups": 40}
                     row |= {"truncated": "" if quantity == "perplexity_ratio" else 0.01}
                     rows.append(row | {"status": "insufficient: 0 pairs" if blank else ""})
     return rows

@@ -13,12 +13,12 @@ TASKS = ["word_count", "character_count", "topic", "sentiment", "term_exclusion"
 def world(directions, seed=0, strength=1.0, constant=()):
     """{task: x}, {task: ids}, {task: specialist}; `constant`: tasks without violations."""
     rng = np.random.default_rng(seed)
-    bases = np.repeat([f"b{i:03d}" for i in range(N_BASES)], PER_BASE)
+    groups = np.repeat([f"b{i:03d}" for i in range(N_BASES)], PER_BASE)
     x, ids, specialists = {}, {}, {}
     for task, direction in zip(TASKS, directions, strict=True):
-        y = rng.integers(0, 2, len(bases))
-        x[task] = rng.normal(size=(len(bases), D)) + strength * (2 * y - 1)[:, None] * direction
-        ids[task] = [f"{task}/{i}" for i in range(len(bases))]
+        y = rng.integers(0, 2, len(groups))
+        x[task] = rng.normal(size=(len(groups), D)) + strength * (2 * y - 1)[:, None] * direction
+        ids[task] = [f"{task}/{i}" for i in range(len(groups))]
         y = np.ones_like(y) if task in constant else y
-        specialists[task] = specialist(x[task], y, bases, SETTINGS, ids=ids[task])
+        specialists[task] = specialist(x[task], y, groups, SETTINGS, ids=ids[task])
     return x, ids, specialists

@@ -6,9 +6,9 @@ from skillprobe.probes.specialists import fit_specialist
 
 CATEGORIES = {"word_count": "structural", "topic": "semantic"}
 PROBES = {"penalties": [1e-3, 1e-2], "folds": 5, "fold_seeds": 2, "feature_scaling": True, "position": "eos"}
-PROBES |= {"calibration_fraction": 0.1, "min_rows": 20, "min_bases": 10, "max_truncated": 0.05}
-SETTINGS = {"seed": 0, "prompts": {"bases": 60}, "probes": PROBES | {"confounds": [], "shuffles": 0}}
-BASES = [f"b{number:03d}" for number in range(60)]
+PROBES |= {"calibration_fraction": 0.1, "min_rows": 20, "min_groups": 10, "max_truncated": 0.05}
+SETTINGS = {"seed": 0, "groups": 120, "probes": PROBES | {"confounds": [], "shuffles": 0}}
+BASES = [f"g{number:03d}" for number in range(120)]
 LAYERS = (0, 2)
 
 

@@ -21,6 +21,7 @@ ITEMS = [
     {
         "item": f"topic/b00{n}/0",
         "base": f"b00{n}",
+        "group": f"g00{n}",
         "prompt": " ".join(WORDS[n : 3 * n + 2]),
         "unconstrained_prompt": "write",
     }

@@ -160,6 +160,7 @@ def test_rows_of_a_task_and_their_seeds(loaded_models):
         {
             "item": f"word_count/b00{n}/0",
             "base": f"b00{n}",
+            "group": f"g00{n}",
             "prompt": PROMPTS[1],
             "unconstrained_prompt": "write",
         }

@@ -85,10 +85,10 @@ def test_each_position_has_the_specialists_own_protocol(worlds):
     settings = Settings.from_config(PROBES, 0)
     source = None
     for position in ("eos", "body_50"):
-        own = specialist(rows.x[position], rows.y, rows.bases, settings, ids=rows.ids, study_bases=BASES)
+        own = specialist(rows.x[position], rows.y, rows.groups, settings, ids=rows.ids, study_groups=BASES)
         np.testing.assert_allclose(found["trained"][position].scores, own.scores)
         source = source or own
-        # Carried back: the probe of EOS that never saw the row's base.
+        # Carried back: the probe of EOS that never saw the row's group.
         for seed, row in ((0, 5), (1, 40)):
             fold = own.folds[seed, row]
             expected = (

@@ -14,11 +14,11 @@ from skillprobe.statistics.metrics import auroc
 
 def test_general_of_two_copies_of_a_task_is_its_specialist():
     """Twice the same rows at C/2 is once the rows at C."""
-    x, y, bases = task_data(signal=0.5)
+    x, y, groups = task_data(signal=0.5)
     settings = Settings(penalties=(0.02,))
-    alone = specialist(x, y, bases, settings)
+    alone = specialist(x, y, groups, settings)
     both = general(
-        {"a": x, "b": x}, {"a": y, "b": y}, {"a": bases, "b": bases}, replace(settings, penalties=(0.01,))
+        {"a": x, "b": x}, {"a": y, "b": y}, {"a": groups, "b": groups}, replace(settings, penalties=(0.01,))
     )
     for variant in ("all", "centred"):
         for task in "ab":
@@ -28,10 +28,10 @@ def test_general_of_two_copies_of_a_task_is_its_specialist():
 
 
 def test_centred_general_ignores_offsets_of_tasks():
-    x, y, bases = tasks_data([np.eye(24)[0]] * 3, signal=0.5)
-    plain = general(x, y, bases, Settings(penalties=(0.01,), feature_scaling=False))
+    x, y, groups = tasks_data([np.eye(24)[0]] * 3, signal=0.5)
+    plain = general(x, y, groups, Settings(penalties=(0.01,), feature_scaling=False))
     moved = {name: value + 3 * i for i, (name, value) in enumerate(x.items())}
-    after = general(moved, y, bases, Settings(penalties=(0.01,), feature_scaling=False))
+    after = general(moved, y, groups, Settings(penalties=(0.01,), feature_scaling=False))
     for task in x:
         np.testing.assert_allclose(after["centred"][task].scores, plain["centred"][task].scores, atol=1e-4)
         weights, intercept = after["centred"][task].weights, after["centred"][task].intercept
@@ -40,7 +40,7 @@ def test_centred_general_ignores_offsets_of_tasks():
 
 
 def test_matched_general_uses_as_many_rows_as_a_specialist(monkeypatch):
-    x, y, bases = tasks_data([np.eye(24)[0]] * 3)
+    x, y, groups = tasks_data([np.eye(24)[0]] * 3)
     sizes = []
     fit = Rows.fit
 
@@ -49,19 +49,19 @@ def test_matched_general_uses_as_many_rows_as_a_specialist(monkeypatch):
         return fit(self, train, *rest)
 
     monkeypatch.setattr(Rows, "fit", counting)
-    specialist(x["task0"], y["task0"], bases["task0"], replace(SETTINGS, shuffles=0))
+    specialist(x["task0"], y["task0"], groups["task0"], replace(SETTINGS, shuffles=0))
     special, sizes[:] = list(sizes), []
-    general(x, y, bases, SETTINGS, variants=["matched"])
+    general(x, y, groups, SETTINGS, variants=["matched"])
     assert sizes == special
     # The pick depends on the ids, not on labels.
     flipped = {name: 1 - label for name, label in y.items()}
-    results = [general(x, labels, bases, SETTINGS, variants=["matched"]) for labels in (y, flipped)]
+    results = [general(x, labels, groups, SETTINGS, variants=["matched"]) for labels in (y, flipped)]
     first, second = (result["matched"]["task1"].scores for result in results)
     np.testing.assert_allclose(first, -second, atol=1e-5)
 
 
 def test_left_out_general_never_sees_its_task(monkeypatch):
-    x, y, bases = tasks_data([np.eye(24)[0]] * 3, signal=0.7)
+    x, y, groups = tasks_data([np.eye(24)[0]] * 3, signal=0.7)
     fit, given = Rows.fit, []
 
     def recording(self, train, labels, *rest):
@@ -71,10 +71,10 @@ def test_left_out_general_never_sees_its_task(monkeypatch):
         return fit(self, train, labels, *rest)
 
     monkeypatch.setattr(Rows, "fit", recording)
-    results = general(x, y, bases, SETTINGS, variants=["leave_one_out"])["leave_one_out"]
+    results = general(x, y, groups, SETTINGS, variants=["leave_one_out"])["leave_one_out"]
     seen, given[:] = list(given), []
     flipped = y | {"task1": 1 - y["task1"]}
-    other = general(x, flipped, bases, SETTINGS, variants=["leave_one_out"])["leave_one_out"]
+    other = general(x, flipped, groups, SETTINGS, variants=["leave_one_out"])["leave_one_out"]
     monkeypatch.setattr(Rows, "fit", fit)
     rows = np.repeat(range(3), [len(y[name]) for name in results])
     assert len(seen) == len(given) == 2
@@ -94,8 +94,8 @@ def test_left_out_general_never_sees_its_task(monkeypatch):
     # Of two tasks, each is scored by the other's specialist.
     pair = {name: x[name] for name in ("task0", "task1")}
     fixed = Settings(penalties=(0.01,), feature_scaling=False, shuffles=0)
-    crossed = general(pair, y, bases, fixed, variants=["leave_one_out"])["leave_one_out"]["task1"]
-    alone = specialist(x["task0"], y["task0"], bases["task0"], fixed)
+    crossed = general(pair, y, groups, fixed, variants=["leave_one_out"])["leave_one_out"]["task1"]
+    alone = specialist(x["task0"], y["task0"], groups["task0"], fixed)
     for s, f in np.ndindex(alone.chosen_c.shape):
         test = crossed.folds[s] == f
         scores = x["task1"][test] @ alone.fold_weights[s, f] + alone.fold_intercepts[s, f]
@@ -103,20 +103,20 @@ def test_left_out_general_never_sees_its_task(monkeypatch):
 
 
 def test_insufficient_tasks_are_left_out_and_say_so():
-    x, y, bases = tasks_data([np.eye(24)[0]] * 3)
-    alone = general({k: x[k] for k in ("task0", "task1")}, y, bases, SETTINGS, study_bases=bases["task0"])
+    x, y, groups = tasks_data([np.eye(24)[0]] * 3)
+    alone = general({k: x[k] for k in ("task0", "task1")}, y, groups, SETTINGS, study_groups=groups["task0"])
     y["task2"] = np.ones_like(y["task2"])
-    results = general(x, y, bases, Settings(penalties=SETTINGS.penalties))
+    results = general(x, y, groups, Settings(penalties=SETTINGS.penalties))
     assert "0 violated responses" in results["all"]["task2"].status
     assert np.isnan(results["all"]["task2"].scores).all()
     assert alone["all"]["task0"].scores.shape == results["all"]["task0"].scores.shape
     y["task1"] = y["task2"]
-    lonely = general(x, y, bases, SETTINGS)
+    lonely = general(x, y, groups, SETTINGS)
     assert "two sufficient tasks" in lonely["centred"]["task0"].status
     assert "violated" in lonely["centred"]["task1"].status
     y["task0"] = y["task2"]
     assert all(
-        result.status for by_task in general(x, y, bases, SETTINGS).values() for result in by_task.values()
+        result.status for by_task in general(x, y, groups, SETTINGS).values() for result in by_task.values()
     )
     cut = specialist(*task_data(), SETTINGS, truncated_fraction=0.2)
     assert "truncated" in cut.status and cut.weights.size == 0

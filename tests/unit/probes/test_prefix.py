@@ -77,6 +77,6 @@ def test_the_whole_text_decides_and_its_beginning_only_what_it_says(worlds):
 def test_a_row_without_a_label_is_refused(worlds):
     path, labels = worlds["monitored"]["topic"]
     with pytest.raises(
-        UserError, match="'topic/b000/constrained/0' is in the activations but not in the labels"
+        UserError, match="'topic/g000/constrained/0' is in the activations but not in the labels"
     ):
         fit_prefixes(read_course([path], None), labels[1:], planted.verify, SETTINGS)

@@ -12,8 +12,8 @@ from skillprobe.probes.specialists import specialist
 
 
 def test_fold_probes_give_the_scores():
-    x, y, bases = task_data(signal=0.5)
-    result = specialist(x, y, bases, SETTINGS)
+    x, y, groups = task_data(signal=0.5)
+    result = specialist(x, y, groups, SETTINGS)
     for s, f in np.ndindex(result.chosen_c.shape):
         test = result.folds[s] == f
         scores = x[test] @ result.fold_weights[s, f] + result.fold_intercepts[s, f]
@@ -29,11 +29,11 @@ def same(a: ProbeResult, b: ProbeResult) -> bool:
 
 
 def test_files_give_back_the_result_with_equal_bytes(tmp_path):
-    x, y, bases = tasks_data([np.eye(24)[0]] * 3)
+    x, y, groups = tasks_data([np.eye(24)[0]] * 3)
     y["task2"] = np.ones_like(y["task2"])
-    results = general(x, y, bases, SETTINGS, variants=["all", "centred"])
+    results = general(x, y, groups, SETTINGS, variants=["all", "centred"])
     special = specialist(
-        x["task0"], y["task0"], bases["task0"], SETTINGS, ids=[f"é{i}" for i in range(len(x["task0"]))]
+        x["task0"], y["task0"], groups["task0"], SETTINGS, ids=[f"é{i}" for i in range(len(x["task0"]))]
     )
     for name, result in (("general", results), ("specialist", special)):
         save(tmp_path / f"{name}.h5", result)

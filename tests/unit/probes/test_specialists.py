@@ -8,7 +8,7 @@ import numpy as np
 from made.probes import SETTINGS, task_data
 from skillprobe.probes.solver import feature_scale
 from skillprobe.probes.specialists import specialist
-from skillprobe.statistics.bootstrap import auroc_draws, draw_bases
+from skillprobe.statistics.bootstrap import auroc_draws, draw_groups
 from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.statistics.intervals import interval
 from skillprobe.statistics.metrics import auroc
@@ -16,15 +16,15 @@ from sklearn.linear_model import LogisticRegression
 
 
 def test_specialist_scores_are_those_of_a_probe_without_the_test_bases():
-    x, y, bases = task_data()
-    result = specialist(x, y, bases, SETTINGS)
+    x, y, groups = task_data()
+    result = specialist(x, y, groups, SETTINGS)
     assert result.status == "" and result.scores.shape == (3, len(y)) and result.scores.dtype == np.float32
     assert np.isnan(result.scores[:, result.folds[0] == CALIBRATION]).all()
     scale = feature_scale(x[result.folds[0] == CALIBRATION])
     for s, f in [(0, 0), (2, 3)]:
         test = result.folds[s] == f
         train = ~test & (result.folds[s] != CALIBRATION)
-        assert not set(bases[train]) & set(bases[test])
+        assert not set(groups[train]) & set(groups[test])
         z = x / scale
         z = (z - z[train].mean(0)) / np.sqrt(z[train].var(0).mean())
         reference = LogisticRegression(C=result.chosen_c[s, f], tol=1e-10, max_iter=10000).fit(
@@ -36,12 +36,12 @@ def test_specialist_scores_are_those_of_a_probe_without_the_test_bases():
 def test_null_data_gives_a_half_within_its_interval():
     inside, values = 0, []
     for seed in range(6):
-        x, y, bases = task_data(seed=seed, signal=0)
-        result = specialist(x, y, bases, SETTINGS)
+        x, y, groups = task_data(seed=seed, signal=0)
+        result = specialist(x, y, groups, SETTINGS)
         by_seed = [auroc(s, y, f).value for s, f in zip(result.scores, result.folds, strict=True)]
-        draws = draw_bases(bases[result.folds[0] >= 0], n_draws=300)
+        draws = draw_groups(groups[result.folds[0] >= 0], n_draws=300)
         boot = np.mean(
-            [auroc_draws(s, y, bases, f, draws) for s, f in zip(result.scores, result.folds, strict=True)], 0
+            [auroc_draws(s, y, groups, f, draws) for s, f in zip(result.scores, result.folds, strict=True)], 0
         )
         found = interval(by_seed, boot, 0.99)
         inside += found.lower <= 0.5 <= found.upper
@@ -49,42 +49,63 @@ def test_null_data_gives_a_half_within_its_interval():
     assert inside >= 5 and abs(np.mean(values) - 0.5) < 0.04
 
 
+def test_requests_about_one_subject_leak_unless_they_are_one_group():
+    """Noise with a subject effect of 1.5 logits, three requests about each subject: with a group a subject
+    probes are at chance, with a group a request they read the subject and take it for a signal."""
+    n_subjects, per_subject, per_request, d = 20, 3, 4, 64
+    by_subject, by_request = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        subject = np.repeat(np.arange(n_subjects), per_subject * per_request)
+        request = np.repeat(np.arange(n_subjects * per_subject), per_request)
+        x = rng.normal(size=(n_subjects, d))[subject] + rng.normal(size=(len(subject), d))
+        y = (rng.logistic(size=len(subject)) < 1.5 * rng.normal(size=n_subjects)[subject]).astype(int)
+        few = replace(SETTINGS, shuffles=0, min_rows=5, min_groups=3)
+        for found, groups in ((by_subject, subject), (by_request, request)):
+            result = specialist(x, y, np.char.add("g", groups.astype(str)), few)
+            assert not result.status
+            each = [auroc(s, y, f).value for s, f in zip(result.scores, result.folds, strict=True)]
+            found.append(np.mean(each))
+    assert 0.47 < np.mean(by_subject) < 0.53
+    assert np.mean(by_request) > 0.59
+
+
 def test_shuffled_labels_keep_bases_together_and_say_nothing():
-    """A probe of shuffled labels is at chance where rows of a base are alike, and above it with rows dealt
+    """A probe of shuffled labels is at chance where rows of a group are alike, and above it with rows dealt
     to folds one by one: the leak that grouping prevents."""
     rng = np.random.default_rng(0)
-    n_bases, per_base, d = 60, 8, 128
-    bases = np.repeat([f"b{i:03d}" for i in range(n_bases)], per_base)
-    # Rows know their base and labels follow the base, but nothing carries over to another base.
-    x = np.repeat(2 * rng.normal(size=(n_bases, d)), per_base, axis=0) + rng.normal(size=(len(bases), d))
-    y = rng.random(len(bases)) < np.repeat(rng.choice([0.1, 0.9], n_bases), per_base)
-    result = specialist(x, y.astype(int), bases, replace(SETTINGS, shuffles=10))
+    n_groups, per_base, d = 60, 8, 128
+    groups = np.repeat([f"b{i:03d}" for i in range(n_groups)], per_base)
+    # Rows know their group and labels follow the group, but nothing carries over to another group.
+    x = np.repeat(2 * rng.normal(size=(n_groups, d)), per_base, axis=0) + rng.normal(size=(len(groups), d))
+    y = rng.random(len(groups)) < np.repeat(rng.choice([0.1, 0.9], n_groups), per_base)
+    result = specialist(x, y.astype(int), groups, replace(SETTINGS, shuffles=10))
     for labels in result.shuffled_labels:
-        rates = [sorted(each.reshape(n_bases, per_base).sum(1)) for each in (labels, result.labels)]
+        rates = [sorted(each.reshape(n_groups, per_base).sum(1)) for each in (labels, result.labels)]
         assert rates[0] == rates[1]
     control = [
         auroc(scores, labels, result.folds[0]).value
         for scores, labels in zip(result.shuffled_scores, result.shuffled_labels, strict=True)
     ]
     assert abs(np.mean(control) - 0.5) < 0.06
-    draws = draw_bases(bases[result.folds[0] >= 0], n_draws=300)
+    draws = draw_groups(groups[result.folds[0] >= 0], n_draws=300)
     scores, folds = result.scores[0], result.folds[0]
-    found = interval([auroc(scores, y, folds).value], auroc_draws(scores, y, bases, folds, draws), 0.99)
+    found = interval([auroc(scores, y, folds).value], auroc_draws(scores, y, groups, folds, draws), 0.99)
     assert found.lower < 0.5 < found.upper
-    # The same rows with a base of its own for each.
+    # The same rows with a group of its own for each.
     leaking = specialist(x, y.astype(int), [f"r{i}" for i in range(len(y))], SETTINGS)
     assert auroc(leaking.scores[0], y, leaking.folds[0]).value > 0.65
 
 
 def test_residualised_probe_loses_what_the_confound_says_and_keeps_the_rest():
     rng = np.random.default_rng(1)
-    x, y, bases = task_data(signal=0, n_bases=80)
+    x, y, groups = task_data(signal=0, n_groups=80)
     length = 20 + 2 * y + rng.normal(size=len(y))
     x[:, 3] += length
     confounds = np.stack([np.ones(len(y)), length], axis=1)
 
     def measured(x):
-        result = specialist(x, y, bases, SETTINGS, confounds=confounds)
+        result = specialist(x, y, groups, SETTINGS, confounds=confounds)
         scores = (result.scores[0], result.residualised_scores[0])
         return [auroc(each, y, result.folds[0]).value for each in scores]
 

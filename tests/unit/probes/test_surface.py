@@ -12,7 +12,7 @@ from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.results import load, save
 from skillprobe.probes.rows import read_rows
 from skillprobe.probes.surface import NAMES, features, surface_probes
-from skillprobe.statistics.bootstrap import auroc_draws, draw_bases
+from skillprobe.statistics.bootstrap import auroc_draws, draw_groups
 from skillprobe.statistics.intervals import interval
 from skillprobe.statistics.metrics import auroc
 
@@ -21,11 +21,14 @@ BASES = [f"b{number:03d}" for number in range(50)]
 NOISE = [f"noise{number}" for number in range(12)]
 
 
-def label_row(number, base, satisfied, *, prompt, response, phrasing="t.0", variant="constrained", cut=False):
+def label_row(
+    number, group, satisfied, *, prompt, response, phrasing="t.0", variant="constrained", cut=False
+):
     return {
-        "id": f"t/{base}/{number}/{variant}/0",
-        "item": f"t/{base}/{number}",
-        "base": base,
+        "id": f"t/{group}/{number}/{variant}/0",
+        "item": f"t/{group}/{number}",
+        "base": group,
+        "group": group,
         "variant": variant,
         "satisfied": bool(satisfied),
         "truncated": cut,
@@ -44,18 +47,18 @@ def label_row(number, base, satisfied, *, prompt, response, phrasing="t.0", vari
 def planted(decide, per_base=8):
     """Rows whose label is decide(prompt_mark, response_mark, template, words), all four independent.
 
-    The marks are in {0, 1}, the template in {0, …, 3}; each base has every pair of marks equally often.
+    The marks are in {0, 1}, the template in {0, …, 3}; each group has every pair of marks equally often.
     """
     rng = np.random.default_rng(0)
     rows = []
-    for base in BASES:
+    for group in BASES:
         for number in range(per_base):
             asked, answered, template = number % 2, number // 2 % 2, int(rng.integers(4))
             words = rng.choice(NOISE, rng.integers(5, 30)).tolist()
             rows.append(
                 label_row(
                     number,
-                    base,
+                    group,
                     decide(asked, answered, template, words),
                     prompt=" ".join(["Write", "BlueX" if asked else "REDx", *rng.choice(NOISE, 5)]) + "!",
                     response=" ".join([*words, "Gold." if answered else "lead."]),
@@ -84,7 +87,7 @@ WORLDS = {
 
 @pytest.mark.parametrize("planted_in", NAMES)
 def test_what_decides_the_label_is_found_where_it_is(planted_in):
-    results = surface_probes(planted(WORLDS[planted_in]), SETTINGS, study_bases=BASES)
+    results = surface_probes(planted(WORLDS[planted_in]), SETTINGS, study_groups=BASES)
     found = aurocs(results)
     assert tuple(found) == NAMES
     assert all(not result.status for result in results.values())
@@ -96,12 +99,12 @@ def test_what_decides_the_label_is_found_where_it_is(planted_in):
 
 def test_an_xor_of_prompt_and_response_is_found_by_none():
     results = surface_probes(
-        planted(lambda asked, answered, *_: asked ^ answered), SETTINGS, study_bases=BASES
+        planted(lambda asked, answered, *_: asked ^ answered), SETTINGS, study_groups=BASES
     )
-    draws = draw_bases(BASES, n_draws=500)
+    draws = draw_groups(BASES, n_draws=500)
     for result in results.values():
         args = [(s, result.labels, f) for s, f in zip(result.scores, result.folds, strict=True)]
-        drawn = np.mean([auroc_draws(s, y, result.bases, f, draws) for s, y, f in args], axis=0)
+        drawn = np.mean([auroc_draws(s, y, result.groups, f, draws) for s, y, f in args], axis=0)
         found = interval([auroc(*arg).value for arg in args], drawn, level=0.99)
         assert found.lower < 0.5 < found.upper
         assert abs(found.estimate - 0.5) < 0.1
@@ -151,18 +154,18 @@ def test_rows_are_those_of_the_specialist(tmp_path):
         write_shard(path, part)
     expected = read_rows(paths, 0, "eos")
     assert 0 < len(expected.ids) < len(rows) / 2
-    for result in surface_probes(rows, SETTINGS, study_bases=BASES).values():
+    for result in surface_probes(rows, SETTINGS, study_groups=BASES).values():
         np.testing.assert_array_equal(result.ids, expected.ids)
-        np.testing.assert_array_equal(result.bases, expected.bases)
+        np.testing.assert_array_equal(result.groups, expected.groups)
         np.testing.assert_array_equal(result.labels, expected.y)
 
 
 def test_truncated_rows_are_left_out_and_counted():
     rows = mixed()
-    result = surface_probes(rows, SETTINGS, study_bases=BASES)["length"]
+    result = surface_probes(rows, SETTINGS, study_groups=BASES)["length"]
     assert result.status == "" and len(result.ids) == 390
     # Ten in 400, of the constrained only: of the other variants, two in five are cut.
-    strict = surface_probes(rows, replace(SETTINGS, max_truncated=0.02), study_bases=BASES)
+    strict = surface_probes(rows, replace(SETTINGS, max_truncated=0.02), study_groups=BASES)
     assert all("2.5% of the responses are truncated" in result.status for result in strict.values())
 
 
@@ -174,14 +177,14 @@ def test_the_truncated_fraction_is_exactly_that_of_the_shards(tmp_path, monkeypa
         for row in rows[:n_cut]:
             row["truncated"] = True
         write_shard(tmp_path / "0.h5", rows)
-        surface_probes(rows, SETTINGS, study_bases=BASES)
+        surface_probes(rows, SETTINGS, study_groups=BASES)
         assert given[-1]["truncated_fraction"] == read_rows([tmp_path / "0.h5"], 0, "eos").truncated
 
 
 def test_the_order_of_the_rows_changes_nothing():
     rows = mixed()
     shuffled = [rows[i] for i in np.random.default_rng(1).permutation(len(rows))]
-    first, second = (surface_probes(each, SETTINGS, study_bases=BASES) for each in (rows, shuffled))
+    first, second = (surface_probes(each, SETTINGS, study_groups=BASES) for each in (rows, shuffled))
     for name in NAMES:
         a, b = first[name], second[name]
         assert list(a.ids) != list(b.ids)
@@ -214,7 +217,7 @@ def test_unicode_words_and_empty_responses():
     rows = planted(WORLDS["response_words"])
     for number, row in enumerate(rows):
         row["response"] = ("МИР 世界", "Straße! नमस्ते")[number // 3 % 2] if row["satisfied"] else ""
-    results = surface_probes(rows, SETTINGS, study_bases=BASES)
+    results = surface_probes(rows, SETTINGS, study_groups=BASES)
     assert aurocs(results)["response_words"] > 0.9
     assert all(np.isfinite(x).all() for x in features(rows).values())
 
@@ -224,7 +227,7 @@ def test_constant_features_give_constant_scores():
     for number, row in enumerate(rows):
         row |= {"phrasing": "t.0", "prompt": f"only{number}", "response": "same words", "token_ids": [5, 1]}
     assert features(rows)["prompt_words"].shape == (len(rows), 1)
-    for result in surface_probes(rows, SETTINGS, study_bases=BASES).values():
+    for result in surface_probes(rows, SETTINGS, study_groups=BASES).values():
         assert result.status == ""
         for scores, folds in zip(result.scores, result.folds, strict=True):
             found = auroc(scores, result.labels, folds)
@@ -233,7 +236,7 @@ def test_constant_features_give_constant_scores():
 
 def test_results_are_stored_and_have_no_shuffles(tmp_path):
     rows = planted(WORLDS["length"])
-    results = surface_probes(rows, SETTINGS, study_bases=BASES)
+    results = surface_probes(rows, SETTINGS, study_groups=BASES)
     save(tmp_path / "surface.h5", results)
     stored = load(tmp_path / "surface.h5")
     assert tuple(stored) == NAMES
@@ -244,17 +247,17 @@ def test_results_are_stored_and_have_no_shuffles(tmp_path):
 
 @pytest.mark.parametrize("kept", [0, 7])
 def test_too_few_rows_say_so(kept):
-    for result in surface_probes(planted(WORLDS["length"])[:kept], SETTINGS, study_bases=BASES).values():
+    for result in surface_probes(planted(WORLDS["length"])[:kept], SETTINGS, study_groups=BASES).values():
         assert result.status and len(result.ids) == kept
 
 
 def test_folds_are_those_of_the_study():
     rows = planted(WORLDS["length"])[:320]
-    result = surface_probes(rows, SETTINGS, study_bases=BASES)["length"]
+    result = surface_probes(rows, SETTINGS, study_groups=BASES)["length"]
     table = SETTINGS.folds(BASES)[0]
-    np.testing.assert_array_equal(result.folds[0], [table[base] for base in result.bases])
-    with pytest.raises(UserError, match="not among the study's bases"):
-        surface_probes(rows, SETTINGS, study_bases=BASES[:10])
+    np.testing.assert_array_equal(result.folds[0], [table[group] for group in result.groups])
+    with pytest.raises(UserError, match="not among the study's groups"):
+        surface_probes(rows, SETTINGS, study_groups=BASES[:10])
 
 
 def test_imports_nothing_heavy():

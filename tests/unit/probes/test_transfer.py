@@ -1,4 +1,4 @@
-"""Every task's probes on every task's rows, of bases that they never saw."""
+"""Every task's probes on every task's rows, of groups that they never saw."""
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ def test_scores_are_of_probes_that_never_saw_the_base():
         test = target.folds[s] == f
         expected = x["toxicity"][test] @ source.fold_weights[s, f] + source.fold_intercepts[s, f]
         np.testing.assert_allclose(scores[s, test], expected, atol=1e-4)
-        trained = set(source.bases[(source.folds[s] != f) & (source.folds[s] >= 0)])
-        assert not trained & set(target.bases[test])
+        trained = set(source.groups[(source.folds[s] != f) & (source.folds[s] >= 0)])
+        assert not trained & set(target.groups[test])
     assert np.isnan(scores[:, target.folds[0] < 0]).all()
     # A task's own cell is its specialist.
     own = crossed["topic"].scores[crossed["topic"].sources.index("topic")]
@@ -49,18 +49,18 @@ def test_files_give_back_the_scores_with_equal_bytes(tmp_path):
 def test_null_probes_transfer_at_chance():
     """AUROC of probes of noise on other tasks is ½, also when both share their rows."""
     rng = np.random.default_rng(5)
-    bases = np.repeat([f"b{i:03d}" for i in range(N_BASES)], PER_BASE)
-    x = np.repeat(rng.normal(size=(N_BASES, D)), PER_BASE, axis=0) + rng.normal(size=(len(bases), D))
-    ids = [str(i) for i in range(len(bases))]
+    groups = np.repeat([f"b{i:03d}" for i in range(N_BASES)], PER_BASE)
+    x = np.repeat(rng.normal(size=(N_BASES, D)), PER_BASE, axis=0) + rng.normal(size=(len(groups), D))
+    ids = [str(i) for i in range(len(groups))]
     found = []
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        rates = rng.choice([0.2, 0.8], N_BASES)  # bases differ in how often they satisfy
+        rates = rng.choice([0.2, 0.8], N_BASES)  # groups differ in how often they satisfy
         made = {
             task: specialist(
                 x,
-                (rng.random(len(bases)) < np.repeat(rng.permutation(rates), PER_BASE)).astype(int),
-                bases,
+                (rng.random(len(groups)) < np.repeat(rng.permutation(rates), PER_BASE)).astype(int),
+                groups,
                 SETTINGS,
                 ids=ids,
             )

@@ -1,4 +1,4 @@
-"""Twins are scored by probes that never saw their base."""
+"""Twins are scored by probes that never saw their group."""
 
 import numpy as np
 import pytest
@@ -17,10 +17,10 @@ def test_twins_are_scored_by_probes_that_never_saw_their_base(worlds):
     paths, specialists = worlds["planned"]
     found = read_twins(paths, specialists, SETTINGS)[2]["topic"]
     rows, probe = read_rows([paths[1]], 2, "eos", "unconstrained"), specialists["topic"][2]
-    fold_of = dict(zip(probe.bases.tolist(), probe.folds[1].tolist(), strict=True))
-    assert found.twins.ids.tolist() == rows.ids.tolist() and len(rows.y) == 120
-    for row, base in enumerate(rows.bases.tolist()):
-        fold = fold_of[base]
+    fold_of = dict(zip(probe.groups.tolist(), probe.folds[1].tolist(), strict=True))
+    assert found.twins.ids.tolist() == rows.ids.tolist() and len(rows.y) == 240
+    for row, group in enumerate(rows.groups.tolist()):
+        fold = fold_of[group]
         assert found.twins.folds[1, row] == fold
         score = found.twins.scores[1, row]
         if fold == CALIBRATION:

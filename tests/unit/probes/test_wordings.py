@@ -13,13 +13,13 @@ from skillprobe.statistics.metrics import auroc
 
 
 def test_what_is_remembered_of_a_base_does_not_help():
-    """Within a base all labels agree, and activations tell the base and nothing else: a leak would give 1."""
+    """Within a group all labels agree, and activations tell the group, nothing else: a leak would give 1."""
     values: dict[str, list[float]] = {}
     for seed in range(3):
         rows, rng = plant(same), np.random.default_rng(seed)
-        of_base = {base: (rng.integers(0, 2), 5 * rng.normal(size=SIZE)) for base in BASES}
-        y = np.array([of_base[base][0] for base in rows.bases], np.int8)
-        x = np.array([of_base[base][1] for base in rows.bases], np.float32)
+        of_base = {group: (rng.integers(0, 2), 5 * rng.normal(size=SIZE)) for group in BASES}
+        y = np.array([of_base[group][0] for group in rows.groups], np.int8)
+        x = np.array([of_base[group][1] for group in rows.groups], np.float32)
         for contrast, by_trained in fit_wordings(replace(rows, x=x, y=y), SETTINGS).items():
             for result in (each for by_tested in by_trained.values() for each in by_tested.values()):
                 if not result.status:

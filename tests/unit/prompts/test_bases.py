@@ -2,7 +2,7 @@
 
 from made.items import SETTINGS, items_of
 from skillprobe import tasks
-from skillprobe.prompts.bases import base_ids, base_number, seed_from
+from skillprobe.prompts.bases import base_number, group_ids, seed_from
 
 
 def test_seeds_are_the_same_everywhere():
@@ -11,7 +11,7 @@ def test_seeds_are_the_same_everywhere():
 
 
 def test_bases_are_shared_by_all_tasks():
-    assert base_ids(SETTINGS)[:2] == ["b000", "b001"] and base_number("b017") == 17
+    assert base_number("b017") == 17 and group_ids(2) == ["g000", "g001"]
     contents = [[(r["base"], r["request"], r["subject"]) for r in items_of(name)] for name in tasks.NAMES]
     assert all(content == contents[0] for content in contents)
     assert len({content[1:] for content in contents[0]}) == SETTINGS["bases"]

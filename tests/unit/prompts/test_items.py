@@ -7,6 +7,7 @@ import pytest
 from made.items import SETTINGS, WORLD, items_of
 from skillprobe import tasks
 from skillprobe.errors import UserError
+from skillprobe.prompts.bases import group_ids
 from skillprobe.prompts.items import make_items
 
 
@@ -16,6 +17,21 @@ def test_more_bases_items_or_tasks_move_nothing():
         fewer = items_of("word_count", **changes)
         assert len(fewer) < len(rows) and all(rows[row["item"]] == row for row in fewer)
     assert items_of("word_count", seed=1) != list(rows.values())
+
+
+def test_every_subject_is_used_once_before_any_is_used_twice():
+    n = len(WORLD.subjects)
+    rows = items_of("word_count", bases=2 * n + 5, items_per_base=1)
+    subjects = [row["subject"] for row in rows]
+    assert set(subjects[:n]) == set(subjects[n : 2 * n]) == set(WORLD.subjects)
+    assert len({(row["subject"], row["request"]) for row in rows}) == len(rows)
+    # A subject is a group, whatever the request and the task.
+    assert len({(row["subject"], row["group"]) for row in rows}) == n
+    others = items_of("topic", bases=2 * n + 5, items_per_base=1)
+    assert [(row["base"], row["group"]) for row in rows] == [(row["base"], row["group"]) for row in others]
+    assert {row["group"] for row in rows} == set(group_ids(n))
+    # The requests are mixed from the start.
+    assert len({row["request"] for row in rows[:20]}) == len(WORLD.requests)
 
 
 @pytest.mark.parametrize("n_shards", [1, 3, 5])

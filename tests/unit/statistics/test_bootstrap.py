@@ -9,17 +9,17 @@ from skillprobe.statistics.folds import CALIBRATION
 
 def test_bootstrap_weights_equal_brute_force_resampling():
     rng = np.random.default_rng(0)
-    scores, labels, bases, folds = clustered(rng, n_bases=15, per_base=3)
+    scores, labels, groups, folds = clustered(rng, n_groups=15, per_base=3)
     scores = scores.round(1)
-    folds[bases == "b003"] = CALIBRATION
-    draws = bootstrap.draw_bases(BASES[:15], n_draws=8, seed=3)
-    quick = bootstrap.auroc_draws(scores, labels, bases, folds, draws)
-    threshold = bootstrap.threshold_metrics(scores, labels, bases, folds, draws)
+    folds[groups == "b003"] = CALIBRATION
+    draws = bootstrap.draw_groups(BASES[:15], n_draws=8, seed=3)
+    quick = bootstrap.auroc_draws(scores, labels, groups, folds, draws)
+    threshold = bootstrap.threshold_metrics(scores, labels, groups, folds, draws)
     for i, weights in enumerate(draws.weights.astype(int)):
         rows = np.concatenate(
             [
-                np.tile(np.flatnonzero(bases == base), times)
-                for base, times in zip(draws.bases, weights, strict=True)
+                np.tile(np.flatnonzero(groups == group), times)
+                for group, times in zip(draws.groups, weights, strict=True)
             ]
         ).astype(int)
         s, y, f = scores[rows], labels[rows], folds[rows]
@@ -39,13 +39,13 @@ def test_bootstrap_weights_equal_brute_force_resampling():
 
 def test_draws_are_joint_and_a_lacking_base_is_ignored():
     rng = np.random.default_rng(0)
-    scores, labels, bases, folds = clustered(rng)
-    draws = bootstrap.draw_bases(BASES[:40], n_draws=50)
-    assert np.array_equal(draws.weights, bootstrap.draw_bases(BASES[39::-1], n_draws=50).weights)
+    scores, labels, groups, folds = clustered(rng)
+    draws = bootstrap.draw_groups(BASES[:40], n_draws=50)
+    assert np.array_equal(draws.weights, bootstrap.draw_groups(BASES[39::-1], n_draws=50).weights)
     assert (draws.weights.sum(1) == 40).all()
-    kept = bases != "b000"
-    without = bootstrap.auroc_draws(scores[kept], labels[kept], bases[kept], folds[kept], draws)
-    zero = bootstrap.Draws(draws.bases, draws.weights * (draws.bases != "b000"))
-    np.testing.assert_allclose(without, bootstrap.auroc_draws(scores, labels, bases, folds, zero))
+    kept = groups != "b000"
+    without = bootstrap.auroc_draws(scores[kept], labels[kept], groups[kept], folds[kept], draws)
+    zero = bootstrap.Draws(draws.groups, draws.weights * (draws.groups != "b000"))
+    np.testing.assert_allclose(without, bootstrap.auroc_draws(scores, labels, groups, folds, zero))
     with pytest.raises(KeyError):
-        bootstrap.auroc_draws(scores, labels, np.full(len(bases), "other"), folds, draws)
+        bootstrap.auroc_draws(scores, labels, np.full(len(groups), "other"), folds, draws)

@@ -1,4 +1,4 @@
-"""Folds depend on the bases alone, and tell whether they suffice."""
+"""Folds depend on the groups alone, and tell whether they suffice."""
 
 import numpy as np
 import pytest
@@ -30,23 +30,23 @@ def test_a_base_without_a_fold_is_refused_by_name():
 
 def test_sufficiency_gives_one_reason():
     rng = np.random.default_rng(0)
-    _, labels, bases, folds = clustered(rng)
-    assert sufficiency(labels, bases, folds) == ""
-    assert "truncated" in sufficiency(labels, bases, folds, truncated_fraction=0.06)
-    assert sufficiency(labels, bases, folds, truncated_fraction=0.05) == ""
+    _, labels, groups, folds = clustered(rng)
+    assert sufficiency(labels, groups, folds) == ""
+    assert "truncated" in sufficiency(labels, groups, folds, truncated_fraction=0.06)
+    assert sufficiency(labels, groups, folds, truncated_fraction=0.05) == ""
     need = "probes need 20 from 10 of each class"
-    assert sufficiency(np.ones_like(labels), bases, folds) == (
-        f"0 violated responses from 0 bases to train on; {need}"
+    assert sufficiency(np.ones_like(labels), groups, folds) == (
+        f"0 violated responses from 0 groups to train on; {need}"
     )
-    # Enough rows, but of four bases in fold 0 and four in fold 1.
-    of_few = np.isin(bases, [*np.unique(bases[folds == 0])[:4], *np.unique(bases[folds == 1])[:4]])
-    assert sufficiency((~of_few).astype(int), bases, folds) == (
-        f"32 violated responses from 4 bases to train on; {need}"
+    # Enough rows, but of four groups in fold 0 and four in fold 1.
+    of_few = np.isin(groups, [*np.unique(groups[folds == 0])[:4], *np.unique(groups[folds == 1])[:4]])
+    assert sufficiency((~of_few).astype(int), groups, folds) == (
+        f"32 violated responses from 4 groups to train on; {need}"
     )
     # One test fold without a class.
     no_pairs = np.where(folds == 2, 1, labels)
-    assert "a test fold has no violated" in sufficiency(no_pairs, bases, folds)
-    assert "folds have rows" in sufficiency(labels[:0], bases[:0], folds[:0])
+    assert "a test fold has no violated" in sufficiency(no_pairs, groups, folds)
+    assert "folds have rows" in sufficiency(labels[:0], groups[:0], folds[:0])
 
 
 def test_a_test_fold_without_pairs_is_told():

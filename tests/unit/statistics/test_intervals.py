@@ -8,9 +8,9 @@ from skillprobe.statistics import bootstrap, intervals, metrics
 
 def test_draws_without_pairs_are_dropped_and_counted():
     scores, labels = np.array([1.0, 2.0]), np.array([0, 1])
-    bases, folds = np.array(["b000", "b001"]), np.zeros(2, int)
-    draws = bootstrap.draw_bases(["b000", "b001"], n_draws=200)
-    values = bootstrap.auroc_draws(scores, labels, bases, folds, draws)
+    groups, folds = np.array(["b000", "b001"]), np.zeros(2, int)
+    draws = bootstrap.draw_groups(["b000", "b001"], n_draws=200)
+    values = bootstrap.auroc_draws(scores, labels, groups, folds, draws)
     dropped = np.isnan(values).sum()
     assert 50 < dropped < 150
     assert intervals.interval([1.0], values) == intervals.Interval(1.0, 1.0, 1.0, 0.95, dropped)
@@ -29,14 +29,14 @@ def test_interval_is_the_percentile_interval_and_fold_seeds_widen_it():
 
 
 def test_interval_covers():
-    """200 studies of 40 bases: the 95 % interval holds the true AUROC in about 95 % of them."""
+    """200 studies of 40 groups: the 95 % interval holds the true AUROC in about 95 % of them."""
     rng = np.random.default_rng(0)
     truth = np.mean([metrics.auroc(s, y, f).value for s, y, _, f in (clustered(rng) for _ in range(1500))])
-    draws = bootstrap.draw_bases(BASES[:40], n_draws=400)
+    draws = bootstrap.draw_groups(BASES[:40], n_draws=400)
     covered = 0
     for _ in range(200):
-        scores, labels, bases, folds = clustered(rng)
+        scores, labels, groups, folds = clustered(rng)
         value = metrics.auroc(scores, labels, folds).value
-        found = intervals.interval([value], bootstrap.auroc_draws(scores, labels, bases, folds, draws))
+        found = intervals.interval([value], bootstrap.auroc_draws(scores, labels, groups, folds, draws))
         covered += found.lower <= truth <= found.upper
     assert 0.91 <= covered / 200 <= 0.995

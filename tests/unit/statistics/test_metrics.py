@@ -14,8 +14,8 @@ def test_auroc_equals_brute_force_with_ties(rows):
     result = metrics.auroc(scores, labels, folds)
     np.testing.assert_allclose(result.value, brute_force_auroc(scores, labels, folds), equal_nan=True)
     draws = bootstrap.Draws(np.array(["a"]), np.ones((1, 1)))
-    bases = np.full(len(scores), "a")
-    np.testing.assert_allclose(bootstrap.auroc_draws(scores, labels, bases, folds, draws), result.value)
+    groups = np.full(len(scores), "a")
+    np.testing.assert_allclose(bootstrap.auroc_draws(scores, labels, groups, folds, draws), result.value)
 
 
 def test_constant_scores_give_a_half_and_a_flag():

@@ -8,9 +8,9 @@ import pytest
 from made.configs import ROOT, a_model, make_folder, refused, study
 from made.judges import shipped
 from skillprobe.errors import UserError
-from skillprobe.study import checks, slices
+from skillprobe.study import checks, slices, sources
 from skillprobe.study.config import complete
-from skillprobe.tasks.world import find_world
+from skillprobe.tasks.world import find_world, load_world
 
 
 def test_judges_of_tasks_not_studied_are_left_out(root):
@@ -253,10 +253,20 @@ def test_positions_are_refused_by_name(root):
     )
 
 
-def test_folds_need_bases(root):
-    refused(root, r"^probes.feature_scaling needs calibration bases", probes__calibration_fraction=0)
+def test_folds_need_groups(root):
+    refused(root, r"^probes.feature_scaling needs calibration groups", probes__calibration_fraction=0)
     complete(study(probes__calibration_fraction=0, probes__feature_scaling=False), root)
-    refused(root, r"^probes.folds is 5, but only 3 of the 4 prompts.bases", prompts__bases=4)
+    refused(root, r"^probes.folds is 5, but only 3 of the study's 4 subjects", prompts__bases=4)
+
+
+def test_more_requests_than_subjects_are_warned_of_and_go_on(root):
+    subjects = len(load_world("toy").subjects)
+    config = complete(study(prompts__bases=subjects), root)
+    assert sources.groups(config, root) == subjects and checks.groups_warning(config, subjects) is None
+    config = complete(study(prompts__bases=subjects + 1), root)
+    assert sources.groups(config, root) == subjects
+    warning = checks.groups_warning(config, subjects)
+    assert re.search(rf"has only {subjects} subjects: .* count as one group", warning)
 
 
 @pytest.mark.gpu

@@ -20,9 +20,10 @@ def content_words(subject):
     return set(re.findall(r"\w{3,}", subject.lower())) - {"the", "and", "that", "from", "after", "with"}
 
 
-def test_the_general_world_has_300_subjects_and_none_is_another_in_other_words():
-    subjects = load_world("general").subjects
-    assert len({subject.casefold() for subject in subjects}) == len(subjects) >= 300
+@pytest.mark.parametrize(("name", "at_least"), [("toy", 120), ("general", 300)])
+def test_shipped_worlds_have_enough_subjects_and_none_is_another_in_other_words(name, at_least):
+    subjects = load_world(name).subjects
+    assert len({subject.casefold() for subject in subjects}) == len(subjects) >= at_least
     for one, other in itertools.combinations(subjects, 2):
         shared = content_words(one) & content_words(other)
         assert len(shared) <= 1 and content_words(one) != content_words(other), (one, other)

@@ -16,14 +16,14 @@ from skillprobe.errors import DamagedFile, UserError
 from skillprobe.storage import hdf5
 from skillprobe.storage.files import read_json
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 # Of rows of a block, as numpy takes them.
 Places = Sequence[int] | slice
 STORED = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
 _CHUNK_BYTES = 1_500_000
 # What HDF5 may raise on a file that isn't as it was written.
 _DAMAGE = (LookupError, AttributeError, TypeError, ValueError, OSError, RuntimeError, MemoryError)
-_TEXT = ("id", "base", "variant", "instruction_type", "polarity", "phrasing")
+_TEXT = ("id", "base", "group", "variant", "instruction_type", "polarity", "phrasing")
 SAMPLE_FIELDS = {
     **dict.fromkeys(_TEXT, str),
     "label": np.int8,
@@ -333,7 +333,7 @@ def describe(path: str | Path) -> str:
             f"layers 0 (embeddings) to {shard.layers[-1]}, each [position {len(shard.positions)}, "
             f"sample {n}, hidden {attrs['hidden_size']}] in {attrs['dtype']}; "
             f"attention {attrs.get('attn_implementation', '?')}",
-            f"{len(set(samples['base']))} bases",
+            f"{len(set(samples['base']))} bases of {len(set(samples['group']))} groups",
             "",
             f"{'variant':<16}{'samples':>8}{'satisfied':>11}{'violated':>10}{'truncated':>11}{'tokens':>8}",
         ]

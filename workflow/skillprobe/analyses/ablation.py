@@ -29,7 +29,7 @@ PRIMARY = ("inlp", "retrained")
 CELL_COLUMNS = (
     *("model", "layer", "source", "target", "method", "probe", "before", "after", "estimate", *BOUNDS),
     *("null", "random", "net", *(f"net_{bound}" for bound in BOUNDS)),
-    *("lower_simultaneous99", "upper_simultaneous99", "cell", "n", "n_bases", "status"),
+    *("lower_simultaneous99", "upper_simultaneous99", "cell", "n", "n_groups", "status"),
 )
 CURVE_COLUMNS = ("model", "layer", "source", "target", "rank", "estimate", *BOUNDS, "status")
 SUMMARY_COLUMNS = (
@@ -55,13 +55,13 @@ def ablation_tables(
     independent: float,
     n_draws: int = 2000,
     seed: int = 0,
-    study_bases: Iterable[str] | None = None,
+    study_groups: Iterable[str] | None = None,
 ) -> tuple[list[dict], list[dict], list[dict]]:
     """Rows with CELL_COLUMNS, with CURVE_COLUMNS and with SUMMARY_COLUMNS.
 
     specialists: {task: {layer: result}}; ablated: {layer: {target: scores}}. layer is a number or "selected":
     for each outer fold, of those ablated, the one whose specialists have the best inner AUROC on average. The
-    bootstrap over bases is joint over everything.
+    bootstrap over groups is joint over everything.
 
     A cell is of one source, target, method ("inlp", the primary, "inlp_stopped", "inlp_reflected", "leace")
     and probe ("retrained" on erased rows, or "frozen"): the target's AUROC before and after, and the fall.
@@ -73,7 +73,7 @@ def ablation_tables(
 
     Summaries, of the tasks with a signal: "diagonal", the mean net fall of a task's own probe; "dependent"
     and "independent", shares of the cells off the diagonal; "asymmetry", Σ over pairs of the products of
-    net's differences, fitted and judged in two halves of the bases apart; by method, of frozen probes:
+    net's differences, fitted and judged in two halves of the groups apart; by method, of frozen probes:
     "completeness", how much of what was to go has gone (for a reflection: of what was to turn round),
     "selectivity", how much of the others' is kept, and "reliability", their harmonic mean (Canby et al.,
     arXiv 2408.15510).
@@ -84,7 +84,7 @@ def ablation_tables(
         raise UserError(f"there are no ablation scores of model {model!r}; run the target ablation first")
     layers = sorted(ablated)
     results = {task: specialists[task][layers[0]] for task in tasks}
-    draws = draw_tested(results.values(), study_bases, n_draws=n_draws, seed=seed)
+    draws = draw_tested(results.values(), study_groups, n_draws=n_draws, seed=seed)
     cells, curves, summary = [], [], []
     matrix = None
     for layer in (*layers, SELECTED):
@@ -136,7 +136,7 @@ def _selected(
 
 
 class _Judge:
-    """AUROC on the tested rows of one target, or of some of its bases."""
+    """AUROC on the tested rows of one target, or of some of its groups."""
 
     def __init__(self, result: ProbeResult, draws: Draws, kept: np.ndarray | None = None):
         self.rows = (result.folds[0] != CALIBRATION) & (True if kept is None else kept)
@@ -147,8 +147,8 @@ class _Judge:
         for each fold seed)."""
         result = self.result
         folds = result.folds if folds is None else folds
-        labels, bases = result.labels[self.rows], result.bases[self.rows]
-        return auroc_lines(scores[:, self.rows], labels, bases, folds[..., self.rows], self.draws)
+        labels, groups = result.labels[self.rows], result.groups[self.rows]
+        return auroc_lines(scores[:, self.rows], labels, groups, folds[..., self.rows], self.draws)
 
     def first(self, scores: np.ndarray) -> tuple[float, np.ndarray]:
         """Of scores [lines, n] of the first fold seed, the mean over lines: a value and draws [n_draws]."""
@@ -159,7 +159,7 @@ class _Judge:
 @dataclass(frozen=True)
 class _Matrices:
     """AUROCs of T targets, NaN where insufficient: before [T]; after {(method, probe): [T, T]}, source by
-    target; falls under null and random erasers, [T, T] and [T]; net falls in each half of the bases, [T, T].
+    target; falls under null and random erasers, [T, T] and [T]; net falls in each half of the groups, [T, T].
     """
 
     results: Mapping[str, ProbeResult]
@@ -257,7 +257,7 @@ def _cells(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[di
         fall, primary = matrix.fall(method, probe), (method, probe) == PRIMARY
         for i, source in enumerate(tasks):
             for j, target in enumerate(tasks):
-                n, n_bases = tested_rows(matrix.results[target])
+                n, n_groups = tested_rows(matrix.results[target])
                 found = cells_of(net[i, j] if primary else None)
                 yield {
                     "source": source,
@@ -275,7 +275,7 @@ def _cells(matrix: _Matrices, has_signal, dependent, independent) -> Iterator[di
                     "upper_simultaneous99": float(upper[i, j]) if primary else float("nan"),
                     "cell": str(words[i, j]) if primary else "",
                     "n": n,
-                    "n_bases": n_bases,
+                    "n_groups": n_groups,
                     "status": pair_status(matrix.results, source, target),
                 }
 

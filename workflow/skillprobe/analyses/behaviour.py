@@ -8,13 +8,13 @@ import numpy as np
 
 from skillprobe.errors import UserError
 from skillprobe.probes.cross_validation import Settings
-from skillprobe.statistics.bootstrap import Draws, draw_bases, ratio
+from skillprobe.statistics.bootstrap import Draws, draw_groups, ratio
 from skillprobe.statistics.intervals import BOUNDS, both_intervals
 
 UNEDITED, IDENTITY, RANDOM = "none", "identity", "random"
 COLUMNS = (
     *("model", "condition", "task", "quantity", "estimate", *BOUNDS),
-    *("n", "n_bases", "truncated", "status"),
+    *("n", "n_groups", "truncated", "status"),
 )
 _BOUNDS = {
     "compliance": (0.0, 1.0),
@@ -45,8 +45,8 @@ def behaviour_table(
     Quantities: "compliance" under the condition and "unedited" without; "change", the first minus the second;
     "change_minus_random", the change less that under the control; "perplexity_ratio", the perplexity of the
     same unedited responses under the condition over that without. All are paired by id: n counts pairs
-    (tokens, for perplexity), n_bases their bases. A pair with a truncated response is left out; `truncated`
-    is the share of these. One set of draws of the edited rows' bases serves all. status: "", or
+    (tokens, for perplexity), n_groups their groups. A pair with a truncated response is left out; `truncated`
+    is the share of these. One set of draws of the edited rows' groups serves all. status: "", or
     "insufficient: …" with NaN for the numbers.
 
     Of conditions named "<edit>:<task>" there are also the means of change_minus_random over the sufficient
@@ -58,7 +58,7 @@ def behaviour_table(
     edited = [row for row in (*rows, *perplexities) if row["condition"] != UNEDITED]
     if not edited:
         raise UserError(f"there are no responses of model {model!r} under any edit; generate them first")
-    draws = draw_bases((row["base"] for row in edited), n_draws=n_draws, seed=seed)
+    draws = draw_groups((row["group"] for row in edited), n_draws=n_draws, seed=seed)
     conditions = list(dict.fromkeys(row["condition"] for row in edited))
     controls = {condition: (controls or {}).get(condition, RANDOM) for condition in conditions}
     no_control = {IDENTITY, *controls.values()}
@@ -93,12 +93,12 @@ def behaviour_table(
 def _means(cells: Mapping[tuple[str, str], tuple]) -> Iterator[dict]:
     """Of conditions "<edit>:<task>": the mean effects on the edited tasks themselves, and on the others."""
     tasks = {task for _, task in cells}
-    groups: dict[tuple[str, str], list[tuple]] = {}
+    cells_of: dict[tuple[str, str], list[tuple]] = {}
     for (condition, task), cell in cells.items():
         edit, _, source = condition.partition(":")
         if source in tasks:
-            groups.setdefault((edit, "own" if source == task else "others"), []).append(cell)
-    for (edit, word), chosen in groups.items():
+            cells_of.setdefault((edit, "own" if source == task else "others"), []).append(cell)
+    for (edit, word), chosen in cells_of.items():
         estimates, draws, abouts = zip(*chosen, strict=True)
         yield {
             "condition": edit,
@@ -106,7 +106,7 @@ def _means(cells: Mapping[tuple[str, str], tuple]) -> Iterator[dict]:
             "quantity": "change_minus_random",
             **both_intervals([float(np.mean(estimates))], np.mean(draws, axis=0), (-1.0, 1.0)),
             "n": len(chosen),
-            "n_bases": max(about["n_bases"] for about in abouts),
+            "n_groups": max(about["n_groups"] for about in abouts),
             "truncated": float(np.mean([about["truncated"] for about in abouts])),
             "status": "",
         }
@@ -132,31 +132,31 @@ def _satisfied(ours, theirs, weights: tuple[int, int], settings: Settings, draws
     pairs = [(row, theirs[name]) for name, row in ours.items() if name in theirs]
     whole = [pair for pair in pairs if not any(row["truncated"] for row in pair)]
     satisfied = np.array([[row["satisfied"] for row in pair] for pair in whole], float).reshape(-1, 2)
-    bases = [row["base"] for row, _ in whole]
-    n_bases = len(set(bases))
+    groups = [row["group"] for row, _ in whole]
+    n_groups = len(set(groups))
     truncated = 1 - len(whole) / len(pairs) if pairs else float("nan")
     status = ""
     if truncated > settings.max_truncated:
         most = f"at most {settings.max_truncated:.1%} may"
         status = f"{truncated:.1%} of the pairs have a truncated response; {most}"
-    elif len(whole) < settings.min_rows or n_bases < settings.min_bases:
-        needed = f"{settings.min_rows} from {settings.min_bases} are needed"
-        status = f"{len(whole)} pairs from {n_bases} bases; {needed}"
-    about = {"n": len(whole), "n_bases": n_bases, "truncated": truncated, "status": _insufficient(status)}
-    return *ratio(satisfied @ weights, np.ones(len(whole)), bases, draws), about
+    elif len(whole) < settings.min_rows or n_groups < settings.min_groups:
+        needed = f"{settings.min_rows} from {settings.min_groups} are needed"
+        status = f"{len(whole)} pairs from {n_groups} groups; {needed}"
+    about = {"n": len(whole), "n_groups": n_groups, "truncated": truncated, "status": _insufficient(status)}
+    return *ratio(satisfied @ weights, np.ones(len(whole)), groups, draws), about
 
 
 def _perplexity_ratio(ours, theirs, settings: Settings, draws: Draws):
     """Ratio of the perplexities of the same texts, its draws, and the row's last cells."""
     change = np.array([row["nll"] - theirs[name]["nll"] for name, row in ours.items()])
     tokens = np.array([row["tokens"] for row in ours.values()], float)
-    bases = [row["base"] for row in ours.values()]
-    n_bases = len(set(bases))
+    groups = [row["group"] for row in ours.values()]
+    n_groups = len(set(groups))
     status = ""
-    if n_bases < settings.min_bases or not tokens.sum():
-        status = f"texts from {n_bases} bases; {settings.min_bases} are needed"
-    about = {"n": int(tokens.sum()), "n_bases": n_bases, "truncated": "", "status": _insufficient(status)}
-    estimate, drawn = ratio(change, tokens, bases, draws)
+    if n_groups < settings.min_groups or not tokens.sum():
+        status = f"texts from {n_groups} groups; {settings.min_groups} are needed"
+    about = {"n": int(tokens.sum()), "n_groups": n_groups, "truncated": "", "status": _insufficient(status)}
+    estimate, drawn = ratio(change, tokens, groups, draws)
     return np.exp(estimate), np.exp(drawn), about
 
 

@@ -11,17 +11,17 @@ def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
     """Compliance of one model on one task, from its label rows.
 
     Truncated responses are left out of the rates and counted in `truncated` (share of constrained ones).
-    The 95 % interval is a bootstrap over bases; it is empty where no response was whole.
+    The 95 % interval is a bootstrap over groups; it is empty where no response was whole.
     """
     constrained = [row for row in rows if row["variant"] == "constrained"]
     whole = [row for row in constrained if not row["truncated"]]
     twins = [row for row in rows if row["variant"] == "unconstrained" and not row["truncated"]]
     estimate = lower = upper = ""
     if whole:
-        bases = [row["base"] for row in whole]
-        draws = bootstrap.draw_bases(bases, n_draws=n_draws, seed=seed)
+        groups = [row["group"] for row in whole]
+        draws = bootstrap.draw_groups(groups, n_draws=n_draws, seed=seed)
         satisfied = np.array([row["satisfied"] for row in whole], float)
-        value, drawn = bootstrap.ratio(satisfied, np.ones(len(whole)), bases, draws)
+        value, drawn = bootstrap.ratio(satisfied, np.ones(len(whole)), groups, draws)
         found = intervals.interval([value], drawn, 0.95, bounds=(0, 1))
         estimate, lower, upper = found.estimate, found.lower, found.upper
     return {
@@ -29,7 +29,7 @@ def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
         "lower95": lower,
         "upper95": upper,
         "n": len(whole),
-        "n_bases": len({row["base"] for row in whole}),
+        "n_groups": len({row["group"] for row in whole}),
         "truncated": 1 - len(whole) / len(constrained) if constrained else "",
         "twin_compliance": float(np.mean([row["satisfied"] for row in twins])) if twins else "",
         "n_twin": len(twins),

@@ -25,7 +25,7 @@ from skillprobe.storage.tables import DRAWS, MEAN, NO_TASK, SELECTED
 TABLE_METRICS = ("auroc", *(metric for metric in METRICS if metric != "base_rate"))
 COLUMNS = (
     *("model", "task", "category", "layer", "probe", "metric", "estimate", *BOUNDS),
-    *("n", "n_bases", "base_rate", "status"),
+    *("n", "n_groups", "base_rate", "status"),
 )
 _BOUNDS = {"log_loss": (0.0, np.inf), "difference": (-1.0, 1.0)}
 
@@ -40,7 +40,7 @@ def generality_table(
     surface: Mapping[str, Mapping[str, ProbeResult]] | None = None,
     n_draws: int = 2000,
     seed: int = 0,
-    study_bases: Iterable[str] | None = None,
+    study_groups: Iterable[str] | None = None,
 ) -> list[dict]:
     """Rows with COLUMNS, of every task and of task "mean" (over sufficient tasks, AUROC only).
 
@@ -50,7 +50,7 @@ def generality_table(
     confounds predict, and "shuffled", the mean over shuffled labels. random: {task: {layer: result}} of the
     random-weight twin, in rows "random_weights", its selected layer its own. surface: {task: {baseline:
     result}}, in rows "surface_<baseline>" of layer "selected", as they have no layer. Rows of probe
-    "specialist_minus_<other>" are paired differences. The bootstrap is joint: one set of draws of bases (of
+    "specialist_minus_<other>" are paired differences. The bootstrap is joint: one set of draws of groups (of
     the study, None: of the rows) for everything. status: "", "constant scores" (a value of ½ that means no
     signal at all), or "insufficient: …" with NaN for the numbers.
     """
@@ -60,7 +60,7 @@ def generality_table(
     ]
     if not everything:
         raise UserError(f"there are no probes of model {model!r} to compare; run the target probes first")
-    draws = draw_tested(everything, study_bases, n_draws=n_draws, seed=seed)
+    draws = draw_tested(everything, study_groups, n_draws=n_draws, seed=seed)
 
     rows = []
     aurocs: dict[tuple[str, object], dict[str, _Cell]] = {}
@@ -111,7 +111,7 @@ class Scored:
     """Scores of one probe, and of its controls, on one task; n rows, S fold seeds. See ProbeResult."""
 
     labels: np.ndarray
-    bases: np.ndarray
+    groups: np.ndarray
     folds: np.ndarray
     scores: np.ndarray
     residualised_scores: np.ndarray
@@ -137,7 +137,7 @@ def select_layer(by_layer: Mapping[int, ProbeResult]) -> Scored:
     shuffled = [result.shuffled_scores[:, None] for result in results]
     return Scored(
         first.labels,
-        first.bases,
+        first.groups,
         first.folds,
         pick("scores"),
         pick("residualised_scores"),
@@ -166,7 +166,7 @@ class _Cell:
     says."""
 
     estimate: Estimate | None
-    bases: frozenset
+    groups: frozenset
     n: int
     base_rate: float
     status: str = ""
@@ -174,9 +174,9 @@ class _Cell:
 
 def _evaluate(scored: ProbeResult | Scored, draws: Draws) -> dict[str, _Cell]:
     used = scored.folds[0] != CALIBRATION
-    labels, bases = scored.labels[used], scored.bases[used]
+    labels, groups = scored.labels[used], scored.groups[used]
     about = {
-        "bases": frozenset(bases.tolist()),
+        "groups": frozenset(groups.tolist()),
         "n": len(labels),
         "base_rate": float(labels.mean()) if len(labels) else float("nan"),
     }
@@ -188,8 +188,8 @@ def _evaluate(scored: ProbeResult | Scored, draws: Draws) -> dict[str, _Cell]:
     for scores, folds in zip(scored.scores[:, used], scored.folds[:, used], strict=True):
         result = auroc(scores, labels, folds)
         constant &= result.constant
-        by_metric["auroc"].append((result.value, auroc_draws(scores, labels, bases, folds, draws)))
-        threshold = threshold_metrics(scores, labels, bases, folds, draws)
+        by_metric["auroc"].append((result.value, auroc_draws(scores, labels, groups, folds, draws)))
+        threshold = threshold_metrics(scores, labels, groups, folds, draws)
         for metric in TABLE_METRICS[1:]:
             by_metric[metric].append(threshold[metric])
     return {
@@ -207,16 +207,16 @@ def _evaluate(scored: ProbeResult | Scored, draws: Draws) -> dict[str, _Cell]:
 def _controls(scored: ProbeResult | Scored, draws: Draws) -> dict[str, dict[str, _Cell]]:
     """AUROC of the residualised probe and of those with shuffled labels, where there are any."""
     used = scored.folds[0] != CALIBRATION
-    bases, folds = scored.bases[used], scored.folds[:, used]
-    about = (frozenset(bases.tolist()), int(used.sum()), float(scored.labels[used].mean()))
+    groups, folds = scored.groups[used], scored.folds[:, used]
+    about = (frozenset(groups.tolist()), int(used.sum()), float(scored.labels[used].mean()))
     found = {}
     if len(scored.residualised_scores):
         scores = scored.residualised_scores[:, used]
-        by_seed, drawn = auroc_lines(scores, scored.labels[used], bases, folds, draws)
+        by_seed, drawn = auroc_lines(scores, scored.labels[used], groups, folds, draws)
         found["residualised"] = {"auroc": _Cell(Estimate(by_seed, drawn.mean(axis=0)), *about)}
     if len(scored.shuffled_scores):
         scores, labels = scored.shuffled_scores[:, used], scored.shuffled_labels[:, used]
-        each, drawn = auroc_lines(scores, labels, bases, folds[0], draws)
+        each, drawn = auroc_lines(scores, labels, groups, folds[0], draws)
         # One value: how shuffles differ is no variance of their mean over fold seeds.
         mean = Estimate(each.mean(keepdims=True), drawn.mean(axis=0))
         found["shuffled"] = {"auroc": _Cell(mean, *about)}
@@ -228,7 +228,7 @@ def _minus(specialist: _Cell, general: _Cell) -> _Cell:
         if cell.estimate is None:
             return cell
     difference = specialist.estimate - general.estimate
-    return _Cell(difference, specialist.bases, specialist.n, specialist.base_rate)
+    return _Cell(difference, specialist.groups, specialist.n, specialist.base_rate)
 
 
 def _mean(cells: list[_Cell]) -> _Cell:
@@ -241,7 +241,7 @@ def _mean(cells: list[_Cell]) -> _Cell:
             np.mean([cell.estimate.by_seed for cell in used], axis=0),
             np.mean([cell.estimate.drawn for cell in used], axis=0),
         ),
-        frozenset().union(*(cell.bases for cell in used)),
+        frozenset().union(*(cell.groups for cell in used)),
         n,
         sum(cell.base_rate * cell.n for cell in used) / n,
     )
@@ -258,7 +258,7 @@ def _row(model, task, categories, layer, probe, metric, cell: _Cell) -> dict:
     }
     bounds = _BOUNDS.get("difference" if "minus" in probe else metric, (0.0, 1.0))
     row |= cells_of(cell.estimate, bounds)
-    row |= {"n": cell.n, "n_bases": len(cell.bases), "base_rate": cell.base_rate, "status": cell.status}
+    row |= {"n": cell.n, "n_groups": len(cell.groups), "base_rate": cell.base_rate, "status": cell.status}
     if task == MEAN and cell.estimate is not None:
         row[DRAWS] = cell.estimate
     return row

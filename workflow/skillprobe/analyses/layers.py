@@ -30,7 +30,7 @@ def layers_table(
     share: float,
     n_draws: int = 2000,
     seed: int = 0,
-    study_bases: Iterable[str] | None = None,
+    study_groups: Iterable[str] | None = None,
 ) -> list[dict]:
     """Rows with COLUMNS: quantity "emergence" of every task and "tau" of task "all" (ESTIMANDS, Layers).
 
@@ -38,14 +38,14 @@ def layers_table(
     model's blocks, so that layers 0 (embeddings) to num_layers have relative depths 0 to 1, the unit of
     emergence. tau is Kendall's tau-b of category rank and emergence over the n_tasks tasks with signal: those
     whose AUROC at the nested selected layer has a lower 99 % bound above `signal`. The bootstrap is joint:
-    one set of draws of bases (of the study, None: of the rows) for all tasks and layers. status: "", or with
+    one set of draws of groups (of the study, None: of the rows) for all tasks and layers. status: "", or with
     NaN for the numbers "no signal: …" or "insufficient: …": of tau where less than two thirds of the tasks
     have signal, or all of these are tied. Raises UserError where there are no probes, a layer is not the
     model's or a category has no rank.
     """
     _check(model, specialists, categories, num_layers)
     results = [result for by_layer in specialists.values() for result in by_layer.values()]
-    draws = draw_tested(results, study_bases, n_draws=n_draws, seed=seed)
+    draws = draw_tested(results, study_groups, n_draws=n_draws, seed=seed)
     found = {
         task: _emergence_of(dict(sorted(by_layer.items())), num_layers, draws, signal, share)
         for task, by_layer in specialists.items()
@@ -119,7 +119,7 @@ def _check(model, specialists, categories, num_layers) -> None:
 
 def _auroc_of(scored: ProbeResult | Scored, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
     """AUROC of each fold seed, [S], and of its draws, [S, n_draws]."""
-    return auroc_lines(scored.scores, scored.labels, scored.bases, scored.folds, draws)
+    return auroc_lines(scored.scores, scored.labels, scored.groups, scored.folds, draws)
 
 
 def _emergence_of(

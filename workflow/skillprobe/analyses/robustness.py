@@ -24,7 +24,7 @@ from skillprobe.storage.tables import NO_TASK
 
 COLUMNS = (
     *("model", "layer", "task", "category", "contrast", "trained_on", "tested_on", "n_phrasings"),
-    *("estimate", *BOUNDS, "n", "n_bases", "n_tasks", "status"),
+    *("estimate", *BOUNDS, "n", "n_groups", "n_tasks", "status"),
 )
 WITHIN, ACROSS = "within", "across"
 # What each contrast comes to, and why it may be missing.
@@ -49,7 +49,7 @@ class _Cell:
 
     estimate: Estimate | None
     n: int = 0
-    n_bases: int = 0
+    n_groups: int = 0
     n_tasks: int = 1
     status: str = ""
 
@@ -66,12 +66,12 @@ def robustness_table(
     *,
     n_draws: int = 2000,
     seed: int = 0,
-    study_bases: Iterable[str] | None = None,
+    study_groups: Iterable[str] | None = None,
 ) -> list[dict]:
     """Rows with COLUMNS, of every task and of task "mean".
 
     by_layer: {layer: {task: `fit_wordings`}}; categories: {task: category}. layer is a number, or "selected":
-    for each outer fold and probe the one with the best inner AUROC. The bootstrap over bases is joint over
+    for each outer fold and probe the one with the best inner AUROC. The bootstrap over groups is joint over
     everything; the phrasings that a study has, and the draws of them, are taken as they are.
 
     Contrasts "type" and "polarity": AUROC of a probe of one group on each; "within", "across" and
@@ -90,7 +90,7 @@ def robustness_table(
         raise UserError(f"there are no probes across wordings of model {model!r}; fit them first")
     layers = sorted(by_layer)
     some = (result for nested in by_layer[layers[0]].values() for result in _results(nested))
-    draws = draw_tested(some, study_bases, n_draws=n_draws, seed=seed)
+    draws = draw_tested(some, study_groups, n_draws=n_draws, seed=seed)
     rows = []
     cells: dict[str, _Cells] = {}
     for layer in (*layers, SELECTED):
@@ -132,18 +132,18 @@ def _cells(by_layer: list[_Nested], draws: Draws) -> _Cells:
         for name in names:
             known = estimates.get(name)
             cells[contrast, name, ""] = (
-                _Cell(known, largest.n, largest.n_bases) if known else _Cell(None, 0, 0, 0, why)
+                _Cell(known, largest.n, largest.n_groups) if known else _Cell(None, 0, 0, 0, why)
             )
     return cells
 
 
 def _auroc(by_layer: list[ProbeResult], draws: Draws) -> _Cell:
     first = by_layer[0]
-    n, n_bases = tested_rows(first)
+    n, n_groups = tested_rows(first)
     if first.status:
-        return _Cell(None, n, n_bases, 0, f"insufficient: {first.status}")
+        return _Cell(None, n, n_groups, 0, f"insufficient: {first.status}")
     scored: ProbeResult | Scored = select_layer(dict(enumerate(by_layer)))
-    return _Cell(auroc_estimate(scored, draws), n, n_bases)
+    return _Cell(auroc_estimate(scored, draws), n, n_groups)
 
 
 def _over_draws(found: Mapping[str, _Cell], results: list[ProbeResult]) -> _Cell:
@@ -152,11 +152,11 @@ def _over_draws(found: Mapping[str, _Cell], results: list[ProbeResult]) -> _Cell
     if estimate is None:
         return next(iter(found.values()))
     used = [(result.folds[0] != CALIBRATION, result) for result in results if not result.status]
-    ids, bases = (
+    ids, groups = (
         set().union(*(getattr(result, name)[dealt].tolist() for dealt, result in used))
-        for name in ("ids", "bases")
+        for name in ("ids", "groups")
     )
-    return _Cell(estimate, len(ids), len(bases))
+    return _Cell(estimate, len(ids), len(groups))
 
 
 def _summaries(contrast: str, known: Mapping[tuple[str, str], Estimate]) -> dict[str, Estimate]:
@@ -202,10 +202,10 @@ def _mean(cells: Mapping[str, _Cells]) -> _Cells:
             tasks, points = complete[key[0]]
             used = [cells[task][key] for task in tasks if key in points]
         estimate, n_tasks = mean_of_known(cell.estimate for cell in used)
-        n, n_bases = sum(cell.n for cell in used), max((cell.n_bases for cell in used), default=0)
+        n, n_groups = sum(cell.n for cell in used), max((cell.n_groups for cell in used), default=0)
         same = {cell.status for cell in own} == {MISSING[key[0]]}
         status = "" if n_tasks else MISSING[key[0]] if same else NO_TASK
-        found[key] = _Cell(estimate, n, n_bases, n_tasks, status)
+        found[key] = _Cell(estimate, n, n_groups, n_tasks, status)
     return found
 
 
@@ -232,7 +232,7 @@ def _rows(cells: _Cells) -> Iterator[dict]:
             "n_phrasings": int(trained) if curve else "",
             **cells_of(cell.estimate, bounds),
             "n": cell.n,
-            "n_bases": cell.n_bases,
+            "n_groups": cell.n_groups,
             "n_tasks": cell.n_tasks,
             "status": cell.status,
         }

@@ -21,11 +21,11 @@ LAYERS, TASKS, SUBSPACES = "layers", "tasks", "subspaces"
 DEPTHS = ("middle", "last")
 MEASURES = ("pwcca", "pwcca_first", "pwcca_second", "cka")
 ANGLES = ("overlap", "largest_cosine")
-_VALUES = ("measure", "estimate", "null", "null_upper95", "p", "n", "n_bases", "rank", "variance", "status")
+_VALUES = ("measure", "estimate", "null", "null_upper95", "p", "n", "n_groups", "rank", "variance", "status")
 COLUMNS = ("model", "kind", "layer", "first", "second", *_VALUES)
 MODEL_COLUMNS = ("depth", "first", "first_layer", "second", "second_layer", *_VALUES)
-# So many bases for each dimension, or the two sides fit each other by chance.
-BASES_PER_RANK = 3
+# So many groups for each dimension, or the two sides fit each other by chance.
+GROUPS_PER_RANK = 3
 # Matrices with a side this short are decomposed in full, others in a Krylov space of so many steps, each of
 # so many dimensions more than are wanted.
 EXACT, STEPS, MORE = 500, 10, 10
@@ -146,16 +146,16 @@ def eraser_cosines(first: Eraser, second: Eraser) -> np.ndarray:
 def compare(x: np.ndarray, y: np.ndarray, *, permutations: int, seed: int = 0) -> dict[str, dict]:
     """For each of MEASURES its "estimate", "null" (mean over permutations), "null_upper95" and one-sided "p".
 
-    x: [bases, m, k], y: [bases, m, l], centred over their first two axes, of full column rank. Bases are what
-    is exchangeable: under the null whole bases of y are dealt to those of x, each with all its m rows in
-    their order. The observed order counts among the draws of p, so it is never 0.
+    x: [groups, m, k], y: [groups, m, l], centred over their first two axes, of full column rank. Groups are
+    what is exchangeable: under the null whole groups of y are dealt to those of x, each with all its m rows
+    in their order. The observed order counts among the draws of p, so it is never 0.
     """
-    n_bases, m, width = y.shape
-    first, second = (_Side.of(side.reshape(n_bases * m, -1)) for side in (x, y))
-    left, right = np.ascontiguousarray(first.q.T), second.q.reshape(n_bases, m, width)
+    n_groups, m, width = y.shape
+    first, second = (_Side.of(side.reshape(n_groups * m, -1)) for side in (x, y))
+    left, right = np.ascontiguousarray(first.q.T), second.q.reshape(n_groups, m, width)
     rng = np.random.default_rng(seed)
-    orders = [np.arange(n_bases), *(rng.permutation(n_bases) for _ in range(permutations))]
-    cross = np.stack([left @ right[order].reshape(n_bases * m, width) for order in orders])
+    orders = [np.arange(n_groups), *(rng.permutation(n_groups) for _ in range(permutations))]
+    cross = np.stack([left @ right[order].reshape(n_groups * m, width) for order in orders])
     return {name: _against_null(found) for name, found in _measures(cross, first.r, second.r).items()}
 
 
@@ -200,8 +200,8 @@ def _against_null(values: np.ndarray) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class _View:
-    """One side of comparisons. scores: [bases, m, r], on its principal axes; there: [bases], which bases have
-    rows; n: how many rows; variance: the share that the axes keep; missing: "" or why there is no view."""
+    """One side of comparisons. scores: [groups, m, r], on its principal axes; there: [groups], which of them
+    have rows; n: rows in all; variance: the share that the axes keep; missing: "" or why there is none."""
 
     scores: np.ndarray
     there: np.ndarray
@@ -211,7 +211,7 @@ class _View:
 
     @classmethod
     def make(cls, blocks: np.ndarray, there: np.ndarray, n: int, rank: int, name: str) -> _View:
-        """blocks: [bases, m, d]."""
+        """blocks: [groups, m, d]."""
         if not blocks.size:
             return cls(np.zeros((len(there), 0, 0)), there, n, float("nan"), f"{name} has no rows")
         scores, variance = pca(blocks.reshape(-1, blocks.shape[2]), rank)
@@ -222,13 +222,13 @@ class _View:
 def _compared(
     x: _View, y: _View, *, n: int, rank: int, permutations: int, seed: int
 ) -> Iterator[dict[str, object]]:
-    """A row for each measure, of the bases that both sides have; n: of the rows that are compared."""
+    """A row for each measure, of the groups that both sides have; n: of the rows that are compared."""
     both = x.there & y.there
-    about = {"n": n, "n_bases": int(both.sum()), "rank": min(x.scores.shape[2], y.scores.shape[2])}
+    about = {"n": n, "n_groups": int(both.sum()), "rank": min(x.scores.shape[2], y.scores.shape[2])}
     about["variance"] = min(x.variance, y.variance)
     status = x.missing or y.missing
-    if not status and both.sum() < BASES_PER_RANK * rank:
-        status = f"{both.sum()} bases; {BASES_PER_RANK * rank} are needed for rank {rank}"
+    if not status and both.sum() < GROUPS_PER_RANK * rank:
+        status = f"{both.sum()} groups; {GROUPS_PER_RANK * rank} are needed for rank {rank}"
     if status:
         yield from _insufficient(MEASURES, about, status)
         return
@@ -243,13 +243,13 @@ def _insufficient(measures: Iterable[str], about: Mapping, status: str) -> Itera
         yield {"measure": name, **nothing, **about, "status": f"insufficient: {status}"}
 
 
-def _blocks(x: np.ndarray, bases: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of each base, [names, m, d], and which bases have any, [names]; x: [n, d]; bases: [n].
+def _blocks(x: np.ndarray, groups: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of each group, [names, m, d], and which groups have any, [names]; x: [n, d]; groups: [n].
 
-    m is the most that a base has: one with fewer repeats its rows, so that every base counts the same and
-    bases can change places. Centred; bases without rows are at the mean.
+    m is the most that a group has: one with fewer repeats its rows, so that every group counts the same and
+    groups can change places. Centred; groups without rows are at the mean.
     """
-    places = [np.flatnonzero(bases == name) for name in names]
+    places = [np.flatnonzero(groups == name) for name in names]
     m = max(map(len, places), default=0)
     there = np.array([len(place) > 0 for place in places], bool)
     index = np.array([np.resize(place, m) for place in places], int).reshape(len(places), m)
@@ -292,13 +292,13 @@ def similarity_table(
 
     kind "layers": pairs of layers, on the rows of all tasks, centred within each task, so that the tasks'
     means don't make it; of all layers. "tasks": pairs of tasks at each of `task_layers`, on the means over
-    each base's rows, matched by base: what they have in common may be what is written about. "subspaces":
+    each group's rows, matched by group: what they have in common may be what is written about. "subspaces":
     pairs of tasks' erasure subspaces. Each measure is of the pair (first, second): "pwcca_first" has the
     weights of the first and "pwcca_second" of the second (PWCCA is not symmetric), "pwcca" is their mean;
     "cka"; of subspaces those of `compare_subspaces`.
 
     There are no intervals: a bootstrap repeats rows, which raises canonical correlations. The reference is
-    the null: mean, 95 % quantile, one-sided p, each cell by itself. n: rows, of tasks base means; rank: of
+    the null: mean, 95 % quantile, one-sided p, each cell by itself. n: rows, of tasks group means; rank: of
     the narrower side; variance: the smaller share that the principal axes keep. status: "" or
     "insufficient: …", with NaN for the numbers.
     """
@@ -308,7 +308,7 @@ def similarity_table(
     for layer, rows in by_layer:
         about = {"model": model, "kind": TASKS, "layer": layer}
         whole = {task: part for task, part in rows.items() if not _too_truncated(part, max_truncated)}
-        parts = {task: (part.x, part.bases) for task, part in whole.items()}
+        parts = {task: (part.x, part.groups) for task, part in whole.items()}
         pooled[layer] = _pooled(parts, rank, f"layer {layer}")
         if layer not in task_layers:
             continue
@@ -328,22 +328,22 @@ def similarity_table(
 
 
 def _pooled(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], rank: int, name: str) -> _View:
-    """parts: {task: rows [n, d] and their bases [n]}."""
+    """parts: {task: rows [n, d] and their groups [n]}."""
     if not parts:
         return _View.make(np.zeros((0, 0, 0)), np.zeros(0, bool), 0, rank, name)
-    all_bases = np.concatenate([bases for _, bases in parts.values()])
+    all_bases = np.concatenate([groups for _, groups in parts.values()])
     names = np.unique(all_bases)
-    blocks = np.concatenate([_blocks(x, bases, names)[0] for x, bases in parts.values()], axis=1)
+    blocks = np.concatenate([_blocks(x, groups, names)[0] for x, groups in parts.values()], axis=1)
     return _View.make(blocks, np.ones(len(names), bool), len(all_bases), rank, name)
 
 
 def _task_views(rows: Mapping[str, ProbeRows], max_truncated: float, rank: int) -> dict[str, _View]:
-    bases = np.unique(np.concatenate([part.bases for part in rows.values()]))
+    groups = np.unique(np.concatenate([part.groups for part in rows.values()]))
     views = {}
     for task, part in rows.items():
         words = task_words(task)
-        found, _, means = _means(part.x, part.bases)
-        made = _View.make(*_blocks(means, found, bases), len(found), rank, words)
+        found, _, means = _means(part.x, part.groups)
+        made = _View.make(*_blocks(means, found, groups), len(found), rank, words)
         if why := _too_truncated(part, max_truncated):
             made = replace(made, missing=f"{words}: {why}")
         views[task] = made
@@ -356,7 +356,7 @@ def _subspaces(
     for layer, by_task in erasers.items():
         for first, second in combinations(by_task, 2):
             pair = {"model": model, "kind": SUBSPACES, "layer": layer, "first": first, "second": second}
-            about = {"n": "", "n_bases": "", "rank": 0, "variance": ""}
+            about = {"n": "", "n_groups": "", "rank": 0, "variance": ""}
             if without := [task for task in (first, second) if not (by_task[task] and by_task[task].rank)]:
                 rows = _insufficient(ANGLES, about, f"{task_words(without[0])} has no eraser")
             else:
@@ -369,19 +369,19 @@ def _subspaces(
 
 @dataclass(frozen=True)
 class Items:
-    """A model's rows of one task, the mean over each item's samples: x [m, d]; items, bases: [m]; missing: ""
-    or why the task doesn't count."""
+    """A model's rows of one task, the mean over each item's samples: x [m, d]; items, groups: [m]; missing:
+    "" or why the task doesn't count."""
 
     x: np.ndarray
     items: np.ndarray
-    bases: np.ndarray
+    groups: np.ndarray
     missing: str
 
     @classmethod
     def of(cls, rows: ProbeRows, max_truncated: float) -> Items:
         # An id is <item>/constrained/<sample>.
         items, first, means = _means(rows.x, np.array([each.rsplit("/", 2)[0] for each in rows.ids], str))
-        return cls(means, items, rows.bases[first], _too_truncated(rows, max_truncated))
+        return cls(means, items, rows.groups[first], _too_truncated(rows, max_truncated))
 
 
 def model_similarity_table(
@@ -406,7 +406,7 @@ def model_similarity_table(
             views = []
             for name, side in ((first, ours), (second, theirs)):
                 places = {task: np.searchsorted(side[task].items, shared[task]) for task in tasks}
-                parts = {task: (side[task].x[at], side[task].bases[at]) for task, at in places.items()}
+                parts = {task: (side[task].x[at], side[task].groups[at]) for task, at in places.items()}
                 views.append(_pooled(parts, rank, name))
             found = _compared(*views, n=views[0].n, rank=rank, permutations=permutations, seed=seed)
             about = {"depth": depth, "first": first, "first_layer": first_layer}

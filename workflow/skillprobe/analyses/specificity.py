@@ -22,7 +22,7 @@ from skillprobe.statistics.intervals import (
 )
 from skillprobe.storage.tables import DRAWS
 
-COLUMNS = ("model", "layer", "task", "category", "quantity", "estimate", *BOUNDS, "n", "n_bases", "status")
+COLUMNS = ("model", "layer", "task", "category", "quantity", "estimate", *BOUNDS, "n", "n_groups", "status")
 VARIANTS = ("constrained", "twins")
 _LIMITS = {"specificity": (-1.0, 1.0), "constrained": (0.0, 1.0), "twins": (0.0, 1.0)}
 
@@ -34,12 +34,12 @@ def specificity_table(
     *,
     n_draws: int = 2000,
     seed: int = 0,
-    study_bases: Iterable[str] | None = None,
+    study_groups: Iterable[str] | None = None,
 ) -> list[dict]:
     """Rows with COLUMNS, of every task and of task "mean" (over tasks with enough of both variants).
 
     layers: {layer: `cross_twins`}; categories: {task: category}. layer is a number, or "selected": for each
-    outer fold the one with the best inner AUROC of the specialist. The bootstrap over bases is joint over
+    outer fold the one with the best inner AUROC of the specialist. The bootstrap over groups is joint over
     everything.
 
     Quantities: "constrained" and "twins", the AUROC of the task's probe on its own rows and of the same probe
@@ -57,7 +57,7 @@ def specificity_table(
         )
     first = next(iter(layers.values()))
     every = [result for each in first.values() for result in (each.constrained, each.twins)]
-    draws = draw_tested(every, study_bases, n_draws=n_draws, seed=seed)
+    draws = draw_tested(every, study_groups, n_draws=n_draws, seed=seed)
     table = []
     for layer in (*sorted(layers), SELECTED):
         found: dict[str, dict[str, tuple[Estimate | None, int, int, str]]] = {}
@@ -74,10 +74,10 @@ def specificity_table(
                 found[task] |= dict(_shares(layers[layer][task], draws))
         for task, by_quantity in {**found, MEAN: _means(found)}.items():
             about = {"model": model, "layer": layer, "task": task, "category": categories.get(task, MEAN)}
-            for quantity, (estimate, n, n_bases, status) in by_quantity.items():
+            for quantity, (estimate, n, n_groups, status) in by_quantity.items():
                 limits = _LIMITS.get(quantity, (-np.inf, np.inf))
                 row = about | {"quantity": quantity, **cells_of(estimate, limits)}
-                row |= {"n": n, "n_bases": n_bases}
+                row |= {"n": n, "n_groups": n_groups}
                 drawn = estimate if task == MEAN else None
                 table.append(row | {"status": status, DRAWS: drawn})
     return table
@@ -95,10 +95,10 @@ def _aurocs(pair, draws: Draws) -> Iterator:
             estimate = auroc_estimate(result, draws)
         found.append(estimate)
         yield name, (estimate, *_about(result))
-    n, n_bases, status = _about(pair[1])
+    n, n_groups, status = _about(pair[1])
     both = None if None in found else found[0] - found[1]
     status = _about(pair[0])[-1] or (status and status.replace("insufficient: ", "insufficient: twins: "))
-    yield "specificity", (both, n, n_bases, status)
+    yield "specificity", (both, n, n_groups, status)
 
 
 def _projections(pair, draws: Draws) -> Iterator:
@@ -120,9 +120,9 @@ def _projections(pair, draws: Draws) -> Iterator:
                         for row, f in zip(rows, folds, strict=True)
                     ]
                 )
-                estimate, drawn = ratio(values, np.ones(len(rows)), result.bases[rows], draws)
-                bases = len(set(result.bases[rows].tolist()))
-                yield f"{prefix}{word}", (Estimate(np.array([estimate]), drawn), len(rows), bases, "")
+                estimate, drawn = ratio(values, np.ones(len(rows)), result.groups[rows], draws)
+                groups = len(set(result.groups[rows].tolist()))
+                yield f"{prefix}{word}", (Estimate(np.array([estimate]), drawn), len(rows), groups, "")
 
 
 def _shares(twins: Twins, draws: Draws) -> Iterator:
@@ -130,9 +130,9 @@ def _shares(twins: Twins, draws: Draws) -> Iterator:
         rows = np.isfinite(twins.energy[name][:, 0])
         if rows.any():
             inside, total = twins.energy[name][rows].T
-            estimate, drawn = ratio(inside, total, result.bases[rows], draws)
-            bases = len(set(result.bases[rows].tolist()))
-            yield f"row_space_{name}", (Estimate(np.array([estimate]), drawn), int(rows.sum()), bases, "")
+            estimate, drawn = ratio(inside, total, result.groups[rows], draws)
+            groups = len(set(result.groups[rows].tolist()))
+            yield f"row_space_{name}", (Estimate(np.array([estimate]), drawn), int(rows.sum()), groups, "")
     share = twins.rank / twins.hidden_size
     yield "row_space_random", (Estimate(np.array([share]), np.full(len(draws.weights), share)), 0, 0, "")
 
@@ -146,6 +146,6 @@ def _means(found: Mapping[str, Mapping[str, tuple]]) -> dict[str, tuple]:
     means = {}
     for quantity in used[0]:
         cells = [each[quantity] for each in used if quantity in each]
-        n, n_bases = sum(cell[1] for cell in cells), max(cell[2] for cell in cells)
-        means[quantity] = (mean_of_known(cell[0] for cell in cells)[0], n, n_bases, "")
+        n, n_groups = sum(cell[1] for cell in cells), max(cell[2] for cell in cells)
+        means[quantity] = (mean_of_known(cell[0] for cell in cells)[0], n, n_groups, "")
     return means

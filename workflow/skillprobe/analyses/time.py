@@ -26,7 +26,7 @@ from skillprobe.storage.tables import DRAWS, NO_TASK
 
 ONSET, LAST = "onset", "last"
 CURVE_COLUMNS = ("model", "layer", "task", "category", "probe", "position", "estimate", *BOUNDS)
-CURVE_COLUMNS += ("n", "n_bases", "valid", "status")
+CURVE_COLUMNS += ("n", "n_groups", "valid", "status")
 SUMMARY_COLUMNS = ("model", "layer", "task", "category", "quantity", "estimate", *BOUNDS, "n_tasks", "status")
 # Of a quantity, the AUROCs that it is the sum of with these signs: (probe, position).
 _PROMPT, _EOS = (TRAINED, PROMPT_END), (TRAINED, EOS)
@@ -55,13 +55,13 @@ def time_tables(
     headroom: float,
     n_draws: int = 2000,
     seed: int = 0,
-    study_bases: Iterable[str] | None = None,
+    study_groups: Iterable[str] | None = None,
 ) -> tuple[list[dict], list[dict]]:
     """Rows with CURVE_COLUMNS and rows with SUMMARY_COLUMNS, of every task and of task "mean".
 
     courses: {layer: {task: `fit_course`}}; prefixes: {task: `fit_prefixes`}; categories: {task: category}.
     layer is a number, or "selected": for each outer fold and probe the one with the best inner AUROC where
-    that was trained. The bootstrap over bases is joint over everything.
+    that was trained. The bootstrap over groups is joint over everything.
 
     Curves: AUROC of each probe at each position and, if selected, span of tokens; baselines, which have no
     layer, are of layer "selected", as are the paired differences "trained_minus_<baseline>". valid: the
@@ -80,7 +80,7 @@ def time_tables(
         raise UserError(f"there are no probes over time of model {model!r}; fit them first")
     layers = sorted(courses)
     some = [by[TRAINED][EOS] for by in courses[layers[0]].values() if EOS in by[TRAINED]]
-    draws = draw_tested(some, study_bases, n_draws=n_draws, seed=seed)
+    draws = draw_tested(some, study_groups, n_draws=n_draws, seed=seed)
     curves: list[dict] = []
     summary: list[dict] = []
     baselines = {task: _Aurocs(by_probe, draws) for task, by_probe in prefixes.items()}
@@ -127,10 +127,10 @@ class _Aurocs:
         for probe, by_position in results.items():
             most = max((len(result.labels) for result in by_position.values()), default=0)
             for position, result in by_position.items():
-                n, n_bases = tested_rows(result)
+                n, n_groups = tested_rows(result)
                 self.about[probe, position] = {
                     "n": n,
-                    "n_bases": n_bases,
+                    "n_groups": n_groups,
                     "valid": len(result.labels) / most if most else 0.0,
                     "status": result.status and f"insufficient: {result.status}",
                 }
@@ -171,7 +171,7 @@ def _curves(found: Mapping[str, _Aurocs], categories: Mapping[str, str], selecte
                 parts = [found[task].about[key] for task, each in of_task.items() if each is not None]
                 about = {
                     "n": sum(part["n"] for part in parts),
-                    "n_bases": max((part["n_bases"] for part in parts), default=0),
+                    "n_groups": max((part["n_groups"] for part in parts), default=0),
                     "valid": float(np.mean([part["valid"] for part in parts])) if parts else 0.0,
                     "status": "" if n_tasks else NO_TASK,
                 }

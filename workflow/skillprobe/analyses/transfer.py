@@ -29,7 +29,7 @@ from skillprobe.storage.tables import DRAWS, SELECTED, task_words
 CELL_COLUMNS = (
     *("model", "layer", "source", "target", "estimate", *BOUNDS, "lower_simultaneous95"),
     *("upper_simultaneous95", "ratio", *(f"ratio_{bound}" for bound in BOUNDS)),
-    *("n", "n_bases", "source_place", "target_place", "status"),
+    *("n", "n_groups", "source_place", "target_place", "status"),
 )
 SUMMARY_COLUMNS = (
     *("model", "layer", "quantity", "grouping", "estimate", *BOUNDS),
@@ -46,13 +46,13 @@ def transfer_tables(
     signal: float,
     n_draws: int = 2000,
     seed: int = 0,
-    study_bases: Iterable[str] | None = None,
+    study_groups: Iterable[str] | None = None,
 ) -> tuple[list[dict], list[dict]]:
     """Rows with CELL_COLUMNS, one a layer, source and target, and rows with SUMMARY_COLUMNS.
 
     specialists: {task: {layer: result}}; crossed: {layer: {target: scores}}; categories: {task: category}.
     layer is a number or "selected": for each outer fold the one whose specialists have the best inner AUROC
-    on average, the same for all tasks. The bootstrap over bases is joint over everything.
+    on average, the same for all tasks. The bootstrap over groups is joint over everything.
 
     Ratios (T_ij − ½) / (T_jj − ½) are of targets with a signal (T_jj's lower 99 % bound above `signal`).
     Summaries, of the same targets: "mean_ratio", over all sources but the target itself; "mean_ratio_signal",
@@ -65,7 +65,7 @@ def transfer_tables(
         raise UserError(f"there are no transfer scores of model {model!r}; run the target probes first")
     layers = sorted(crossed)
     results = {task: specialists[task][layers[0]] for task in tasks}
-    draws = draw_tested(results.values(), study_bases, n_draws=n_draws, seed=seed)
+    draws = draw_tested(results.values(), study_groups, n_draws=n_draws, seed=seed)
 
     cells, summary = [], []
     selected = _selected(specialists, crossed)
@@ -135,13 +135,13 @@ def structure_status(n_signal: int, n_tasks: int) -> str:
 
 @dataclass(frozen=True)
 class _Matrix:
-    """aurocs: [T, T], of T sources on T targets, NaN where insufficient; n, n_bases: [T] of the targets;
+    """aurocs: [T, T], of T sources on T targets, NaN where insufficient; n, n_groups: [T] of the targets;
     reasons: [T], "" or why a task is insufficient."""
 
     tasks: list[str]
     aurocs: Estimate
     n: np.ndarray
-    n_bases: np.ndarray
+    n_groups: np.ndarray
     reasons: list[str]
 
     @classmethod
@@ -149,20 +149,20 @@ class _Matrix:
         tasks = list(results)
         n_seeds = len(next(iter(results.values())).folds)
         aurocs = Estimate.blank(n_seeds, len(draws.weights), len(tasks), len(tasks))
-        n, n_bases = np.zeros(len(tasks), int), np.zeros(len(tasks), int)
+        n, n_groups = np.zeros(len(tasks), int), np.zeros(len(tasks), int)
         for j, target in enumerate(tasks):
             result = results[target]
             used = result.folds[0] != CALIBRATION
-            labels, bases, folds = result.labels[used], result.bases[used], result.folds[:, used]
-            n[j], n_bases[j] = tested_rows(result)
+            labels, groups, folds = result.labels[used], result.groups[used], result.folds[:, used]
+            n[j], n_groups[j] = tested_rows(result)
             if result.status:
                 continue
             for i, source in enumerate(tasks):
                 if results[source].status:
                     continue
-                values, lines = auroc_lines(scores[target][i][:, used], labels, bases, folds, draws)
+                values, lines = auroc_lines(scores[target][i][:, used], labels, groups, folds, draws)
                 aurocs.by_seed[:, i, j], aurocs.drawn[:, i, j] = values, lines.mean(axis=0)
-        return cls(tasks, aurocs, n, n_bases, [results[task].status for task in tasks])
+        return cls(tasks, aurocs, n, n_groups, [results[task].status for task in tasks])
 
     def signal(self, threshold: float) -> np.ndarray:
         """[T] bool: the lower 99 % bound of a task's own probe is above the threshold."""
@@ -195,7 +195,7 @@ class _Matrix:
                 "ratio": ratio.pop("estimate"),
                 **{f"ratio_{bound}": ratio[bound] for bound in BOUNDS},
                 "n": int(self.n[j]),
-                "n_bases": int(self.n_bases[j]),
+                "n_groups": int(self.n_groups[j]),
                 "source_place": place[source],
                 "target_place": place[target],
             }
@@ -225,19 +225,19 @@ def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, s
         ("paper", paper_groups(tasks)),
         ("categories", [categories[task] for task in tasks]),
     ):
-        groups = np.unique(group_of, return_inverse=True)[1]
+        blocks = np.unique(group_of, return_inverse=True)[1]
         pairs = len(tasks) * (len(tasks) - 1) // 2
-        within = sum(comb(int(size), 2) for size in np.bincount(groups)) if len(tasks) else 0
+        within = sum(comb(int(size), 2) for size in np.bincount(blocks)) if len(tasks) else 0
         testable = len(tasks) >= 4 and 0 < within < pairs
         row = {"quantity": "block", "grouping": grouping, "p": float("nan"), "n_permutations": 0}
         if testable:
             kept = np.ix_(has_signal, has_signal)
             both = (ratios.by_seed, ratios.drawn)
             alike = [(m + np.swapaxes(m, -1, -2))[(..., *kept)] / 2 for m in both]
-            row[DRAWS] = Estimate(*(block_statistic(each, groups) for each in alike))
-            row["p"], row["n_permutations"] = permutation_p(alike[0].mean(axis=0), groups)
+            row[DRAWS] = Estimate(*(block_statistic(each, blocks) for each in alike))
+            row["p"], row["n_permutations"] = permutation_p(alike[0].mean(axis=0), blocks)
         row |= cells_of(row.get(DRAWS))
-        missing = "insufficient: the tasks with a signal form no groups to compare"
+        missing = "insufficient: the tasks with a signal form no blocks to compare"
         yield row | {"n_tasks": n_signal, "status": status or ("" if testable else missing)}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from skillprobe.statistics.bootstrap import Draws, draw_bases, ratio
+from skillprobe.statistics.bootstrap import Draws, draw_groups, ratio
 from skillprobe.statistics.intervals import BOUNDS, Estimate, cells_of, mean_of_known
 from skillprobe.storage.tables import MEAN, NO_TASK
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
@@ -14,7 +14,7 @@ from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
 TYPE, POLARITY, PHRASING = "instruction_type", "polarity", "phrasing"
 COLUMNS = (
     *("model", "task", "category", "by", "wording", "estimate", *BOUNDS),
-    *("n", "n_bases", "n_tasks", "status"),
+    *("n", "n_groups", "n_tasks", "status"),
 )
 DIFFERENCES = {
     TYPE: (("human", "plm"), ("human", "entailment")),
@@ -31,24 +31,24 @@ def wording_table(
     model: str,
     labels: Mapping[str, Sequence[Mapping]],
     categories: Mapping[str, str],
-    study_bases: Iterable[str],
+    study_groups: Iterable[str],
     *,
-    min_bases: int = 10,
+    min_groups: int = 10,
     n_draws: int = 2000,
     seed: int = 0,
 ) -> list[dict]:
     """Rows with COLUMNS, of every task and (but for phrasings) of task "mean".
 
     labels: {task: label rows}, of which whole constrained responses count; categories: {task: category};
-    study_bases: those that the bootstrap draws, jointly for everything. by: "instruction_type", "polarity"
+    study_groups: those that the bootstrap draws, jointly for everything. by: "instruction_type", "polarity"
     (of human phrasings, since no others are negated) or "phrasing"; wording: one of them, with the share of
     responses that satisfy, or a difference of two shares, such as "human_minus_plm".
 
-    A wording with responses to fewer than `min_bases` bases has its share but no interval, and takes no part
-    in a difference or a mean; its status says so. status: "", or "insufficient: …".
+    A wording with responses to fewer than `min_groups` groups has its share but no interval, and takes no
+    part in a difference or a mean; its status says so. status: "", or "insufficient: …".
     """
-    draws = draw_bases(study_bases, n_draws=n_draws, seed=seed)
-    shares = {task: _shares(rows, draws, min_bases) for task, rows in labels.items()}
+    draws = draw_groups(study_groups, n_draws=n_draws, seed=seed)
+    shares = {task: _shares(rows, draws, min_groups) for task, rows in labels.items()}
     found = []
     for task in (*categories, MEAN):
         category = MEAN if task == MEAN else categories[task]
@@ -61,16 +61,16 @@ def wording_table(
 class _Share:
     """Of the responses to one wording: how many satisfy, its interval's draws, and what is said of it."""
 
-    def __init__(self, rows: Sequence[Mapping], draws: Draws, min_bases: int):
-        satisfied, bases = ([row[key] for row in rows] for key in ("satisfied", "base"))
-        self.value, drawn = ratio(np.array(satisfied, float), np.ones(len(rows)), bases, draws)
-        self.bases, self.n = set(bases), len(rows)
-        few = f"insufficient: responses to {len(self.bases)} bases; an interval needs {min_bases}"
-        self.status = few if len(self.bases) < min_bases else ""
+    def __init__(self, rows: Sequence[Mapping], draws: Draws, min_groups: int):
+        satisfied, groups = ([row[key] for row in rows] for key in ("satisfied", "group"))
+        self.value, drawn = ratio(np.array(satisfied, float), np.ones(len(rows)), groups, draws)
+        self.groups, self.n = set(groups), len(rows)
+        few = f"insufficient: responses to {len(self.groups)} groups; an interval needs {min_groups}"
+        self.status = few if len(self.groups) < min_groups else ""
         self.estimate = None if self.status else Estimate(np.array([self.value]), drawn)
 
 
-def _shares(rows: Sequence[Mapping], draws: Draws, min_bases: int) -> dict[str, dict[str, _Share]]:
+def _shares(rows: Sequence[Mapping], draws: Draws, min_groups: int) -> dict[str, dict[str, _Share]]:
     """{by: {wording: share}} of one task, in the order of KNOWN, phrasings by name."""
     whole = [row for row in rows if row["variant"] == "constrained" and not row["truncated"]]
     found: dict[str, dict[str, _Share]] = {}
@@ -79,7 +79,7 @@ def _shares(rows: Sequence[Mapping], draws: Draws, min_bases: int) -> dict[str, 
         there = {row[by] for row in own}
         names = sorted(there) if by == PHRASING else [name for name in KNOWN[by] if name in there]
         found[by] = {
-            name: _Share([row for row in own if row[by] == name], draws, min_bases) for name in names
+            name: _Share([row for row in own if row[by] == name], draws, min_groups) for name in names
         }
     return found
 
@@ -94,7 +94,7 @@ def _task_rows(shares: Mapping[str, Mapping[str, _Share]]) -> Iterator[dict]:
         for name, share in by_name.items():
             numbers = cells_of(share.estimate, (0.0, 1.0))
             numbers["estimate"] = share.value
-            yield _row(by, name, numbers, share.n, len(share.bases), 1, share.status)
+            yield _row(by, name, numbers, share.n, len(share.groups), 1, share.status)
         for one, other in DIFFERENCES.get(by, ()):
             estimate = _difference(by_name, one, other)
             used = [by_name[name] for name in (one, other) if name in by_name]
@@ -116,9 +116,9 @@ def _mean_rows(shares: Mapping[str, Mapping[str, Mapping[str, _Share]]]) -> Iter
             ]
             estimate, n_tasks = mean_of_known(share.estimate for share in used)
             numbers = cells_of(estimate, (0.0, 1.0))
-            n_bases = len(set().union(*(share.bases for share in used)))
+            n_groups = len(set().union(*(share.groups for share in used)))
             status = "" if estimate else NO_TASK
-            yield _row(by, name, numbers, sum(share.n for share in used), n_bases, n_tasks, status)
+            yield _row(by, name, numbers, sum(share.n for share in used), n_groups, n_tasks, status)
         for one, other in DIFFERENCES[by]:
             by_task = {task: _difference(found[by], one, other) for task, found in shares.items()}
             estimate, n_tasks = mean_of_known(by_task.values())
@@ -130,10 +130,12 @@ def _mean_rows(shares: Mapping[str, Mapping[str, Mapping[str, _Share]]]) -> Iter
 
 def _difference_row(by, one, other, estimate: Estimate | None, used: Sequence[_Share], n_tasks, status):
     numbers = cells_of(estimate, (-1.0, 1.0))
-    n_bases = len(set().union(*(share.bases for share in used)))
-    return _row(by, f"{one}_minus_{other}", numbers, sum(share.n for share in used), n_bases, n_tasks, status)
+    n_groups = len(set().union(*(share.groups for share in used)))
+    return _row(
+        by, f"{one}_minus_{other}", numbers, sum(share.n for share in used), n_groups, n_tasks, status
+    )
 
 
-def _row(by: str, wording: str, numbers: Mapping, n: int, n_bases: int, n_tasks: int, status: str) -> dict:
+def _row(by: str, wording: str, numbers: Mapping, n: int, n_groups: int, n_tasks: int, status: str) -> dict:
     row = {"by": by, "wording": wording, **numbers}
-    return row | {"n": n, "n_bases": n_bases, "n_tasks": n_tasks, "status": status}
+    return row | {"n": n, "n_groups": n_groups, "n_tasks": n_tasks, "status": status}

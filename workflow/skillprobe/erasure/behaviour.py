@@ -27,9 +27,12 @@ with fast_import():
 Conditions = Mapping[str, Mapping[int, Mapping[int, "Erase | Steer"]]]
 
 
-def choose_bases(folds: Mapping[str, int], number: int, seed: int) -> set[str]:
-    """So many of the bases that are in a fold, by a hash: more of them keep those that there are."""
-    inside = [base for base, fold in folds.items() if fold != CALIBRATION]
+def choose_bases(rows: Sequence[Mapping], folds: Mapping[str, int], number: int, seed: int) -> set[str]:
+    """So many of the rows' bases whose group is in a fold, by a hash: more of them keep those that there are.
+
+    rows: with "base" and "group"; folds: {group: outer fold}.
+    """
+    inside = {row["base"] for row in rows if folds[row["group"]] != CALIBRATION}
     return set(sorted(inside, key=lambda base: (keyed_hash(f"behaviour/{seed}", base), base))[:number])
 
 
@@ -80,13 +83,13 @@ def respond(
     judge=None,
 ) -> list[dict]:
     """Label rows, each with its "condition", of the responses to the items' constrained prompts under every
-    condition, each under the edits of its base's fold.
+    condition, each under the edits of its group's fold.
 
-    folds: {base: outer fold}; items of calibration bases are left out. settings, seed: see `generate_task`,
+    folds: {group: outer fold}; items of calibration groups are left out. settings, seed: see `generate_task`,
     judge: see `Task.verify`. Ids and seeds are those of the study's own answers, of which fewer "samples" are
     the first, so conditions are paired by prompt and random stream. (With these answers too if they are of
     the engine transformers: vLLM makes other streams of the same seeds.) Raises UserError before anything is
-    generated for a fold without edits, a base without a fold, and what `edited` refuses.
+    generated for a fold without edits, a group without a fold, and what `edited` refuses.
     """
     plain, seeds = requests(items, {**settings, "twin_samples": 0}, seed)
     batch = _Mixed(plain, conditions, folds)
@@ -131,14 +134,14 @@ def steering(
 ) -> dict[str, dict[int, dict[int, Steer]]]:
     """Conditions "steer:<strength>": along the probe's direction of the task itself, the first of its eraser.
 
-    erasers: as for `erasing`; rows: of the task at each layer, and folds: {base: outer fold}, for the
+    erasers: as for `erasing`; rows: of the task at each layer, and folds: {group: outer fold}, for the
     standard deviation of the projections of the rows outside a fold. A task without an eraser has none.
     """
     conditions: dict[str, dict[int, dict[int, Steer]]] = {}
     for layer, of_layer in erasers.items():
         if task not in of_layer["tasks"] or not of_layer["tasks"][task]["all"].rank:
             return {}
-        of_row = row_folds(rows[layer].bases, folds)
+        of_row = row_folds(rows[layer].groups, folds)
         for fold in map(int, of_layer["random"]):
             unit = of_layer["tasks"][task][str(fold)].b[0]
             unit = unit / np.linalg.norm(unit)
@@ -154,14 +157,14 @@ class _Mixed:
     {layer: RowWise}, which `choose` tells which rows a batch holds."""
 
     def __init__(self, rows: Sequence[Mapping], conditions: Conditions, folds: Mapping[str, int]):
-        of_row = row_folds([row["base"] for row in rows], folds)
+        of_row = row_folds([row["group"] for row in rows], folds)
         used = np.flatnonzero(of_row != CALIBRATION)
         kinds = {}
         for name, by_fold in conditions.items():
             for fold in np.unique(of_row[used]).tolist():
                 if fold not in by_fold:
                     raise UserError(
-                        f"fold {fold} has no edits '{name}'; fit its erasers, or leave its bases out"
+                        f"fold {fold} has no edits '{name}'; fit its erasers, or leave its groups out"
                     )
                 kinds[name, fold] = len(kinds)
         self.conditions = list(conditions)
@@ -191,7 +194,7 @@ def perplexity(
     settings: Mapping,
 ) -> list[dict]:
     """How well the model predicts the given responses, teacher-forced, under every condition: rows of
-    "condition", "id", "base", "nll" (sum over "token_ids", in nats) and "tokens" (their number).
+    "condition", "id", "base", "group", "nll" (sum over "token_ids", in nats) and "tokens" (their number).
 
     rows: label rows; for text without constraints, the unconstrained twins. Their perplexity is exp(Σ nll /
     Σ tokens). conditions, folds: as for `respond`. settings: "tokens_per_batch" (padded; halved with a
@@ -216,7 +219,7 @@ def perplexity(
     results = [
         {
             "id": rows[row]["id"],
-            "base": rows[row]["base"],
+            **{key: rows[row][key] for key in ("base", "group")},
             "nll": sums[number],
             "tokens": len(rows[row]["token_ids"]),
         }

@@ -1,7 +1,7 @@
 """Each task's signal erased from every task's rows: what is left for a probe, at one layer and position.
 
-Erasers are fitted on outer-training rows of their source task only, and folds are of bases, the same for all
-tasks: so an eraser never saw the base of a row that it is judged on, whatever the row's task.
+Erasers are fitted on outer-training rows of their source task only, and folds are of groups, the same for all
+tasks: so an eraser never saw the group of a row that it is judged on, whatever the row's task.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.solver import Erased, Rows, feature_scale
 from skillprobe.probes.specialists import shuffle_labels
-from skillprobe.statistics.bootstrap import auroc_draws, draw_bases
+from skillprobe.statistics.bootstrap import auroc_draws, draw_groups
 from skillprobe.statistics.folds import CALIBRATION, keyed_hash, sufficiency
 from skillprobe.statistics.intervals import interval
 from skillprobe.statistics.metrics import auroc
@@ -35,9 +35,9 @@ INSIDE = 1e-6
 @dataclass(frozen=True)
 class Settings:
     """rank: of the primary erasers; max_rank: how many directions are found; shuffles: null erasers, of
-    labels shuffled between bases; random: subspaces of the primary rank; stop: where the upper 95 % bound of
+    labels shuffled between groups; random: subspaces of the primary rank; stop: where the upper 95 % bound of
     the inner AUROC is below it, the stopped variant ends; primary_only: neither variants nor curves nor
-    random subspaces; halves: everything once more in each half of the bases, for the asymmetry."""
+    random subspaces; halves: everything once more in each half of the groups, for the asymmetry."""
 
     rank: int = 4
     max_rank: int = 8
@@ -61,8 +61,8 @@ class Ablated:
     before. Of the first fold seed, retrained: null [shuffles, T, n]; curve [max_rank, T, n], by the first so
     many directions; random [draws, n]. A reflection loses nothing that retraining could not find again, so it
     has no retrained scores. Of the first fold seed too, where all is fitted and judged in one half of the
-    bases: half_before [2, n], half_after [2, T, n] and half_null [2, draws, T, n], NaN in the other half, and
-    everywhere if the halves are too small.
+    groups: half_before [2, n], half_after [2, T, n] and half_null [2, draws, T, n], NaN in the other half,
+    and everywhere if the halves are too small.
     """
 
     sources: tuple[str, ...]
@@ -82,7 +82,7 @@ RETRAINED = ("inlp", "inlp_stopped", "leace")
 FROZEN = ("inlp", "inlp_reflected", "leace")
 _ARRAYS = ("before", "null", "curve", "random", "half_before", "half_after", "half_null")
 # Half as many as the protocol asks for by default.
-HALF_ROWS, HALF_BASES = 10, 5
+HALF_ROWS, HALF_GROUPS = 10, 5
 
 
 def cross_ablate(
@@ -155,14 +155,14 @@ def _ablate_halves(
     specialists: Mapping[str, ProbeResult],
     settings: Settings,
 ) -> None:
-    """Fill in what is fitted on one half of the bases alone, so that the halves share no noise."""
+    """Fill in what is fitted on one half of the groups alone, so that the halves share no noise."""
     for half in range(2):
         kept, parts = {}, {}
         for task, result in specialists.items():
             inside = np.array(
-                [keyed_hash(f"halves/{settings.seed}", b) % 2 == half for b in result.bases], bool
+                [keyed_hash(f"halves/{settings.seed}", b) % 2 == half for b in result.groups], bool
             )
-            # Calibration bases have no part in any fit but that of the scale.
+            # Calibration groups have no part in any fit but that of the scale.
             kept[task] = inside | (result.folds[0] == CALIBRATION)
             parts[task] = _part(result, kept[task])
         sizes = [_Plan.make(part, settings).smallest_class() for part in parts.values() if not part.status]
@@ -188,12 +188,12 @@ def _ablate_halves(
 
 def _part(result: ProbeResult, kept: np.ndarray) -> ProbeResult:
     """Some rows of a task, with the first fold seed."""
-    labels, bases, folds = result.labels[kept], result.bases[kept], result.folds[:1, kept]
-    status = result.status or sufficiency(labels, bases, folds, min_rows=HALF_ROWS, min_bases=HALF_BASES)
+    labels, groups, folds = result.labels[kept], result.groups[kept], result.folds[:1, kept]
+    status = result.status or sufficiency(labels, groups, folds, min_rows=HALF_ROWS, min_groups=HALF_GROUPS)
     return replace(
         result,
         ids=result.ids[kept],
-        bases=bases,
+        groups=groups,
         labels=labels,
         folds=folds,
         chosen_c=result.chosen_c[:1],
@@ -227,7 +227,7 @@ class _Plan:
         outer = [(fold != f) & (fold != CALIBRATION) for fold in folds for f in range(n_folds)]
         inner = [(first != f) & (first != g) & (first != CALIBRATION) for f, g in pairs]
         shuffled = shuffle_labels(
-            *(result.labels, result.bases, result.ids, first), draws=settings.shuffles, seed=settings.seed
+            *(result.labels, result.groups, result.ids, first), draws=settings.shuffles, seed=settings.seed
         )
         train = [*outer, *outer[:n_folds] * settings.shuffles, *inner, first != CALIBRATION]
         real, null = n_seeds * n_folds, settings.shuffles * n_folds
@@ -305,8 +305,8 @@ def _stopped(found: Directions, plan: _Plan, settings: Settings) -> np.ndarray:
     """For each outer training set of the first fold seed, and by its fold for the others, how many directions
     come before the first whose AUROC on inner folds is clearly below `stop`: [S · K]."""
     result = plan.result
-    fold, labels, bases = result.folds[0], result.labels, result.bases
-    draws = draw_bases(bases[fold != CALIBRATION], n_draws=settings.n_draws, seed=settings.seed)
+    fold, labels, groups = result.folds[0], result.labels, result.groups
+    draws = draw_groups(groups[fold != CALIBRATION], n_draws=settings.n_draws, seed=settings.seed)
     ranks = np.full(result.chosen_c.shape, settings.max_rank)
     decision = found.decision[:, :, plan.inner()].astype(np.float32)
     for f in range(plan.n_folds):
@@ -318,7 +318,7 @@ def _stopped(found: Directions, plan: _Plan, settings: Settings) -> np.ndarray:
                     scored = fold == sum(pair) - f
                     scores[scored] = decision[step, scored, number]
             value = auroc(scores, labels, rest).value
-            drawn = auroc_draws(scores, labels, bases, rest, draws)
+            drawn = auroc_draws(scores, labels, groups, rest, draws)
             if interval([value], drawn, 0.95, (0.0, 1.0)).upper < settings.stop:
                 ranks[:, f] = step
                 break

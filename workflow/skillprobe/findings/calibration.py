@@ -27,7 +27,7 @@ from skillprobe.probes.rows import read_tasks
 from skillprobe.probes.specialists import fit_specialist
 from skillprobe.probes.transfer import cross_scores
 from skillprobe.probes.twins import read_twins
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import enough_signal
 from skillprobe.storage.files import by_task
 
@@ -65,7 +65,7 @@ def judge_world(world: str, settings: Mapping, *, auroc: float, bases: int, seed
     so many had none). outcome: right, wrong, or open (inconclusive or insufficient where there was something
     to find); specialist: the mean AUROC that specialists reached.
     """
-    settings = {**settings, "prompts": {"bases": bases}}
+    settings = {**settings, "groups": bases}
     planted = _plant(world, settings, auroc, seed)
     with TemporaryDirectory() as folder:
         paths = {task: Path(folder) / f"{task}.h5" for task in planted}
@@ -94,10 +94,10 @@ def _plant(world: str, settings: Mapping, auroc: float, seed: int) -> dict[str, 
     return plant(
         world,
         tasks.categories_of(settings["tasks"]),
-        base_ids(settings["prompts"]),
+        group_ids(settings["groups"]),
         seed=seed,
         auroc=auroc,
-        rows_per_base=settings["items_per_base"] * settings["generation.samples"],
+        rows_per_group=settings["items_per_base"] * settings["generation.samples"],
         hidden_size=settings["hidden_size"],
         num_layers=settings["num_layers"],
     )
@@ -139,7 +139,7 @@ def _analyse(
     options = {
         "n_draws": settings["statistics"]["bootstrap_draws"],
         "seed": settings["seed"],
-        "study_bases": base_ids(settings["prompts"]),
+        "study_groups": group_ids(settings["groups"]),
     }
     found = {
         "generality": generality_table(world, specialists, generals, categories, **options),

@@ -209,14 +209,14 @@ PLANNED_GAP = 2.0
 @dataclass(frozen=True)
 class Planted:
     """One task: labels [n] in {0, 1}; lengths [n] in tokens; decided [n], the number of the token that
-    decides; x: [layer, n, d] float32, at EOS; names of bases [n]; course: {position: as x} before EOS, or
+    decides; x: [layer, n, d] float32, at EOS; names of groups [n]; course: {position: as x} before EOS, or
     nothing; twins: answers without the constraint, or None."""
 
     labels: np.ndarray
     lengths: np.ndarray
     decided: np.ndarray
     x: np.ndarray
-    bases: np.ndarray
+    groups: np.ndarray
     course: Mapping[str, np.ndarray]
     twins: Planted | None = None
 
@@ -224,20 +224,20 @@ class Planted:
 def plant(
     world: str,
     categories: Mapping[str, str],
-    bases: Sequence[str],
+    groups: Sequence[str],
     *,
     seed: int,
     auroc: float,
-    rows_per_base: int = 4,
+    rows_per_group: int = 4,
     hidden_size: int = 128,
     num_layers: int = 4,
 ) -> dict[str, Planted]:
     """Make the world, {task: rows at layers 0 to num_layers}.
 
-    categories: {task: category}, as the tasks say; bases: of the study; auroc: the best that any linear probe
-    of one task can reach, in [½, 1): satisfied and violated rows are √2 Φ⁻¹(auroc) standard deviations of the
-    noise apart. Noise has a power-law spectrum in random axes. Raises UserError where tasks and directions
-    don't fit into the hidden size.
+    categories: {task: category}, as the tasks say; groups: of the study; auroc: the best that any linear
+    probe of one task can reach, in [½, 1): satisfied and violated rows are √2 Φ⁻¹(auroc) standard
+    deviations of the noise apart. Noise has a power-law spectrum in random axes. Raises UserError where tasks
+    and directions don't fit into the hidden size.
     """
     plan, tasks = WORLDS[world], list(categories)
     rng = np.random.default_rng(seed_from("planted", world, auroc, seed))
@@ -251,19 +251,19 @@ def plant(
     length_axis, directions = axes[0], _directions(plan, tasks, axes[1:])
     spectrum = np.arange(1, hidden_size + 1) ** -0.35
     turn = np.linalg.qr(rng.normal(size=(hidden_size, hidden_size)))[0] * (spectrum / spectrum.mean())
-    of_base = rng.normal(size=(len(bases), hidden_size)) * np.sqrt(BASE_SHARE)
-    ease = rng.normal(size=len(bases))
+    of_group = rng.normal(size=(len(groups), hidden_size)) * np.sqrt(BASE_SHARE)
+    ease = rng.normal(size=len(groups))
     gap = np.sqrt(2) * NormalDist().inv_cdf(auroc)
 
     planted = {}
     for task in tasks:
-        base = np.repeat(np.arange(len(bases)), rows_per_base)
+        group = np.repeat(np.arange(len(groups)), rows_per_group)
         # Some requests are easier to obey than others, in all tasks and in this one.
-        odds = rng.uniform(-0.5, 1) + 0.5 * ease[base] + 0.8 * rng.normal(size=len(bases))[base]
+        odds = rng.uniform(-0.5, 1) + 0.5 * ease[group] + 0.8 * rng.normal(size=len(groups))[group]
         if plan.course:
-            odds = PROMPT_ODDS * rng.normal(size=len(bases))[base]
-        labels = (rng.logistic(size=len(base)) < odds).astype(np.int8)
-        z = rng.normal(size=len(base))
+            odds = PROMPT_ODDS * rng.normal(size=len(groups))[group]
+        labels = (rng.logistic(size=len(group)) < odds).astype(np.int8)
+        z = rng.normal(size=len(group))
         if plan.by_length:
             # More, since activations tell the length with noise.
             z += np.sqrt(1 + LENGTH_EFFECT**-2) * gap * (labels - 0.5)
@@ -271,7 +271,7 @@ def plant(
         lengths = np.maximum(np.rint(np.expm1(LENGTH_CENTRE + LENGTH_SPREAD * z)), 3).astype(np.int32)
         z = (np.log1p(lengths) - LENGTH_CENTRE) / LENGTH_SPREAD
         still = TASK_EFFECT * rng.normal(size=hidden_size) / np.sqrt(hidden_size)
-        still = still + of_base[base] + LENGTH_EFFECT * z[:, None] * length_axis
+        still = still + of_group[group] + LENGTH_EFFECT * z[:, None] * length_axis
         strength = PAIR_STRENGTH if plan.directions == "pairs" and tasks.index(task) % 2 == 0 else 1.0
         signal = strength * gap * (labels - 0.5)[:, None] * directions[task]
         first = _first_layer(plan.depths, categories[task], num_layers)
@@ -286,10 +286,10 @@ def plant(
                 layers.append((still + noise[of_row] + (signal if layer >= first else 0)) @ turn.T)
             return np.array(layers, np.float32)
 
-        x, course = layers(signal, np.arange(len(base))), {}
+        x, course = layers(signal, np.arange(len(group))), {}
         decided = lengths - 1
         if plan.course == "text":
-            decided = 1 + (rng.random(len(base)) * decided).astype(np.int32)
+            decided = 1 + (rng.random(len(group)) * decided).astype(np.int32)
         for position, share in COURSE.items() if plan.course else ():
             prompt = position == "prompt_100"
             here = share * signal
@@ -301,18 +301,18 @@ def plant(
                 here = signal * (decided <= token)[:, None]
             # What is not yet written has no length, and samples of one prompt share its state.
             before = still - LENGTH_EFFECT * z[:, None] * length_axis if prompt else still
-            course[position] = layers(here, base if prompt else np.arange(len(base)), before)
+            course[position] = layers(here, group if prompt else np.arange(len(group)), before)
         twins = None
         if plan.twins:
             # Half as many, who obey by chance.
-            own = np.repeat(np.arange(len(bases)), max(rows_per_base // 2, 1))
+            own = np.repeat(np.arange(len(groups)), max(rows_per_group // 2, 1))
             happen = rng.integers(0, 2, len(own)).astype(np.int8)
             told = gap * (happen - 0.5)[:, None] * directions[task] * (plan.twins == "same")
-            there = TASK_EFFECT * rng.normal(size=hidden_size) / np.sqrt(hidden_size) + of_base[own]
+            there = TASK_EFFECT * rng.normal(size=hidden_size) / np.sqrt(hidden_size) + of_group[own]
             size = np.full(len(own), int(np.expm1(LENGTH_CENTRE)), np.int32)
             states = layers(told, np.arange(len(own)), there)
-            twins = Planted(happen, size, size - 1, states, np.array(bases)[own], {})
-        planted[task] = Planted(labels, lengths, decided, x, np.array(bases)[base], course, twins)
+            twins = Planted(happen, size, size - 1, states, np.array(groups)[own], {})
+        planted[task] = Planted(labels, lengths, decided, x, np.array(groups)[group], course, twins)
     return planted
 
 
@@ -337,7 +337,8 @@ def write_shards(
         ]
         samples = {
             "id": [name for variant, each in variants for name in _ids(task, each, variant)],
-            "base": np.concatenate([each.bases for _, each in variants]),
+            # Each request is about a subject of its own.
+            **dict.fromkeys(("base", "group"), np.concatenate([each.groups for _, each in variants])),
             "variant": [variant for variant, each in variants for _ in each.labels],
             "instruction_type": ["human"] * total,
             "polarity": ["positive"] * total,
@@ -371,12 +372,12 @@ def write_shards(
 def label_rows(task: str, rows: Planted) -> list[dict]:
     """What a label row says of each answer of one task; a word a token, of which one decides."""
     found = []
-    for name, base, label, length, decided in zip(
-        _ids(task, rows), rows.bases.tolist(), rows.labels, rows.lengths, rows.decided, strict=True
+    for name, group, label, length, decided in zip(
+        _ids(task, rows), rows.groups.tolist(), rows.labels, rows.lengths, rows.decided, strict=True
     ):
         words = ["so"] * (length - 1)
         words[decided - 1] = "yes" if label else "no"
-        row = {"id": name, "item": f"{task}/{base}", "prompt": f"request {base}", "phrasing": "planted"}
+        row = {"id": name, "item": f"{task}/{group}", "prompt": f"request {group}", "phrasing": "planted"}
         found.append(row | {"params": {}, "response": " ".join(words)})
     return found
 
@@ -388,7 +389,7 @@ def verify(text: str, params: Mapping) -> Verdict:
 
 
 def _ids(task: str, rows: Planted, variant: str = "constrained") -> list[str]:
-    return [f"{task}/{base}/{variant}/{number}" for number, base in enumerate(rows.bases)]
+    return [f"{task}/{group}/{variant}/{number}" for number, group in enumerate(rows.groups)]
 
 
 def _directions(plan: World, tasks: Sequence[str], axes: np.ndarray) -> dict[str, np.ndarray]:

@@ -345,7 +345,7 @@ def _about(models: Sequence[str], tasks: Sequence[str], signal: Mapping, sizes: 
         "n": {
             "tasks": len(set().union(*(signal[model] for model in models))),
             "answers": sum(row["n"] for row in known),
-            "requests": max((row["n_bases"] for row in known), default=0),
+            "requests": max((row["n_groups"] for row in known), default=0),
         },
         "rules_version": VERSION,
     }

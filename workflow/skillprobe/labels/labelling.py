@@ -111,6 +111,7 @@ def _row(response: Mapping, params: dict, verdict, prompt: Mapping) -> dict:
         "id": response["id"],
         "item": response["item"],
         "base": response["base"],
+        "group": response["group"],
         "variant": response["variant"],
         "satisfied": verdict.satisfied,
         "truncated": response["truncated"],

@@ -129,6 +129,7 @@ def requests(items: Sequence[Mapping], settings: Mapping, seed: int) -> tuple[li
                         "id": f"{item['item']}/{variant}/{sample}",
                         "item": item["item"],
                         "base": item["base"],
+                        "group": item["group"],
                         "variant": variant,
                         "sample": sample,
                         "prompt": prompt,

@@ -16,7 +16,7 @@ from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import truncated_share
 from skillprobe.probes.specialists import specialist
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 
 TRAINED, EOS_BACK, PROMPT_FORWARD = "trained", "eos_back", "prompt_forward"
 EOS, PROMPT_END = "eos", "prompt_100"
@@ -24,13 +24,13 @@ EOS, PROMPT_END = "eos", "prompt_100"
 
 @dataclass(frozen=True)
 class CourseRows:
-    """n rows of one task. y: [n] labels in {0, 1}; bases, ids: [n] names; truncated: the share of constrained
+    """n rows of one task. y: [n] labels in {0, 1}; groups, ids: [n] names; truncated: share of constrained
     responses that were cut short and left out. By position, in the order of a text: x, [n, d] activations at
     one layer; valid, [n]; tokens, [n], the position's number in the response, 1 for the first token, less in
     the prompt; characters, [n], how many of the response there are up to it."""
 
     y: np.ndarray
-    bases: np.ndarray
+    groups: np.ndarray
     ids: np.ndarray
     truncated: float
     valid: Mapping[str, np.ndarray]
@@ -59,15 +59,15 @@ def read_course(paths: Sequence[str], layer: int | None) -> CourseRows:
             )
             for place, name in enumerate(shard.positions)
         }
-        parts.append((*(samples[name][used] for name in ("label", "base", "id")), by_position))
+        parts.append((*(samples[name][used] for name in ("label", "group", "id")), by_position))
     names = in_order(parts[0][-1])
-    y, bases, ids = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
+    y, groups, ids = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
     columns = [
         {name: np.concatenate([part[-1][name][k] for part in parts]) for name in names}
         for k in range(3 if layer is None else 4)
     ]
     share = truncated_share(np.concatenate(truncated))
-    return CourseRows(y.astype(np.int8), bases, ids, share, *columns, *([{}] if layer is None else []))
+    return CourseRows(y.astype(np.int8), groups, ids, share, *columns, *([{}] if layer is None else []))
 
 
 def places(rows: CourseRows) -> dict[str, dict[str, np.ndarray]]:
@@ -113,8 +113,8 @@ def fit_course(rows: CourseRows, settings: Mapping) -> dict[str, dict[str, Probe
     """{probe: {position: result}}, of positions and spans of tokens: "trained" there; "eos_back", the probe
     that was trained at eos; "prompt_forward", the one of the last token of the prompt.
 
-    settings: the config's "seed", "prompts" and "probes". The folds are of bases, so a row is never scored by
-    a probe that saw its base, wherever that was trained. inner_auroc is that of where the probe was trained;
+    settings: the config's "seed", "groups" and "probes". The folds are of groups, so a row is never scored by
+    a probe that saw its group, wherever that was trained. inner_auroc is that of where the probe was trained;
     there are no weights. Where either place is insufficient, so is the result.
     """
     trained = {}
@@ -136,10 +136,10 @@ def specialist_of(rows: CourseRows, which: np.ndarray, x: np.ndarray, settings: 
     return specialist(
         x,
         rows.y[which],
-        rows.bases[which],
+        rows.groups[which],
         replace(Settings.from_config(settings["probes"], settings["seed"]), shuffles=0),
         ids=rows.ids[which],
-        study_bases=base_ids(settings["prompts"]),
+        study_groups=group_ids(settings["groups"]),
         truncated_fraction=rows.truncated,
     )
 

@@ -30,7 +30,7 @@ class Settings:
     calibration_fraction: float = 0.1
     feature_scaling: bool = True
     min_rows: int = 20
-    min_bases: int = 10
+    min_groups: int = 10
     max_truncated: float = 0.05
     shuffles: int = 20
 
@@ -55,18 +55,18 @@ class Settings:
                     "calibration_fraction",
                     "feature_scaling",
                     "min_rows",
-                    "min_bases",
+                    "min_groups",
                     "max_truncated",
                 )
             },
             shuffles=config.get("shuffles", 0),
         )
 
-    def folds(self, study_bases: Sequence[str]) -> list[dict[str, int]]:
-        """Fold of each base of the study, one mapping a fold seed."""
+    def folds(self, study_groups: Sequence[str]) -> list[dict[str, int]]:
+        """Fold of each group of the study, one mapping a fold seed."""
         return [
             assign_folds(
-                study_bases,
+                study_groups,
                 n_folds=self.n_folds,
                 seed=self.seed,
                 fold_seed=fold_seed,
@@ -75,14 +75,14 @@ class Settings:
             for fold_seed in self.fold_seeds
         ]
 
-    def row_folds(self, bases: Sequence[str], study_bases: Sequence[str]) -> np.ndarray:
-        """Fold of each row, [S, n] int8. Raises UserError where a row's base is not the study's."""
-        return np.stack([row_folds(bases, table) for table in self.folds(study_bases)])
+    def row_folds(self, groups: Sequence[str], study_groups: Sequence[str]) -> np.ndarray:
+        """Fold of each row, [S, n] int8. Raises UserError where a row's group is not the study's."""
+        return np.stack([row_folds(groups, table) for table in self.folds(study_groups)])
 
     def sufficiency(
         self,
         labels: np.ndarray,
-        bases: Sequence[str],
+        groups: Sequence[str],
         folds: np.ndarray,
         truncated_fraction: float = 0.0,
         training: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -90,10 +90,10 @@ class Settings:
         """As `folds.sufficiency`, by these settings."""
         return sufficiency(
             labels,
-            bases,
+            groups,
             folds,
             min_rows=self.min_rows,
-            min_bases=self.min_bases,
+            min_groups=self.min_groups,
             truncated_fraction=truncated_fraction,
             max_truncated=self.max_truncated,
             training=training,
@@ -113,17 +113,17 @@ def feature_scale_of(
 class Task:
     name: str
     ids: np.ndarray
-    bases: np.ndarray
+    groups: np.ndarray
     labels: np.ndarray
     folds: np.ndarray
     status: str
 
     @classmethod
-    def make(cls, name, x, y, bases, ids, settings, study_bases, truncated_fraction) -> Task:
+    def make(cls, name, x, y, groups, ids, settings, study_groups, truncated_fraction) -> Task:
         where = f"task {name!r}: " if name else ""
-        if not (len(x) == len(y) == len(bases)):
+        if not (len(x) == len(y) == len(groups)):
             raise UserError(
-                f"{where}{len(x)} activations, {len(y)} labels and {len(bases)} bases; give one each"
+                f"{where}{len(x)} activations, {len(y)} labels and {len(groups)} groups; give one each"
             )
         if not np.isfinite(x).all():
             raise UserError(f"{where}some activations are NaN or infinite; extract them again")
@@ -132,19 +132,19 @@ class Task:
         if ids is None:
             seen: Counter[str] = Counter()
             ids = []
-            for base in bases:
-                ids.append(f"{base}/{seen[base]}")
-                seen[base] += 1
+            for group in groups:
+                ids.append(f"{group}/{seen[group]}")
+                seen[group] += 1
         labels = np.asarray(y, np.int8)
-        folds = settings.row_folds(bases, study_bases)
-        status = settings.sufficiency(labels, bases, folds, truncated_fraction)
-        return cls(name, np.asarray(ids, str), np.asarray(bases, str), labels, folds, status)
+        folds = settings.row_folds(groups, study_groups)
+        status = settings.sufficiency(labels, groups, folds, truncated_fraction)
+        return cls(name, np.asarray(ids, str), np.asarray(groups, str), labels, folds, status)
 
     def insufficient(self, settings: Settings, status: str = "") -> ProbeResult:
         per_fold = np.full((len(settings.fold_seeds), settings.n_folds), np.nan)
         return ProbeResult(
             ids=self.ids,
-            bases=self.bases,
+            groups=self.groups,
             labels=self.labels,
             folds=self.folds,
             scores=np.full(self.folds.shape, np.nan, np.float32),
@@ -190,7 +190,7 @@ class Found:
         intercept = intercepts[0] if intercepts.ndim == 1 else intercepts[t, 0]
         return ProbeResult(
             ids=task.ids,
-            bases=task.bases,
+            groups=task.groups,
             labels=task.labels,
             folds=task.folds,
             scores=self.scores[which] if rows is None else self.scores[which][:, rows],

@@ -10,7 +10,7 @@ from skillprobe.probes.cross_validation import Settings, Task, cross_validate, f
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows
 from skillprobe.probes.solver import Rows
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.folds import keyed_hash
 
 VARIANTS = ("all", "centred", "matched", "leave_one_out")
@@ -19,11 +19,11 @@ VARIANTS = ("all", "centred", "matched", "leave_one_out")
 def general(
     x_by_task: Mapping[str, np.ndarray],
     y_by_task: Mapping[str, np.ndarray],
-    bases_by_task: Mapping[str, Sequence[str]],
+    groups_by_task: Mapping[str, Sequence[str]],
     settings: Settings,
     *,
     ids_by_task: Mapping[str, Sequence[str]] | None = None,
-    study_bases: Sequence[str] | None = None,
+    study_groups: Sequence[str] | None = None,
     truncated_fraction: Mapping[str, float] | None = None,
     scale: np.ndarray | None = None,
     variants: Sequence[str] = VARIANTS,
@@ -35,17 +35,17 @@ def general(
     those of the task that is scored. Insufficient tasks take no part. One sufficient task alone has no
     general probe: its results say so.
     """
-    if study_bases is None:
-        study_bases = [base for bases in bases_by_task.values() for base in bases]
+    if study_groups is None:
+        study_groups = [group for groups in groups_by_task.values() for group in groups]
     tasks = [
         Task.make(
             name,
             x,
             y_by_task[name],
-            bases_by_task[name],
+            groups_by_task[name],
             ids_by_task and ids_by_task[name],
             settings,
-            study_bases,
+            study_groups,
             (truncated_fraction or {}).get(name, 0.0),
         )
         for name, x in x_by_task.items()
@@ -77,10 +77,10 @@ def fit_general(
     return general(
         {task: part.x for task, part in rows.items()},
         {task: part.y for task, part in rows.items()},
-        {task: part.bases for task, part in rows.items()},
+        {task: part.groups for task, part in rows.items()},
         Settings.from_config(settings["probes"], settings["seed"]),
         ids_by_task={task: part.ids for task, part in rows.items()},
-        study_bases=base_ids(settings["prompts"]),
+        study_groups=group_ids(settings["groups"]),
         truncated_fraction={task: part.truncated for task, part in rows.items()},
         variants=variants,
     )

@@ -18,7 +18,7 @@ from skillprobe.storage import hdf5
 class ProbeResult:
     """One task's scores by one kind of probe; n rows, S fold seeds, K outer folds.
 
-    ids, bases: [n]; labels: [n] in {0, 1}; folds: [S, n] (−1: calibration); scores: [S, n] float32 decision
+    ids, groups: [n]; labels: [n] in {0, 1}; folds: [S, n] (−1: calibration); scores: [S, n] float32 decision
     values on the outer test fold, NaN on calibration rows. chosen_c: [S, K]; inner_auroc: [S, K] at the
     chosen C, what C and the layer are selected by (a general probe's is the mean over its training tasks);
     task_inner_auroc: [S, K], this task's own (NaN for a task that is left out). weights [d] and intercept:
@@ -28,11 +28,11 @@ class ProbeResult:
     Of specialists only: fold_weights [S, K, d] and fold_intercepts [S, K], the probes that gave the scores;
     residualised_scores: [S, n], the same protocol on what confounds leave of the activations;
     shuffled_scores, shuffled_labels: [L, n], the same protocol (first fold seed) on labels that were
-    shuffled between bases. Each may be empty.
+    shuffled between groups. Each may be empty.
     """
 
     ids: np.ndarray
-    bases: np.ndarray
+    groups: np.ndarray
     labels: np.ndarray
     folds: np.ndarray
     scores: np.ndarray
@@ -51,7 +51,7 @@ class ProbeResult:
     shuffled_labels: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int8))
 
     def score(self, x: np.ndarray, folds: np.ndarray) -> np.ndarray:
-        """Decision values [S, n] float32 of other rows x [n, d], each by the probe that never saw its base;
+        """Decision values [S, n] float32 of other rows x [n, d], each by the probe that never saw its group;
         NaN on calibration rows and where there are no probes. folds: [S, n] of these rows, dealt alike."""
         scores = np.full(folds.shape, np.nan, np.float32)
         if not self.status:
@@ -75,7 +75,7 @@ class ProbeResult:
         )
 
 
-_TEXT = ("ids", "bases")
+_TEXT = ("ids", "groups")
 _ARRAYS = (
     "labels",
     "folds",

@@ -9,18 +9,18 @@ from skillprobe.activations import shards
 from skillprobe.storage.files import by_task
 
 # Of a shard's samples, in the order of ProbeRows.
-_COLUMNS = ("label", "base", "id", "phrasing", "instruction_type", "polarity", "response_length")
+_COLUMNS = ("label", "group", "id", "phrasing", "instruction_type", "polarity", "response_length")
 
 
 @dataclass(frozen=True)
 class ProbeRows:
-    """x: [n, d] activations; y: [n] labels in {0, 1} (satisfied); bases, ids, phrasings, instruction_types,
+    """x: [n, d] activations; y: [n] labels in {0, 1} (satisfied); groups, ids, phrasings, instruction_types,
     polarities: [n] names; lengths: [n] tokens of each response; truncated: the share of the task's
     constrained responses that were cut short and left out."""
 
     x: np.ndarray
     y: np.ndarray
-    bases: np.ndarray
+    groups: np.ndarray
     ids: np.ndarray
     phrasings: np.ndarray
     instruction_types: np.ndarray

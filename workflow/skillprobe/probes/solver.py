@@ -35,7 +35,7 @@ BLOCK = 512
 
 
 def feature_scale(x: np.ndarray) -> np.ndarray:
-    """Standard deviation of each feature, [d] float64; x: [n, d] rows of calibration bases.
+    """Standard deviation of each feature, [d] float64; x: [n, d] rows of calibration groups.
 
     A feature that is constant here says nothing about its scale and gets that of the median feature, so
     that it neither explodes nor vanishes where it does vary. Without two rows, all ones.

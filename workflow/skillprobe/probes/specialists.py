@@ -11,47 +11,47 @@ from skillprobe.probes.cross_validation import Settings, Task, cross_validate, f
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows
 from skillprobe.probes.solver import Rows
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.folds import CALIBRATION
 
 
 def unscored(
     y: np.ndarray,
-    bases: Sequence[str],
+    groups: Sequence[str],
     settings: Settings,
     *,
     ids: Sequence[str],
-    study_bases: Sequence[str],
+    study_groups: Sequence[str],
     truncated_fraction: float = 0.0,
 ) -> ProbeResult:
     """A result of n rows that no probe has scored yet: labels, folds and whether they suffice. Arguments: as
     for `specialist`."""
     nothing = np.zeros((len(y), 1), np.float32)
-    task = Task.make("", nothing, y, bases, ids, settings, study_bases, truncated_fraction)
+    task = Task.make("", nothing, y, groups, ids, settings, study_groups, truncated_fraction)
     return task.insufficient(settings)
 
 
 def specialist(
     x: np.ndarray,
     y: np.ndarray,
-    bases: Sequence[str],
+    groups: Sequence[str],
     settings: Settings,
     *,
     ids: Sequence[str] | None = None,
-    study_bases: Sequence[str] | None = None,
+    study_groups: Sequence[str] | None = None,
     truncated_fraction: float = 0.0,
     scale: np.ndarray | None = None,
     confounds: np.ndarray | None = None,
 ) -> ProbeResult:
-    """Probe of one task; x: [n, d] activations, y: [n] labels in {0, 1}, bases: [n].
+    """Probe of one task; x: [n, d] activations, y: [n] labels in {0, 1}, groups: [n].
 
-    study_bases: all bases of the study (None: those of the rows), so that all tasks have the same folds.
+    study_groups: all groups of the study (None: those of the rows), so that all tasks have the same folds.
     scale: [d] per-feature divisor (None: estimated on these calibration rows if settings.feature_scaling).
     confounds: [n, q] for the residualised scores: what they predict of the activations, by least squares on
     the training rows of each fold, is subtracted from all rows.
     """
-    study_bases = bases if study_bases is None else study_bases
-    task = Task.make("", x, y, bases, ids, settings, study_bases, truncated_fraction)
+    study_groups = groups if study_groups is None else study_groups
+    task = Task.make("", x, y, groups, ids, settings, study_groups, truncated_fraction)
     if task.status:
         return task.insufficient(settings)
     rows = Rows(x, feature_scale_of([x], [task], settings, scale))
@@ -64,7 +64,7 @@ def specialist(
         controls["residualised_scores"] = rest.scores[0]
     if settings.shuffles:
         shuffled = shuffle_labels(
-            task.labels, task.bases, task.ids, task.folds[0], draws=settings.shuffles, seed=settings.seed
+            task.labels, task.groups, task.ids, task.folds[0], draws=settings.shuffles, seed=settings.seed
         )
         control = cross_validate(rows, task.folds[:1], shuffled, settings, every)
         controls |= {"shuffled_scores": control.scores[:, 0], "shuffled_labels": shuffled.T}
@@ -74,15 +74,15 @@ def specialist(
 
 
 def fit_specialist(rows: ProbeRows, settings: Mapping) -> ProbeResult:
-    """`specialist` of these rows; settings: the config's "seed", "prompts" and "probes", where "shuffles" and
+    """`specialist` of these rows; settings: the config's "seed", "groups" and "probes", where "shuffles" and
     "confounds" may be missing (none)."""
     return specialist(
         rows.x,
         rows.y,
-        rows.bases,
+        rows.groups,
         Settings.from_config(settings["probes"], settings["seed"]),
         ids=rows.ids,
-        study_bases=base_ids(settings["prompts"]),
+        study_groups=group_ids(settings["groups"]),
         truncated_fraction=rows.truncated,
         confounds=rows.confounds(settings["probes"].get("confounds", ())),
     )
@@ -90,24 +90,24 @@ def fit_specialist(rows: ProbeRows, settings: Mapping) -> ProbeResult:
 
 def shuffle_labels(
     labels: np.ndarray,
-    bases: np.ndarray,
+    groups: np.ndarray,
     ids: np.ndarray,
     folds: np.ndarray,
     *,
     draws: int,
     seed: int,
 ) -> np.ndarray:
-    """Labels [n, draws] with those of a base replaced by another base's: a control task (Hewitt & Liang 2019)
-    that keeps how alike the answers to one request are. Calibration bases (in folds [n]) keep theirs."""
-    used = np.unique(bases[folds != CALIBRATION])
+    """Labels [n, draws] with those of a group replaced by another's: a control task (Hewitt & Liang 2019)
+    that keeps how alike the answers to one request are. Calibration groups (in folds [n]) keep theirs."""
+    used = np.unique(groups[folds != CALIBRATION])
     # Sorted by name, so that the order of the rows changes nothing.
     by_id = np.argsort(ids)
-    of_base = {base: by_id[bases[by_id] == base] for base in used}
+    of_base = {group: by_id[groups[by_id] == group] for group in used}
     shuffled = np.repeat(labels[:, None], draws, axis=1)
     for draw in range(draws):
         rng = np.random.default_rng([seed, draw])
-        for base, donor in zip(used, rng.permutation(used), strict=True):
-            rows = of_base[base]
-            # Repeated or cut where a truncated answer makes one base shorter than the other.
+        for group, donor in zip(used, rng.permutation(used), strict=True):
+            rows = of_base[group]
+            # Repeated or cut where a truncated answer makes one group shorter than the other.
             shuffled[rows, draw] = np.resize(labels[of_base[donor]], len(rows))
     return shuffled

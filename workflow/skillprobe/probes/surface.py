@@ -21,15 +21,15 @@ NAMES = ("length", "template", "prompt_words", "response_words")
 
 
 def surface_probes(
-    rows: Sequence[Mapping], settings: Settings, *, study_bases: Sequence[str]
+    rows: Sequence[Mapping], settings: Settings, *, study_groups: Sequence[str]
 ) -> dict[str, ProbeResult]:
     """Probes on surface features of one model and task, by name of the feature set (NAMES).
 
-    rows: the label rows of all shards, in order (labels/<model>/<task>/<shard>.jsonl); study_bases: all
-    bases of the study. Ids, labels and folds of the n constrained, untruncated rows are those of the
+    rows: the label rows of all shards, in order (labels/<model>/<task>/<shard>.jsonl); study_groups: all
+    groups of the study. Ids, labels and folds of the n constrained, untruncated rows are those of the
     specialist at `eos`, row by row; at a position that short responses lack, the specialist has fewer. There
     are no shuffled labels: these are a control themselves. Insufficient tasks say so in `status`. Raises
-    UserError for a base that is not among the study's.
+    UserError for a group that is not among the study's.
     """
     constrained = [row for row in rows if row["variant"] == "constrained"]
     used = [row for row in constrained if not row["truncated"]]
@@ -40,10 +40,10 @@ def surface_probes(
         name: specialist(
             x,
             labels,
-            [row["base"] for row in used],
+            [row["group"] for row in used],
             settings,
             ids=[row["id"] for row in used],
-            study_bases=study_bases,
+            study_groups=study_groups,
             truncated_fraction=truncated,
         )
         for name, x in features(used).items()

@@ -19,7 +19,7 @@ class Crossed:
     """Scores of every task's probes on the rows of one target task.
 
     sources: names of the T probed tasks; ids: [n] of the rows; scores: [T, S, n] float32, in each fold seed
-    by the source's probe that never saw the row's base, NaN on calibration rows and for sources without
+    by the source's probe that never saw the row's group, NaN on calibration rows and for sources without
     probes.
     """
 
@@ -35,8 +35,8 @@ def cross_scores(
 ) -> dict[str, Crossed]:
     """{target: scores of every specialist on its rows}, at one layer and position.
 
-    x_by_task: [n, d] activations each; ids_by_task: [n]. Folds are of bases and the same for all tasks, so
-    the probe of a row's own fold was trained without its base, whatever the task. Raises UserError where
+    x_by_task: [n, d] activations each; ids_by_task: [n]. Folds are of groups and the same for all tasks, so
+    the probe of a row's own fold was trained without its group, whatever the task. Raises UserError where
     rows and probes don't belong together.
     """
     sources = tuple(specialists)

@@ -12,7 +12,7 @@ from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows, read_tasks
 from skillprobe.probes.specialists import unscored
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ def cross_twins(
     twins: Mapping[str, ProbeRows],
     specialists: Mapping[str, ProbeResult],
     settings: Settings,
-    study_bases: Sequence[str],
+    study_groups: Sequence[str],
 ) -> dict[str, Twins]:
     """{task: its probe on both variants}, at one layer; rows, twins: of each task.
 
-    Every row is scored, and projected, by probes that never saw its base (the row-space is that of the first
+    Every row is scored, and projected, by probes that never saw its group (the row-space is that of the first
     fold seed's). Twins are insufficient by the rule of the rows that probes are trained on.
     """
     rank = sum(not probe.status for probe in specialists.values())
@@ -47,10 +47,10 @@ def cross_twins(
         own, twin = rows[task], twins[task]
         target = unscored(
             twin.y,
-            twin.bases,
+            twin.groups,
             settings,
             ids=twin.ids,
-            study_bases=study_bases,
+            study_groups=study_groups,
             truncated_fraction=twin.truncated,
         )
         energy = {
@@ -67,7 +67,7 @@ def read_twins(
     paths: Sequence[str], specialists: Mapping[str, Mapping[int, ProbeResult]], settings: Mapping
 ) -> dict[int, dict[str, Twins]]:
     """{layer: `cross_twins`}. paths: shards, those of the first task, then of the second, …; specialists:
-    {task: {layer: result}}; settings: the config's "seed", "prompts", and "probes" with their position."""
+    {task: {layer: result}}; settings: the config's "seed", "groups", and "probes" with their position."""
     tasks, position = list(specialists), settings["probes"]["position"]
     protocol = Settings.from_config(settings["probes"], settings["seed"])
     return {
@@ -76,7 +76,7 @@ def read_twins(
             read_tasks(paths, tasks, layer, position, "unconstrained"),
             {task: specialists[task][layer] for task in tasks},
             protocol,
-            base_ids(settings["prompts"]),
+            group_ids(settings["groups"]),
         )
         for layer in specialists[tasks[0]]
     }

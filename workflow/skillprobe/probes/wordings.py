@@ -12,7 +12,7 @@ from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows
 from skillprobe.probes.subsets import equal_parts, on_subsets
-from skillprobe.prompts.bases import base_ids
+from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.folds import CALIBRATION, keyed_hash, unpaired
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
 
@@ -23,64 +23,64 @@ PARTS = 3
 
 
 def fit_wordings(rows: ProbeRows, settings: Mapping) -> dict[str, dict[str, dict[str, ProbeResult]]]:
-    """{contrast: {trained on: {tested on: result}}}, tested on other bases than those trained on, and without
-    weights.
+    """{contrast: {trained on: {tested on: result}}}, tested on other groups than those trained on, and
+    without weights.
 
-    settings: the config's "seed", "prompts" and "probes", and "robustness.draws". The probes of one contrast
+    settings: the config's "seed", "groups" and "probes", and "robustness.draws". The probes of one contrast
     are trained on equally many rows, but for "held_out", where this holds of the probes that are compared.
     A contrast that the rows' wordings don't allow is left out.
 
     "type": instruction types, each on each, and of three types both "other_types" together on each.
     "polarity": the polarities of human phrasings, each on each; of other types none is negated. "held_out":
     phrasings are dealt into PARTS, and those of a part are tested by a probe of the "other_phrasings" and by
-    one of "any_phrasing"; outer folds are those of bases crossed with the parts. "diversity": {number of
+    one of "any_phrasing"; outer folds are those of groups crossed with the parts. "diversity": {number of
     phrasings: {"draw_1": result, …}}. A draw is an order of the phrasings: the first one, two, four, … of one
     half are trained on, and those of the other half tested. In each draw, all numbers have as many rows as
     the smallest one that suffices in at least half of the draws; those below it, and draws that don't suffice
     there, are insufficient. Parts and draws depend on the phrasings' names and the seed alone.
     """
     probes = replace(Settings.from_config(settings["probes"], settings["seed"]), shuffles=0)
-    study_bases = base_ids(settings["prompts"])
-    folds = probes.row_folds(rows.bases, study_bases)
+    study_groups = group_ids(settings["groups"])
+    folds = probes.row_folds(rows.groups, study_groups)
     dealt = folds[0] != CALIBRATION
     names = sorted(set(rows.phrasings[dealt].tolist()))
     human = rows.instruction_types == INSTRUCTION_TYPES[0]
-    groups = {
+    kinds = {
         TYPE: {name: rows.instruction_types == name for name in INSTRUCTION_TYPES},
         POLARITY: {name: human & (rows.polarities == name) for name in POLARITIES},
     }
-    groups = {
-        contrast: {name: group for name, group in by_name.items() if (group & dealt).any()}
-        for contrast, by_name in groups.items()
+    kinds = {
+        contrast: {name: kind for name, kind in by_name.items() if (kind & dealt).any()}
+        for contrast, by_name in kinds.items()
     }
     parts = _parts(rows.phrasings, names, probes.seed)
     draws = _draws(rows.phrasings, names, probes.seed, settings["robustness.draws"])
     status = _draws_status(draws, rows, folds, probes)
 
     subsets: dict[object, list[np.ndarray]] = {
-        contrast: list(by_name.values()) for contrast, by_name in groups.items() if len(by_name) > 1
+        contrast: list(by_name.values()) for contrast, by_name in kinds.items() if len(by_name) > 1
     }
-    if len(types := groups[TYPE]) > 2:
+    if len(types := kinds[TYPE]) > 2:
         # No larger than one type, so that the second type is all that they have more.
         subsets[TYPE] += [rows.instruction_types != tested for tested in types]
     subsets |= {(HELD_OUT, p): [~part, np.ones_like(part)] for p, part in enumerate(parts)}
     for r, draw in enumerate(draws):
-        usable = [group for size, group in draw.trained.items() if not status[size, r]]
+        usable = [kind for size, kind in draw.trained.items() if not status[size, r]]
         subsets |= {(DIVERSITY, r): usable} if usable else {}
     fitted = on_subsets(
         rows.x,
         rows.y,
-        rows.bases,
+        rows.groups,
         probes,
         list(subsets.values()),
         ids=rows.ids,
-        study_bases=study_bases,
+        study_groups=study_groups,
         truncated_fraction=rows.truncated,
     )
     results = dict(zip(subsets, fitted, strict=True))
 
     found: dict[str, dict[str, dict[str, ProbeResult]]] = {}
-    for contrast, by_name in groups.items():
+    for contrast, by_name in kinds.items():
         for trained, result in zip(by_name, results.get(contrast, ()), strict=False):
             by_tested = {tested: _tested(result, which) for tested, which in by_name.items()}
             found.setdefault(contrast, {})[trained] = by_tested
@@ -139,10 +139,10 @@ def _draws_status(
     sizes = list(draws[0].trained) if draws else []
     for size in sizes:
         for r, draw in enumerate(draws):
-            groups = [draw.trained[larger] for larger in sizes if larger >= size]
+            kinds = [draw.trained[larger] for larger in sizes if larger >= size]
             problems = (
-                settings.sufficiency(rows.y, rows.bases, folds, rows.truncated, training)
-                for training in equal_parts(groups, rows.bases, rows.ids, settings.seed)
+                settings.sufficiency(rows.y, rows.groups, folds, rows.truncated, training)
+                for training in equal_parts(kinds, rows.groups, rows.ids, settings.seed)
             )
             status[size, r] = next(filter(None, problems), unpaired(rows.y, folds, draw.tested[None]))
         good = sum(not status[size, r] for r in range(len(draws)))
@@ -160,7 +160,7 @@ def _tested(result: ProbeResult, tested: np.ndarray) -> ProbeResult:
     return replace(
         without_weights(result),
         ids=result.ids[tested],
-        bases=result.bases[tested],
+        groups=result.groups[tested],
         labels=result.labels[tested],
         folds=result.folds[:, tested],
         scores=np.where(status == "", result.scores, np.float32("nan"))[:, tested],
@@ -169,7 +169,7 @@ def _tested(result: ProbeResult, tested: np.ndarray) -> ProbeResult:
 
 
 def _joined(results: Sequence[ProbeResult], parts: Sequence[np.ndarray], n_folds: int) -> ProbeResult:
-    """Of each part's rows what its result says. Rows are compared within a fold of bases and a part."""
+    """Of each part's rows what its result says. Rows are compared within a fold of groups and a part."""
     first = results[0]
     folds, scores = first.folds.astype(np.int16), np.full_like(first.scores, np.nan)
     for p, (result, part) in enumerate(zip(results, parts, strict=True)):

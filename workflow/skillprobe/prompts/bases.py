@@ -1,8 +1,7 @@
-"""Ids of bases, and seeds that belong to things by their names."""
+"""Ids of bases and groups, and seeds that belong to things by their names."""
 
 import hashlib
 import json
-from collections.abc import Mapping
 
 
 def seed_from(*parts: object) -> int:
@@ -11,15 +10,21 @@ def seed_from(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def base_ids(settings: Mapping) -> list[str]:
-    """Ids of the study's bases ("b000", "b001", …), the same for every task: the groups of ESTIMANDS."""
-    return [base_id(number) for number in range(settings["bases"])]
-
-
 def base_id(number: int) -> str:
+    """Of a content request: "b000", "b001", …, the same for every task."""
     return f"b{number:03d}"
 
 
 def base_number(base: str) -> int:
     """The inverse of `base_id`: 12 for "b012"."""
     return int(base[1:])
+
+
+def group_id(number: int) -> str:
+    """Of the subject that requests are about: "g000", "g001", …, the same for every task."""
+    return f"g{number:03d}"
+
+
+def group_ids(groups: int) -> list[str]:
+    """Ids of so many groups (ESTIMANDS): all requests about one subject are one group."""
+    return [group_id(number) for number in range(groups)]

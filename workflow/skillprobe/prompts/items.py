@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping
 
 from skillprobe.errors import UserError
-from skillprobe.prompts.bases import base_id, seed_from
+from skillprobe.prompts.bases import base_id, group_id, seed_from
 from skillprobe.tasks import Phrasing, Task, render
 from skillprobe.tasks.world import World
 
@@ -44,6 +44,8 @@ def make_items(
                     "item": f"{task.name}/{base}/{index}",
                     "task": task.name,
                     "base": base,
+                    # Subjects come round again only when all have been used.
+                    "group": group_id(number % len(world.subjects)),
                     "shard": shard,
                     "subject": subject,
                     "request": request,
@@ -92,6 +94,11 @@ def deal_phrasing(groups: Mapping[str, Mapping[str, list[Phrasing]]], number: in
 
 
 def _contents(world: World) -> list[tuple[str, str]]:
-    """All (request, subject) pairs in a hashed order, so that the first few are already diverse."""
-    pairs = [(request, subject) for request in world.requests for subject in world.subjects]
-    return sorted(pairs, key=lambda pair: seed_from("base", world.name, *pair))
+    """All (request, subject) pairs: every subject once, in a hashed order, before any comes again with
+    another request, so that the first few are already diverse."""
+    subjects = sorted(world.subjects, key=lambda subject: seed_from("subject", world.name, subject))
+    requests = [
+        sorted(world.requests, key=lambda request: seed_from("request", world.name, subject, request))
+        for subject in subjects
+    ]
+    return [pair for turn in zip(*requests, strict=True) for pair in zip(turn, subjects, strict=True)]

@@ -63,7 +63,7 @@ checked in the same way.</p>"""
                     f"{percent(row['lower95'])} – {percent(row['upper95'])}",
                     percent(row["twin_compliance"]),
                     str(row["n"]),
-                    str(row["n_bases"]),
+                    str(row["n_groups"]),
                     percent(row["truncated"]),
                     str(row["distinct_responses"]),
                 ]

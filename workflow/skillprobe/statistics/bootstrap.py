@@ -1,4 +1,4 @@
-"""The bootstrap over bases: draws, and the AUROC and other metrics of every draw (ESTIMANDS)."""
+"""The bootstrap over groups: draws, and the AUROC and other metrics of every draw (ESTIMANDS)."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from skillprobe.statistics.metrics import auroc
 
 @dataclass(frozen=True)
 class Draws:
-    """Bootstrap draws of bases: how often each base was drawn, weights [n_draws, n_bases], bases sorted."""
+    """Bootstrap draws of groups: how often each was drawn, weights [n_draws, n_groups], groups sorted."""
 
-    bases: np.ndarray
+    groups: np.ndarray
     weights: np.ndarray
 
-    def columns(self, bases: np.ndarray) -> np.ndarray:
-        """Column of each base of `bases`. Raises KeyError where one is not among the drawn ones."""
-        found = np.searchsorted(self.bases, bases)
-        if len(bases) and not np.array_equal(self.bases[np.minimum(found, len(self.bases) - 1)], bases):
-            raise KeyError("a row's base is not among the bases that are drawn")
+    def columns(self, groups: np.ndarray) -> np.ndarray:
+        """Column of each group of `groups`. Raises KeyError where one is not among the drawn ones."""
+        found = np.searchsorted(self.groups, groups)
+        if len(groups) and not np.array_equal(self.groups[np.minimum(found, len(self.groups) - 1)], groups):
+            raise KeyError("a row's group is not among the groups that are drawn")
         return found
 
 
-def draw_bases(bases: Iterable[str], *, n_draws: int = 2000, seed: int = 0) -> Draws:
-    """Draw bases with replacement. The same set of bases gives the same draws: joint over everything."""
-    unique = np.array(sorted(set(bases)))
+def draw_groups(groups: Iterable[str], *, n_draws: int = 2000, seed: int = 0) -> Draws:
+    """Draw groups with replacement. The same set of groups gives the same draws: joint over everything."""
+    unique = np.array(sorted(set(groups)))
     n = len(unique)
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(n, np.full(n, 1 / n), size=n_draws) if n else np.zeros((n_draws, 0))
@@ -36,40 +36,40 @@ def draw_bases(bases: Iterable[str], *, n_draws: int = 2000, seed: int = 0) -> D
 
 
 def draw_tested(
-    results: Iterable, study_bases: Iterable[str] | None = None, *, n_draws: int = 2000, seed: int = 0
+    results: Iterable, study_groups: Iterable[str] | None = None, *, n_draws: int = 2000, seed: int = 0
 ) -> Draws:
-    """Draws of the bases that are tested: the study's (None: the results') without those for calibration.
+    """Draws of the groups that are tested: the study's (None: the results') without those for calibration.
 
-    results: with bases [n] and folds [S, n], such as ProbeResults. Tables of fewer tasks or layers have the
-    same draws, given the study's bases.
+    results: with groups [n] and folds [S, n], such as ProbeResults. Tables of fewer tasks or layers have the
+    same draws, given the study's groups.
     """
     tested, calibration = set(), set()
     for result in results:
         is_calibration = result.folds[0] == CALIBRATION
-        tested.update(result.bases[~is_calibration].tolist())
-        calibration.update(result.bases[is_calibration].tolist())
-    # Calibration bases are never scored; to draw them would make draws of too few.
-    return draw_bases(
-        (tested | set(() if study_bases is None else study_bases)) - calibration, n_draws=n_draws, seed=seed
+        tested.update(result.groups[~is_calibration].tolist())
+        calibration.update(result.groups[is_calibration].tolist())
+    # Calibration groups are never scored; to draw them would make draws of too few.
+    return draw_groups(
+        (tested | set(() if study_groups is None else study_groups)) - calibration, n_draws=n_draws, seed=seed
     )
 
 
 def auroc_draws(
-    scores: np.ndarray, labels: np.ndarray, bases: np.ndarray, folds: np.ndarray, draws: Draws
+    scores: np.ndarray, labels: np.ndarray, groups: np.ndarray, folds: np.ndarray, draws: Draws
 ) -> np.ndarray:
     """AUROC of every bootstrap draw, [n_draws]; NaN where a draw has no pairs. All arguments but draws: [n].
 
-    Exact: with C[a, b] the concordance of base a's positives with base b's negatives in one fold, the AUROC
+    Exact: with C[a, b] the concordance of group a's positives with group b's negatives in one fold, the AUROC
     of the resampled rows is Σ_f wᵀC_f w / Σ_f (w·positives)(w·negatives).
     """
     concordant, pairs = np.zeros(len(draws.weights)), np.zeros(len(draws.weights))
     for fold in np.unique(folds[folds != CALIBRATION]):
         rows = np.flatnonzero(folds == fold)
-        names, base = np.unique(bases[rows], return_inverse=True)
+        names, group = np.unique(groups[rows], return_inverse=True)
         weights = draws.weights[:, draws.columns(names)]
         positive, negative = (labels[rows] == 1), (labels[rows] == 0)
         high, low = scores[rows][positive][:, None], scores[rows][negative][None, :]
-        member = np.eye(len(names))[base]
+        member = np.eye(len(names))[group]
         table = member[positive].T @ ((high > low) + 0.5 * (high == low)) @ member[negative]
         concordant += np.einsum("db,db->d", weights @ table, weights)
         pairs += (weights @ member[positive].sum(0)) * (weights @ member[negative].sum(0))
@@ -77,33 +77,33 @@ def auroc_draws(
 
 
 def auroc_lines(
-    scores: np.ndarray, labels: np.ndarray, bases: np.ndarray, folds: np.ndarray, draws: Draws
+    scores: np.ndarray, labels: np.ndarray, groups: np.ndarray, folds: np.ndarray, draws: Draws
 ) -> tuple[np.ndarray, np.ndarray]:
     """AUROC of each line (a fold seed, or a shuffle), [lines], and its bootstrap draws, [lines, n_draws].
 
-    scores: [lines, n]; labels and folds: the same or [n], for all lines; bases: [n].
+    scores: [lines, n]; labels and folds: the same or [n], for all lines; groups: [n].
     """
     labels, folds = np.broadcast_to(labels, scores.shape), np.broadcast_to(folds, scores.shape)
     lines = list(zip(scores, labels, folds, strict=True))
     values = [auroc(score, label, fold).value for score, label, fold in lines]
-    drawn = [auroc_draws(score, label, bases, fold, draws) for score, label, fold in lines]
+    drawn = [auroc_draws(score, label, groups, fold, draws) for score, label, fold in lines]
     return np.array(values), np.array(drawn)
 
 
-def _sums(values: Sequence[np.ndarray], bases: Sequence[str], draws: Draws) -> np.ndarray:
+def _sums(values: Sequence[np.ndarray], groups: Sequence[str], draws: Draws) -> np.ndarray:
     """The sums over rows, [n] each, [1 + n_draws, values]: of all rows as they are, then of every draw."""
-    names, base = np.unique(np.array(bases, dtype=str), return_inverse=True)
-    sums = np.stack([np.bincount(base, value, len(names)) for value in values], axis=1)
+    names, group = np.unique(np.array(groups, dtype=str), return_inverse=True)
+    sums = np.stack([np.bincount(group, value, len(names)) for value in values], axis=1)
     weights = np.vstack([np.ones(len(names)), draws.weights[:, draws.columns(names)]])
     return weights @ sums
 
 
-def ratio(above: np.ndarray, below: np.ndarray, bases: Sequence[str], draws: Draws):
+def ratio(above: np.ndarray, below: np.ndarray, groups: Sequence[str], draws: Draws):
     """Σ above / Σ below over rows, and that of every bootstrap draw, [n_draws]; NaN where Σ below is 0.
 
-    above, below: [n] numbers; bases: [n].
+    above, below: [n] numbers; groups: [n].
     """
-    top, bottom = _sums((above, below), bases, draws).T
+    top, bottom = _sums((above, below), groups, draws).T
     values = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
     return float(values[0]), values[1:]
 
@@ -112,12 +112,12 @@ METRICS = ("balanced_accuracy", "accuracy", "log_loss", "base_rate")
 
 
 def threshold_metrics(
-    scores: np.ndarray, labels: np.ndarray, bases: np.ndarray, folds: np.ndarray, draws: Draws
+    scores: np.ndarray, labels: np.ndarray, groups: np.ndarray, folds: np.ndarray, draws: Draws
 ) -> dict[str, tuple[float, np.ndarray]]:
-    """Estimate and bootstrap draws [n_draws] of each of METRICS, rows of calibration bases left out.
+    """Estimate and bootstrap draws [n_draws] of each of METRICS, rows of calibration groups left out.
 
     scores: [n] decision values (log-odds), thresholded at 0; log-loss in nats. Each metric is a ratio of
-    sums over bases, or the mean of two such ratios, so a draw is a weighted sum.
+    sums over groups, or the mean of two such ratios, so a draw is a weighted sum.
     """
     used = folds != CALIBRATION
     scores, labels = scores[used].astype(float), labels[used].astype(float)
@@ -125,7 +125,7 @@ def threshold_metrics(
     loss = np.logaddexp(0, np.where(labels == 1, -scores, scores))
     values = (right * labels, right * (1 - labels), labels, 1 - labels, loss)
     with np.errstate(invalid="ignore", divide="ignore"):
-        right_1, right_0, ones, zeros, losses = _sums(values, bases[used], draws).T
+        right_1, right_0, ones, zeros, losses = _sums(values, groups[used], draws).T
         result = {
             "balanced_accuracy": (right_1 / ones + right_0 / zeros) / 2,
             "accuracy": (right_1 + right_0) / (ones + zeros),

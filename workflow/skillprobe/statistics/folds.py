@@ -19,59 +19,61 @@ def keyed_hash(key: str, text: str) -> int:
 
 
 def assign_folds(
-    bases: Iterable[str],
+    groups: Iterable[str],
     *,
     n_folds: int = 5,
     seed: int = 0,
     fold_seed: int = 0,
     calibration_fraction: float = 0.1,
 ) -> dict[str, int]:
-    """Fold of each base, CALIBRATION (−1) for the bases that are in no fold.
+    """Fold of each group, CALIBRATION (−1) for the groups that are in no fold.
 
-    Depends on the set of base ids only. Calibration bases depend on `seed` but not on `fold_seed`, so that
-    one feature scale and one Gram matrix serve all fold seeds. Give it *all* bases of the study: a task that
+    Depends on the set of group ids only. Calibration groups depend on `seed` but not on `fold_seed`, so that
+    one feature scale and one Gram matrix serve all fold seeds. Give it *all* groups of the study: a task that
     lacks some of them must still have the folds of the others.
     """
-    unique = set(bases)
-    by_study = sorted(unique, key=lambda base: (keyed_hash(f"calibration/{seed}", base), base))
+    unique = set(groups)
+    by_study = sorted(unique, key=lambda group: (keyed_hash(f"calibration/{seed}", group), group))
     n_calibration = max(1, round(calibration_fraction * len(unique))) if calibration_fraction > 0 else 0
     calibration, rest = by_study[:n_calibration], by_study[n_calibration:]
-    rest.sort(key=lambda base: (keyed_hash(f"folds/{seed}/{fold_seed}", base), base))
-    return {base: CALIBRATION for base in calibration} | {base: i % n_folds for i, base in enumerate(rest)}
+    rest.sort(key=lambda group: (keyed_hash(f"folds/{seed}/{fold_seed}", group), group))
+    return {group: CALIBRATION for group in calibration} | {
+        group: i % n_folds for i, group in enumerate(rest)
+    }
 
 
-def row_folds(bases: Sequence[str], folds: Mapping[str, int]) -> np.ndarray:
-    """Fold of each row, [n] int8. Raises UserError where a row's base has no fold."""
+def row_folds(groups: Sequence[str], folds: Mapping[str, int]) -> np.ndarray:
+    """Fold of each row, [n] int8. Raises UserError where a row's group has no fold."""
     try:
-        return np.array([folds[base] for base in bases], dtype=np.int8)
+        return np.array([folds[group] for group in groups], dtype=np.int8)
     except KeyError as error:
         raise UserError(
-            f"base {error} has activations but is not among the study's bases; make the prompts again"
+            f"group {error} has activations but is not among the study's groups; make the prompts again"
         ) from error
 
 
 def sufficiency(
     labels: np.ndarray,
-    bases: Sequence[str],
+    groups: Sequence[str],
     folds: np.ndarray,
     *,
     min_rows: int = 20,
-    min_bases: int = 10,
+    min_groups: int = 10,
     truncated_fraction: float = 0.0,
     max_truncated: float = 0.05,
     training: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> str:
     """ "" if a task's rows suffice to probe, else the reason in words.
 
-    labels: [n] in {0, 1}; bases: [n]; folds: [n] or [n_fold_seeds, n], from `row_folds`; training: which rows
-    of a training part, [n] bool, are trained on (None: all).
+    labels: [n] in {0, 1}; groups: [n]; folds: [n] or [n_fold_seeds, n], from `row_folds`; training: which
+    rows of a training part, [n] bool, are trained on (None: all).
     """
     if truncated_fraction > max_truncated:
         return (
             f"{truncated_fraction:.1%} of the responses are truncated; at most {max_truncated:.1%} may "
             "be, since truncated responses are not missing at random"
         )
-    labels, bases = np.asarray(labels), np.asarray(bases)
+    labels, groups = np.asarray(labels), np.asarray(groups)
     for fold_row in np.atleast_2d(folds):
         found = np.unique(fold_row[fold_row != CALIBRATION])
         if len(found) < 2:
@@ -81,11 +83,11 @@ def sufficiency(
             for fold in found:
                 part = (fold_row != fold) & (fold_row != CALIBRATION)
                 trained = of_class & (part if training is None else training(part))
-                n_rows, n_bases = int(trained.sum()), len(np.unique(bases[trained]))
-                if n_rows < min_rows or n_bases < min_bases:
+                n_rows, n_groups = int(trained.sum()), len(np.unique(groups[trained]))
+                if n_rows < min_rows or n_groups < min_groups:
                     return (
-                        f"{n_rows} {name} responses from {n_bases} bases to train on; "
-                        f"probes need {min_rows} from {min_bases} of each class"
+                        f"{n_rows} {name} responses from {n_groups} groups to train on; "
+                        f"probes need {min_rows} from {min_groups} of each class"
                     )
         if problem := unpaired(labels, fold_row):
             return problem

@@ -118,15 +118,15 @@ def cells_of(estimate: Estimate | None, bounds: tuple[float, float] = (-np.inf, 
 
 
 def auroc_estimate(result, draws: Draws) -> Estimate:
-    """Of a sufficient result with scores, labels, bases and folds, such as a ProbeResult."""
-    by_seed, drawn = auroc_lines(result.scores, result.labels, result.bases, result.folds, draws)
+    """Of a sufficient result with scores, labels, groups and folds, such as a ProbeResult."""
+    by_seed, drawn = auroc_lines(result.scores, result.labels, result.groups, result.folds, draws)
     return Estimate(by_seed, drawn.mean(axis=0))
 
 
 def tested_rows(result) -> tuple[int, int]:
-    """How many rows of a result are tested, and of how many bases."""
+    """How many rows of a result are tested, and of how many groups."""
     used = result.folds[0] != CALIBRATION
-    return int(used.sum()), len(set(result.bases[used].tolist()))
+    return int(used.sum()), len(set(result.groups[used].tolist()))
 
 
 def weighted(parts: Iterable[tuple[Estimate, float]]) -> Estimate:

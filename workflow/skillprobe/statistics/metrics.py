@@ -28,7 +28,7 @@ def concordance(positive: np.ndarray, negative: np.ndarray) -> float:
 def auroc(scores: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> Auroc:
     """AUROC over the pairs within a test fold; pooling scores over folds would bias the null below ½.
 
-    scores, labels (in {0, 1}), folds: [n]; rows of calibration bases are left out.
+    scores, labels (in {0, 1}), folds: [n]; rows of calibration groups are left out.
     """
     concordant, pairs, constant = 0.0, 0, True
     for fold in np.unique(folds[folds != CALIBRATION]):

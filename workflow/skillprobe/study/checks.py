@@ -221,19 +221,32 @@ def check_activations(config: dict) -> None:
         )
 
 
-def check_probes(config: dict) -> None:
-    probes, bases = config["probes"], config["prompts"]["bases"]
+def check_probes(config: dict, groups: int) -> None:
+    """groups: how many the study has (see `sources.groups`)."""
+    probes = config["probes"]
     if probes["feature_scaling"] and not probes["calibration_fraction"]:
         raise UserError(
-            "probes.feature_scaling needs calibration bases, but probes.calibration_fraction is 0; "
+            "probes.feature_scaling needs calibration groups, but probes.calibration_fraction is 0; "
             "raise it or set feature_scaling to false"
         )
-    dealt = int(bases * (1 - probes["calibration_fraction"]))
+    dealt = int(groups * (1 - probes["calibration_fraction"]))
     if dealt < probes["folds"]:
         raise UserError(
-            f"probes.folds is {probes['folds']}, but only {dealt} of the {bases} prompts.bases are "
-            "divided among folds; lower it or raise prompts.bases"
+            f"probes.folds is {probes['folds']}, but only {dealt} of the study's {groups} subjects are "
+            "divided among folds; lower it, raise prompts.bases or use a world with more subjects"
         )
+
+
+def groups_warning(config: Mapping, groups: int) -> str | None:
+    """What to say if several requests are about one subject. All of them are in one fold, so they are worth
+    less than as many about different subjects."""
+    prompts = config["prompts"]
+    if groups == prompts["bases"]:
+        return None
+    return (
+        f"prompts.bases is {prompts['bases']}, but the world '{prompts['world']}' has only "
+        f"{groups} subjects: several requests are about one subject, and count as one group"
+    )
 
 
 def check_ablation(config: dict) -> None:

@@ -20,6 +20,7 @@ from skillprobe.study.checks import (
 )
 from skillprobe.study.schema import check_schema, fill_defaults, load_schema, plain
 from skillprobe.study.slices import over_time
+from skillprobe.study.sources import groups
 
 # results/toy/ is where the toy models are trained.
 RESERVED_STUDIES = ("toy",)
@@ -62,7 +63,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     check_engine(config)
     check_judges(config, root, world)
     check_activations(config)
-    check_probes(config)
+    check_probes(config, groups(config, root))
     check_ablation(config)
     check_section_layers(config, "time", needed=over_time(config))
     check_section_layers(config, "similarity")

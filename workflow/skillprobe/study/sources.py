@@ -26,6 +26,13 @@ def world_file(config: Mapping, root: str | Path) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
+def groups(config: Mapping, root: str | Path) -> int:
+    """How many subjects the study's requests are about: each is a group, which no fold splits."""
+    from skillprobe.tasks.world import load_world
+
+    return min(config["prompts"]["bases"], len(load_world(Path(root) / world_file(config, root)).subjects))
+
+
 def is_path(world: str) -> bool:
     return "/" in world or world.endswith(".json")
 

@@ -19,7 +19,7 @@ VIOLATION_RATE = {"term_exclusion": 0.35, "json_format": 0.3, "toxicity": 0.3, "
 DEFAULT_VIOLATION_RATE = 0.2
 UNCONSTRAINED_SHARE = 0.1
 # Copying a term from the prompt and counting take more examples than the other skills.
-TASK_WEIGHTS = {"term_inclusion": 2.0, "term_exclusion": 1.5, "word_count": 1.5, "character_count": 1.5}
+TASK_WEIGHTS = {"term_inclusion": 3.0, "term_exclusion": 1.5, "word_count": 1.5, "character_count": 1.5}
 # These shape different parts of an answer, so one answer can obey several of them.
 COMBINED = ("term_inclusion", "term_exclusion", "topic", "sentiment", "register", "toxicity")
 MOST_DRAWS = 60
@@ -109,7 +109,9 @@ def _inclusion(rng, world, plan, params, wanted):
     terms = list(params["terms"])
     rng.shuffle(terms)
     if wanted:
-        return replace(plan, terms=tuple(terms))
+        # No other terms: a term of the text is one of the prompt's then, which is how copying is learnt.
+        others = [term for term in world.terms if term not in terms]
+        return replace(plan, terms=tuple(terms), banned=(*plan.banned, *others))
     return replace(plan, terms=tuple(terms[1:]), banned=(*plan.banned, terms[0]))
 
 

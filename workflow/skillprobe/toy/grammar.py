@@ -11,6 +11,8 @@ from skillprobe.tasks.world import World
 
 ADVERBS = ("quietly", "slowly", "often", "once", "carefully", "suddenly", "again", "twice")
 NEUTRAL_ADJECTIVES = ("old", "small", "new", "red", "large", "round", "plain", "blue")
+# What is around a JSON object that stands among other text.
+PREAMBLE, CLOSING = "Here is the text:", "I hope this helps."
 PLACES = ("near", "behind", "beside", "by", "past", "opposite")
 TIMES = (
     "today",
@@ -69,8 +71,8 @@ def _broken(rng: random.Random, text: str) -> str:
             text.replace('": "', '" "', 1),  # no colon
             text.replace('{"', "{", 1),  # an unquoted key
             text[:-2] + ",}",  # a comma too many, a quote too few
-            "Here is the text: " + text,
-            text + " I hope this helps.",
+            f"{PREAMBLE} {text}",
+            f"{text} {CLOSING}",
         ]
     )
 

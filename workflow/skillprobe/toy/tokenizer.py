@@ -70,7 +70,13 @@ def words(world: World) -> list[str]:
     """Every token of the toy world, sorted: all phrasings, all numbers, all the grammar's words."""
     splitter = pre_tokenizers.Split(Regex(TOKEN), behavior="isolated")
     rng = random.Random(0)
-    texts = [FOLLOW_UP, "yes", "no", *(str(n) for n in range(LARGEST_NUMBER + 1))]
+    texts = [
+        f"{grammar.PREAMBLE} {{}} {grammar.CLOSING}",
+        FOLLOW_UP,
+        "yes",
+        "no",
+        *(str(n) for n in range(LARGEST_NUMBER + 1)),
+    ]
     lists = [
         *world.subjects,
         *world.terms,

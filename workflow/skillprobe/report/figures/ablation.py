@@ -60,7 +60,7 @@ def ablation(
     bounds = ("net_lower95", "net_upper95", "lower_simultaneous99", "upper_simultaneous99")
     about = ("model", "source", "target", "status")
     shows = {
-        "matrix": (*about, "before", "after", "null", "net", *bounds, "cell", "n", "n_bases"),
+        "matrix": (*about, "before", "after", "null", "net", *bounds, "cell", "n", "n_groups"),
         "curves": (*about, "rank", "estimate", "lower95", "upper95"),
     }
     models, tasks = settings["models"], settings["tasks"]

@@ -53,7 +53,7 @@ def behaviour(rows: Sequence[Mapping], categories: Mapping[str, str], settings: 
     are told apart by "panel"; those with "mean" as task are means over tasks.
     """
     columns = ("panel", "model", "condition", "strength", "task", "quantity", "estimate")
-    columns += (*("lower95", "upper95", "lower99", "upper99", "n", "n_bases", "truncated", "status"),)
+    columns += (*("lower95", "upper95", "lower99", "upper99", "n", "n_groups", "truncated", "status"),)
     models, tasks = settings["models"], settings["tasks"]
     named = rows_of(categories)
     groups, colours = by_category(named, settings), category_colours(named, settings)
@@ -162,7 +162,7 @@ def _behaviour_parts(rows: Sequence[Mapping], model: str, tasks: Sequence[str]) 
             continue
         ratios = [row["estimate"] for row in of_tasks if has_estimate(row) and row["estimate"] > 0]
         mean = math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else math.nan
-        about = {"task": MEAN, "estimate": mean, "n": sum(row["n"] for row in of_tasks), "n_bases": ""}
+        about = {"task": MEAN, "estimate": mean, "n": sum(row["n"] for row in of_tasks), "n_groups": ""}
         about |= dict.fromkeys(("lower95", "upper95", "lower99", "upper99"), math.nan)
         about |= {"truncated": "", "status": "" if ratios else "insufficient"}
         steered = {"strength": strength[name]} if name in strength else {}

@@ -62,7 +62,7 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
         "lower95",
         "upper95",
         "n",
-        "n_bases",
+        "n_groups",
         "status",
     )
     probes = ("specialist", GENERAL, DIFFERENCE)

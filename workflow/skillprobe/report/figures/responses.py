@@ -25,7 +25,7 @@ def compliance(rows: Sequence[Mapping], settings: Mapping) -> Figure:
     rows: tables/compliance.csv; settings: "tasks" and "models" (names in the order shown), "figures" (the
     config's palette and dpi).
     """
-    columns = ("model", "task", "category", "compliance", "lower95", "upper95", "n", "n_bases")
+    columns = ("model", "task", "category", "compliance", "lower95", "upper95", "n", "n_groups")
     columns += ("twin_compliance", "n_twin")
     found = {(str(row["model"]), row["task"]): row for row in rows}
     with matplotlib.style.context(STYLE, after_reset=True):

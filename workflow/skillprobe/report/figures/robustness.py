@@ -55,7 +55,7 @@ def robustness(rows: Sequence[Mapping], wording: Sequence[Mapping], settings: Ma
     rows: tables/robustness.csv; wording: tables/wording.csv; settings: as for `compliance`.
     """
     columns = ("panel", "model", "task", "category", "trained_on", "tested_on", "n_phrasings")
-    columns += ("estimate", "lower95", "upper95", "n", "n_bases", "n_tasks", "status")
+    columns += ("estimate", "lower95", "upper95", "n", "n_groups", "n_tasks", "status")
     rows = [row | {"panel": row["contrast"]} for row in rows if row["layer"] == SELECTED]
     rows += [
         row | {"panel": COMPLIANCE, "trained_on": "", "tested_on": row["wording"], "n_phrasings": ""}

@@ -65,7 +65,7 @@ def similarity(
     categories: {task: category}; settings: as for `compliance`. A cell of PWCCA has the weights of its row.
     """
     columns = ("panel", "model", "layer", "first", "second", "measure", "estimate", "null", "null_upper95")
-    columns += ("p", "n", "n_bases", "rank", "variance", "status")
+    columns += ("p", "n", "n_groups", "rank", "variance", "status")
     models, tasks = settings["models"], settings["tasks"]
     lines = [_panels_of([row for row in rows if str(row["model"]) == model], tasks) for model in models]
     shown = [

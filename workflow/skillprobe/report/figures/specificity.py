@@ -44,7 +44,7 @@ def specificity(rows: Sequence[Mapping], settings: Mapping) -> Figure:
     rows: tables/specificity.csv; settings: as for `compliance`.
     """
     columns = ("model", "task", "category", "quantity", "estimate", "lower95", "upper95")
-    columns += ("n", "n_bases", "status")
+    columns += ("n", "n_groups", "status")
     wanted = ("constrained", "twins", "specificity", *GROUPS)
     rows = [row for row in rows if row["layer"] == SELECTED and row["quantity"] in wanted]
     models = settings["models"]

@@ -55,7 +55,7 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
     rows: tables/time.csv; settings: as for `specialist_against_general`.
     """
     columns = ("model", "task", "category", "probe", "position", "estimate", "lower95", "upper95")
-    columns += ("n", "n_bases", "valid", "status")
+    columns += ("n", "n_groups", "valid", "status")
     models = settings["models"]
     rows = [row for row in rows if row["layer"] == SELECTED and row["probe"] in SERIES]
     rows = [row for model in models for row in rows if str(row["model"]) == model]

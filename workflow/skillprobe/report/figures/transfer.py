@@ -39,7 +39,7 @@ def transfer(rows: Sequence[Mapping], categories: Mapping[str, str], settings: M
     order of the model's clustering; insufficient ones come last and stay blank.
     """
     columns = ("model", "source", "target", "estimate", "lower_simultaneous95", "upper_simultaneous95")
-    columns += ("ratio", "n", "n_bases", "status")
+    columns += ("ratio", "n", "n_groups", "status")
     rows = [row for row in rows if row["layer"] == SELECTED]
     models = settings["models"]
     colours = category_colours(rows_of(categories), settings)

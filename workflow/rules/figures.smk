@@ -55,6 +55,11 @@ rule plot_generality:
         svg=shown_figure("generality", "Probes", "Is one general probe as good as a specialist?"),
         png=f"{RESULTS}/figures/generality.png",
         data=f"{RESULTS}/figures/generality.csv",
+        within_svg=shown_figure(
+            "generality_within", "Probes", "Is one general probe as good as a specialist, within one prompt?"
+        ),
+        within_png=f"{RESULTS}/figures/generality_within.png",
+        within_data=f"{RESULTS}/figures/generality_within.csv",
     log:
         f"{RESULTS}/logs/plot_generality.log",
     benchmark:
@@ -79,6 +84,11 @@ rule plot_layers:
         svg=shown_figure("layers", "Probes", "Where in the network can satisfaction be read?"),
         png=f"{RESULTS}/figures/layers.png",
         data=f"{RESULTS}/figures/layers.csv",
+        within_svg=shown_figure(
+            "layers_within", "Probes", "Where in the network can satisfaction be read, within one prompt?"
+        ),
+        within_png=f"{RESULTS}/figures/layers_within.png",
+        within_data=f"{RESULTS}/figures/layers_within.csv",
     log:
         f"{RESULTS}/logs/plot_layers.log",
     benchmark:
@@ -172,6 +182,11 @@ rule plot_transfer:
         svg=shown_figure("transfer", "Probes", "Does one task's probe work on another?"),
         png=f"{RESULTS}/figures/transfer.png",
         data=f"{RESULTS}/figures/transfer.csv",
+        within_svg=shown_figure(
+            "transfer_within", "Probes", "Does one task's probe work on another, within one prompt?"
+        ),
+        within_png=f"{RESULTS}/figures/transfer_within.png",
+        within_data=f"{RESULTS}/figures/transfer_within.csv",
     log:
         f"{RESULTS}/logs/plot_transfer.log",
     benchmark:

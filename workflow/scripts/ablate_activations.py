@@ -11,7 +11,8 @@ from skillprobe.probes.rows import read_tasks
 
 layer, position = int(snakemake.wildcards.layer), settings["probes.position"]
 rows = read_tasks(snakemake.input.shards, settings["tasks"], layer, position)
-specialists = dict(zip(settings["tasks"], map(results.load, snakemake.input.probes), strict=True))
+by_task = results.load_specialists(snakemake.input.probes, settings["tasks"], [layer])
+specialists = {task: by_layer[layer] for task, by_layer in by_task.items()}
 ablated, erasers = cross.cross_ablate(
     {task: part.x for task, part in rows.items()},
     {task: part.ids for task, part in rows.items()},

@@ -9,26 +9,29 @@ from skillprobe.analyses.generality import SELECTED, generality_table
 from skillprobe.probes import results
 from skillprobe.prompts.bases import group_ids
 from skillprobe.storage import draws, tables
+from skillprobe.storage.tables import ACROSS, SCOPES
 
 names, layers = settings["tasks"], settings["layers"]
-specialists = results.load_specialists(snakemake.input.specialists, names, layers)
 generals = {layer: results.load(path) for layer, path in zip(layers, snakemake.input.generals, strict=True)}
 # Of the random-weight twins, if they are probed, by the number of the layer.
 random = {
     task: {int(layer): result for layer, result in results.load(path).items()}
     for task, path in zip(names, snakemake.input.random, strict=False)
 }
-rows = generality_table(
-    snakemake.wildcards.model,
-    specialists,
-    generals,
-    tasks.categories_of(names),
-    random=random,
-    surface=dict(zip(names, map(results.load, snakemake.input.surface), strict=True)),
-    n_draws=settings["statistics"]["bootstrap_draws"],
-    seed=settings["seed"],
-    study_groups=group_ids(settings["groups"]),
-)
+surface = dict(zip(names, map(results.load, snakemake.input.surface), strict=True))
+rows = []
+for scope in SCOPES:
+    rows += generality_table(
+        snakemake.wildcards.model,
+        results.load_specialists(snakemake.input.specialists, names, layers, scope),
+        {layer: by_scope[scope] for layer, by_scope in generals.items()},
+        tasks.categories_of(names),
+        **({"random": random, "surface": surface} if scope == ACROSS else {}),
+        scope=scope,
+        n_draws=settings["statistics"]["bootstrap_draws"],
+        seed=settings["seed"],
+        study_groups=group_ids(settings["groups"]),
+    )
 for row in rows:
     row["depth"] = row["layer"] / settings["num_layers"] if row["layer"] != SELECTED else ""
 tables.write_csv(snakemake.output.table, rows)

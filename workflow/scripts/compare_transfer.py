@@ -9,20 +9,25 @@ from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.probes import results, transfer
 from skillprobe.prompts.bases import group_ids
 from skillprobe.storage import draws, tables
+from skillprobe.storage.tables import SCOPES
 
 names, layers = settings["tasks"], settings["layers"]
-specialists = results.load_specialists(snakemake.input.specialists, names, layers)
 crossed = {layer: transfer.load(path) for layer, path in zip(layers, snakemake.input.scores, strict=True)}
-cells, summary = transfer_tables(
-    snakemake.wildcards.model,
-    specialists,
-    crossed,
-    tasks.categories_of(names),
-    n_draws=settings["statistics"]["bootstrap_draws"],
-    seed=settings["seed"],
-    study_groups=group_ids(settings["groups"]),
-    signal=settings["claims.signal"],
-)
+cells, summary = [], []
+for scope in SCOPES:
+    parts = transfer_tables(
+        snakemake.wildcards.model,
+        results.load_specialists(snakemake.input.specialists, names, layers, scope),
+        {layer: by_scope[scope] for layer, by_scope in crossed.items()},
+        tasks.categories_of(names),
+        scope=scope,
+        n_draws=settings["statistics"]["bootstrap_draws"],
+        seed=settings["seed"],
+        study_groups=group_ids(settings["groups"]),
+        signal=settings["claims.signal"],
+    )
+    cells += parts[0]
+    summary += parts[1]
 tables.write_csv(snakemake.output.cells, cells)
 tables.write_csv(snakemake.output.summary, summary)
 draws.write_draws(snakemake.output.draws, summary)

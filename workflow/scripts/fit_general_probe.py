@@ -6,9 +6,9 @@ settings = start(snakemake)
 
 
 from skillprobe.probes import results
-from skillprobe.probes.general_probes import fit_general
+from skillprobe.probes.general_probes import fit_general_scopes
 from skillprobe.probes.rows import read_tasks
 
 layer, position = int(snakemake.wildcards.layer), settings["probes.position"]
 rows = read_tasks(snakemake.input.shards, settings["tasks"], layer, position)
-results.save(snakemake.output.probe, fit_general(rows, settings))
+results.save(snakemake.output.probe, fit_general_scopes(rows, settings))

@@ -7,8 +7,11 @@ settings = start(snakemake)
 from skillprobe import tasks
 from skillprobe.report.figures.transfer import transfer
 from skillprobe.storage import tables
+from skillprobe.storage.tables import SCOPES, in_scope
 
 output = snakemake.output
+rows = tables.read_csv(snakemake.input.table)
 categories = tasks.categories_of(settings["tasks"])
-figure = transfer(tables.read_csv(snakemake.input.table), categories, settings)
-figure.save(svg=output.svg, png=output.png, data=output.data)
+for scope, prefix in zip(SCOPES, ("", "within_"), strict=True):
+    figure = transfer(in_scope(rows, scope), categories, settings)
+    figure.save(svg=output[f"{prefix}svg"], png=output[f"{prefix}png"], data=output[f"{prefix}data"])

@@ -7,13 +7,17 @@ settings = start(snakemake)
 
 from skillprobe.probes import results, transfer
 from skillprobe.probes.rows import read_tasks
+from skillprobe.storage.tables import SCOPES, WITHIN
 
 layer, position = int(snakemake.wildcards.layer), settings["probes.position"]
 rows = read_tasks(snakemake.input.shards, settings["tasks"], layer, position)
-specialists = dict(zip(settings["tasks"], map(results.load, snakemake.input.probes), strict=True))
-crossed = transfer.cross_scores(
-    {task: part.x for task, part in rows.items()},
-    {task: part.ids for task, part in rows.items()},
-    specialists,
-)
+crossed = {}
+for scope in SCOPES:
+    probes = results.load_specialists(snakemake.input.probes, settings["tasks"], [layer], scope)
+    tested = {task: part.within() if scope == WITHIN else part for task, part in rows.items()}
+    crossed[scope] = transfer.cross_scores(
+        {task: part.x for task, part in tested.items()},
+        {task: part.ids for task, part in tested.items()},
+        {task: by_layer[layer] for task, by_layer in probes.items()},
+    )
 transfer.save(snakemake.output.scores, crossed)

@@ -18,14 +18,14 @@ from skillprobe.statistics.bootstrap import (
     threshold_metrics,
 )
 from skillprobe.statistics.folds import CALIBRATION
-from skillprobe.statistics.intervals import BOUNDS, Estimate, cells_of
-from skillprobe.statistics.metrics import auroc
-from skillprobe.storage.tables import DRAWS, MEAN, NO_TASK, SELECTED
+from skillprobe.statistics.intervals import BOUNDS, Estimate, auroc_estimate, cells_of
+from skillprobe.statistics.metrics import auroc, auroc_within
+from skillprobe.storage.tables import ACROSS, DRAWS, MEAN, NO_TASK, SELECTED, WITHIN
 
 TABLE_METRICS = ("auroc", *(metric for metric in METRICS if metric != "base_rate"))
 COLUMNS = (
-    *("model", "task", "category", "layer", "probe", "metric", "estimate", *BOUNDS),
-    *("n", "n_groups", "base_rate", "status"),
+    *("model", "scope", "task", "category", "layer", "probe", "metric", "estimate", *BOUNDS),
+    *("n", "n_groups", "n_items", "base_rate", "detectable", "status"),
 )
 _BOUNDS = {"log_loss": (0.0, np.inf), "difference": (-1.0, 1.0)}
 
@@ -38,6 +38,7 @@ def generality_table(
     *,
     random: Mapping[str, Mapping[int, ProbeResult]] | None = None,
     surface: Mapping[str, Mapping[str, ProbeResult]] | None = None,
+    scope: str = ACROSS,
     n_draws: int = 2000,
     seed: int = 0,
     study_groups: Iterable[str] | None = None,
@@ -53,6 +54,11 @@ def generality_table(
     "specialist_minus_<other>" are paired differences. The bootstrap is joint: one set of draws of groups (of
     the study, None: of the rows) for everything. status: "", "constant scores" (a value of ½ that means no
     signal at all), or "insufficient: …" with NaN for the numbers.
+
+    scope: of the results. Within prompts there are AUROCs only, and a general probe's layer is selected by
+    the inner AUROC of the task itself, where it was trained on it (ESTIMANDS, "Layer"). n_items: the prompts
+    within which responses are compared (empty across prompts). detectable: the AUROC that would be found to
+    be above 0.55 in 80 % of studies with this standard error, of rows that are AUROCs.
     """
     probes = _by_probe(specialists, generals) | ({"random_weights": random} if random else {})
     everything = [
@@ -67,31 +73,31 @@ def generality_table(
     for probe, by_task in probes.items():
         for task, by_layer in by_task.items():
             by_layer = dict(sorted(by_layer.items()))
-            for layer, scored in {**by_layer, SELECTED: select_layer(by_layer)}.items():
+            for layer, scored in {**by_layer, SELECTED: select_layer(by_layer, own=scope == WITHIN)}.items():
                 cells = {probe: _evaluate(scored, draws)}
                 if probe == "specialist":
                     cells |= _controls(scored, draws)
                 for name, by_metric in cells.items():
                     aurocs.setdefault((name, layer), {})[task] = by_metric["auroc"]
                     rows += [
-                        _row(model, task, categories, layer, name, metric, cell)
+                        _row(task, categories, layer, name, metric, cell)
                         for metric, cell in by_metric.items()
                     ]
     for task, by_name in (surface or {}).items():
         for name, result in by_name.items():
             cell = _evaluate(result, draws)["auroc"]
             aurocs.setdefault((f"surface_{name}", SELECTED), {})[task] = cell
-            rows.append(_row(model, task, categories, SELECTED, f"surface_{name}", "auroc", cell))
+            rows.append(_row(task, categories, SELECTED, f"surface_{name}", "auroc", cell))
     for (probe, layer), by_task in aurocs.items():
-        rows.append(_row(model, MEAN, categories, layer, probe, "auroc", _mean(list(by_task.values()))))
+        rows.append(_row(MEAN, categories, layer, probe, "auroc", _mean(list(by_task.values()))))
         if probe != "specialist" and ("specialist", layer) in aurocs:
             special = aurocs["specialist", layer]
             differences = {task: _minus(special[task], by_task[task]) for task in by_task if task in special}
             differences[MEAN] = _mean(list(differences.values()))
             for task, difference in differences.items():
                 name = f"specialist_minus_{probe}"
-                rows.append(_row(model, task, categories, layer, name, "auroc", difference))
-    return rows
+                rows.append(_row(task, categories, layer, name, "auroc", difference))
+    return [{"model": model, "scope": scope} | row for row in rows]
 
 
 def _by_probe(specialists, generals) -> dict[str, dict[str, dict[int, ProbeResult]]]:
@@ -118,17 +124,22 @@ class Scored:
     shuffled_scores: np.ndarray
     shuffled_labels: np.ndarray
     status: str
+    items: np.ndarray
 
 
-def select_layer(by_layer: Mapping[int, ProbeResult]) -> Scored:
-    """Scores of each outer fold by the layer of best inner AUROC there, the lowest among equals."""
+def select_layer(by_layer: Mapping[int, ProbeResult], own: bool = False) -> Scored:
+    """Scores of each outer fold by the layer of best inner AUROC there, the lowest among equals; own: by that
+    of the task itself, of general probes that were trained on it."""
     results = list(by_layer.values())
     first = results[0]
     if any(not np.array_equal(first.ids, result.ids) for result in results[1:]):
         raise UserError("probes of different layers were trained on different rows; train them again")
     if first.status:
         return Scored(**{each.name: getattr(first, each.name) for each in fields(Scored)})
-    best = np.argmax([result.inner_auroc for result in results], axis=0)
+    inner = np.array([result.task_inner_auroc if own else result.inner_auroc for result in results])
+    if np.isnan(inner).all():
+        inner = np.array([result.inner_auroc for result in results])
+    best = np.argmax(inner, axis=0)
 
     def pick(name: str) -> np.ndarray:
         return pick_layers(best, first.folds, [getattr(result, name) for result in results])
@@ -144,6 +155,7 @@ def select_layer(by_layer: Mapping[int, ProbeResult]) -> Scored:
         pick_layers(best[:1], first.folds, shuffled)[:, 0],
         first.shuffled_labels,
         first.status,
+        first.items,
     )
 
 
@@ -170,6 +182,7 @@ class _Cell:
     n: int
     base_rate: float
     status: str = ""
+    n_items: int | str = ""
 
 
 def _evaluate(scored: ProbeResult | Scored, draws: Draws) -> dict[str, _Cell]:
@@ -179,10 +192,18 @@ def _evaluate(scored: ProbeResult | Scored, draws: Draws) -> dict[str, _Cell]:
         "groups": frozenset(groups.tolist()),
         "n": len(labels),
         "base_rate": float(labels.mean()) if len(labels) else float("nan"),
+        "n_items": len(set(scored.items[used].tolist())) if len(scored.items) else "",
     }
     if scored.status:
         missing = _Cell(None, status=f"insufficient: {scored.status}", **about)
-        return dict.fromkeys(TABLE_METRICS, missing)
+        return dict.fromkeys(("auroc",) if len(scored.items) else TABLE_METRICS, missing)
+    if len(scored.items):
+        same = all(
+            auroc_within(scores, labels, scored.items[used], folds).constant
+            for scores, folds in zip(scored.scores[:, used], scored.folds[:, used], strict=True)
+        )
+        status = "constant scores" if same else ""
+        return {"auroc": _Cell(auroc_estimate(scored, draws), status=status, **about)}
     by_metric: dict[str, list] = {metric: [] for metric in TABLE_METRICS}
     constant = True
     for scores, folds in zip(scored.scores[:, used], scored.folds[:, used], strict=True):
@@ -209,14 +230,15 @@ def _controls(scored: ProbeResult | Scored, draws: Draws) -> dict[str, dict[str,
     used = scored.folds[0] != CALIBRATION
     groups, folds = scored.groups[used], scored.folds[:, used]
     about = (frozenset(groups.tolist()), int(used.sum()), float(scored.labels[used].mean()))
+    items = scored.items[used] if len(scored.items) else None
     found = {}
     if len(scored.residualised_scores):
         scores = scored.residualised_scores[:, used]
-        by_seed, drawn = auroc_lines(scores, scored.labels[used], groups, folds, draws)
+        by_seed, drawn = auroc_lines(scores, scored.labels[used], groups, folds, draws, items)
         found["residualised"] = {"auroc": _Cell(Estimate(by_seed, drawn.mean(axis=0)), *about)}
     if len(scored.shuffled_scores):
         scores, labels = scored.shuffled_scores[:, used], scored.shuffled_labels[:, used]
-        each, drawn = auroc_lines(scores, labels, groups, folds[0], draws)
+        each, drawn = auroc_lines(scores, labels, groups, folds[0], draws, items)
         # One value: how shuffles differ is no variance of their mean over fold seeds.
         mean = Estimate(each.mean(keepdims=True), drawn.mean(axis=0))
         found["shuffled"] = {"auroc": _Cell(mean, *about)}
@@ -228,7 +250,9 @@ def _minus(specialist: _Cell, general: _Cell) -> _Cell:
         if cell.estimate is None:
             return cell
     difference = specialist.estimate - general.estimate
-    return _Cell(difference, specialist.groups, specialist.n, specialist.base_rate)
+    return _Cell(
+        difference, specialist.groups, specialist.n, specialist.base_rate, n_items=specialist.n_items
+    )
 
 
 def _mean(cells: list[_Cell]) -> _Cell:
@@ -244,12 +268,17 @@ def _mean(cells: list[_Cell]) -> _Cell:
         frozenset().union(*(cell.groups for cell in used)),
         n,
         sum(cell.base_rate * cell.n for cell in used) / n,
+        n_items=sum(cell.n_items for cell in used) if all(cell.n_items != "" for cell in used) else "",
     )
 
 
-def _row(model, task, categories, layer, probe, metric, cell: _Cell) -> dict:
+def detectable(auroc: Estimate) -> float:
+    """The AUROC that is found to be above 0.55 at 99 % in 80 % of studies with this one's standard error."""
+    return 0.5 + 0.05 + 3.4 * auroc.standard_error()
+
+
+def _row(task, categories, layer, probe, metric, cell: _Cell) -> dict:
     row = {
-        "model": model,
         "task": task,
         "category": MEAN if task == MEAN else categories[task],
         "layer": layer,
@@ -258,7 +287,9 @@ def _row(model, task, categories, layer, probe, metric, cell: _Cell) -> dict:
     }
     bounds = _BOUNDS.get("difference" if "minus" in probe else metric, (0.0, 1.0))
     row |= cells_of(cell.estimate, bounds)
-    row |= {"n": cell.n, "n_groups": len(cell.groups), "base_rate": cell.base_rate, "status": cell.status}
+    row |= {"n": cell.n, "n_groups": len(cell.groups), "n_items": cell.n_items, "base_rate": cell.base_rate}
+    is_auroc = metric == "auroc" and "minus" not in probe and cell.estimate is not None
+    row |= {"detectable": detectable(cell.estimate) if is_auroc else "", "status": cell.status}
     if task == MEAN and cell.estimate is not None:
         row[DRAWS] = cell.estimate
     return row

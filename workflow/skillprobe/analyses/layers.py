@@ -12,11 +12,11 @@ from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
 from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
 from skillprobe.statistics.intervals import BOUNDS, Estimate, both_intervals, enough_signal, interval
-from skillprobe.storage.tables import DRAWS
+from skillprobe.storage.tables import ACROSS, DRAWS
 
 ALL = "all"
 CATEGORY_RANKS = {"structural": 1, "lexical": 2, "semantic": 3, "stylistic": 3}
-COLUMNS = ("model", "task", "category", "quantity", "estimate", *BOUNDS, "n_tasks", "status")
+COLUMNS = ("model", "scope", "task", "category", "quantity", "estimate", *BOUNDS, "n_tasks", "status")
 _BOUNDS = {"emergence": (0.0, 1.0), "tau": (-1.0, 1.0)}
 
 
@@ -28,6 +28,7 @@ def layers_table(
     *,
     signal: float,
     share: float,
+    scope: str = ACROSS,
     n_draws: int = 2000,
     seed: int = 0,
     study_groups: Iterable[str] | None = None,
@@ -51,13 +52,13 @@ def layers_table(
         for task, by_layer in specialists.items()
     }
     rows = [
-        _row(model, task, categories[task], "emergence", estimate, n_tasks=1)
-        for task, estimate in found.items()
+        _row(task, categories[task], "emergence", estimate, n_tasks=1) for task, estimate in found.items()
     ]
     with_signal = {task: estimate for task, estimate in found.items() if not estimate.status}
     ranks = np.array([CATEGORY_RANKS[categories[task]] for task in with_signal])
     tau = _tau_of(ranks, list(with_signal.values()), len(found))
-    return [*rows, _row(model, ALL, ALL, "tau", tau, n_tasks=len(with_signal))]
+    rows.append(_row(ALL, ALL, "tau", tau, n_tasks=len(with_signal)))
+    return [{"model": model, "scope": scope} | row for row in rows]
 
 
 def emergence(aurocs: np.ndarray, depths: np.ndarray, share: float = 0.95) -> np.ndarray:
@@ -119,7 +120,7 @@ def _check(model, specialists, categories, num_layers) -> None:
 
 def _auroc_of(scored: ProbeResult | Scored, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
     """AUROC of each fold seed, [S], and of its draws, [S, n_draws]."""
-    return auroc_lines(scored.scores, scored.labels, scored.groups, scored.folds, draws)
+    return auroc_lines(scored.scores, scored.labels, scored.groups, scored.folds, draws, scored.items)
 
 
 def _emergence_of(
@@ -167,9 +168,8 @@ def _order(ranks: np.ndarray, depths: np.ndarray) -> np.ndarray:
     return np.where(tied, 0.0, kendall_tau_b(ranks, depths))
 
 
-def _row(model, task, category, quantity, estimate: _BySeed, n_tasks: int) -> dict:
+def _row(task, category, quantity, estimate: _BySeed, n_tasks: int) -> dict:
     row = {
-        "model": model,
         "task": task,
         "category": category,
         "quantity": quantity,

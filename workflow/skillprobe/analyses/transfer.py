@@ -24,15 +24,15 @@ from skillprobe.statistics.intervals import (
     simultaneous,
     tested_rows,
 )
-from skillprobe.storage.tables import DRAWS, SELECTED, task_words
+from skillprobe.storage.tables import ACROSS, DRAWS, SELECTED, task_words
 
 CELL_COLUMNS = (
-    *("model", "layer", "source", "target", "estimate", *BOUNDS, "lower_simultaneous95"),
+    *("model", "scope", "layer", "source", "target", "estimate", *BOUNDS, "lower_simultaneous95"),
     *("upper_simultaneous95", "ratio", *(f"ratio_{bound}" for bound in BOUNDS)),
     *("n", "n_groups", "source_place", "target_place", "status"),
 )
 SUMMARY_COLUMNS = (
-    *("model", "layer", "quantity", "grouping", "estimate", *BOUNDS),
+    *("model", "scope", "layer", "quantity", "grouping", "estimate", *BOUNDS),
     *("p", "n_permutations", "n_tasks", "status"),
 )
 
@@ -44,6 +44,7 @@ def transfer_tables(
     categories: Mapping[str, str],
     *,
     signal: float,
+    scope: str = ACROSS,
     n_draws: int = 2000,
     seed: int = 0,
     study_groups: Iterable[str] | None = None,
@@ -58,7 +59,7 @@ def transfer_tables(
     Summaries, of the same targets: "mean_ratio", over all sources but the target itself; "mean_ratio_signal",
     over sources that have a signal too; "block", how much more alike tasks of a group are than others, with
     the permutation test's p (groupings "paper" and "categories"). status: "" or why there is no number.
-    place: a task's place in the order of the hierarchical clustering.
+    place: a task's place in the order of the hierarchical clustering. scope: of the results and scores.
     """
     tasks = list(specialists)
     if not crossed:
@@ -73,7 +74,7 @@ def transfer_tables(
         matrix = _Matrix.make(results, scores, draws)
         has_signal = matrix.signal(signal)
         place = {task: number for number, task in enumerate(leaf_order(tasks, matrix.aurocs.value))}
-        about = {"model": model, "layer": layer}
+        about = {"model": model, "scope": scope, "layer": layer}
         cells += [
             about | row | {"status": pair_status(results, row["source"], row["target"])}
             for row in matrix.rows(has_signal, place)
@@ -154,13 +155,15 @@ class _Matrix:
             result = results[target]
             used = result.folds[0] != CALIBRATION
             labels, groups, folds = result.labels[used], result.groups[used], result.folds[:, used]
+            items = result.items[used] if len(result.items) else None
             n[j], n_groups[j] = tested_rows(result)
             if result.status:
                 continue
             for i, source in enumerate(tasks):
                 if results[source].status:
                     continue
-                values, lines = auroc_lines(scores[target][i][:, used], labels, groups, folds, draws)
+                score = scores[target][i][:, used]
+                values, lines = auroc_lines(score, labels, groups, folds, draws, items)
                 aurocs.by_seed[:, i, j], aurocs.drawn[:, i, j] = values, lines.mean(axis=0)
         return cls(tasks, aurocs, n, n_groups, [results[task].status for task in tasks])
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from skillprobe.analyses.blocks import joint_permutation_p, paper_groups
 from skillprobe.statistics.intervals import both_intervals, enough_signal, weighted
-from skillprobe.storage.tables import DRAWS, MEAN, SELECTED, is_number
+from skillprobe.storage.tables import ACROSS, DRAWS, MEAN, SELECTED, is_number
 
 VERSION = 1
 VERDICTS = ("supported", "contradicted", "inconclusive", "insufficient")
@@ -384,7 +384,9 @@ def _row(rows: Sequence[Mapping], model: str, **values) -> Mapping | None:
     return next((row for row in rows if _is(row, model=model, **values)), None)
 
 
-def _is(row: Mapping, **values) -> bool:
+def _is(row: Mapping, scope: str = ACROSS, **values) -> bool:
+    if row.get("scope", ACROSS) != scope:
+        return False
     # A model may be named by a number, which a CSV file doesn't tell from one.
     return all(str(row[key]) == value for key, value in values.items())
 

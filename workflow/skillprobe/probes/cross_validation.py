@@ -15,8 +15,17 @@ import numpy as np
 from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.solver import Fit, Rows, feature_scale
-from skillprobe.statistics.folds import CALIBRATION, assign_folds, row_folds, sufficiency
-from skillprobe.statistics.metrics import auroc
+from skillprobe.statistics.folds import (
+    CALIBRATION,
+    assign_folds,
+    mixed_items,
+    row_folds,
+    sufficiency,
+    within_sufficiency,
+)
+from skillprobe.statistics.metrics import auroc, item_pairs, right_order
+
+MIXED = ("min_mixed_items", "min_mixed_groups", "min_mixed_in_fold")
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,10 @@ class Settings:
     min_groups: int = 10
     max_truncated: float = 0.05
     shuffles: int = 20
+    # Of the scope within prompts: items with both outcomes, of so many groups, in every test fold.
+    min_mixed_items: int = 60
+    min_mixed_groups: int = 30
+    min_mixed_in_fold: int = 8
 
     def __post_init__(self) -> None:
         penalties = tuple(self.penalties)
@@ -60,6 +73,7 @@ class Settings:
                 )
             },
             shuffles=config.get("shuffles", 0),
+            **{key: config[key] for key in MIXED if key in config},
         )
 
     def folds(self, study_groups: Sequence[str]) -> list[dict[str, int]]:
@@ -99,6 +113,22 @@ class Settings:
             training=training,
         )
 
+    def within_sufficiency(
+        self, labels: np.ndarray, groups: Sequence[str], items: np.ndarray, folds: np.ndarray, cut: float
+    ) -> str:
+        """As `folds.within_sufficiency`, by these settings; cut: the share of truncated responses."""
+        return within_sufficiency(
+            labels,
+            groups,
+            items,
+            folds,
+            min_items=self.min_mixed_items,
+            min_groups=self.min_mixed_groups,
+            min_fold_items=self.min_mixed_in_fold,
+            truncated_fraction=cut,
+            max_truncated=self.max_truncated,
+        )
+
 
 def feature_scale_of(
     x: Sequence[np.ndarray], tasks: Sequence[Task], settings: Settings, scale: np.ndarray | None
@@ -111,15 +141,18 @@ def feature_scale_of(
 
 @dataclass(frozen=True)
 class Task:
+    """items: [n] names, for the scope within prompts; none for that across them."""
+
     name: str
     ids: np.ndarray
     groups: np.ndarray
     labels: np.ndarray
     folds: np.ndarray
     status: str
+    items: np.ndarray
 
     @classmethod
-    def make(cls, name, x, y, groups, ids, settings, study_groups, truncated_fraction) -> Task:
+    def make(cls, name, x, y, groups, ids, settings, study_groups, truncated_fraction, items=()) -> Task:
         where = f"task {name!r}: " if name else ""
         if not (len(x) == len(y) == len(groups)):
             raise UserError(
@@ -137,8 +170,12 @@ class Task:
                 seen[group] += 1
         labels = np.asarray(y, np.int8)
         folds = settings.row_folds(groups, study_groups)
-        status = settings.sufficiency(labels, groups, folds, truncated_fraction)
-        return cls(name, np.asarray(ids, str), np.asarray(groups, str), labels, folds, status)
+        items = np.asarray(items, str)
+        if len(items):
+            status = settings.within_sufficiency(labels, groups, items, folds, truncated_fraction)
+        else:
+            status = settings.sufficiency(labels, groups, folds, truncated_fraction)
+        return cls(name, np.asarray(ids, str), np.asarray(groups, str), labels, folds, status, items)
 
     def insufficient(self, settings: Settings, status: str = "") -> ProbeResult:
         per_fold = np.full((len(settings.fold_seeds), settings.n_folds), np.nan)
@@ -156,6 +193,7 @@ class Task:
             penalties=np.array(settings.penalties),
             fold_seeds=np.array(settings.fold_seeds),
             status=status or self.status,
+            items=self.items,
         )
 
 
@@ -201,6 +239,7 @@ class Found:
             intercept=float(intercept),
             penalties=np.array(self.settings.penalties),
             fold_seeds=np.array(self.settings.fold_seeds),
+            items=task.items,
         )
 
 
@@ -212,18 +251,27 @@ def cross_validate(
     task_rows: Sequence[Sequence[np.ndarray]],
     training: Sequence[Callable[[np.ndarray], np.ndarray]] | None = None,
     confounds: np.ndarray | None = None,
+    items: np.ndarray | None = None,
 ) -> Found:
     """Nested cross-validation of a probe of each labelling, on all rows that its `training` lets pass.
 
     folds: [S, n]; labels: [n] or [n, L]; task_rows: of each labelling, or one for all, the rows of each task
     by whose mean inner AUROC the penalty is chosen; training: likewise (None: all rows pass). Training
     without folds f and g gives the inner scores of g for outer fold f and those of f for outer fold g at
-    once: K(K − 1)/2 inner fits, not K(K − 1).
+    once: K(K − 1)/2 inner fits, not K(K − 1). items: [n] names, where AUROCs are of pairs within an item and
+    only items with both outcomes are trained on (None or none: of pairs within a fold).
     """
     labels = labels.reshape(folds.shape[1], -1)
     n_labels, n_seeds, n_folds = labels.shape[1], len(folds), settings.n_folds
     task_rows = list(task_rows) * (n_labels // len(task_rows))
     picks = training or [lambda mask: mask]
+    within = items is not None and len(items) > 0
+    if within:
+        picks = list(picks) * (n_labels // len(picks))
+        mixed = [mixed_items(labels[:, which], items) for which in range(n_labels)]
+        picks = [
+            lambda mask, pick=pick, own=own: pick(mask & own) for pick, own in zip(picks, mixed, strict=True)
+        ]
     pairs = list(combinations(range(n_folds), 2))
     inner_sets = [(fold != f) & (fold != g) & (fold != CALIBRATION) for fold in folds for f, g in pairs]
     outer_sets = [(fold != f) & (fold != CALIBRATION) for fold in folds for f in range(n_folds)]
@@ -239,6 +287,11 @@ def cross_validate(
     scores = np.full((n_labels, *folds.shape), np.nan, np.float32)
     chosen = np.zeros((n_labels, n_seeds, n_folds), int)
     inner_auroc = np.full((n_labels, n_seeds, n_folds, len(task_rows[0])), np.nan)
+    # Of each labelling and task, all pairs of rows of one item.
+    paired = [
+        [_pairs(labels[:, which], items, rows) for rows in task_rows[which]]
+        for which in range(n_labels if within else 0)
+    ]
     for place in np.ndindex(chosen.shape):
         which, s, f = place
         fold, y = folds[s], labels[:, which]
@@ -248,11 +301,28 @@ def cross_validate(
             if f in pair:
                 scored = fold == sum(pair) - f
                 held_out[:, scored] = inner[:, scored, number]
-        by_penalty = np.array(
-            [[auroc(row[r], y[r], rest[r]).value for r in task_rows[which]] for row in held_out]
-        )
+        if within:
+            by_penalty = np.transpose([_within(held_out, pairs, rest) for pairs in paired[which]])
+        else:
+            by_penalty = np.array(
+                [[auroc(row[r], y[r], rest[r]).value for r in task_rows[which]] for row in held_out]
+            )
         best = int(np.argmax(by_penalty.mean(axis=1)))  # the first, so the smallest C, among equals
         chosen[place], inner_auroc[place] = best, by_penalty[best]
         column = which * (len(outer_sets) + 1) + s * n_folds + f
         scores[which, s, fold == f] = outer.decision[best, fold == f, column]
     return Found(scores, chosen, inner_auroc, outer, settings)
+
+
+def _pairs(labels: np.ndarray, items: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of some of all rows: the number of the satisfied and of the violated row of each pair of one item."""
+    positive, negative = item_pairs(labels[rows], items[rows], np.zeros(len(rows), int))
+    return rows[positive], rows[negative]
+
+
+def _within(scores: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], folds: np.ndarray) -> np.ndarray:
+    """AUROC within items of each line of scores [lines, n], without those of CALIBRATION in folds [n]."""
+    positive, negative = (rows[folds[rows] != CALIBRATION] for rows in pairs)
+    if not len(positive):
+        return np.full(len(scores), np.nan)
+    return right_order(scores[:, positive], scores[:, negative]).mean(axis=1)

@@ -9,11 +9,14 @@ import numpy as np
 from skillprobe.probes.cross_validation import Settings, Task, cross_validate, feature_scale_of
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows
-from skillprobe.probes.solver import Rows
+from skillprobe.probes.solver import Rows, feature_scale
 from skillprobe.prompts.bases import group_ids
-from skillprobe.statistics.folds import keyed_hash
+from skillprobe.statistics.folds import CALIBRATION, keyed_hash
+from skillprobe.storage.tables import ACROSS, WITHIN
 
 VARIANTS = ("all", "centred", "matched", "leave_one_out")
+# Rows minus their prompt's mean are centred within task.
+WITHIN_VARIANTS = VARIANTS[1:]
 
 
 def general(
@@ -27,13 +30,15 @@ def general(
     truncated_fraction: Mapping[str, float] | None = None,
     scale: np.ndarray | None = None,
     variants: Sequence[str] = VARIANTS,
+    items_by_task: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, dict[str, ProbeResult]]:
     """Probes of all tasks together, scored per task: {variant: {task: result}}.
 
     "all": every task's rows; "centred": the same, centred within task by training means; "matched": as many
     training rows as the mean specialist has, picked by a hash of the row id; "leave_one_out": all rows but
     those of the task that is scored. Insufficient tasks take no part. One sufficient task alone has no
-    general probe: its results say so.
+    general probe: its results say so. items_by_task: [n] names each for the scope within prompts (see
+    `specialist`), where "all" and "centred" are the same.
     """
     if study_groups is None:
         study_groups = [group for groups in groups_by_task.values() for group in groups]
@@ -47,6 +52,7 @@ def general(
             settings,
             study_groups,
             (truncated_fraction or {}).get(name, 0.0),
+            items_by_task[name] if items_by_task else (),
         )
         for name, x in x_by_task.items()
     ]
@@ -86,10 +92,35 @@ def fit_general(
     )
 
 
+def fit_general_scopes(rows: Mapping[str, ProbeRows], settings: Mapping) -> dict[str, dict[str, dict]]:
+    """`general` in both scopes, {scope: {variant: {task: result}}}; arguments: as for `fit_general`."""
+    own = Settings.from_config(settings["probes"], settings["seed"])
+    study_groups = group_ids(settings["groups"])
+    within = {task: part.within() for task, part in rows.items()}
+    x = [part.x[own.row_folds(part.groups, study_groups)[0] == CALIBRATION] for part in rows.values()]
+    return {
+        ACROSS: fit_general(rows, settings),
+        WITHIN: general(
+            {task: part.x for task, part in within.items()},
+            {task: part.y for task, part in within.items()},
+            {task: part.groups for task, part in within.items()},
+            own,
+            ids_by_task={task: part.ids for task, part in within.items()},
+            study_groups=study_groups,
+            truncated_fraction={task: part.truncated for task, part in rows.items()},
+            # One scale for both.
+            scale=feature_scale(np.concatenate(x)) if own.feature_scaling else None,
+            variants=WITHIN_VARIANTS,
+            items_by_task={task: part.items for task, part in within.items()},
+        ),
+    }
+
+
 def _general(rows: Rows, tasks: Sequence[Task], settings: Settings, variant: str) -> list[ProbeResult]:
     """One variant of the general probe, as results of each of `tasks`, whose rows follow each other."""
     folds = np.concatenate([task.folds for task in tasks], axis=1)
     labels = np.concatenate([task.labels for task in tasks])
+    items = np.concatenate([task.items for task in tasks])
     task_of = np.repeat(np.arange(len(tasks)), [len(task.labels) for task in tasks])
     task_rows = [np.flatnonzero(task_of == t) for t in range(len(tasks))]
     if variant == "leave_one_out":
@@ -101,6 +132,7 @@ def _general(rows: Rows, tasks: Sequence[Task], settings: Settings, variant: str
             settings,
             [[task_rows[u] for u in range(len(tasks)) if u != t] for t in range(len(tasks))],
             [lambda mask, t=t: mask & (task_of != t) for t in range(len(tasks))],
+            items=items,
         )
         return [found.result(task, None, task_rows[t], which=t) for t, task in enumerate(tasks)]
     found = cross_validate(
@@ -110,7 +142,8 @@ def _general(rows: Rows, tasks: Sequence[Task], settings: Settings, variant: str
         settings,
         [task_rows],
         [_matched(tasks, settings)] if variant == "matched" else None,
-        confounds=task_of[:, None] == np.arange(len(tasks)) if variant == "centred" else None,
+        confounds=None if variant != "centred" or len(items) else task_of[:, None] == np.arange(len(tasks)),
+        items=items,
     )
     return [found.result(task, t, task_rows[t]) for t, task in enumerate(tasks)]
 

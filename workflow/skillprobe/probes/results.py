@@ -12,18 +12,21 @@ import numpy as np
 
 from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.storage import hdf5
+from skillprobe.storage.tables import ACROSS
 
 
 @dataclass(frozen=True)
 class ProbeResult:
     """One task's scores by one kind of probe; n rows, S fold seeds, K outer folds.
 
-    ids, groups: [n]; labels: [n] in {0, 1}; folds: [S, n] (−1: calibration); scores: [S, n] float32 decision
-    values on the outer test fold, NaN on calibration rows. chosen_c: [S, K]; inner_auroc: [S, K] at the
-    chosen C, what C and the layer are selected by (a general probe's is the mean over its training tasks);
-    task_inner_auroc: [S, K], this task's own (NaN for a task that is left out). weights [d] and intercept:
-    one probe of all rows but calibration's at the modal chosen C, x @ weights + intercept on raw
-    activations. status: "" or why the task is insufficient (then scores are NaN and there are no weights).
+    ids, groups: [n]; items: [n] names in the scope within prompts, whose rows are those of items with both
+    outcomes, minus the item's mean, and whose pairs are of one item; empty across prompts. labels: [n] in {0,
+    1}; folds: [S, n] (−1: calibration); scores: [S, n] float32 decision values on the outer test fold, NaN on
+    calibration rows. chosen_c: [S, K]; inner_auroc: [S, K] at the chosen C, what C and the layer are selected
+    by (a general probe's is the mean over its training tasks); task_inner_auroc: [S, K], this task's own (NaN
+    for a task that is left out). weights [d] and intercept: one probe of all rows but calibration's at the
+    modal chosen C, x @ weights + intercept on raw activations. status: "" or why the task is insufficient
+    (then scores are NaN and there are no weights).
 
     Of specialists only: fold_weights [S, K, d] and fold_intercepts [S, K], the probes that gave the scores;
     residualised_scores: [S, n], the same protocol on what confounds leave of the activations;
@@ -44,6 +47,7 @@ class ProbeResult:
     penalties: np.ndarray
     fold_seeds: np.ndarray
     status: str = ""
+    items: np.ndarray = field(default_factory=lambda: np.zeros(0, "U1"))
     fold_weights: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     fold_intercepts: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     residualised_scores: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
@@ -75,7 +79,7 @@ class ProbeResult:
         )
 
 
-_TEXT = ("ids", "groups")
+_TEXT = ("ids", "groups", "items")
 _ARRAYS = (
     "labels",
     "folds",
@@ -107,12 +111,12 @@ def load(path: str | Path) -> ProbeResult | dict:
 
 
 def load_specialists(
-    paths: Sequence[str], tasks: Sequence[str], layers: Sequence[int]
+    paths: Sequence[str], tasks: Sequence[str], layers: Sequence[int], scope: str = ACROSS
 ) -> dict[str, dict[int, ProbeResult]]:
-    """{task: {layer: result}}; paths: every layer of the first task, then of the second, …."""
+    """{task: {layer: result}} in one scope; paths: every layer of the first task, then of the second, …."""
     by_task: dict[str, dict[int, ProbeResult]] = {task: {} for task in tasks}
     for (task, layer), path in zip(product(tasks, layers), paths, strict=True):
-        by_task[task][layer] = load(path)
+        by_task[task][layer] = load(path)[scope]
     return by_task
 
 

@@ -1,11 +1,15 @@
 """The rows that a probe sees: untruncated responses, constrained or unconstrained, from activation shards."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from skillprobe.activations import shards
+from skillprobe.prompts.bases import item_of
+from skillprobe.statistics.folds import mixed_items
 from skillprobe.storage.files import by_task
 
 # Of a shard's samples, in the order of ProbeRows.
@@ -39,6 +43,38 @@ class ProbeRows:
         if "phrasing" in names:
             columns.append(self.phrasings[:, None] == np.unique(self.phrasings))
         return np.concatenate(columns, axis=1, dtype=float)
+
+    def confounds_within(self, names: Sequence[str]) -> np.ndarray | None:
+        """`confounds` of rows that are `within`: minus the mean of the item, without what is the same in all
+        of its rows."""
+        columns = self.confounds(names)
+        if columns is None:
+            return None
+        centred = minus_item_means(columns[:, 1:], self.items)
+        return np.concatenate([columns[:, :1], centred[:, centred.any(axis=0)]], axis=1)
+
+    @property
+    def items(self) -> np.ndarray:
+        """[n] names: which prompt each response is to."""
+        return np.array([item_of(name) for name in self.ids.tolist()], str)
+
+    def within(self) -> ProbeRows:
+        """The rows of items with both outcomes, x minus the mean of its item: all that the prompt says is
+        gone."""
+        used = mixed_items(self.y, self.items)
+        parts = {each.name: getattr(self, each.name) for each in fields(self)}
+        own = {name: part[used] for name, part in parts.items() if isinstance(part, np.ndarray)}
+        rows = replace(self, **own)
+        return replace(rows, x=minus_item_means(rows.x, rows.items))
+
+
+def minus_item_means(x: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """x [n, d] minus the mean over the rows of the same item; float32. items: [n] names."""
+    item = np.unique(items, return_inverse=True)[1]
+    order = np.argsort(item, kind="stable")
+    starts = np.searchsorted(item[order], np.arange(item.max(initial=-1) + 1))
+    means = np.add.reduceat(x[order].astype(float), starts, axis=0) if len(x) else np.zeros((0, x.shape[1]))
+    return (x - (means / np.bincount(item)[:, None])[item]).astype(np.float32)
 
 
 def truncated_share(cut: np.ndarray) -> float:

@@ -52,16 +52,16 @@ def cross_scores(
     return crossed
 
 
-def save(path: str | Path, crossed: Mapping[str, Crossed]) -> None:
-    """Store `cross_scores` as HDF5: equal scores, equal bytes."""
+def save(path: str | Path, crossed: Mapping[str, Mapping[str, Crossed]]) -> None:
+    """Store {scope: `cross_scores`} as HDF5: equal scores, equal bytes."""
     with hdf5.create(path) as file:
-        hdf5.write_groups(file, crossed, _write, "targets")
+        hdf5.write_nested(file, crossed, _write)
 
 
-def load(path: str | Path) -> dict[str, Crossed]:
+def load(path: str | Path) -> dict[str, dict[str, Crossed]]:
     """What `save` stored. Raises UserError if it isn't such a file."""
     with hdf5.whole(path, "transfer") as file:
-        return hdf5.read_groups(file, _read, "targets")
+        return hdf5.read_nested(file, _read)
 
 
 def _write(group: h5py.Group, each: Crossed) -> None:

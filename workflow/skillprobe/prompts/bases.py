@@ -20,6 +20,11 @@ def base_number(base: str) -> int:
     return int(base[1:])
 
 
+def item_of(response: str) -> str:
+    """The item (ESTIMANDS) that a response's id names: "topic/b012/0" of "topic/b012/0/constrained/3"."""
+    return response.rsplit("/", 2)[0]
+
+
 def group_id(number: int) -> str:
     """Of the subject that requests are about: "g000", "g001", …, the same for every task."""
     return f"g{number:03d}"

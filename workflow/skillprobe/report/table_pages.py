@@ -11,7 +11,7 @@ from skillprobe.findings.rules import (
     has_estimate,
 )
 from skillprobe.report.html import html_page, html_table, percent, shown_number, with_interval
-from skillprobe.storage.tables import task_words
+from skillprobe.storage.tables import WITHIN, in_scope, task_words
 
 PROBES = {
     "specialist": "specialist",
@@ -77,20 +77,29 @@ def generality_page(rows: Sequence[Mapping], settings: Mapping) -> str:
     body = [
         """<p class="lead">Each probe is at the layer that the inner folds selected, and tested within
 one task on held-out requests. Brackets: 95 % intervals. “Lost”: the specialist’s AUROC minus that of
-the general probe, paired. The table file also has every layer and 99 % intervals.</p>"""
+the general probe, paired. “Within prompts”: the AUROC of responses to the same prompt, of so many prompts
+that have both satisfied and violated responses. The table file also has every layer and 99 %
+intervals.</p>"""
     ]
     head = (
         "task",
         "probe",
         "AUROC",
         "lost",
+        "within prompts",
+        "prompts",
         "balanced accuracy",
         "accuracy",
         "log-loss",
         "satisfied",
         "responses",
     )
-    chosen = [row for row in rows if row["layer"] == SELECTED]
+    chosen = [row for row in in_scope(rows) if row["layer"] == SELECTED]
+    within = {
+        (str(row["model"]), row["task"], row["probe"]): row
+        for row in in_scope(rows, WITHIN)
+        if row["layer"] == SELECTED
+    }
     probes = [p for p in dict.fromkeys(row["probe"] for row in chosen) if "_minus_" not in p]
     for model in settings["models"]:
         found = {
@@ -109,12 +118,15 @@ the general probe, paired. The table file also has every layer and 99 % interval
                     for metric in ("balanced_accuracy", "accuracy", "log_loss")
                 )
                 lost = found.get((task, f"specialist_minus_{probe}", "auroc"))
+                one_prompt = within.get((model, task, probe))
                 cells.append(
                     [
                         task_words(task) if probe == shown[0] else "",
                         PROBES.get(probe, probe),
                         with_interval(row, 95) + (f" ({row['status']})" if row["status"] else ""),
                         with_interval(lost, 95),
+                        with_interval(one_prompt, 95),
+                        str(one_prompt["n_items"]) if one_prompt else "",
                         *metrics,
                         percent(row["base_rate"]),
                         str(row["n"]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skillprobe.statistics.folds import CALIBRATION
-from skillprobe.statistics.metrics import auroc
+from skillprobe.statistics.metrics import auroc, auroc_within, item_pairs, right_order
 
 
 @dataclass(frozen=True)
@@ -76,17 +76,41 @@ def auroc_draws(
     return np.divide(concordant, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
+def within_draws(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    folds: np.ndarray,
+    items: np.ndarray,
+    draws: Draws,
+) -> np.ndarray:
+    """As `auroc_draws`, of pairs within an item: a group that is drawn twice brings its pairs twice."""
+    positive, negative = item_pairs(labels, items, folds)
+    right = right_order(scores[positive], scores[negative])
+    return ratio(right, np.ones(len(right)), groups[positive], draws)[1]
+
+
 def auroc_lines(
-    scores: np.ndarray, labels: np.ndarray, groups: np.ndarray, folds: np.ndarray, draws: Draws
+    scores: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    folds: np.ndarray,
+    draws: Draws,
+    items: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """AUROC of each line (a fold seed, or a shuffle), [lines], and its bootstrap draws, [lines, n_draws].
 
-    scores: [lines, n]; labels and folds: the same or [n], for all lines; groups: [n].
+    scores: [lines, n]; labels and folds: the same or [n], for all lines; groups: [n]; items: [n] names, for
+    pairs within an item (None or none: within a fold).
     """
     labels, folds = np.broadcast_to(labels, scores.shape), np.broadcast_to(folds, scores.shape)
     lines = list(zip(scores, labels, folds, strict=True))
-    values = [auroc(score, label, fold).value for score, label, fold in lines]
-    drawn = [auroc_draws(score, label, groups, fold, draws) for score, label, fold in lines]
+    if items is None or not len(items):
+        values = [auroc(score, label, fold).value for score, label, fold in lines]
+        drawn = [auroc_draws(score, label, groups, fold, draws) for score, label, fold in lines]
+    else:
+        values = [auroc_within(score, label, items, fold).value for score, label, fold in lines]
+        drawn = [within_draws(score, label, groups, fold, items, draws) for score, label, fold in lines]
     return np.array(values), np.array(drawn)
 
 

@@ -69,10 +69,7 @@ def sufficiency(
     rows of a training part, [n] bool, are trained on (None: all).
     """
     if truncated_fraction > max_truncated:
-        return (
-            f"{truncated_fraction:.1%} of the responses are truncated; at most {max_truncated:.1%} may "
-            "be, since truncated responses are not missing at random"
-        )
+        return too_truncated(truncated_fraction, max_truncated)
     labels, groups = np.asarray(labels), np.asarray(groups)
     for fold_row in np.atleast_2d(folds):
         found = np.unique(fold_row[fold_row != CALIBRATION])
@@ -92,6 +89,55 @@ def sufficiency(
         if problem := unpaired(labels, fold_row):
             return problem
     return ""
+
+
+def within_sufficiency(
+    labels: np.ndarray,
+    groups: Sequence[str],
+    items: np.ndarray,
+    folds: np.ndarray,
+    *,
+    min_items: int = 60,
+    min_groups: int = 30,
+    min_fold_items: int = 8,
+    truncated_fraction: float = 0.0,
+    max_truncated: float = 0.05,
+) -> str:
+    """ "" if a task has enough items with both outcomes, else the reason in words; arguments: as for
+    `sufficiency`, and items: [n] names. Items of calibration groups don't count."""
+    if truncated_fraction > max_truncated:
+        return too_truncated(truncated_fraction, max_truncated)
+    mixed = mixed_items(labels, items)
+    for fold_row in np.atleast_2d(folds):
+        used = mixed & (fold_row != CALIBRATION)
+        n_items, n_groups = len(np.unique(items[used])), len(np.unique(np.asarray(groups)[used]))
+        if n_items < min_items or n_groups < min_groups:
+            return (
+                f"{n_items} prompts of {n_groups} groups have both satisfied and violated responses; pairs "
+                f"within a prompt take {min_items} of {min_groups}"
+            )
+        for fold in np.unique(fold_row[fold_row != CALIBRATION]):
+            here = len(np.unique(items[used & (fold_row == fold)]))
+            if here < min_fold_items:
+                return (
+                    f"a test fold has {here} prompts with both satisfied and violated responses; it takes "
+                    f"{min_fold_items}"
+                )
+    return ""
+
+
+def mixed_items(labels: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Which rows, [n] bool, are of an item with both outcomes; labels (in {0, 1}), items (names): [n]."""
+    item = np.unique(items, return_inverse=True)[1]
+    rate = np.bincount(item, labels) / np.bincount(item) if len(items) else np.zeros(0)
+    return (rate[item] > 0) & (rate[item] < 1)
+
+
+def too_truncated(share: float, most: float) -> str:
+    return (
+        f"{share:.1%} of the responses are truncated; at most {most:.1%} may "
+        "be, since truncated responses are not missing at random"
+    )
 
 
 def unpaired(labels: np.ndarray, folds: np.ndarray, tested: np.ndarray | None = None) -> str:

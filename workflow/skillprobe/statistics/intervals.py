@@ -103,6 +103,11 @@ class Estimate:
     def value(self) -> np.ndarray:
         return self.by_seed.mean(axis=0)
 
+    def standard_error(self) -> float:
+        """Of a single number: of the draws about their own mean, and of the mean over fold seeds."""
+        seeds = self.by_seed.var(ddof=1) / len(self.by_seed) if len(self.by_seed) > 1 else 0.0
+        return float(np.sqrt(np.nanvar(self.drawn, ddof=1) + seeds))
+
     def mean(self, where: np.ndarray) -> Estimate:
         """Over cells."""
         return Estimate(self.by_seed[:, where].mean(axis=1), self.drawn[:, where].mean(axis=1))
@@ -118,8 +123,10 @@ def cells_of(estimate: Estimate | None, bounds: tuple[float, float] = (-np.inf, 
 
 
 def auroc_estimate(result, draws: Draws) -> Estimate:
-    """Of a sufficient result with scores, labels, groups and folds, such as a ProbeResult."""
-    by_seed, drawn = auroc_lines(result.scores, result.labels, result.groups, result.folds, draws)
+    """Of a sufficient result with scores, labels, groups, folds and items, such as a ProbeResult."""
+    by_seed, drawn = auroc_lines(
+        result.scores, result.labels, result.groups, result.folds, draws, result.items
+    )
     return Estimate(by_seed, drawn.mean(axis=0))
 
 

@@ -1,4 +1,4 @@
-"""AUROC over the pairs within a test fold (ESTIMANDS)."""
+"""AUROC in the two scopes: over the pairs within a test fold, or within an item (ESTIMANDS)."""
 
 from __future__ import annotations
 
@@ -39,3 +39,36 @@ def auroc(scores: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> Auroc:
             pairs += len(positive) * len(negative)
             constant &= positive.min() == positive.max() == negative.min() == negative.max()
     return Auroc(concordant / pairs if pairs else float("nan"), pairs, bool(pairs) and bool(constant))
+
+
+def item_pairs(labels: np.ndarray, items: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the satisfied and of the violated row of every pair within an item, [pairs] each; labels (in
+    {0, 1}), items (names), folds: [n]; rows of calibration groups are left out."""
+    used = np.flatnonzero(folds != CALIBRATION)
+    item = np.unique(items[used], return_inverse=True)[1]
+    order = used[np.argsort(item, kind="stable")]
+    ends = np.cumsum(np.bincount(item))
+    positive, negative = [], []
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        rows = order[start:end]
+        ones, zeros = rows[labels[rows] == 1], rows[labels[rows] == 0]
+        positive.append(np.repeat(ones, len(zeros)))
+        negative.append(np.tile(zeros, len(ones)))
+    nothing = np.zeros(0, int)
+    return np.concatenate([nothing, *positive]), np.concatenate([nothing, *negative])
+
+
+def right_order(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """Of scores [..., pairs]: 1 where the satisfied row's is higher, ½ where they tie."""
+    return (positive > negative) + 0.5 * (positive == negative)
+
+
+def auroc_within(scores: np.ndarray, labels: np.ndarray, items: np.ndarray, folds: np.ndarray) -> Auroc:
+    """AUROC over the pairs of rows of one item, every pair with weight 1: whatever the prompt says cancels.
+
+    scores, labels (in {0, 1}), items (names), folds: [n]; rows of calibration groups are left out.
+    """
+    positive, negative = (scores[rows] for rows in item_pairs(labels, items, folds))
+    n = len(positive)
+    value = float(right_order(positive, negative).mean()) if n else float("nan")
+    return Auroc(value, n, bool(n) and bool((positive == negative).all()))

@@ -12,6 +12,8 @@ from skillprobe.storage.files import read_sealed, write_sealed
 
 # What tables say instead of a layer's number, where inner folds choose it, and of a task's name.
 SELECTED, MEAN = "selected", "mean"
+# Which pairs of responses are compared (ESTIMANDS, "Two scopes"): all of a test fold, or those to one prompt.
+SCOPES = ACROSS, WITHIN = ("across", "within")
 # The key of a row's `intervals.Estimate`, which is no column (see `draws`).
 DRAWS = "draws"
 # The status of a mean over no task.
@@ -38,6 +40,11 @@ def write_csv(path: str | Path, rows: Sequence[dict], columns: Sequence[str] | N
     for row in rows:
         writer.writerow({key: _format(row[key]) for key in columns_of(row)})
     write_sealed(path, text.getvalue())
+
+
+def in_scope(rows: Sequence[dict], scope: str = ACROSS) -> list[dict]:
+    """The rows of one scope; a table without this column is across prompts."""
+    return [row for row in rows if row.get("scope", ACROSS) == scope]
 
 
 def task_words(task: str) -> str:

@@ -32,6 +32,7 @@ from skillprobe.report.figures.style import (
     legend_key,
     lines_of_panels,
     panel_width,
+    question_mark,
     signed,
     task_line,
     task_words,
@@ -95,7 +96,7 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
             else:
                 draw_note(axes, signed("Δ", difference))
         page.finish(
-            "Is one general probe as good as a specialist?",
+            "Is one general probe as good as a specialist" + question_mark(rows),
             "AUROC",
             limits=auroc_limits(rows),
             handles=(
@@ -214,7 +215,7 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
         grid[0, 0].set(xlim=(-0.03, 1.03), ylim=auroc_limits(rows))
         grid[0, 0].set_yticks(auroc_ticks(grid[0, 0].get_ylim(), 0.25))
         grid[0, 0].set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
-        canvas.suptitle("Where in the network can satisfaction be read?", **TITLE)
+        canvas.suptitle("Where in the network can satisfaction be read" + question_mark(rows), **TITLE)
         canvas.legend(
             handles=[
                 legend_key("specialist probe, 95 % band", ls="-", lw=1.2),

@@ -20,7 +20,7 @@ from matplotlib.patches import Rectangle
 
 from skillprobe.findings.rules import DIFFERENCE, MEAN, has_estimate
 from skillprobe.storage.files import atomic_path
-from skillprobe.storage.tables import is_number, task_words, write_csv
+from skillprobe.storage.tables import WITHIN, is_number, task_words, write_csv
 from skillprobe.tasks import CATEGORIES
 
 CHANCE = 0.5
@@ -417,6 +417,11 @@ def auroc_ticks(limits: tuple[float, float], step: float = 0.1) -> list[float]:
     """Ticks from 1 downwards, chance among them."""
     step = step if limits[0] > 0.35 else 0.25
     return [1 - k * step for k in range(int((1 - limits[0]) / step) + 1)][::-1]
+
+
+def question_mark(rows: Sequence[Mapping]) -> str:
+    """The end of a title that is a question, with the scope of its rows."""
+    return ", within one prompt?" if {row.get("scope") for row in rows} == {WITHIN} else "?"
 
 
 def wrapped(text: str, width: int) -> str:

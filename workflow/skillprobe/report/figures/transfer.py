@@ -25,6 +25,7 @@ from skillprobe.report.figures.style import (
     colour_bar,
     fill_cell,
     name_cells,
+    question_mark,
     rows_of,
     without_zero,
     wrapped,
@@ -71,7 +72,7 @@ def transfer(rows: Sequence[Mapping], categories: Mapping[str, str], settings: M
             "AUROC; bold: chance is outside its interval, 95 % for all cells of a panel together",
         )
         bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0 reversed", "0.25", "0.5 chance", "0.75", "1"])
-        canvas.suptitle("Does one task's probe work on another?", **TITLE)
+        canvas.suptitle("Does one task's probe work on another" + question_mark(rows), **TITLE)
     shown = [
         {column: row[column] for column in columns}
         for model in models

@@ -2,9 +2,9 @@
 # (Not written to workflow/resources/ directly: git sets new times there, and they would be trained again.)
 from skillprobe import tasks
 
-# The seed is of the first weights. From 0 and 1, Llama doesn't learn within one pass to copy a term.
+# The seed is of the first weights. From 0 and 2, Llama doesn't learn within one pass to copy a term.
 TOY_MODELS = {
-    "toy-llama": {"family": "llama", "follow_up": True, "seed": 2},
+    "toy-llama": {"family": "llama", "follow_up": True, "seed": 3},
     "toy-gemma2": {"family": "gemma2", "follow_up": False, "seed": 0},
     "toy-qwen2": {"family": "qwen2", "follow_up": True, "seed": 0},
     # Its twin that was never asked whether it had obeyed: workflow/studies/follow_up.yaml.

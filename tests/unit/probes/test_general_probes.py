@@ -5,10 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from made.probes import SETTINGS, task_data, tasks_data
+from made.scopes import SETTINGS as SCOPED
+from made.scopes import probe_rows
 from skillprobe.probes.cross_validation import Settings
-from skillprobe.probes.general_probes import general
+from skillprobe.probes.general_probes import fit_general_scopes, general
 from skillprobe.probes.solver import Rows
 from skillprobe.probes.specialists import specialist
+from skillprobe.statistics.bootstrap import draw_groups
+from skillprobe.statistics.intervals import auroc_estimate
 from skillprobe.statistics.metrics import auroc
 
 
@@ -120,3 +124,20 @@ def test_insufficient_tasks_are_left_out_and_say_so():
     )
     cut = specialist(*task_data(), SETTINGS, truncated_fraction=0.2)
     assert "truncated" in cut.status and cut.weights.size == 0
+
+
+def test_one_direction_is_general_within_prompts_and_two_are_not():
+    for directions, same in (((1, 1), True), ((1, 2), False)):
+        rows = {
+            task: probe_rows(task=task, response=0.8, direction=direction)
+            for task, direction in zip(("topic", "register"), directions, strict=True)
+        }
+        found = fit_general_scopes(rows, SCOPED)["within"]
+        assert set(found) == {"centred", "matched", "leave_one_out"}
+        for task in rows:
+            result = found["leave_one_out"][task]
+            draws = draw_groups(result.groups, n_draws=10)
+            value = float(auroc_estimate(result, draws).value)
+            assert value > 0.75 if same else value < 0.6
+            assert np.isnan(result.task_inner_auroc).all()
+            assert np.isfinite(found["centred"][task].task_inner_auroc).all()

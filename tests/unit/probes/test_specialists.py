@@ -6,11 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 from made.probes import SETTINGS, task_data
+from made.scopes import SETTINGS as SCOPED
+from made.scopes import probe_rows
+from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.solver import feature_scale
-from skillprobe.probes.specialists import specialist
-from skillprobe.statistics.bootstrap import auroc_draws, draw_groups
+from skillprobe.probes.specialists import fit_scopes, specialist
+from skillprobe.prompts.bases import group_ids
+from skillprobe.statistics.bootstrap import auroc_draws, auroc_lines, draw_groups
 from skillprobe.statistics.folds import CALIBRATION
-from skillprobe.statistics.intervals import interval
+from skillprobe.statistics.intervals import auroc_estimate, interval
 from skillprobe.statistics.metrics import auroc
 from sklearn.linear_model import LogisticRegression
 
@@ -122,3 +126,71 @@ def test_probe_jobs_import_neither_scikit_learn_nor_scipy():
         "assert not {'sklearn', 'scipy', 'pandas', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def auroc_of(result):
+    draws = draw_groups(result.groups[result.folds[0] != CALIBRATION], n_draws=20)
+    return float(auroc_estimate(result, draws).value)
+
+
+def test_what_the_prompt_says_is_gone_within_prompts():
+    """A probe that reads how easy the prompt is is good across prompts, and at chance within them."""
+    aurocs = [auroc_of(each) for each in fit_scopes(probe_rows(prompt=3.0), SCOPED).values()]
+    assert aurocs[0] > 0.75 and abs(aurocs[1] - 0.5) < 0.06
+
+
+def test_what_a_response_tells_is_found_in_both_scopes():
+    aurocs = [auroc_of(each) for each in fit_scopes(probe_rows(response=0.8), SCOPED).values()]
+    assert min(aurocs) > 0.7
+
+
+def test_noise_is_at_chance_within_prompts():
+    aurocs = [auroc_of(fit_scopes(probe_rows(seed=seed), SCOPED)["within"]) for seed in range(6)]
+    assert abs(np.mean(aurocs) - 0.5) < 0.03
+
+
+def test_the_probe_within_prompts_is_the_one_of_its_definition():
+    """Rows of prompts with both outcomes, minus the mean of the prompt's; one scale for both scopes."""
+    rows = probe_rows(response=0.6)
+    result = fit_scopes(rows, SCOPED)["within"]
+    mixed = np.isin(rows.items, [i for i in set(rows.items) if 0 < rows.y[rows.items == i].mean() < 1])
+    assert (
+        result.ids.tolist() == rows.ids[mixed].tolist()
+        and result.items.tolist() == rows.items[mixed].tolist()
+    )
+    x = rows.x[mixed].astype(float)
+    for item in set(result.items):
+        x[result.items == item] -= x[result.items == item].mean(axis=0)
+    settings = Settings.from_config(SCOPED["probes"], 0)
+    fold = settings.row_folds(rows.groups, group_ids(SCOPED["groups"]))[0]
+    z = x / feature_scale(rows.x[fold == CALIBRATION])
+    s, f = 1, 2
+    test, train = result.folds[s] == f, ~np.isin(result.folds[s], (f, CALIBRATION))
+    z = (z - z[train].mean(0)) / np.sqrt(z[train].var(0).mean())
+    reference = LogisticRegression(C=result.chosen_c[s, f], tol=1e-10, max_iter=10000)
+    reference.fit(z[train], rows.y[mixed][train])
+    np.testing.assert_allclose(result.scores[s, test], reference.decision_function(z[test]), atol=1e-4)
+
+
+def test_few_prompts_with_both_outcomes_are_insufficient_within_prompts():
+    rows = probe_rows(response=0.6)
+    few = SCOPED | {"probes": SCOPED["probes"] | {"min_mixed_items": 500}}
+    found = fit_scopes(rows, few)
+    assert found["across"].status == "" and "pairs within a prompt take 500 of 30" in found["within"].status
+    assert np.isnan(found["within"].scores).all() and len(found["within"].items) == len(found["within"].ids)
+
+
+def test_the_controls_have_the_scope_of_their_probe():
+    settings = SCOPED | {
+        "probes": SCOPED["probes"] | {"shuffles": 6, "confounds": ["response_length", "phrasing"]}
+    }
+    found = fit_scopes(probe_rows(prompt=2.0, response=0.8), settings)["within"]
+    draws = draw_groups(found.groups, n_draws=20)
+    shuffled, _ = auroc_lines(
+        found.shuffled_scores, found.shuffled_labels, found.groups, found.folds[0], draws, found.items
+    )
+    assert abs(shuffled.mean() - 0.5) < 0.05
+    rest, _ = auroc_lines(
+        found.residualised_scores, found.labels, found.groups, found.folds, draws, found.items
+    )
+    assert rest.min() > 0.7

@@ -47,7 +47,7 @@ def test_overview_has_the_numbers():
     # A specialist of 0.80 [0.75, 0.85] with topic missing; 0.75 [0.70, 0.80] without the confounds.
     assert "2 of them had a clear signal (2 after the confounds are regressed out)" in text
     assert "supported if its lower bound is above 0.02" in text
-    assert "12 violated responses from 6 bases" in text
+    assert "12 violated responses from 6 groups" in text
     assert "Seed 7" in text and '"study": "demo"' in text and "torch" in text
     assert page == overview(compliance, rows, config)
 

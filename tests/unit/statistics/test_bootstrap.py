@@ -5,6 +5,7 @@ import pytest
 from made.scores import BASES, brute_force_auroc, clustered
 from skillprobe.statistics import bootstrap
 from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.metrics import auroc_within
 
 
 def test_bootstrap_weights_equal_brute_force_resampling():
@@ -49,3 +50,22 @@ def test_draws_are_joint_and_a_lacking_base_is_ignored():
     np.testing.assert_allclose(without, bootstrap.auroc_draws(scores, labels, groups, folds, zero))
     with pytest.raises(KeyError):
         bootstrap.auroc_draws(scores, labels, np.full(len(groups), "other"), folds, draws)
+
+
+def test_pairs_within_an_item_are_drawn_with_their_group():
+    rng = np.random.default_rng(1)
+    scores, labels, groups, folds = clustered(rng, n_groups=12, per_base=8)
+    items = np.array([f"{group}/{n % 2}" for n, group in enumerate(groups)])
+    draws = bootstrap.draw_groups(groups, n_draws=6, seed=2)
+    value, drawn = bootstrap.auroc_lines(scores[None], labels, groups, folds, draws, items)
+    assert value[0] == auroc_within(scores, labels, items, folds).value
+    for i, weights in enumerate(draws.weights.astype(int)):
+        copies = [
+            (np.flatnonzero(groups == group), copy)
+            for group, times in zip(draws.groups, weights, strict=True)
+            for copy in range(times)
+        ]
+        rows = np.concatenate([rows for rows, _ in copies])
+        # Each copy of a group has items of its own.
+        own = np.concatenate([[f"{items[row]}/{copy}" for row in rows] for rows, copy in copies])
+        assert drawn[0, i] == pytest.approx(auroc_within(scores[rows], labels[rows], own, folds[rows]).value)

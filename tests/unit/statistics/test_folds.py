@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from made.scores import BASES, clustered
 from skillprobe.errors import UserError
-from skillprobe.statistics.folds import CALIBRATION, assign_folds, row_folds, sufficiency, unpaired
+from skillprobe.statistics.folds import (
+    CALIBRATION,
+    assign_folds,
+    row_folds,
+    sufficiency,
+    unpaired,
+    within_sufficiency,
+)
 
 
 def test_folds_depend_on_the_set_of_bases_only():
@@ -59,3 +66,20 @@ def test_a_test_fold_without_pairs_is_told():
         "a test fold has no satisfied and violated responses that could be compared"
     )
     assert unpaired(labels, folds, parts[1:]) == "a test fold has no violated responses"
+
+
+def test_within_prompts_it_takes_prompts_with_both_outcomes():
+    items = np.repeat([f"i{i}" for i in range(100)], 4)
+    groups = np.repeat([f"g{i:03d}" for i in range(50)], 8)
+    folds = np.repeat(np.arange(50) % 5, 8)
+    labels = np.tile([1, 0, 1, 1], 100)
+    assert within_sufficiency(labels, groups, items, folds) == ""
+    labels[: 4 * 50] = 1
+    assert within_sufficiency(labels, groups, items, folds).startswith("50 prompts of 25 groups have both")
+    assert within_sufficiency(labels, groups, items, folds, min_items=50, min_groups=25) == ""
+    assert within_sufficiency(
+        labels, groups, items, folds, min_items=50, min_groups=25, min_fold_items=11
+    ) == ("a test fold has 10 prompts with both satisfied and violated responses; it takes 11")
+    folds[groups >= "g040"] = CALIBRATION
+    assert within_sufficiency(labels, groups, items, folds).startswith("30 prompts of 15 groups")
+    assert "truncated" in within_sufficiency(labels, groups, items, folds, truncated_fraction=0.2)

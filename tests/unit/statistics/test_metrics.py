@@ -5,6 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made.scores import brute_force_auroc
 from skillprobe.statistics import bootstrap, metrics
+from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.metrics import auroc_within
 
 
 @settings(max_examples=60, deadline=None)
@@ -36,3 +38,25 @@ def test_pooling_over_folds_is_biased_where_within_folds_is_not():
         pooled.append(metrics.auroc(scores, labels, np.zeros(60, int)).value)
     assert abs(np.mean(within) - 0.5) < 0.02
     assert np.mean(pooled) < 0.45
+
+
+def test_within_an_item_every_pair_counts_once():
+    scores = np.array([1.0, 0.0, 5.0, 9.0, 2.0, 2.0, 7.0])
+    labels = np.array([1, 0, 0, 1, 1, 0, 1])
+    items = np.array(["a", "a", "a", "b", "b", "b", "c"])
+    folds = np.zeros(7, int)
+    # a: 1 > 0, 1 < 5; b: 9 > 2, 2 = 2; c has no pair.
+    found = auroc_within(scores, labels, items, folds)
+    assert (found.value, found.pairs, found.constant) == (2.5 / 4, 4, False)
+    folds[items == "a"] = CALIBRATION
+    assert auroc_within(scores, labels, items, folds).value == 1.5 / 2
+    assert np.isnan(auroc_within(scores, labels, items, np.full(7, CALIBRATION)).value)
+    assert auroc_within(np.zeros(7), labels, items, folds).constant
+
+
+def test_what_an_item_adds_to_its_scores_cancels_within():
+    rng = np.random.default_rng(0)
+    items = np.repeat(np.arange(50), 4)
+    scores, labels, folds = rng.normal(size=200), rng.integers(0, 2, 200), items % 5
+    moved = scores + 100 * rng.normal(size=50)[items]
+    assert auroc_within(moved, labels, items, folds) == auroc_within(scores, labels, items, folds)

@@ -47,9 +47,10 @@ def item_pairs(labels: np.ndarray, items: np.ndarray, folds: np.ndarray) -> tupl
     used = np.flatnonzero(folds != CALIBRATION)
     item = np.unique(items[used], return_inverse=True)[1]
     order = used[np.argsort(item, kind="stable")]
-    ends = np.cumsum(np.bincount(item))
+    counts = np.bincount(item)
+    ends = np.cumsum(counts)
     positive, negative = [], []
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+    for start, end in zip(ends - counts, ends, strict=True):
         rows = order[start:end]
         ones, zeros = rows[labels[rows] == 1], rows[labels[rows] == 0]
         positive.append(np.repeat(ones, len(zeros)))

@@ -421,7 +421,7 @@ def auroc_ticks(limits: tuple[float, float], step: float = 0.1) -> list[float]:
 
 def question_mark(rows: Sequence[Mapping]) -> str:
     """The end of a title that is a question, with the scope of its rows."""
-    return ", within one prompt?" if {row.get("scope") for row in rows} == {WITHIN} else "?"
+    return "?\nwithin one prompt" if {row.get("scope") for row in rows} == {WITHIN} else "?"
 
 
 def wrapped(text: str, width: int) -> str:

@@ -41,6 +41,15 @@ def loaded(request, loaded_models):
 
 
 @pytest.fixture
+def use_looks():
+    """`intervals.use_looks`; afterwards it is one look again."""
+    from skillprobe.statistics import intervals
+
+    yield intervals.use_looks
+    intervals.use_looks(1)
+
+
+@pytest.fixture
 def root(tmp_path):
     """A root with one four-layer toy model, in models/a."""
     make_folder(tmp_path / "models/a")

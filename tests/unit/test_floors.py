@@ -41,7 +41,6 @@ TESTED_ELSEWHERE = (
     *("tasks/register", "tasks/sentiment", "tasks/topic"),
     # Drawn with all others in report/test_figures.py, which has nothing to say of these alone.
     *("report/figures/responses", "report/figures/time", "report/figures/transfer"),
-    "study/plan",  # held against a run of Snakemake in tests/workflow/test_smoke.py
 )
 
 

@@ -40,8 +40,16 @@ snakemake --dry-run --cores 4 --configfile my.yaml
 
 The table shows this for the smoke study (`workflow/studies/smoke.yaml`: three models, three tasks, two
 layers), which has {total} jobs. The study is finished, then one key is changed, and the jobs of a dry run are
-counted by stage. The last seven rows have larger changes. `tests/workflow/test_every_key.py` checks every job
+counted by stage. The last nine rows have larger changes. `tests/workflow/test_every_key.py` checks every job
 by rule and wildcards. It also checks this page, which `python tests/workflow/rerun_matrix.py` prints.
+
+**Growing a study** costs the growth. One job makes a block of consecutive content requests for a model and
+task (`generation.block`, here 40). With `prompts.bases: 80` instead of 40, the prompts, responses, labels and
+activations of the first 40 are not touched, and only those of the new 40 are made (in the table, one block's
+jobs, not two). All probes and analyses run again, because the data have changed. A last block that was short
+is made again when it grows, so begin with a multiple of `generation.block`. With fewer content requests, the
+files of the others stay there unused. If you plan to look at the findings more than once, set `claims.looks`
+before the first look.
 
 Comments, the order of keys, `touch`, a fresh clone with the old `results/` and `.snakemake/`, and moving the
 results to another disk change nothing (`test_reruns.py`, `test_every_key.py`).

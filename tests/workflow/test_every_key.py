@@ -38,6 +38,15 @@ def plots(*names):
     return {(f"plot_{name}", "") for name in names}
 
 
+def blocks(*numbers):
+    """All jobs of a study, those of a block for each of these blocks."""
+    return prompted(numbers) | {
+        (rule, wildcards.replace("shard=0", f"shard={number}"))
+        for rule, wildcards in from_responses()
+        for number in numbers
+    }
+
+
 EVERYTHING = prompted() | from_responses()
 EXTRACTED = (
     per("extract_activations", tasks=TASKS, shard=True)
@@ -110,7 +119,8 @@ CHANGES = {
     # Of a task that isn't studied here.
     "judges": ({"topic": JUDGE}, set()),
     "prompts.world": ("general", EVERYTHING),
-    "prompts.bases": (41, EVERYTHING),
+    # The smoke study's one block is full: nothing in it is made again.
+    "prompts.bases": (80, blocks(1)),
     "prompts.items_per_base": (2, EVERYTHING),
     "prompts.instruction_types": (["human"], EVERYTHING),
     "prompts.polarities": (["positive"], EVERYTHING),
@@ -123,15 +133,7 @@ CHANGES = {
     "generation.max_new_tokens": (32, from_responses()),
     # It may move a token in a thousand.
     "generation.batch_size": (32, from_responses()),
-    "generation.shards": (
-        2,
-        prompted((0, 1))
-        | {
-            (rule, wildcards.replace("shard=0", f"shard={shard}"))
-            for rule, wildcards in from_responses()
-            for shard in (0, 1)
-        },
-    ),
+    "generation.block": (20, blocks(0, 1)),
     "labels.crossings": (0, from_labels()),
     "activations.dtype": ("float32", EXTRACTED | RANDOM),
     "activations.positions": (["prompt_50", "prompt_100", "onset", "body_50", "last", "eos"], EXTRACTED),
@@ -205,6 +207,17 @@ CHANGES = {
         | COMPLIANCE
         | AGREEMENT,
     ),
+    # All tables with intervals that decide claims; those of compliance alone have none.
+    "claims.looks": (
+        2,
+        comparisons() - SIMILARITY
+        | per("compare_behaviour")
+        | per("compare_wording")
+        | merged("behaviour", "wording")
+        | plots("behaviour")
+        | AGREEMENT
+        | PAGES,
+    ),
     "claims.signal": (
         0.6,
         CELLS
@@ -275,6 +288,12 @@ PAIRS = {
         | from_responses(tasks=("word_count", "json_format"))
         - per("edit_behaviour", tasks=("term_exclusion",)),
     ),
+    # The one of 40 grows to 50, so it is made again.
+    "more content requests, larger blocks": (
+        {"prompts.bases": 60, "generation.block": 50},
+        blocks(0, 1),
+    ),
+    "a block that is larger than the study": ({"generation.block": 90}, OVERVIEW),
     "one fewer layer, another dpi": (
         {"layers": [4], "figures.dpi": 90},
         CHANGES["layers"][1] | FIGURES,

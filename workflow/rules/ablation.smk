@@ -63,7 +63,7 @@ rule compare_ablation:
     params:
         settings=lambda w: chosen(
             *("seed", "tasks", "groups", "statistics"),
-            *("claims.signal", "claims.dependent", "claims.independent"),
+            *("claims.signal", "claims.dependent", "claims.independent", "claims.looks"),
             layers=section_layers_of("ablation", w.model),
         ),
     script:

@@ -30,8 +30,9 @@ rule edit_behaviour:
         runtime=model_resource("runtime"),
     params:
         settings=lambda w: chosen(
-            *("seed", "groups", "generation", "probes.position", "activations.tokens_per_batch"),
+            *("seed", "groups", "probes.position", "activations.tokens_per_batch"),
             *("ablation.rank", "behaviour.bases", "behaviour.samples", "behaviour.strengths"),
+            generation=GENERATION,
             probes=PROTOCOL,
             model=identity(w.model),
             layers=edited_layers_of(w.model),
@@ -58,6 +59,6 @@ rule compare_behaviour:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=settings("seed", "tasks", "statistics", probes=PROTOCOL),
+        settings=settings("seed", "tasks", "statistics", "claims.looks", probes=PROTOCOL),
     script:
         "../scripts/compare_behaviour.py"

@@ -13,7 +13,7 @@ from skillprobe.storage.locks import hold_study
 from skillprobe.study import checks, slices, sources
 from skillprobe.study.code_files import code_files
 from skillprobe.study.config import complete
-from skillprobe.study.plan import check_fits, check_readable, check_writable, nearest_folder
+from skillprobe.study.plan import check_fits, check_readable, check_writable, nearest_folder, surplus_warning
 
 ROOT = Path(workflow.basedir)
 PACKAGE = ROOT / "workflow/skillprobe"
@@ -52,7 +52,12 @@ JUDGED_ON_GPU = any(isinstance(judge, dict) and judge["gpu"] for judge in STUDY[
 JUDGE_ENVIRONMENT = "../../envs/gpu.yaml" if JUDGED_ON_GPU else "../../envs/cpu.yaml"
 # Models whose twins with random weights are probed too.
 RANDOM_TWINS = MODELS if STUDY["controls"]["random_weights"] else []
-SHARDS = list(range(STUDY["generation"]["shards"]))
+# Of each job of a model and task, the range of its bases: [first, last + 1].
+BLOCKS = slices.blocks(STUDY)
+SHARDS = list(range(len(BLOCKS)))
+# What decides one prompt, response or label: not how many there are, nor which of them one job makes.
+PROMPTS = {key: value for key, value in STUDY["prompts"].items() if key != "bases"}
+GENERATION = {key: value for key, value in STUDY["generation"].items() if key != "block"}
 # What all probes have in common: not which position claims are about, nor the specialists' controls.
 PROTOCOL = {
     key: value for key, value in STUDY["probes"].items() if key not in ("position", "shuffles", "confounds")
@@ -90,9 +95,9 @@ def identity(model):
     return checked(sources.model_identity, STUDY, model, ROOT)
 
 
-def model_settings(*keys):
+def model_settings(*keys, **more):
     """As `settings`, with what decides the model's numbers: its source and a hash of its files."""
-    return lambda w: chosen(*keys, model=identity(w.model))
+    return lambda w: chosen(*keys, model=identity(w.model), **more)
 
 
 @cache
@@ -223,8 +228,9 @@ def warn_without_records():
 
 if workflow.is_main_process:
     warn_without_records()
-    if warning := checks.groups_warning(STUDY, GROUPS):
-        print(warning, file=sys.stderr, flush=True)
+    for warning in (checks.groups_warning(STUDY, GROUPS), surplus_warning(STUDY, ROOT)):
+        if warning:
+            print(warning, file=sys.stderr, flush=True)
 
 
 def hold_results():

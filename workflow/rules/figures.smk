@@ -268,7 +268,7 @@ rule plot_behaviour:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=settings("tasks", "figures", models=MODELS),
+        settings=settings("tasks", "figures", "claims.looks", models=MODELS),
     script:
         "../scripts/plot_behaviour.py"
 

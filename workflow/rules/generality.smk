@@ -27,6 +27,6 @@ rule compare_generality:
         mem_mb=2000,
         runtime=60,
     params:
-        settings=layer_settings("seed", "tasks", "groups", "statistics"),
+        settings=layer_settings("seed", "tasks", "groups", "statistics", "claims.looks"),
     script:
         "../scripts/compare_generality.py"

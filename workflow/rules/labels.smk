@@ -21,7 +21,7 @@ rule label_responses:
         mem_mb=judge_resource("mem_mb", 1000),
         runtime=20,
     params:
-        settings=task_settings("seed", "labels", "prompts"),
+        settings=task_settings("seed", "labels", prompts=PROMPTS),
     script:
         "../scripts/label_responses.py"
 

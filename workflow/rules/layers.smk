@@ -21,7 +21,8 @@ rule compare_layers:
         runtime=60,
     params:
         settings=layer_settings(
-            "seed", "tasks", "groups", "statistics", "claims.signal", "claims.emergence_share"
+            *("seed", "tasks", "groups", "statistics"),
+            *("claims.signal", "claims.emergence_share", "claims.looks"),
         ),
     script:
         "../scripts/compare_layers.py"

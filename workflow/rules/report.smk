@@ -54,7 +54,7 @@ rule write_table_pages:
         mem_mb=500,
         runtime=10,
     params:
-        settings=settings("tasks", models=MODELS),
+        settings=settings("tasks", "claims.looks", models=MODELS),
     script:
         "../scripts/write_table_pages.py"
 

@@ -50,7 +50,8 @@ rule compare_robustness:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            "seed", "tasks", "groups", "statistics", layers=section_layers_of("robustness", w.model)
+            *("seed", "tasks", "groups", "statistics", "claims.looks"),
+            layers=section_layers_of("robustness", w.model),
         ),
     script:
         "../scripts/compare_robustness.py"
@@ -72,6 +73,6 @@ rule compare_wording:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=settings("seed", "tasks", "groups", "statistics", "probes.min_groups"),
+        settings=settings("seed", "tasks", "groups", "statistics", "claims.looks", "probes.min_groups"),
     script:
         "../scripts/compare_wording.py"

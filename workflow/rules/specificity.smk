@@ -27,7 +27,7 @@ rule compare_specificity:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "tasks", "groups", "statistics"),
+            *("seed", "tasks", "groups", "statistics", "claims.looks"),
             probes=PROTOCOL | {"position": STUDY["probes"]["position"]},
             layers=layers_of(w.model),
         ),

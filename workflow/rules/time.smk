@@ -75,7 +75,7 @@ rule compare_time:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "tasks", "groups", "statistics", "claims.headroom"),
+            *("seed", "tasks", "groups", "statistics", "claims.headroom", "claims.looks"),
             layers=section_layers_of("time", w.model),
         ),
     script:

@@ -49,6 +49,6 @@ rule compare_transfer:
         mem_mb=2000,
         runtime=60,
     params:
-        settings=layer_settings("seed", "tasks", "groups", "statistics", "claims.signal"),
+        settings=layer_settings("seed", "tasks", "groups", "statistics", "claims.signal", "claims.looks"),
     script:
         "../scripts/compare_transfer.py"

@@ -9,8 +9,10 @@ from skillprobe.analyses.ablation import ablation_tables
 from skillprobe.erasure import cross
 from skillprobe.probes import results
 from skillprobe.prompts.bases import group_ids
+from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
 
+use_looks(settings["claims.looks"])
 names, layers = settings["tasks"], settings["layers"]
 cells, curves, summary = ablation_tables(
     snakemake.wildcards.model,

@@ -7,8 +7,10 @@ settings = start(snakemake)
 
 from skillprobe.analyses.behaviour import behaviour_table
 from skillprobe.probes import cross_validation
+from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import files, tables
 
+use_looks(settings["claims.looks"])
 responses = files.read_all(snakemake.input.responses)
 perplexities = files.read_all(snakemake.input.perplexities)
 # A reflection is compared with that of a random subspace, steering with nothing done.

@@ -8,9 +8,11 @@ from skillprobe import tasks
 from skillprobe.analyses.generality import SELECTED, generality_table
 from skillprobe.probes import results
 from skillprobe.prompts.bases import group_ids
+from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
 from skillprobe.storage.tables import ACROSS, SCOPES
 
+use_looks(settings["claims.looks"])
 names, layers = settings["tasks"], settings["layers"]
 generals = {layer: results.load(path) for layer, path in zip(layers, snakemake.input.generals, strict=True)}
 # Of the random-weight twins, if they are probed, by the number of the layer.

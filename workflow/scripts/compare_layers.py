@@ -8,9 +8,11 @@ from skillprobe import tasks
 from skillprobe.analyses.layers import layers_table
 from skillprobe.probes import results
 from skillprobe.prompts.bases import group_ids
+from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
 from skillprobe.storage.tables import SCOPES
 
+use_looks(settings["claims.looks"])
 names, layers = settings["tasks"], settings["layers"]
 rows = []
 for scope in SCOPES:

@@ -8,8 +8,10 @@ from skillprobe import tasks
 from skillprobe.analyses.robustness import robustness_table
 from skillprobe.probes import results
 from skillprobe.prompts.bases import group_ids
+from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import tables
 
+use_looks(settings["claims.looks"])
 rows = robustness_table(
     snakemake.wildcards.model,
     dict(zip(settings["layers"], map(results.load, snakemake.input.probes), strict=True)),

@@ -9,8 +9,10 @@ from skillprobe.analyses.specificity import specificity_table
 from skillprobe.probes import results
 from skillprobe.probes.twins import read_twins
 from skillprobe.prompts.bases import group_ids
+from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
 
+use_looks(settings["claims.looks"])
 names = settings["tasks"]
 specialists = results.load_specialists(snakemake.input.specialists, names, settings["layers"])
 table = specificity_table(

@@ -8,8 +8,10 @@ from skillprobe import tasks
 from skillprobe.analyses.time import time_tables
 from skillprobe.probes import results
 from skillprobe.prompts.bases import group_ids
+from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
 
+use_looks(settings["claims.looks"])
 names = settings["tasks"]
 curves, summary = time_tables(
     snakemake.wildcards.model,

@@ -8,9 +8,11 @@ from skillprobe import tasks
 from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.probes import results, transfer
 from skillprobe.prompts.bases import group_ids
+from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
 from skillprobe.storage.tables import SCOPES
 
+use_looks(settings["claims.looks"])
 names, layers = settings["tasks"], settings["layers"]
 crossed = {layer: transfer.load(path) for layer, path in zip(layers, snakemake.input.scores, strict=True)}
 cells, summary = [], []

@@ -7,8 +7,10 @@ settings = start(snakemake)
 from skillprobe import tasks
 from skillprobe.analyses.wording import wording_table
 from skillprobe.prompts.bases import group_ids
+from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import files, tables
 
+use_looks(settings["claims.looks"])
 paths = files.by_task(snakemake.input.labels, settings["tasks"])
 rows = wording_table(
     snakemake.wildcards.model,

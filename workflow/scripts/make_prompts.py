@@ -15,7 +15,6 @@ items = make_items(
     load_world(snakemake.input.world),
     settings["prompts"],
     settings["seed"],
-    int(snakemake.wildcards.shard),
-    settings["generation.shards"],
+    range(*settings["bases"]),
 )
 files.write_jsonl(snakemake.output.prompts, items)

@@ -5,8 +5,10 @@ from skillprobe.study.job import start
 settings = start(snakemake)
 
 from skillprobe.findings import rules
+from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, files, tables
 
+use_looks(settings["claims"]["looks"])
 analyses = settings["analyses"]
 both = zip(snakemake.input.tables, snakemake.input.draws, strict=True)
 judged = files.by_task([draws.with_draws(tables.read_csv(table), drawn) for table, drawn in both], analyses)

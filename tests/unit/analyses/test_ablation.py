@@ -197,6 +197,17 @@ def test_cells_follow_their_intervals_in_the_tables():
             assert all(np.isnan(row[bound]) for bound in BOUNDS)
 
 
+def test_simultaneous_intervals_have_the_level_of_the_looks(use_looks):
+    _, specialists = world("universal")
+    bounds = []
+    for looks in (1, 5):
+        use_looks(looks)
+        cells, _, _ = tabulate(specialists, ablated("universal")[0])
+        bounds.append([row["lower_simultaneous99"] for row in primary(cells) if row["cell"]])
+    once, often = np.array(bounds)
+    assert len(once) and (often < once).all()
+
+
 def test_thresholds_are_the_callers():
     _, specialists = world("universal")
     scores = ablated("universal")[0]

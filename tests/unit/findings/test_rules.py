@@ -293,6 +293,30 @@ def test_thresholds_come_from_the_config():
     assert judge("generality", rows, thresholds=THRESHOLDS | {"signal": 0.75})["verdict"] == "insufficient"
 
 
+def test_more_looks_have_their_level_and_a_smaller_p():
+    twice = THRESHOLDS | {"looks": 2}
+    assert judge("generality")["level"] == 0.99 and judge("generality", thresholds=twice)["level"] == 0.995
+    rows = summary("block", "paper", (0.2, 0.1, 0.3), p=0.006)
+    assert judge("transfer_clustered", transfer=rows)["verdict"] == "supported"
+    found = judge("transfer_clustered", transfer=rows, thresholds=twice)
+    assert found["verdict"] == "inconclusive" and "p is below 0.005" in found["rule"]
+
+
+def test_pooled_intervals_have_the_level_of_the_looks(use_looks):
+    noise = noises("a", "b", spread=0.02)
+    tables = study({"a": 0.05, "b": 0.05}, noise)
+
+    def lower(looks):
+        use_looks(looks)
+        found = rules.judge(tables, ["a", "b"], TASKS, THRESHOLDS | {"looks": looks})
+        return found[rules.POOLED]["generality"]["interval"][0]
+
+    once, twice = lower(1), lower(2)
+    drawn = 0.05 + (noise["a"] + noise["b"]) / 2
+    assert [once, twice] == pytest.approx([np.quantile(drawn, 0.005), np.quantile(drawn, 0.0025)])
+    assert twice < once
+
+
 def test_a_model_may_be_named_by_a_number():
     """A CSV file doesn't tell "7" from 7."""
     assert judge("generality", generality(model=7), model="7")["verdict"] == "supported"

@@ -105,6 +105,20 @@ def test_crossings_are_balanced_and_from_other_prompts(name, text_of):
     assert [row for row in again if row["variant"] == "counterfactual"] == rows
 
 
+@pytest.mark.parametrize(("name", "text_of"), CASES)
+def test_labels_of_a_base_do_not_depend_on_how_many_there_are(name, text_of):
+    task = tasks.get(name)
+    judge = get_judge("lexicon", name, WORLD) if task.judged else None
+
+    def labelled(items):
+        rows = label_rows(task, WORLD, items, responses_to(items, text_of), judge, SETTINGS, 0)
+        return {row["id"]: row for row in rows}
+
+    items = items_of(name)
+    alone, later, whole = labelled(items[:20]), labelled(items[20:]), labelled(items)
+    assert alone | later == whole and any(row["variant"] == "counterfactual" for row in later.values())
+
+
 def test_crossings_in_number_and_for_params_that_never_vary():
     task, items = tasks.get("word_count"), items_of("word_count", bases=4)
     responses = responses_to(items, words)

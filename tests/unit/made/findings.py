@@ -5,7 +5,7 @@ from skillprobe.statistics.intervals import Estimate
 from skillprobe.storage.tables import DRAWS
 
 TASKS = ["topic", "sentiment", "register"]
-THRESHOLDS = {"signal": 0.55, "margin": 0.02, "weak_ratio": 0.5, "cluster_p": 0.01}
+THRESHOLDS = {"looks": 1, "signal": 0.55, "margin": 0.02, "weak_ratio": 0.5, "cluster_p": 0.01}
 THRESHOLDS |= {"erased": 0.05, "sparse_dependent": 0.25, "sparse_independent": 0.5, "not_sparse": 0.5}
 THRESHOLDS |= {"gain": 0.05, "planning": 0.5, "headroom": 0.05}
 N_DRAWS = 4000

@@ -109,7 +109,8 @@ FIGURES = {
 
 
 def make_settings(models, tasks, palette="colorblind"):
-    return {"models": models, "tasks": tasks, "figures": {"palette": palette, "dpi": 60}}
+    figures = {"palette": palette, "dpi": 60}
+    return {"models": models, "tasks": tasks, "figures": figures, "claims.looks": 1}
 
 
 def category_of(number):
@@ -289,7 +290,8 @@ def scorecard_rows(models, tasks=(), insufficient=(), constant=()):
         for number, claim in enumerate(rules.CLAIMS):
             verdict = rules.VERDICTS[(number + len(rows) // 8) % 4]
             row = {"model": model, "claim": claim, "verdict": verdict, "estimate": 0.04, "lower99": 0.01}
-            row |= {"upper99": 0.08 if number != 3 else NAN, "n_tasks": 3, "n_answers": 300, "n_requests": 81}
+            row |= {"upper99": 0.08 if number != 3 else NAN, "level": 0.99}
+            row |= {"n_tasks": 3, "n_answers": 300, "n_requests": 81}
             row |= {"reason": "", "rule": "a rule", "paper": "not reported"}
             rows.append(row | ({"estimate": NAN} if set(tasks) <= set(insufficient) else {}))
     return rows

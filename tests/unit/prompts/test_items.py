@@ -9,6 +9,8 @@ from skillprobe import tasks
 from skillprobe.errors import UserError
 from skillprobe.prompts.bases import group_ids
 from skillprobe.prompts.items import make_items
+from skillprobe.study.slices import blocks
+from skillprobe.tasks.world import load_world
 
 
 def test_more_bases_items_or_tasks_move_nothing():
@@ -34,13 +36,24 @@ def test_every_subject_is_used_once_before_any_is_used_twice():
     assert len({row["request"] for row in rows[:20]}) == len(WORLD.requests)
 
 
-@pytest.mark.parametrize("n_shards", [1, 3, 5])
-def test_shards_part_the_bases(n_shards):
-    shards = [make_items(tasks.get("topic"), WORLD, SETTINGS, 0, s, n_shards) for s in range(n_shards)]
-    bases = [{row["base"] for row in shard} for shard in shards]
-    assert sum(map(len, bases)) == len(set().union(*bases)) == SETTINGS["bases"]
-    rows = sorted((row | {"shard": 0} for shard in shards for row in shard), key=lambda row: row["item"])
-    assert rows == items_of("topic")
+@pytest.mark.parametrize("world", [WORLD, load_world("general")], ids=lambda world: world.name)
+@pytest.mark.parametrize("name", tasks.NAMES)
+def test_a_base_is_the_same_in_a_larger_study_and_in_any_block(world, name):
+    """What a study costs when it grows: 90 bases are the first 90 of 180, whatever a job makes of them."""
+
+    def made(size, bases):
+        settings = SETTINGS | {"items_per_base": 1, "bases": bases}
+        config = {"prompts": settings, "generation": {"block": size}}
+        return [
+            row
+            for block in blocks(config)
+            for row in make_items(tasks.get(name), world, settings, 0, range(*block))
+        ]
+
+    large = made(90, 180)
+    assert len(large) == 180 and made(90, 90) == large[:90]
+    assert all(made(size, 180) == large for size in (1, 7, 60, 180, 500))
+    assert make_items(tasks.get(name), world, SETTINGS | {"items_per_base": 1, "bases": 180}, 0) == large
 
 
 @pytest.mark.parametrize("name", tasks.NAMES)

@@ -16,6 +16,7 @@ def test_methods_have_the_studys_numbers():
     assert (
         "90 content requests, the same for every task" in text and "INLP [arXiv 2004.07667] of rank 4" in text
     )
+    assert "decided at 99 % by rules" in text
     assert "topic by lexicon" in text and "on 24 requests" in text
     # All that is cited is listed, and all that is listed is cited.
     assert all(page.count(f"abs/{number}") >= 2 for number in methods.REFERENCES)

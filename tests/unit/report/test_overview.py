@@ -1,5 +1,6 @@
 """The overview says what the tables hold, and where everything comes from."""
 
+import pytest
 from made.findings import THRESHOLDS
 from made.pages import parse
 from made.tables import compliance_rows, generality_rows, transfer_rows
@@ -118,6 +119,13 @@ def test_overview_says_where_everything_comes_from():
     text = " ".join(parse(page.replace("</td>", " </td>")).text.split())
     assert "workflow at commit 1234abcd+." in text and "a hub/<x> abc float32 0123456789abcdef" in text
     assert " at commit" not in parse(overview([], [], small_config())).text
+
+
+@pytest.mark.parametrize("looks, level", [(1, "99 %"), (2, "99.5 %")])
+def test_overview_names_the_level_of_its_intervals(looks, level):
+    config = small_config() | {"claims": THRESHOLDS | {"looks": looks}}
+    text = " ".join(parse(overview([], [], config)).text.split())
+    assert f"Brackets: {level} intervals over content requests" in text
 
 
 def test_overview_of_nothing():

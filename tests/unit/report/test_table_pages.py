@@ -7,9 +7,10 @@ from skillprobe.report import table_pages
 
 def test_table_pages():
     tasks, settings = ["word_count", "topic", "toxicity"], {"tasks": ["word_count", "topic", "toxicity"]}
-    settings["models"] = ["a", "gone"]
+    settings |= {"models": ["a", "gone"], "claims.looks": 2}
     rows = generality_rows(["a"], tasks, insufficient=["topic"], constant=["toxicity"])
     text = parse(table_pages.generality_page(rows, settings)).text
     assert FEW in text and "constant scores" in text and "0.800 [0.750, 0.850]" in text and "no probe" in text
+    assert "every layer and 99.5 % intervals" in " ".join(text.split())
     text = parse(table_pages.compliance_page(compliance_rows(["a"], tasks), settings)).text
     assert "60\u00a0%" in text and "no responses" in text

@@ -1,5 +1,7 @@
 """Intervals of draws and fold seeds hold the truth as often as they say."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from made.scores import BASES, clustered
@@ -40,3 +42,58 @@ def test_interval_covers():
         found = intervals.interval([value], bootstrap.auroc_draws(scores, labels, groups, folds, draws))
         covered += found.lower <= truth <= found.upper
     assert 0.91 <= covered / 200 <= 0.995
+
+
+# --- looks
+
+
+def test_more_looks_widen_what_decides_and_nothing_else(use_looks):
+    by_seed, draws = [0.69, 0.7, 0.71], np.random.default_rng(0).normal(0.7, 0.02, 20000)
+    once = intervals.both_intervals(by_seed, draws, (0, 1))
+    use_looks(1)
+    assert intervals.both_intervals(by_seed, draws, (0, 1)) == once and intervals.claims_level() == 0.99
+    assert once["lower99"] == intervals.interval(by_seed, draws, 0.99, (0, 1)).lower
+    use_looks(4)
+    cells = intervals.both_intervals(by_seed, draws, (0, 1))
+    decided = intervals.interval(by_seed, draws, 0.9975, (0, 1))
+    assert (cells["lower99"], cells["upper99"]) == (decided.lower, decided.upper)
+    assert cells["lower99"] < once["lower99"] and cells["upper99"] > once["upper99"]
+    assert {key: cells[key] for key in ("estimate", "lower95", "upper95")} == {
+        key: once[key] for key in ("estimate", "lower95", "upper95")
+    }
+    # A task whose bound lies between the two has a signal at one look only.
+    between = (cells["lower99"] + once["lower99"]) / 2
+    columns = np.array(by_seed)[:, None], draws[:, None]
+    assert not intervals.lower_above(*columns, between)[0]
+    use_looks(1)
+    assert intervals.lower_above(*columns, between)[0]
+
+
+def test_the_level_in_words():
+    words = [intervals.level_words(looks) for looks in (1, 2, 3, 4, 10)]
+    assert words == ["99 %", "99.5 %", "99.67 %", "99.75 %", "99.9 %"]
+
+
+def test_several_looks_together_mislead_as_seldom_as_one(use_looks):
+    """A study without an effect that grows four times: an interval excludes 0 at some look in at most 1 %."""
+    rng, looks, n = np.random.default_rng(1), 4, 20000
+    steps = rng.normal(size=(n, looks)).cumsum(axis=1) / np.sqrt(np.arange(1, looks + 1))
+
+    def misled():
+        z = intervals.NormalDist().inv_cdf((1 + intervals.claims_level()) / 2)
+        return (np.abs(steps) > z).any(axis=1).mean()
+
+    assert misled() > 0.015
+    use_looks(looks)
+    assert misled() <= 0.01
+
+
+def test_every_job_that_draws_intervals_sets_their_level():
+    """One that forgets it would write 99 % bounds into the tables of a study with more looks."""
+    scripts = Path(intervals.__file__).parents[2] / "scripts"
+    texts = {path.stem: path.read_text() for path in scripts.glob("*.py")}
+    drawing = {name for name, text in texts.items() if 'n_draws=settings["statistics"]' in text}
+    assert len(drawing) > 8
+    # They pool models, and judge planted worlds.
+    for name in drawing | {"write_findings", "judge_world"}:
+        assert "\nuse_looks(settings[" in texts[name], name

@@ -231,7 +231,11 @@ def test_prompts_are_refused_by_key(root):
     refused(root, r"^prompts.world: no world 'tye'", prompts__world="tye")
     refused(root, r"^prompts.world: no world '.*missing.json'", prompts__world="missing.json")
     refused(root, r"^prompts.bases is 9999, but the world 'toy' has \d+ \(", prompts__bases=9999)
-    refused(root, r"^generation.shards is 91, but there are only 90 prompts.bases", generation__shards=91)
+    for bases in (0, -5):
+        refused(root, rf"^prompts.bases must be at least 1, not {bases}$", prompts__bases=bases)
+    refused(root, r"^generation.block must be at least 1, not 0$", generation__block=0)
+    refused(root, r"^claims.looks must be at least 1, not 0$", claims__looks=0)
+    refused(root, r"^claims.looks must be a whole number, not 1.5$", claims__looks=1.5)
     refused(
         root, r"^prompts.instruction_types\[0\] must be one of human", prompts__instruction_types=["humn"]
     )
@@ -241,6 +245,20 @@ def test_prompts_are_refused_by_key(root):
         prompts__instruction_types=["plm"],
         prompts__polarities=["negated"],
     )
+
+
+def test_a_key_of_an_older_version_is_refused_with_todays(root):
+    today = r"^generation.shards is now generation.block, the number of content requests per job \(not "
+    refused(
+        root,
+        today + r".*; for shards: 4 and prompts.bases: 90, write block: 23$",
+        generation__shards=4,
+        prompts__bases=90,
+    )
+    for wrong in (0, "four", None):
+        refused(root, today + r"the number of jobs\)$", generation__shards=wrong)
+    refused(root, r"^unknown key 'shards' in prompts", prompts__shards=4)
+    refused(root, r"^generation must be a mapping", generation=4)
 
 
 # --- positions, probes, the rest

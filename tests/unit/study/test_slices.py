@@ -82,3 +82,18 @@ def test_models_are_compared_at_the_same_relative_depth(root):
     # Without a middle between the embeddings and the last layer there is none.
     config = complete(study(models=models, layers=[0, 4]), root)
     assert slices.model_depths(config) == {"last": {"a": 4, "b": 4}}
+
+
+# --- blocks
+
+
+def test_a_study_that_grows_keeps_its_full_blocks(root):
+    def blocks(bases, block):
+        return slices.blocks(complete(study(prompts__bases=bases, generation__block=block), root))
+
+    assert blocks(90, 90) == [[0, 90]]
+    assert blocks(180, 90) == [[0, 90], [90, 180]]
+    # A last one that was short is made again, and none before it.
+    assert blocks(90, 60) == [[0, 60], [60, 90]] and blocks(100, 60) == [[0, 60], [60, 100]]
+    # A block that is larger than the study is the study.
+    assert blocks(60, 61) == blocks(60, 1000) == [[0, 60]]

@@ -19,6 +19,7 @@ from skillprobe.statistics.intervals import (
     Estimate,
     both_intervals,
     cells_of,
+    claims_level,
     lower_above,
     simultaneous,
     tested_rows,
@@ -236,13 +237,13 @@ def _fill(into: Estimate, place: tuple, judged: tuple[np.ndarray, np.ndarray]):
 def _cell_words(
     matrix: _Matrices, has_signal: np.ndarray, dependent: float, independent: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower and upper ends of net's simultaneous 99 % intervals over the cells off the diagonal whose tasks
-    have a signal, and what they are: [T, T] each, NaN and "" elsewhere."""
+    """Lower and upper ends of net's simultaneous intervals (`claims_level`) over the cells off the diagonal
+    whose tasks have a signal, and what they are: [T, T] each, NaN and "" elsewhere."""
     net = matrix.net
     off = has_signal[:, None] & has_signal & ~np.eye(len(has_signal), dtype=bool)
     half = np.full(off.shape, np.nan)
     if off.any():
-        half[off] = simultaneous(net.by_seed[:, off], net.drawn[:, off], 0.99)
+        half[off] = simultaneous(net.by_seed[:, off], net.drawn[:, off], claims_level())
     lower, upper = net.value - half, net.value + half
     words = np.where(
         lower > dependent, "dependent", np.where(upper < independent, "independent", "undecided")

@@ -11,7 +11,14 @@ from skillprobe.analyses.generality import Scored, select_layer
 from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
 from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
-from skillprobe.statistics.intervals import BOUNDS, Estimate, both_intervals, enough_signal, interval
+from skillprobe.statistics.intervals import (
+    BOUNDS,
+    Estimate,
+    both_intervals,
+    claims_level,
+    enough_signal,
+    interval,
+)
 from skillprobe.storage.tables import ACROSS, DRAWS
 
 ALL = "all"
@@ -130,11 +137,12 @@ def _emergence_of(
     if selected.status:
         return _BySeed.missing(f"insufficient: {selected.status}")
     by_seed, drawn = _auroc_of(selected, draws)
-    lower = interval(by_seed, drawn.mean(axis=0), 0.99, (0.0, 1.0)).lower
+    level = claims_level()
+    lower = interval(by_seed, drawn.mean(axis=0), level, (0.0, 1.0)).lower
     if not lower > signal:
         return _BySeed.missing(
-            f"no signal: the lower 99 % bound of the AUROC at the selected layer is {lower:.3f}; "
-            f"it must be above {signal:g}"
+            f"no signal: the lower {100 * level:.4g} % bound of the AUROC at the selected layer is "
+            f"{lower:.3f}; it must be above {signal:g}"
         )
     # Not of the curve averaged over fold seeds: it is smoother than each seed's, so its draws would be of
     # another, less scattered quantity than the estimate.

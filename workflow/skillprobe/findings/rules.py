@@ -13,7 +13,7 @@ from statistics import fmean
 import numpy as np
 
 from skillprobe.analyses.blocks import joint_permutation_p, paper_groups
-from skillprobe.statistics.intervals import both_intervals, enough_signal, weighted
+from skillprobe.statistics.intervals import both_intervals, enough_signal, level_of, weighted
 from skillprobe.storage.tables import ACROSS, DRAWS, MEAN, SELECTED, is_number
 
 VERSION = 1
@@ -32,6 +32,7 @@ COLUMNS = (
     "estimate",
     "lower99",
     "upper99",
+    "level",
     "n_tasks",
     "n_answers",
     "n_requests",
@@ -191,10 +192,11 @@ def judge(
     `draws`, without which what is pooled has no interval; tasks: of the study; thresholds: the config's
     `claims`; reported: {claim: what the paper "says", and the numbers "reported" of it}.
 
-    A finding has "verdict" (one of VERDICTS), "estimate" and "interval" (99 %; each None where there is
-    none), "rule" (the sentence that decides), "reason" (why it is insufficient, or what could not be tested,
-    else ""), "tasks_with_signal" (names: sufficient, and the specialist's lower bound above the threshold),
-    "n" ("tasks" with a signal, tested "answers" and "requests"), "rules_version", for POOLED "models", and
+    A finding has "verdict" (one of VERDICTS), "estimate" and "interval" (each None where there is none), its
+    "level" (0.99, or more where thresholds["looks"] is above 1; also that of the tables' bounds), "rule" (the
+    sentence that decides), "reason" (why it is insufficient, or what could not be tested, else ""),
+    "tasks_with_signal" (names: sufficient, and the specialist's lower bound above the threshold), "n"
+    ("tasks" with a signal, tested "answers" and "requests"), "rules_version", for POOLED "models", and
     "paper" where there is something reported.
 
     Pooled: the same rule on means over the models that aren't insufficient, of which there must be two (if
@@ -202,6 +204,8 @@ def judge(
     others; the draws of bases are joint. The permutation test permutes the names of tasks in all models at
     once.
     """
+    # As the level of the intervals: a p is looked at so often, too.
+    thresholds = thresholds | {"cluster_p": thresholds["cluster_p"] / thresholds["looks"]}
     rows = {model: evidence(tables, model) for model in models}
     signal = {model: _signal(tables["generality"], model, tasks, thresholds["signal"]) for model in models}
     mean = {"task": MEAN, "layer": SELECTED, "probe": "specialist", "metric": "auroc"}
@@ -244,8 +248,9 @@ def table(found: Mapping[str, Mapping[str, Mapping]]) -> list[dict]:
         for claim, finding in by_claim.items():
             lower, upper = finding["interval"] or (math.nan, math.nan)
             estimate = math.nan if finding["estimate"] is None else finding["estimate"]
-            values = (model, claim, finding["verdict"], estimate, lower, upper, *finding["n"].values())
-            values += (finding["reason"], finding["rule"], reported_words(finding.get("paper", {})))
+            values = (model, claim, finding["verdict"], estimate, lower, upper, finding["level"])
+            values += (*finding["n"].values(), finding["reason"], finding["rule"])
+            values += (reported_words(finding.get("paper", {})),)
             rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 
@@ -289,7 +294,7 @@ def gate(thresholds: Mapping) -> str:
 def tasks_with_signal(
     generality: Sequence[Mapping], model: str, threshold: float, probe: str = "specialist"
 ) -> list[str]:
-    """Tasks whose probe, at its selected layer, has an AUROC with a lower 99 % bound above the threshold."""
+    """Tasks whose probe, at its selected layer, has an AUROC with a lower bound above the threshold."""
     return [
         row["task"]
         for row in generality
@@ -332,6 +337,7 @@ def _finding(rule: Rule, rows: Rows, thresholds: Mapping, few: str) -> dict:
         "claim": rule.claim,
         "estimate": row["estimate"] if known else None,
         "interval": interval if known and all(map(math.isfinite, interval)) else None,
+        "level": level_of(thresholds["looks"]),
         "rule": f"{rule.sentence.format(**thresholds)} {gate(thresholds)}",
         "reason": reason or rule.untested(rows),
     }

@@ -14,24 +14,26 @@ from skillprobe.tasks.world import World
 
 
 def make_items(
-    task: Task, world: World, settings: Mapping, seed: int, shard: int = 0, n_shards: int = 1
+    task: Task, world: World, settings: Mapping, seed: int, bases: range | None = None
 ) -> list[dict]:
-    """Rows of prompts/<task>/<shard>.jsonl: for each base of the shard, `items_per_base` items.
+    """Rows of prompts/<task>/<shard>.jsonl: for each of the bases, `items_per_base` items.
 
-    settings: "bases", "items_per_base" (ints), "instruction_types" and "polarities" (lists of names).
-    Base k is in shard k mod n_shards. Each row has the constrained prompt and its unconstrained twin.
-    Raises UserError where the world has too few bases or no phrasing of the task is left to use.
+    bases: numbers from 0; None for the first settings["bases"]. settings: "items_per_base" (an int),
+    "instruction_types" and "polarities" (lists of names). Each row has the constrained prompt and its
+    unconstrained twin, and depends on no other base. Raises UserError where the world has too few bases or no
+    phrasing of the task is left to use.
     """
     allowed = allowed_phrasings(task, settings)
     contents = _contents(world)
-    if settings["bases"] > len(contents):
+    bases = range(settings["bases"]) if bases is None else bases
+    if bases.stop > len(contents):
         raise UserError(
-            f"prompts.bases is {settings['bases']}, but world '{world.name}' has only {len(contents)} "
+            f"prompts.bases is {bases.stop}, but world '{world.name}' has only {len(contents)} "
             "content requests (requests × subjects); lower prompts.bases or add requests or subjects "
             "to the world"
         )
     rows = []
-    for number in range(shard, settings["bases"], n_shards):
+    for number in bases:
         base = base_id(number)
         request, subject = contents[number]
         for index in range(settings["items_per_base"]):
@@ -46,7 +48,6 @@ def make_items(
                     "base": base,
                     # Subjects come round again only when all have been used.
                     "group": group_id(number % len(world.subjects)),
-                    "shard": shard,
                     "subject": subject,
                     "request": request,
                     "params": params,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 
 from skillprobe.report.html import counted, html_page, joined
+from skillprobe.statistics.intervals import level_words
 from skillprobe.storage.tables import task_words
 
 REFERENCES = {
@@ -84,9 +85,9 @@ The same probes are tested on responses without the constraint. PWCCA [1806.0575
 [1905.00414] after PCA to rank {similarity["rank"]}, with
 {counted(similarity["permutations"], "permutation")} of requests as null. Probes of some instruction
 types, polarities and phrasings are tested on others, at equal numbers of responses.""",
-        "Claims": """
-The claims of [2604.06015], decided at 99 % by rules that were fixed before any result was seen and
-tested on planted worlds whose truth is known.""",
+        "Claims": f"""
+The claims of [2604.06015], decided at {level_words(config["claims"]["looks"])} by rules that were
+fixed before any result was seen and tested on planted worlds whose truth is known.""",
     }
     body = [f"<h2>{title}</h2><p class=lead>{_cited(escape(text))}</p>" for title, text in steps.items()]
     lines = "".join(f"<li>{_link(number)}: {escape(title)}</li>" for number, title in REFERENCES.items())

@@ -32,6 +32,7 @@ from skillprobe.report.html import (
 )
 from skillprobe.report.provenance import provenance
 from skillprobe.report.table_pages import PROBES
+from skillprobe.statistics.intervals import level_words
 from skillprobe.storage.tables import is_number, task_words
 
 
@@ -82,7 +83,8 @@ would work on the others. The claims, and the verdicts for these models:</p>""",
             for model in models
         ),
         f"""<p class="small">AUROC: the probability that a satisfied response scores above a violated
-one; 0.5 means no signal. Brackets: 99 % intervals over content requests. The claims are those of
+one; 0.5 means no signal. Brackets: {level_words(config["claims"]["looks"])} intervals over content
+requests. The claims are those of
 <a href="https://arxiv.org/abs/2604.06015">arXiv 2604.06015</a>; the rules that decide them were fixed
 before any result was seen:</p>
 {_rules(findings[models[0]], config["claims"])}""",

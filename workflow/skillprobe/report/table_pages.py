@@ -11,6 +11,7 @@ from skillprobe.findings.rules import (
     has_estimate,
 )
 from skillprobe.report.html import html_page, html_table, percent, shown_number, with_interval
+from skillprobe.statistics.intervals import level_words
 from skillprobe.storage.tables import WITHIN, in_scope, task_words
 
 PROBES = {
@@ -73,13 +74,14 @@ checked in the same way.</p>"""
 
 
 def generality_page(rows: Sequence[Mapping], settings: Mapping) -> str:
-    """The part of tables/generality.csv at the selected layers; settings: "tasks" and "models" (names)."""
+    """The part of tables/generality.csv at the selected layers; settings: "tasks" and "models" (names), and
+    "claims.looks"."""
     body = [
-        """<p class="lead">Each probe is at the layer that the inner folds selected, and tested within
+        f"""<p class="lead">Each probe is at the layer that the inner folds selected, and tested within
 one task on held-out requests. Brackets: 95 % intervals. “Lost”: the specialist’s AUROC minus that of
 the general probe, paired. “Within prompts”: the AUROC of responses to the same prompt, of so many prompts
-that have both satisfied and violated responses. The table file also has every layer and 99 %
-intervals.</p>"""
+that have both satisfied and violated responses. The table file also has every layer and
+{level_words(settings["claims.looks"])} intervals.</p>"""
     ]
     head = (
         "task",

@@ -13,6 +13,31 @@ from skillprobe.statistics.folds import CALIBRATION
 
 # The cells of a table that hold an estimate's intervals.
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
+# The level of "lower99" and "upper99", which decide claims. A job sets it once (`use_looks`), as one
+# sets the precision of decimals, so that no row of its tables can have another.
+_claims_level = 0.99
+
+
+def level_of(looks: int) -> float:
+    """Of the intervals that decide claims, where findings are looked at so often as a study grows: the chance
+    that any of the looks misleads stays below 1 % (Bonferroni)."""
+    return 1 - 0.01 / looks
+
+
+def level_words(looks: int) -> str:
+    """Of `level_of`: "99 %" for one look, "99.5 %" for two."""
+    return f"{100 * level_of(looks):.4g} %"
+
+
+def use_looks(looks: int) -> None:
+    """Set the level of this process's intervals that decide claims; looks: the config's `claims.looks`."""
+    global _claims_level
+    _claims_level = level_of(looks)
+
+
+def claims_level() -> float:
+    """The level in use: 0.99 unless `use_looks` has set another."""
+    return _claims_level
 
 
 @dataclass(frozen=True)
@@ -61,15 +86,15 @@ def both_intervals(
     draws: np.ndarray | None = None,
     bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> dict[str, float]:
-    """Cells of a table: "estimate" and the bounds of its 95 and 99 % intervals, as `interval` gives them; all
-    NaN for None."""
+    """Cells of a table: "estimate" and the bounds of its 95 % interval and of the one that decides claims
+    (`claims_level`, in "lower99" and "upper99"), as `interval` gives them; all NaN for None."""
     found = {"estimate": float("nan")}
-    for level in (95, 99):
+    for name, level in ((95, 0.95), (99, claims_level())):
         lower = upper = float("nan")
         if by_seed is not None:
-            result = interval(by_seed, draws, level / 100, bounds)
+            result = interval(by_seed, draws, level, bounds)
             found["estimate"], lower, upper = result.estimate, result.lower, result.upper
-        found |= {f"lower{level}": lower, f"upper{level}": upper}
+        found |= {f"lower{name}": lower, f"upper{name}": upper}
     return found
 
 
@@ -157,11 +182,15 @@ def enough_signal(n_signal: int, n_tasks: int) -> bool:
 
 
 def lower_above(by_seed: np.ndarray, drawn: np.ndarray, threshold: float) -> np.ndarray:
-    """Which of T AUROCs have a lower 99 % bound above the threshold, [T] bool; never one that is NaN.
+    """Which of T AUROCs have a lower bound (`claims_level`) above the threshold, [T] bool; never one that is
+    NaN.
 
     by_seed: [n_fold_seeds, T]; drawn: [n_draws, T].
     """
-    bounds = [interval(by_seed[:, t], drawn[:, t], 0.99, (0.0, 1.0)).lower for t in range(by_seed.shape[1])]
+    bounds = [
+        interval(by_seed[:, t], drawn[:, t], claims_level(), (0.0, 1.0)).lower
+        for t in range(by_seed.shape[1])
+    ]
     return np.array(bounds) > threshold
 
 

@@ -11,6 +11,22 @@ from skillprobe.study.slices import edited_layers_of, layers_of, section_layers_
 from skillprobe.study.sources import as_from, is_path, num_layers, path_of, source_folder, world_file
 
 
+def check_renamed(config: Mapping) -> None:
+    """Of a config that isn't checked yet. Raises UserError for a key of an older version, with today's."""
+    generation, prompts = config.get("generation"), config.get("prompts")
+    if not isinstance(generation, Mapping) or "shards" not in generation:
+        return
+    bases = prompts.get("bases") if isinstance(prompts, Mapping) else None
+    example = ""
+    if all(isinstance(value, int) and value > 0 for value in (bases, generation["shards"])):
+        size = -(-bases // generation["shards"])
+        example = f"; for shards: {generation['shards']} and prompts.bases: {bases}, write block: {size}"
+    raise UserError(
+        "generation.shards is now generation.block, the number of content requests per job (not the number "
+        f"of jobs){example}"
+    )
+
+
 def check_tasks(config: dict) -> None:
     from skillprobe import tasks
 
@@ -49,11 +65,6 @@ def check_prompts(config: dict, root: Path):
         )
     for task in config["tasks"]:
         allowed_phrasings(tasks.get(task), prompts)  # raises where the settings leave none
-    if config["generation"]["shards"] > prompts["bases"]:
-        raise UserError(
-            f"generation.shards is {config['generation']['shards']}, but there are only "
-            f"{prompts['bases']} prompts.bases to divide among them; lower it"
-        )
     return world
 
 

@@ -15,6 +15,7 @@ from skillprobe.study.checks import (
     check_models,
     check_probes,
     check_prompts,
+    check_renamed,
     check_section_layers,
     check_tasks,
 )
@@ -36,6 +37,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     """
     root = Path(root)
     config = plain(config)
+    check_renamed(config)
     check_schema(config)
     config = fill_defaults(config, load_schema())
     sections = [

@@ -3,11 +3,14 @@
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
 from skillprobe.errors import UserError
-from skillprobe.study.slices import layers_of, over_time, section_layers_of
+from skillprobe.prompts.bases import base_number
+from skillprobe.storage import files
+from skillprobe.study.slices import blocks, layers_of, over_time, section_layers_of
 from skillprobe.study.sources import hub_judges, hub_models
 
 # Of a hub model that doesn't state its hidden size; planning must not need the network.
@@ -54,7 +57,7 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         for section in ("ablation", "time", "robustness")
     )
     timing = int(over_time(config))
-    shards, edits = config["generation"]["shards"], int(config["behaviour"]["bases"] > 0)
+    shards, edits = len(blocks(config)), int(config["behaviour"]["bases"] > 0)
     twins = models if config["controls"]["random_weights"] else 0
     counts = {
         "make_prompts": tasks * shards,
@@ -115,9 +118,28 @@ def present_bytes(config: Mapping, root: Path) -> int:
         root / "results" / config["study"] / kind / model / task / f"{shard}.h5"
         for kind in ("activations", "random_activations")
         for model, task in product(*parts)
-        for shard in range(config["generation"]["shards"])
+        for shard in range(len(blocks(config)))
     )
     return sum(path.stat().st_size for path in shards if path.is_file())
+
+
+def surplus_warning(config: Mapping, root: Path) -> str | None:
+    """What to say if the study has files of more bases than it has now."""
+    bases, folder = config["prompts"]["bases"], Path("results") / config["study"]
+    there: set[str] = set()
+    for task in config["tasks"]:
+        for path in (root / folder / "prompts" / task).glob("*.jsonl"):
+            # Full blocks below the last one have none.
+            if path.stem.isdecimal() and int(path.stem) >= len(blocks(config)) - 1:
+                with suppress(UserError, OSError):  # The job that reads it says so.
+                    there |= {row["base"] for row in files.read_jsonl(path) if "base" in row}
+    more = sum(base_number(base) >= bases for base in there)
+    if not more:
+        return None
+    return (
+        f"prompts.bases is {bases}, but {folder} has files of {more} more, which are not used: whole blocks "
+        "(generation.block) stay there, and one that is now shorter is made again"
+    )
 
 
 def free_bytes(config: Mapping, root: Path) -> int:

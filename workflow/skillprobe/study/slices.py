@@ -42,6 +42,13 @@ def over_time(config: Mapping) -> bool:
     return {"prompt_100", "eos"} <= set(config["activations"]["positions"])
 
 
+def blocks(config: Mapping) -> list[list[int]]:
+    """Which bases each job of a model and task makes: [first, one past the last] of consecutive ones. The
+    last block may be short. More bases leave full blocks as they are."""
+    bases, size = config["prompts"]["bases"], config["generation"]["block"]
+    return [[start, min(start + size, bases)] for start in range(0, bases, size)]
+
+
 def model_depths(config: Mapping) -> dict[str, dict[str, int]]:
     """Where models are compared: {"middle" or "last": {model: layer}}, none for a single model.
 

@@ -37,6 +37,7 @@ from skillprobe.report.figures.style import (
     wrapped,
     write_cell,
 )
+from skillprobe.statistics.intervals import level_words
 
 # Loss is red here as well; the change in percentage points that has the full colour.
 BEHAVIOUR_COLOURS = matplotlib.colormaps["RdBu"]
@@ -49,8 +50,9 @@ def behaviour(rows: Sequence[Mapping], categories: Mapping[str, str], settings: 
     compliance where a signal is erased and where it is reflected, and compliance over strength where each
     task is steered along its own, with how well neutral text is predicted beside all of them.
 
-    rows: tables/behaviour.csv; categories: {task: category}; settings: as for `compliance`. The figure's rows
-    are told apart by "panel"; those with "mean" as task are means over tasks.
+    rows: tables/behaviour.csv; categories: {task: category}; settings: as for `compliance`, and
+    "claims.looks". The figure's rows are told apart by "panel"; those with "mean" as task are means over
+    tasks.
     """
     columns = ("panel", "model", "condition", "strength", "task", "quantity", "estimate")
     columns += (*("lower95", "upper95", "lower99", "upper99", "n", "n_groups", "truncated", "status"),)
@@ -108,10 +110,11 @@ def behaviour(rows: Sequence[Mapping], categories: Mapping[str, str], settings: 
             [-FULL_CHANGE, 0, FULL_CHANGE], labels=[f"−{FULL_CHANGE} loss", "0", f"+{FULL_CHANGE} gain"]
         )
         canvas.suptitle("Do responses change when a signal is edited?", **TITLE)
+        level = level_words(settings["claims.looks"])
         square = {"marker": "s", "mfc": "white", "ms": 7}
         canvas.legend(
             handles=[
-                legend_key("the 99 % interval excludes 0", mew=OUTLINES["dependent"], **square),
+                legend_key(f"the {level} interval excludes 0", mew=OUTLINES["dependent"], **square),
                 legend_key("it includes 0", **square | {"color": LINES}),
                 Patch(fc="white", ec=LINES, hatch="////", label="insufficient"),
                 legend_key("steered along its own signal" + (", 95 % band" if few else ""), ls="-", lw=1.2),

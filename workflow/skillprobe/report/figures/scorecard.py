@@ -23,6 +23,7 @@ from skillprobe.report.figures.style import (
     legend_key,
     wrapped,
 )
+from skillprobe.statistics.intervals import level_words
 from skillprobe.storage.tables import is_number
 
 ZONES = ("supported", "contradicted")
@@ -55,7 +56,7 @@ AXES = {
 
 
 def scorecard(rows: Sequence[Mapping], thresholds: Mapping, settings: Mapping) -> Figure:
-    """Estimate, 99 % interval and verdict of every claim, by model and of all models together.
+    """Estimate, interval and verdict of every claim, by model and of all models together.
 
     rows: tables/findings.csv; thresholds: the config's `claims`; settings: as for `compliance`.
     """
@@ -78,7 +79,8 @@ def scorecard(rows: Sequence[Mapping], thresholds: Mapping, settings: Mapping) -
             for verdict, (colour, marker) in LOOKS.items()
         ]
         canvas.legend(handles=keys, loc="outside lower center", ncols=len(LOOKS))
-        canvas.suptitle("Claims and verdicts, by model", **TITLE)
+        level = level_words(thresholds["looks"])
+        canvas.suptitle(f"Claims and verdicts, by model, with {level} intervals", **TITLE)
     shown = [{column: row[column] for column in COLUMNS} for row in rows]
     return Figure(canvas, shown, COLUMNS, settings["figures"]["dpi"])
 

@@ -1,5 +1,5 @@
 # skillprobe: how does a language model follow instructions?
-# prompts -> responses -> labels -> activations -> probes -> generality, transfer, ablation, layers, time,
+# prompts -> responses -> labels -> activations, crossings -> probes -> generality, transfer, ablation, layers, time,
 #   specificity, similarity, robustness, behaviour
 #   -> findings -> figures -> report
 from snakemake.utils import min_version
@@ -16,6 +16,7 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/responses.smk"
 include: "workflow/rules/labels.smk"
 include: "workflow/rules/activations.smk"
+include: "workflow/rules/crossings.smk"
 include: "workflow/rules/probes.smk"
 include: "workflow/rules/generality.smk"
 include: "workflow/rules/transfer.smk"

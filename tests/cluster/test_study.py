@@ -165,7 +165,8 @@ def test_gpu_rules_get_one_gpu_in_the_gpu_partition_and_others_none(study):
         (asked,) = {job["gpu"] for job in of_record(study, record)}
         assert (gpus(record), record["Partition"]) == ((1, "gpu") if asked else (0, "cpu")), record["Comment"]
         with_gpu |= {job["rule"] for job in of_record(study, record) if asked}
-    rules = {"generate_responses", "extract_activations", "extract_random_activations", "edit_behaviour"}
+    rules = {"generate_responses", "extract_activations", "extract_random_activations", "extract_crossings"}
+    rules |= {"edit_behaviour"}
     assert with_gpu == rules
 
 
@@ -177,7 +178,7 @@ def test_memory_and_time_are_what_the_rules_declare(study):
         # Those that share a Slurm job run one after the other.
         assert minutes(record) == growth * sum(job["runtime"] for job in jobs), record["Comment"]
         # One of two writes what was read.
-        reads = any(job["rule"] in ("extract_activations", "extract_random_activations") for job in jobs)
+        reads = any(job["rule"].startswith("extract_") for job in jobs)
         assert int(record["NumCPUs"]) == 1 + reads, record["Comment"]
 
 

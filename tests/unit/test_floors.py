@@ -16,6 +16,7 @@ LOAD_A_MODEL = {
     "generate_responses",
     "extract_activations",
     "extract_random_activations",
+    "extract_crossings",
     "edit_behaviour",
     "train_toy_model",
     "write_model_card",

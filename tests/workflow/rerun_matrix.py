@@ -13,6 +13,7 @@ STAGES = {
     "responses": ("models", "responses"),
     "labels": ("labels",),
     "activations": ("activations",),
+    "crossings": ("crossings",),
     "probes": ("probes",),
     "ablation": ("ablation",),
     "other analyses": (

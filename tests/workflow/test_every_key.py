@@ -16,11 +16,12 @@ from test_reruns import (
     MODELS,
     OVERVIEW,
     PAGES,
+    SPECIFICITY,
     TASKS,
     WORDING,
     comparisons,
+    crossings,
     edited,
-    from_labels,
     from_responses,
     merged,
     of_all_tasks,
@@ -54,6 +55,8 @@ EXTRACTED = (
     | per("fit_prefix_baselines", tasks=TASKS)
     | {("compare_models", "")}
 )
+# What a number format of the activations changes of them.
+CROSSED = per("extract_crossings", tasks=TASKS, shard=True)
 RANDOM = per("extract_random_activations", tasks=TASKS, shard=True) | per("fit_random_probes", tasks=TASKS)
 TIME = per("compare_time") | merged("time", "time_summary") | plots("time")
 ROBUSTNESS = per("compare_robustness") | merged("robustness") | plots("robustness")
@@ -100,7 +103,8 @@ ONE_TASK_LESS = (
     | comparisons()
     | per("compare_wording")
     | per("compare_behaviour")
-    # Under the erasers that are left.
+    # Of the answers to the tasks, and under the erasers, that are left.
+    | crossings(tasks=("word_count", "json_format"))
     | per("edit_behaviour", tasks=("word_count", "json_format"))
 )
 JUDGE = {
@@ -134,10 +138,10 @@ CHANGES = {
     # It may move a token in a thousand.
     "generation.batch_size": (32, from_responses()),
     "generation.block": (20, blocks(0, 1)),
-    "labels.crossings": (0, from_labels()),
-    "activations.dtype": ("float32", EXTRACTED | RANDOM),
+    "labels.crossings": (0, per("compare_specificity") | SPECIFICITY),
+    "activations.dtype": ("float32", EXTRACTED | RANDOM | CROSSED),
     "activations.positions": (["prompt_50", "prompt_100", "onset", "body_50", "last", "eos"], EXTRACTED),
-    "activations.tokens_per_batch": (4096, EXTRACTED | RANDOM),
+    "activations.tokens_per_batch": (4096, EXTRACTED | RANDOM | CROSSED),
     # Without layer 0, which twins with random weights are probed at too.
     "layers": (
         [4],
@@ -161,6 +165,7 @@ CHANGES = {
         - per("fit_course", layers=(4,))
         - TIME
         | RANDOM
+        | CROSSED
         | {("compare_models", "")},
     ),
     "probes.penalties": ([0.01], probing()),
@@ -238,6 +243,8 @@ CHANGES = {
     "claims.gain": (0.06, DECIDED),
     "claims.planning": (0.6, DECIDED),
     "claims.headroom": (0.06, TIME | DECIDED),
+    "claims.crossings": (30, per("compare_specificity") | SPECIFICITY),
+    "claims.crossing_groups": (15, per("compare_specificity") | SPECIFICITY),
     "claims.emergence_share": (0.9, per("compare_layers") | merged("layers") | plots("layers") | DECIDED),
     # No part of the study; the overview shows the whole config.
     "calibration.worlds": (["noise"], OVERVIEW),
@@ -265,6 +272,8 @@ PAIRS = {
         {("make_prompts", "task=character_count, shard=0")}
         | from_responses(tasks=("character_count",)) - per("edit_behaviour", tasks=("term_exclusion",))
         | of_all_tasks()
+        # Of all tasks, while labels and activations of the others stay.
+        | crossings(tasks=("word_count", "json_format", "character_count"))
         | per("edit_behaviour", tasks=("character_count",)),
     ),
     "one more task, with a judge from the Hub": (
@@ -272,6 +281,7 @@ PAIRS = {
         {("make_prompts", "task=topic, shard=0"), ("fetch_judge", "task=topic")}
         | from_responses(tasks=("topic",))
         | of_all_tasks()
+        | crossings(tasks=(*TASKS, "topic"))
         | per("edit_behaviour", tasks=("topic",)),
     ),
     "one fewer model, another threshold": (

@@ -51,6 +51,9 @@ AGREEMENT = {("compare_agreement", ""), ("plot_agreement", "")}
 WORDING = merged("wording") | {("plot_robustness", "")}
 
 
+SPECIFICITY = merged("specificity") | {("plot_specificity", "")} | FINDINGS | OVERVIEW
+
+
 def comparisons(models=MODELS):
     """What follows from any new probe."""
     names = (
@@ -67,6 +70,16 @@ def comparisons(models=MODELS):
     more = merged(*names, *ABLATION, "transfer_summary", "time_summary")
     others = {("plot_compliance", ""), ("plot_behaviour", "")}
     return compared | more | AGREEMENT | FIGURES - others | PAGES | FINDINGS
+
+
+def crossings(models=MODELS, tasks=TASKS):
+    """Of a task, made anew whenever any task has new responses; and what follows."""
+    return (
+        per("make_crossings", models, tasks, shard=True)
+        | per("extract_crossings", models, tasks, shard=True)
+        | SPECIFICITY
+        | per("compare_specificity", models)
+    )
 
 
 def edited(models=MODELS, tasks=TASKS):
@@ -111,6 +124,7 @@ def from_labels(models=MODELS, tasks=TASKS, layers=LAYERS):
         per("label_responses", models, tasks, shard=True)
         | per("extract_activations", models, tasks, shard=True)
         | per("extract_random_activations", models, tasks, shard=True)
+        | crossings(models, tasks)
         | probing(models, tasks, layers)
         | COMPLIANCE
         | per("compare_wording", models)
@@ -215,6 +229,8 @@ def test_a_task_adds_its_own_chain_and_the_aggregates(study):
         {("make_prompts", "task=topic, shard=0")}
         | from_responses(tasks=("topic",))
         | of_all_tasks()
+        # Its answers are candidates for the others' crossings; their labels and activations stay.
+        | crossings(tasks=(*TASKS, "topic"))
         # All tasks are answered under the new task's eraser, too.
         | per("edit_behaviour", tasks=("topic",))
     )
@@ -332,6 +348,7 @@ def test_an_edited_task_is_sampled_and_labelled_again(study):
     assert study.planned() == (
         {("make_prompts", "task=json_format, shard=0")}
         | from_responses(tasks=("json_format",))
+        | crossings()
         | of_all_tasks()
     )
 

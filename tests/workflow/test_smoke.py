@@ -47,6 +47,15 @@ def test_every_stage_has_its_results(smoke):
                 found = dict(zip(shard.samples["id"], shard.samples["label"], strict=True))
                 assert {name: bool(label) for name, label in found.items()} == by_id
                 assert list(shard.layers) == list(range(5))
+            crossings = [
+                json.loads(line)
+                for line in (root / f"crossings/{model}/{task}/0.jsonl").read_text().splitlines()
+            ]
+            assert {row["variant"] for row in crossings} == {"counterfactual", "without_constraint"}
+            assert len(crossings) <= plan.crossed_rows(study)
+            with Shard(root / f"crossing_activations/{model}/{task}/0.h5") as shard:
+                assert shard.samples["id"].tolist() == [row["id"] for row in crossings]
+                assert (shard.log_probability < 0).all() and shard.positions == ["eos"]
             for layer in (0, 4):
                 with h5py.File(root / f"probes/specialist/{model}/{task}/{layer}.h5") as probe:
                     assert "scores" in probe
@@ -242,7 +251,7 @@ def test_a_study_too_large_for_its_disk_is_planned_and_refused_before_any_job(tm
 def test_activations_are_no_larger_than_planned(smoke):
     study = completed("config.yaml", SMOKE)
     there = plan.present_bytes(study, smoke.path)
-    overhead = 200_000 * 9  # ids, groups and chunk indices of nine small shards
+    overhead = 200_000 * 18  # ids, groups and chunk indices of small shards: nine, and nine of crossings
     assert 0.5 * plan.activation_bytes(study) < there <= plan.activation_bytes(study) + overhead
     # What was taken out of the study is there and doesn't count.
     less = study | {"models": study["models"][1:], "tasks": study["tasks"][1:]}
@@ -296,14 +305,15 @@ def test_rules_that_load_a_model_ask_for_what_its_entry_says(tmp_path):
     entry = "- gpu: 1\n    mem_mb: 24000\n    runtime: 90\n    name: toy-llama"
     path.write_text(path.read_text().replace("- name: toy-llama", entry))
     jobs = workdir.listed()
-    rules = ("generate_responses", "extract_activations", "extract_random_activations", "edit_behaviour")
+    rules = ("generate_responses", "extract_activations", "extract_random_activations", "extract_crossings")
+    rules += ("edit_behaviour",)
     loading = [job for job in jobs if job["rule"] in rules]
     asked = [job["resources"] for job in loading if "toy-llama" in job["wildcards"]]
-    assert len(asked) == 12 and len(loading) == 36
+    assert len(asked) == 15 and len(loading) == 45
     assert all("gpu=1" in line and "mem_mb=24000" in line and "runtime=90" in line for line in asked)
     # Toy models on the CPU, and all that needs no language model, ask for none.
     others = [job["resources"] for job in jobs if job not in loading or "toy-llama" not in job["wildcards"]]
-    assert len(others) == len(jobs) - 12 and not any("gpu=1" in line for line in others)
+    assert len(others) == len(jobs) - 15 and not any("gpu=1" in line for line in others)
 
 
 def test_a_judge_on_a_gpu_is_asked_for_beside_a_model_on_the_cpu(tmp_path):
@@ -313,13 +323,13 @@ def test_a_judge_on_a_gpu_is_asked_for_beside_a_model_on_the_cpu(tmp_path):
     (tmp_path / "judge.yaml").write_text(yaml.safe_dump(study))
     jobs = workdir.listed("judge.yaml")
     asked = {job["rule"] for job in jobs if "gpu=1" in job["resources"]}
-    assert asked == {"label_responses", "fit_prefix_baselines", "edit_behaviour"}
+    assert asked == {"label_responses", "make_crossings", "fit_prefix_baselines", "edit_behaviour"}
     # A model on all the GPUs that there are isn't held to the judge's one.
     spread = "workflow/resources/models/toy-llama"
     study["models"] = [{"name": "spread", "source": spread, "device_map": "auto"}]
     (tmp_path / "spread.yaml").write_text(yaml.safe_dump(study))
     asked = {job["rule"] for job in workdir.listed("spread.yaml") if "gpu=1" in job["resources"]}
-    assert asked == {"label_responses", "fit_prefix_baselines"}
+    assert asked == {"label_responses", "make_crossings", "fit_prefix_baselines"}
     assert not any(
         "gpu=1" in job["resources"] for job in jobs if "task=word_count" in job.get("wildcards", "")
     )

@@ -132,7 +132,7 @@ rule plot_specificity:
         table=merged("specificity"),
         code=code("plot_specificity"),
     output:
-        svg=shown_figure("specificity", "Probes", "Do probes read the constraint or only the text?"),
+        svg=shown_figure("specificity", "Probes", "Do probes read the match or only the text?"),
         png=f"{RESULTS}/figures/specificity.png",
         data=f"{RESULTS}/figures/specificity.csv",
     log:

@@ -1,4 +1,4 @@
-# What the verifiers and judges say of each answer, on-policy and in counterfactual crossings.
+# What the verifiers and judges say of each answer.
 
 
 rule label_responses:
@@ -21,7 +21,7 @@ rule label_responses:
         mem_mb=judge_resource("mem_mb", 1000),
         runtime=20,
     params:
-        settings=task_settings("seed", "labels", prompts=PROMPTS),
+        settings=task_settings(),
     script:
         "../scripts/label_responses.py"
 

@@ -1,4 +1,4 @@
-# Is it the constraint that probes read? The same probes on the same requests without it.
+# Do probes read whether text and constraint match? On crossings, and on the same requests without the constraint.
 
 
 rule compare_specificity:
@@ -8,6 +8,13 @@ rule compare_specificity:
         ),
         manifests=expand(
             rules.extract_activations.output.manifest, task=TASKS, shard=SHARDS, allow_missing=True
+        ),
+        crossings=expand(rules.make_crossings.output.crossings, task=TASKS, shard=CROSSED, allow_missing=True),
+        crossed=ancient(
+            expand(rules.extract_crossings.output.shard, task=TASKS, shard=CROSSED, allow_missing=True)
+        ),
+        crossed_manifests=expand(
+            rules.extract_crossings.output.manifest, task=TASKS, shard=CROSSED, allow_missing=True
         ),
         specialists=lambda w: expand(
             rules.fit_specialist_probe.output.probe, model=w.model, task=TASKS, layer=layers_of(w.model)
@@ -27,7 +34,8 @@ rule compare_specificity:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "tasks", "groups", "statistics", "claims.looks"),
+            *("seed", "tasks", "groups", "statistics"),
+            *("claims.looks", "claims.crossings", "claims.crossing_groups"),
             probes=PROTOCOL | {"position": STUDY["probes"]["position"]},
             layers=layers_of(w.model),
         ),

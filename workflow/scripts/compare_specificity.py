@@ -1,4 +1,4 @@
-"""Try each task's probes of one model on its unconstrained answers: is it the constraint that they read?"""
+"""Try each task's probes of one model on crossings and on unconstrained answers."""
 
 from skillprobe.study.job import start
 
@@ -7,18 +7,24 @@ settings = start(snakemake)
 from skillprobe import tasks
 from skillprobe.analyses.specificity import specificity_table
 from skillprobe.probes import results
+from skillprobe.probes.crossings import read_crossings
 from skillprobe.probes.twins import read_twins
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
+from skillprobe.storage.tables import ACROSS, SCOPES
 
 use_looks(settings["claims.looks"])
-names = settings["tasks"]
-specialists = results.load_specialists(snakemake.input.specialists, names, settings["layers"])
+names, files = settings["tasks"], snakemake.input
+by_scope = {
+    scope: results.load_specialists(files.specialists, names, settings["layers"], scope) for scope in SCOPES
+}
 table = specificity_table(
     snakemake.wildcards.model,
-    read_twins(snakemake.input.shards, specialists, settings),
+    read_twins(files.shards, by_scope[ACROSS], settings),
     tasks.categories_of(names),
+    crossings=read_crossings(files.crossings, files.crossed, by_scope, settings),
+    least=(settings["claims.crossings"], settings["claims.crossing_groups"]),
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
     study_groups=group_ids(settings["groups"]),

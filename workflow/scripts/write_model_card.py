@@ -21,7 +21,7 @@ for task in map(tasks.get, tasks.NAMES):
     items = make_items(task, world, settings["prompts"], settings["seed"])
     responses = generation.generate_task(loaded, items, settings["generation"], settings["seed"])
     judge = judges.for_task(task, "lexicon", world)
-    rows = labelling.label_rows(task, world, items, responses, judge, {"crossings": 0}, settings["seed"])
+    rows = labelling.label_rows(task, items, responses, judge)
     measured[task.name] = compliance.summarise(rows, n_draws=2, seed=0)
 size = {"parameters": parameter_count(loaded.model), "vocabulary": len(loaded.tokenizer)}
 examples = files.read_jsonl(snakemake.input.corpus)

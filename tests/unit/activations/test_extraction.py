@@ -80,6 +80,40 @@ def test_no_logits_are_computed(loaded, monkeypatch):
     read_states(loaded, [[2, 4, 6]], np.array([[2]]))
 
 
+def test_log_probabilities_are_those_of_the_plain_forward_whatever_the_batch(loaded, tmp_path):
+    rows = [row for row in ROWS if not row["truncated"]]
+    make_shard(loaded, tmp_path / "many.h5", rows, scored=True)
+    make_shard(loaded, tmp_path / "one.h5", rows, scored=True, tokens_per_batch=1)
+    with Shard(tmp_path / "many.h5") as many, Shard(tmp_path / "one.h5") as one:
+        np.testing.assert_allclose(many.log_probability, one.log_probability, atol=1e-3)
+        np.testing.assert_allclose(many.read(1, "eos"), one.read(1, "eos"), atol=1e-4)
+        for name, found in zip(many.samples["id"].tolist(), many.log_probability, strict=True):
+            row = next(row for row in rows if row["id"] == name)
+            ids = sequence_of(loaded, row)
+            with torch.no_grad():
+                logits = loaded.model(torch.tensor([ids], device=loaded.device)).logits[0].double().cpu()
+            told = logits.log_softmax(dim=-1)
+            start = len(ids) - len(row["token_ids"])
+            expected = sum(told[place - 1, ids[place]].item() for place in range(start, len(ids)))
+            assert found == pytest.approx(expected, abs=1e-3) and found < 0
+    with Shard(make_shard(loaded, tmp_path / "plain.h5", rows)) as plain:
+        assert plain.log_probability is None
+
+
+def test_batches_with_logits_are_bounded(loaded_models, tmp_path, monkeypatch):
+    loaded, sizes = loaded_models["llama"], []
+    read = extraction.read_scored
+
+    def counted(loaded, sequences, indices, starts):
+        sizes.append(len(sequences) * max(map(len, sequences)))
+        return read(loaded, sequences, indices, starts)
+
+    monkeypatch.setattr(extraction, "read_scored", counted)
+    monkeypatch.setattr(extraction, "_LOGITS", 40 * len(loaded.tokenizer))
+    make_shard(loaded, tmp_path / "0.h5", scored=True)
+    assert len(sizes) > 2 and max(sizes) <= 40
+
+
 # Shards
 
 

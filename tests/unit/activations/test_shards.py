@@ -17,6 +17,7 @@ from skillprobe.activations.positions import DEFAULT
 from skillprobe.activations.shards import Shard
 from skillprobe.errors import DamagedFile, UserError
 from skillprobe.models.loading import load
+from skillprobe.storage.files import write_json
 
 
 @pytest.mark.gpu
@@ -290,3 +291,34 @@ def test_shards_of_others_are_refused_though_their_manifests_came_along(tmp_path
         Shard(twin)
     # Anywhere else a shard is anyone's.
     assert len(read_all(saved))
+
+
+@pytest.mark.gpu
+def test_shards_of_crossings_lie_in_a_folder_of_their_own(loaded_models, tmp_path):
+    rows = [ROWS[2]]
+    for folder, scored, message in (
+        ("activations", True, "holds activations of crossings"),
+        ("random_activations", True, "holds activations of crossings"),
+        ("crossing_activations", False, "holds activations of answers that are not crossed"),
+        ("crossing_activations", True, ""),
+    ):
+        path = tmp_path / folder / "llama/topic" / f"{int(scored)}.h5"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make_shard(loaded_models["llama"], path, rows, scored=scored)
+        if message:
+            with pytest.raises(UserError, match=message):
+                Shard(path)
+        else:
+            with Shard(path) as shard:
+                assert shard.log_probability.shape == (1,)
+
+
+@pytest.mark.gpu
+def test_a_manifest_knows_the_log_probabilities(loaded_models, tmp_path):
+    path = make_shard(loaded_models["llama"], tmp_path / "0.h5", scored=True)
+    write_json(path.with_suffix(".json"), shards.manifest(path))
+    Shard(path).__exit__()
+    with h5py.File(path, "r+") as file:
+        file["log_probability"][0] -= 1
+    with pytest.raises(UserError, match="does not match its manifest|bytes instead of"):
+        Shard(path)

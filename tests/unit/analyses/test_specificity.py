@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from made.crossings import WORLDS, crossings
 from made.twins import BASES, CATEGORIES, LAYERS, SETTINGS, make_worlds
 from skillprobe.analyses.specificity import COLUMNS, specificity_table
 from skillprobe.errors import UserError
@@ -55,6 +56,27 @@ def test_what_is_silent_without_the_constraint_is_specific(tables):
         # In standard deviations of the constrained rows, from their mean.
         assert at["satisfied"] > 0.4 > -0.4 > at["violated"]
         assert abs(at["twin_satisfied"] - at["twin_violated"]) < 0.5
+
+
+def test_matches_are_rows_of_their_scope_beside_the_others(worlds):
+    twins = read_twins(*worlds["planned"], SETTINGS)
+    of_layers = {layer: {task: crossings(WORLDS["match"]) for task in CATEGORIES} for layer in LAYERS}
+    both = {"across": of_layers, "within": of_layers}
+    rows = specificity_table("m", twins, CATEGORIES, crossings=both, n_draws=300, study_groups=BASES)
+    alone = specificity_table("m", twins, CATEGORIES, n_draws=300, study_groups=BASES)
+    assert rows[: len(alone)] == alone
+    found = {(row["scope"], row["layer"], row["task"], row["quantity"]): row for row in rows}
+    assert len(found) == len(rows) and all(columns_of(row) == COLUMNS for row in rows)
+    for scope in both:
+        for layer in (*LAYERS, "selected"):
+            row = found[scope, layer, "mean", "match"]
+            assert row["estimate"] > 0.95 and row["upper99"] <= 1 and row["lower99"] > 0.55
+    few = specificity_table(
+        "m", twins, CATEGORIES, crossings=both, least=(500, 20), n_draws=300, study_groups=BASES
+    )
+    of_few = {(row["scope"], row["layer"], row["task"], row["quantity"]): row for row in few}
+    status = of_few["within", "selected", "topic", "match"]["status"]
+    assert status.startswith("insufficient: ") and "the match needs 500 of 20" in status
 
 
 def test_noise_is_neither(tables):

@@ -124,7 +124,7 @@ def by_condition(rows):
 def test_unedited_responses_are_the_studys(loaded_models):
     loaded = loaded_models["llama"]
     made = generate_task(loaded, ITEMS, ONE_BY_ONE, seed=7)
-    study = {row["id"]: row for row in label_rows(TASK, None, ITEMS, made, None, {"crossings": 0}, 7)}
+    study = {row["id"]: row for row in label_rows(TASK, ITEMS, made, None)}
     with edited(loaded, {1: identity}):
         rows = respond(loaded, TASK, ITEMS, {"none": NONE}, FOLDS, ONE_BY_ONE, seed=7)
     about = {"condition": "none", "task": "word_count"}

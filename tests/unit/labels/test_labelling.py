@@ -1,9 +1,7 @@
-"""Rows are verified with their items' params, and crossings are balanced."""
-
-from collections import Counter
+"""Rows are verified with their items' params."""
 
 import pytest
-from made.items import SETTINGS, WORLD, items_of
+from made.items import WORLD, items_of, moods, responses_to, words
 from made.judges import TEXTS
 from skillprobe import tasks
 from skillprobe.analyses.compliance import summarise
@@ -11,45 +9,6 @@ from skillprobe.errors import UserError
 from skillprobe.labels import judges
 from skillprobe.labels.judges import get_judge
 from skillprobe.labels.labelling import label_rows
-from skillprobe.prompts.bases import seed_from
-
-
-def responses_to(items, text_of, samples=4):
-    """Responses as if sampled; the last sample of each constrained prompt is cut short."""
-    rows = []
-    for item in items:
-        for variant, prompt in (
-            ("constrained", item["prompt"]),
-            ("unconstrained", item["unconstrained_prompt"]),
-        ):
-            for sample in range(samples):
-                text = text_of(seed_from(item["item"], variant, sample))
-                truncated = variant == "constrained" and sample == samples - 1
-                rows.append(
-                    {
-                        "id": f"{item['item']}/{variant}/{sample}",
-                        "item": item["item"],
-                        "base": item["base"],
-                        "group": item["group"],
-                        "variant": variant,
-                        "sample": sample,
-                        "prompt": prompt,
-                        "response": text,
-                        "token_ids": [5] * len(text.split()) + [3] * (not truncated),
-                        "truncated": truncated,
-                    }
-                )
-    return rows
-
-
-def words(seed):
-    return " ".join(["word"] * (1 + seed % 25))
-
-
-def moods(seed):
-    adjectives = WORLD.sentiment["positive"] if seed % 2 else WORLD.sentiment["negative"]
-    return f"The teacher is {adjectives[seed // 2 % len(adjectives)]}."
-
 
 CASES = [("word_count", words), ("sentiment", moods)]
 
@@ -59,7 +18,7 @@ def test_own_answers_and_twins_are_verified_with_the_items_params(name, text_of)
     task, items = tasks.get(name), items_of(name)
     judge = get_judge("lexicon", name, WORLD) if task.judged else None
     responses = responses_to(items, text_of)
-    rows = label_rows(task, WORLD, items, responses, judge, SETTINGS | {"crossings": 0}, 0)
+    rows = label_rows(task, items, responses, judge)
     assert len(rows) == len(responses)
     by_item = {item["item"]: item for item in items}
     for row, response in zip(rows, responses, strict=True):
@@ -74,67 +33,10 @@ def test_own_answers_and_twins_are_verified_with_the_items_params(name, text_of)
     assert 0 < summary["twin_compliance"] < 1
 
 
-@pytest.mark.parametrize(("name", "text_of"), CASES)
-def test_crossings_are_balanced_and_from_other_prompts(name, text_of):
-    task, items = tasks.get(name), items_of(name)
-    judge = get_judge("lexicon", name, WORLD) if task.judged else None
-    responses = responses_to(items, text_of)
-    rows = label_rows(task, WORLD, items, responses, judge, SETTINGS, 0)
-    rows = [row for row in rows if row["variant"] == "counterfactual"]
-    assert len(rows) >= 4 * 20 and len({row["id"] for row in rows}) == len(rows)
-    params_of = {item["item"]: item["params"] for item in items}
-    sources = {}
-    for response in responses:
-        if not response["truncated"]:
-            own = params_of[response["item"]] if response["variant"] == "constrained" else None
-            sources.setdefault((response["base"], response["response"]), []).append(own)
-    for start in range(0, len(rows), 4):
-        four = rows[start : start + 4]
-        assert len({row["item"] for row in four}) == len({row["base"] for row in four}) == 1
-        assert len({row["phrasing"] for row in four}) == 1
-        # Each prompt and each response comes once satisfied and once violated: alone they say nothing.
-        for part in ("prompt", "response"):
-            cells = Counter((row[part], row["satisfied"]) for row in four)
-            assert len(cells) == 4 and set(cells.values()) == {1}
-        for row in four:
-            assert task.verify(row["response"], row["params"], judge).satisfied == row["satisfied"]
-            assert not row["truncated"] and row["token_ids"][-1] == 3
-            crossed = [other["params"] for other in four]
-            assert any(own not in crossed for own in sources[row["base"], row["response"]])
-    again = label_rows(task, WORLD, items, responses, judge, SETTINGS, 0)
-    assert [row for row in again if row["variant"] == "counterfactual"] == rows
-
-
-@pytest.mark.parametrize(("name", "text_of"), CASES)
-def test_labels_of_a_base_do_not_depend_on_how_many_there_are(name, text_of):
-    task = tasks.get(name)
-    judge = get_judge("lexicon", name, WORLD) if task.judged else None
-
-    def labelled(items):
-        rows = label_rows(task, WORLD, items, responses_to(items, text_of), judge, SETTINGS, 0)
-        return {row["id"]: row for row in rows}
-
-    items = items_of(name)
-    alone, later, whole = labelled(items[:20]), labelled(items[20:]), labelled(items)
-    assert alone | later == whole and any(row["variant"] == "counterfactual" for row in later.values())
-
-
-def test_crossings_in_number_and_for_params_that_never_vary():
-    task, items = tasks.get("word_count"), items_of("word_count", bases=4)
-    responses = responses_to(items, words)
-    rows = label_rows(task, WORLD, items, responses, None, SETTINGS | {"crossings": 3}, 0)
-    counts = Counter(row["base"] for row in rows if row["variant"] == "counterfactual")
-    assert set(counts.values()) == {12}
-    task, items = tasks.get("toxicity"), items_of("toxicity", bases=4)
-    judge = get_judge("lexicon", "toxicity", WORLD)
-    rows = label_rows(task, WORLD, items, responses_to(items, words), judge, SETTINGS, 0)
-    assert {row["variant"] for row in rows} == {"constrained", "unconstrained"}
-
-
 def test_responses_without_an_item_are_refused():
     items = items_of("word_count", bases=2)
     with pytest.raises(UserError, match="belongs to none of the prompts"):
-        label_rows(tasks.get("word_count"), WORLD, items[:1], responses_to(items, words), None, SETTINGS, 0)
+        label_rows(tasks.get("word_count"), items[:1], responses_to(items, words), None)
 
 
 @pytest.mark.gpu
@@ -163,6 +65,6 @@ def test_labels_of_a_task_are_judged_at_once(make, monkeypatch):
         | {"response": text, "truncated": False, "token_ids": [1]}
         for n, text in enumerate(TEXTS)
     ]
-    rows = label_rows(tasks.get("toxicity"), WORLD, [item], responses, judge, {"crossings": 0}, 0)
+    rows = label_rows(tasks.get("toxicity"), [item], responses, judge)
     assert calls == [len(TEXTS)] and [row["evidence"]["label"] for row in rows]
     judges.prepare(judges.get_judge("lexicon", "toxicity", WORLD), TEXTS)  # It need not be able to.

@@ -38,8 +38,9 @@ ROWS = [
 ]
 
 
-def make_shard(loaded, path, rows=ROWS, **changes):
-    extract(loaded, rows, path, SETTINGS | changes, study="test", task="topic")
+def make_shard(loaded, path, rows=ROWS, scored=False, **changes):
+    about = {"study": "test", "task": "topic", "log_probabilities": scored}
+    extract(loaded, rows, path, SETTINGS | changes, **about)
     return path
 
 

@@ -218,11 +218,12 @@ def agreement_rows(models, tasks, insufficient=(), constant=()):
 
 
 def specificity_rows(models, tasks, insufficient=(), constant=()):
-    """Better with the constraint than without."""
-    values = {"constrained": 0.8, "twins": 0.6, "specificity": 0.2, "row_space_twins": 0.01}
+    """Better with the constraint than without; the match is read beyond likelihood."""
+    values = {"match": 0.8, "likelihood_match": 0.6, "match_beyond_likelihood": 0.2}
+    values |= {"constrained": 0.8, "twins": 0.6, "specificity": 0.2, "row_space_twins": 0.01}
     values |= {"satisfied": 0.7, "violated": -0.9, "twin_satisfied": 0.2, "twin_violated": -0.1}
     return [
-        {"model": model, "layer": layer, "task": task, "quantity": quantity}
+        {"model": model, "scope": "across", "layer": layer, "task": task, "quantity": quantity}
         | {"category": "mean" if task == "mean" else category_of(k), "n": 120, "n_groups": 40}
         | {"estimate": value, "lower95": value - 0.05, "upper95": value + 0.05}
         | {"lower99": value - 0.07, "upper99": value + 0.07, "status": FEW if task in insufficient else ""}

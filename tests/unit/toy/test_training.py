@@ -22,7 +22,7 @@ def test_shipped_models_obey_often_but_not_always(name):
         items = make_items(task, WORLD, DEMO["prompts"], seed=0)
         responses = generation.generate_task(loaded, items, DEMO["generation"] | {"twin_samples": 0}, seed=0)
         judge = get_judge("lexicon", task.name, WORLD) if task.judged else None
-        rows = labelling.label_rows(task, WORLD, items, responses, judge, {"crossings": 0}, seed=0)
+        rows = labelling.label_rows(task, items, responses, judge)
         rates[task.name] = compliance.summarise(rows, n_draws=2, seed=0)["compliance"]
     assert {task: rate for task, rate in rates.items() if not 0.15 <= rate <= 0.9} == {}
 

@@ -25,7 +25,9 @@ with fast_import():
     import torch
 
 _STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_VARIANTS = ("constrained", "counterfactual", "unconstrained")
+_VARIANTS = ("constrained", "counterfactual", "without_constraint", "unconstrained")
+# Logits of a batch, at most: 1 GiB in float32.
+_LOGITS = 2**28
 
 
 @torch.no_grad()
@@ -35,24 +37,50 @@ def read_states(loaded: LoadedModel, sequences: Sequence[Sequence[int]], indices
     indices: [row, position], which tokens to keep of each. In the model's dtype, on its device: a GPU may
     still be at work on them.
     """
+    with hooked(loaded, _keep(loaded, indices)) as kept:
+        # The backbone only: logits over a large vocabulary would be most of the memory.
+        loaded.backbone(**_padded(loaded, sequences))
+    return torch.stack(kept)
+
+
+@torch.no_grad()
+def read_scored(
+    loaded: LoadedModel, sequences: Sequence[Sequence[int]], indices: np.ndarray, starts: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `read_states`, and the log-probability of what follows token `start` of each, given what is before
+    it: [row] float32, in nats, the sum over tokens (0 where there are none)."""
+    with hooked(loaded, _keep(loaded, indices)) as kept:
+        # With the head as the model applies it: some scale or cap its logits.
+        logits = loaded.model(**_padded(loaded, sequences)).logits
+    found = []
+    for row, (ids, start) in enumerate(zip(sequences, starts, strict=True)):
+        # In float32 a row at a time, as the logits of a large vocabulary are most of the memory.
+        told = logits[row, start - 1 : len(ids) - 1].float().log_softmax(dim=-1)
+        said = torch.tensor(ids[start:], dtype=torch.int64, device=told.device)
+        found.append(told.gather(1, said[:, None]).sum().to(loaded.device))
+    return torch.stack(kept), torch.stack(found)
+
+
+def _padded(loaded: LoadedModel, sequences: Sequence[Sequence[int]]) -> dict:
+    """What a right-padded batch is to a model."""
     width = max(map(len, sequences))
     input_ids = torch.full((len(sequences), width), loaded.pad_id)
     mask = torch.zeros_like(input_ids)
     for row, ids in enumerate(sequences):
         input_ids[row, : len(ids)] = torch.tensor(ids)
         mask[row, : len(ids)] = 1
-    rows = torch.arange(len(sequences), device=loaded.device)
+    inputs = {"input_ids": input_ids.to(loaded.device), "attention_mask": mask.to(loaded.device)}
+    return inputs | {"use_cache": False}
+
+
+def _keep(loaded: LoadedModel, indices: np.ndarray) -> Callable[[torch.Tensor], torch.Tensor]:
+    rows = torch.arange(len(indices), device=loaded.device)
     columns = torch.as_tensor(indices).T.to(loaded.device)
 
     def keep(hidden: torch.Tensor) -> torch.Tensor:
         return hidden[rows.to(hidden.device), columns.to(hidden.device)].to(loaded.device)
 
-    with hooked(loaded, keep) as kept:
-        # The backbone only: logits over a large vocabulary would be most of the memory.
-        loaded.backbone(
-            input_ids=input_ids.to(loaded.device), attention_mask=mask.to(loaded.device), use_cache=False
-        )
-    return torch.stack(kept)
+    return keep
 
 
 def extract(
@@ -63,13 +91,15 @@ def extract(
     *,
     study: str,
     task: str,
+    log_probabilities: bool = False,
 ) -> list[list[int]]:
     """Write the shard of `rows` (of labels/<model>/<task>/<shard>.jsonl) to `path`; returns its checksums
     [layer][position], for `shards.manifest`.
 
     settings: "positions" (names), "dtype" (of the file: float32, float16 or bfloat16), "tokens_per_batch"
     (padded; halved with a warning when a GPU runs out of memory). Unconstrained twins are read at eos
-    only. Samples are ordered constrained, counterfactual, unconstrained, and as in `rows` within each.
+    only. Samples are ordered as _VARIANTS, and as in `rows` within each. log_probabilities: also store that
+    of each response given its prompt (in nats, the sum over its tokens with the EOS).
     While a block of the file (1.5 MB at most for each layer and position) is being written, the forward
     passes go on until the next is whole, so two blocks are in memory, and not more.
     Raises UserError naming layer and sample for values that are not finite, or don't fit the dtype.
@@ -110,20 +140,29 @@ def extract(
             hidden_size=loaded.hidden_size,
             dtype=settings["dtype"],
             attributes=_attributes(loaded, study, task),
+            log_probabilities=log_probabilities,
         ) as writer,
         progress("answers read", len(rows)) as advance,
         # The file is this one thread's while it runs.
         in_thread() as submit,
     ):
         # A block is one chunk of every layer and position: memory is bounded, no chunk is written twice.
+        told = np.zeros(len(rows), np.float32)
+        starts = [len(prompts[row["prompt"]]) for row in rows] if log_probabilities else None
         for start in range(0, len(rows), writer.rows_per_block):
             block = range(start, min(start + writer.rows_per_block, len(rows)))
             parts = []
-            for batch, found in _read_block(loaded, sequences, indices, valid, block, settings):
-                values = _checked(*found, loaded.name, [rows[row]["id"] for row in batch])
+            for batch, found, scored in _read_block(
+                loaded, sequences, indices, valid, block, settings, starts
+            ):
+                ids = [rows[row]["id"] for row in batch]
+                values = _checked(*found, loaded.name, ids)
                 parts.append(([row - start for row in batch], values))
+                told[batch] = _finite(scored, loaded.name, ids)
                 advance(len(batch))
             submit(_write, writer, start, parts)
+        if log_probabilities:
+            submit(writer.write_log_probabilities, told)
     return writer.checksums
 
 
@@ -164,20 +203,28 @@ def _read_block(
     valid: np.ndarray,
     block: range,
     settings: Mapping,
-) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
-    """The rows in `block`, batch by batch, with what `_stored` makes of their states, on the CPU."""
+    starts: list[int] | None,
+) -> Iterator[tuple[list[int], list[torch.Tensor], torch.Tensor]]:
+    """The rows in `block`, batch by batch, with what `_stored` makes of their states, on the CPU, and the
+    log-probabilities of what follows `starts` (None: zeros)."""
 
     def run(batch):
-        states = read_states(loaded, [sequences[row] for row in batch], indices[batch])
-        return _to_host(_stored(states, valid[batch], settings["dtype"]))
+        chosen = [sequences[row] for row in batch]
+        if starts is None:
+            states, scored = read_states(loaded, chosen, indices[batch]), torch.zeros(len(batch))
+        else:
+            states, scored = read_scored(loaded, chosen, indices[batch], [starts[row] for row in batch])
+        return _to_host([*_stored(states, valid[batch], settings["dtype"]), scored])
 
-    sizes = [len(sequence) for sequence in sequences]
-    batches = in_batches(loaded, run, block, sizes, "tokens", settings["tokens_per_batch"])
+    sizes, most = [len(sequence) for sequence in sequences], settings["tokens_per_batch"]
+    if starts is not None:
+        most = min(most, _LOGITS // loaded.model.get_output_embeddings().weight.shape[0])
+    batches = in_batches(loaded, run, block, sizes, "tokens", most)
     # A GPU has the next batch to work on while this waits for one to be copied.
-    for (batch, (found, copied)), _ in pairwise(chain(batches, [None])):
+    for (batch, ((*found, scored), copied)), _ in pairwise(chain(batches, [None])):
         if copied is not None:
             copied.synchronize()
-        yield batch, found
+        yield batch, found, scored
 
 
 def _stored(states: torch.Tensor, valid: np.ndarray, dtype: str) -> list[torch.Tensor]:
@@ -224,6 +271,17 @@ def _write(writer: shards.ShardWriter, start: int, parts: list[tuple[list[int], 
     """parts: of the block of rows from `start` on, which, and their states [layer, position, row, hidden]."""
     for layer in range(len(writer.layers)):
         writer.write(layer, start, [(places, values[layer]) for places, values in parts])
+
+
+def _finite(scored: torch.Tensor, name: str, ids: Sequence[str]) -> np.ndarray:
+    """Log-probabilities [row], none of which may be NaN or infinite."""
+    bad = (~torch.isfinite(scored)).nonzero()
+    if len(bad):
+        raise UserError(
+            f"model '{name}': the log-probability of sample '{ids[bad[0].item()]}' is NaN or infinite; "
+            "try float32 or eager attention, and check the model's weights"
+        )
+    return scored.numpy()
 
 
 def _refuse(name: str, bad: torch.Tensor, ids: Sequence[str], problem: str) -> None:

@@ -36,7 +36,8 @@ SAMPLE_FIELDS = {
 class ShardWriter:
     """Takes a shard's values; `create` makes one. rows_per_block: how many samples make a block, the last of
     which may have fewer; chunk: room for them at one layer and position; written: how many there are so far,
-    by layer; checksums: [layer][position], the CRC-32 of these, which go into the `manifest` in the end."""
+    by layer; checksums: [layer][position], the CRC-32 of these, which go into the `manifest` in the end;
+    log_probability: where these go, None in a shard without them."""
 
     layers: Sequence[h5py.Dataset]
     valid: np.ndarray
@@ -45,6 +46,12 @@ class ShardWriter:
     chunk: np.ndarray
     written: list[int]
     checksums: list[list[int]]
+    log_probability: h5py.Dataset | None = None
+
+    def write_log_probabilities(self, values: np.ndarray) -> None:
+        """Of all samples: [sample]."""
+        self.log_probability[:] = values
+        self.stream.check()
 
     def write(self, layer: int, start: int, parts: Sequence[tuple[Places, np.ndarray]]) -> None:
         """Write a layer of the block of samples that begins with number `start`. Blocks come in order, since
@@ -90,13 +97,14 @@ def create(
     dtype: str,
     attributes: Mapping[str, str | int],
     characters: np.ndarray | None = None,
+    log_probabilities: bool = False,
 ) -> Iterator[ShardWriter]:
     """Make the shard `path`, which appears when the block has ended well and not before.
 
     samples: a column for each of SAMPLE_FIELDS; valid, characters: [position, sample], the second how many
     of the response the tokens up to a valid position make (None: 0); dtype: of STORED (bfloat16 values are
-    handed over as their 16 bits). Layers run from 0, the embeddings, to num_layers. The bytes depend on the
-    content alone.
+    handed over as their 16 bits); log_probabilities: whether the shard has one of each sample. Layers run
+    from 0, the embeddings, to num_layers. The bytes depend on the content alone.
     """
     n = len(samples["id"])
     item = np.dtype(STORED[dtype]).itemsize
@@ -133,6 +141,9 @@ def create(
         ]
         for layer in layers:
             layer.attrs["dtype"] = dtype
+        scored = None
+        if log_probabilities:
+            scored = file.create_dataset("log_probability", shape=(n,), dtype=np.float32)
         writer = ShardWriter(
             layers,
             np.asarray(valid),
@@ -141,6 +152,7 @@ def create(
             chunk=np.empty((per_block, hidden_size), STORED[dtype]),
             written=[0] * len(layers),
             checksums=[[0] * len(positions) for _ in layers],
+            log_probability=scored,
         )
         yield writer
         if set(writer.written) != {n}:
@@ -156,7 +168,8 @@ class Shard:
     refused, and so is, when it is read, each layer and position whose values are not those that were written.
     In a study's folders, a shard of another model or task is refused, or of a twin with random weights.
     samples: name -> array [sample] (texts as str); positions: names; valid and characters (how many of the
-    response there are up to the position): [position, sample];
+    response there are up to the position): [position, sample]; log_probability: [sample] of each response
+    given its prompt, in nats, None in shards without it;
     layers: their numbers, 0 for the embeddings; attrs: the root's attributes.
     """
 
@@ -188,13 +201,18 @@ class Shard:
     def _foreign(self) -> str:
         """What it holds, if that isn't what its folders say, which a manifest that came along can't tell."""
         kind, *named = self.path.parts[-4:-1] if len(self.path.parts) >= 4 else [""]
-        if kind not in ("activations", "random_activations"):
+        if kind not in ("activations", "random_activations", "crossing_activations"):
             return ""
         origin = [str(self.attrs.get(name)) for name in ("model", "task")]
         if origin != named:
             return f"holds activations of model '{origin[0]}' on task '{origin[1]}'"
         # Twins read these alone, and every model has answers without the constraint.
         variants = set(self.samples["variant"].tolist())
+        crossed = self.log_probability is not None
+        if crossed != (kind == "crossing_activations"):
+            return f"holds activations of {'crossings' if crossed else 'answers that are not crossed'}"
+        if crossed:
+            return ""
         if variants and (variants == {"constrained"}) != (kind == "random_activations"):
             whose = "the model's random-weight twin" if kind == "activations" else "the model itself"
             return f"holds activations of {whose}"
@@ -214,6 +232,8 @@ class Shard:
         self.positions = [str(name) for name in self._file["positions"].asstr()[()]]
         self.valid = self._file["valid"][()]
         self.characters = self._file["characters"][()]
+        scored = "log_probability" in self._file
+        self.log_probability = self._file["log_probability"][()] if scored else None
         self.layers = sorted(int(name) for name in self._file["layers"])
         shape = (len(self.positions), len(self.samples["id"]), self.attrs["hidden_size"])
         if self.layers != list(range(self.attrs["num_layers"] + 1)):
@@ -221,6 +241,8 @@ class Shard:
         if {self.valid.shape, self.characters.shape} != {shape[:2]} or any(
             self._file[f"layers/{i}"].shape != shape for i in self.layers
         ):
+            raise ValueError("shapes don't agree")
+        if scored and self.log_probability.shape != shape[1:2]:
             raise ValueError("shapes don't agree")
         if self.attrs["dtype"] not in STORED:
             raise ValueError(f"dtype {self.attrs['dtype']}")
@@ -261,7 +283,8 @@ class Shard:
         digest = hashlib.sha256()
         for name, value in sorted(self.attrs.items()):
             digest.update(f"{name}={value}\0".encode())
-        for values in (*self.samples.values(), self.positions, self.valid, self.characters):
+        scored = [] if self.log_probability is None else [self.log_probability]
+        for values in (*self.samples.values(), self.positions, self.valid, self.characters, *scored):
             array = np.asarray(values)
             digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
         return digest.hexdigest()
@@ -335,14 +358,14 @@ def describe(path: str | Path) -> str:
             f"attention {attrs.get('attn_implementation', '?')}",
             f"{len(set(samples['base']))} bases of {len(set(samples['group']))} groups",
             "",
-            f"{'variant':<16}{'samples':>8}{'satisfied':>11}{'violated':>10}{'truncated':>11}{'tokens':>8}",
+            f"{'variant':<20}{'samples':>8}{'satisfied':>11}{'violated':>10}{'truncated':>11}{'tokens':>8}",
         ]
         for variant in sorted(set(samples["variant"])):
             rows = samples["variant"] == variant
             whole = rows & ~samples["truncated"]
             satisfied = samples["label"] == 1
             lines.append(
-                f"{variant:<16}{rows.sum():>8}{(whole & satisfied).sum():>11}{(whole & ~satisfied).sum():>10}"
+                f"{variant:<20}{rows.sum():>8}{(whole & satisfied).sum():>11}{(whole & ~satisfied).sum():>10}"
                 f"{(rows & samples['truncated']).sum():>11}{samples['response_length'][rows].mean():>8.1f}"
             )
         lines += ["", f"{'position':<16}{'valid':>8}"]

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from skillprobe.analyses.crossings import match_cells
 from skillprobe.analyses.generality import MEAN, SELECTED, Scored, select_layer
 from skillprobe.errors import UserError
+from skillprobe.probes.crossings import Crossings
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.twins import Twins
 from skillprobe.statistics.bootstrap import Draws, draw_tested, ratio
@@ -20,11 +22,15 @@ from skillprobe.statistics.intervals import (
     mean_of_known,
     tested_rows,
 )
-from skillprobe.storage.tables import DRAWS
+from skillprobe.storage.tables import ACROSS, DRAWS
 
-COLUMNS = ("model", "layer", "task", "category", "quantity", "estimate", *BOUNDS, "n", "n_groups", "status")
+COLUMNS = ("model", "scope", "layer", "task", "category", "quantity")
+COLUMNS += ("estimate", *BOUNDS, "n", "n_groups", "status")
 VARIANTS = ("constrained", "twins")
-_LIMITS = {"specificity": (-1.0, 1.0), "constrained": (0.0, 1.0), "twins": (0.0, 1.0)}
+_SHARES = ("constrained", "twins", "match", "match_n", "match_one_relation", "likelihood_match")
+_SHARES += ("same_answers_with", "same_answers_without")
+_DIFFERENCES = ("specificity", "match_beyond_likelihood", "same_answers_difference")
+_LIMITS = dict.fromkeys(_SHARES, (0.0, 1.0)) | dict.fromkeys(_DIFFERENCES, (-1.0, 1.0))
 
 
 def specificity_table(
@@ -32,6 +38,8 @@ def specificity_table(
     layers: Mapping[int, Mapping[str, Twins]],
     categories: Mapping[str, str],
     *,
+    crossings: Mapping[str, Mapping[int, Mapping[str, Crossings]]] | None = None,
+    least: tuple[int, int] = (40, 20),
     n_draws: int = 2000,
     seed: int = 0,
     study_groups: Iterable[str] | None = None,
@@ -47,7 +55,10 @@ def specificity_table(
     "twin_violated": mean projection on the probe's direction, in standard deviations of the constrained rows
     of the fold, from their mean (first fold seed). Of numbered layers only: "row_space_constrained" and
     "row_space_twins", the share of the variance within a task that lies in the row-space of all tasks'
-    probes; "row_space_random" would lie in a random space. status: "" or "insufficient: …" with NaN
+    probes; "row_space_random" would lie in a random space. All of these are of scope "across".
+
+    crossings: as `read_crossings` gives them, by the scope of the probes; least: how many crossings, of how
+    many groups, a task needs. Their quantities: see `match_cells`. status: "" or "insufficient: …" with NaN
     for the numbers. Raises UserError where there are no probes.
     """
     if not layers:
@@ -58,7 +69,7 @@ def specificity_table(
     first = next(iter(layers.values()))
     every = [result for each in first.values() for result in (each.constrained, each.twins)]
     draws = draw_tested(every, study_groups, n_draws=n_draws, seed=seed)
-    table = []
+    cells: dict[tuple, tuple[Estimate | None, int, int, str]] = {}
     for layer in (*sorted(layers), SELECTED):
         found: dict[str, dict[str, tuple[Estimate | None, int, int, str]]] = {}
         for task in categories:
@@ -73,13 +84,17 @@ def specificity_table(
             if layer != SELECTED:
                 found[task] |= dict(_shares(layers[layer][task], draws))
         for task, by_quantity in {**found, MEAN: _means(found)}.items():
-            about = {"model": model, "layer": layer, "task": task, "category": categories.get(task, MEAN)}
             for quantity, (estimate, n, n_groups, status) in by_quantity.items():
-                limits = _LIMITS.get(quantity, (-np.inf, np.inf))
-                row = about | {"quantity": quantity, **cells_of(estimate, limits)}
-                row |= {"n": n, "n_groups": n_groups}
-                drawn = estimate if task == MEAN else None
-                table.append(row | {"status": status, DRAWS: drawn})
+                cells[ACROSS, layer, task, quantity] = estimate, n, n_groups, status
+    for scope, of_scope in (crossings or {}).items():
+        cells |= {(scope, *place): cell for place, cell in match_cells(of_scope, draws, least).items()}
+    table = []
+    for (scope, layer, task, quantity), (estimate, n, n_groups, status) in cells.items():
+        row = {"model": model, "scope": scope, "layer": layer, "task": task}
+        row |= {"category": categories.get(task, MEAN), "quantity": quantity}
+        row |= cells_of(estimate, _LIMITS.get(quantity, (-np.inf, np.inf)))
+        drawn = estimate if task == MEAN else None
+        table.append(row | {"n": n, "n_groups": n_groups, "status": status, DRAWS: drawn})
     return table
 
 

@@ -99,8 +99,7 @@ def respond(
     responses = completed([plain[row] for row in batch.rows], made)
     found = []
     for name, rows in batch.by_condition(responses):
-        # The world is there for the crossings, of which there are none.
-        labels = label_rows(task, None, items, rows, judge, {"crossings": 0}, seed)
+        labels = label_rows(task, items, rows, judge)
         found += [{"condition": name, "task": task.name, **row} for row in labels]
     return found
 

@@ -41,6 +41,12 @@ def methods_page(config: Mapping) -> str:
         edits = f"""During generation, hooks erase or reflect the same subspaces, or steer along the
 probes' directions, on {counted(behaviour["bases"], "request")}; compliance is compared with that under
 random subspaces of the same rank, and perplexity is measured on text without constraints."""
+    matches = ""
+    if config["labels"]["crossings"]:
+        matches = f"""Two constraints and two responses to one request, of which each satisfies one
+constraint, are crossed ({counted(config["labels"]["crossings"], "time")} per request and task, if
+responses allow it): a probe reads the match if it prefers the two pairs that match. The
+log-probability of the responses is judged in the same way. """
     engine = ", in vLLM" if generation["engine"] == "vllm" else ""
     steps = {
         "Prompts": f"""
@@ -81,7 +87,7 @@ prompt's probe at later ones. On the same rows: the verifier's verdict on the te
 surface, and the other responses to the same prompt as a ceiling of planning, because prompts can
 predict more than they seem to [2502.06258] [2502.13329].""",
         "Specificity, similarity, robustness": f"""
-The same probes are tested on responses without the constraint. PWCCA [1806.05759] and linear CKA
+{matches}The same probes are tested on responses without the constraint. PWCCA [1806.05759] and linear CKA
 [1905.00414] after PCA to rank {similarity["rank"]}, with
 {counted(similarity["permutations"], "permutation")} of requests as null. Probes of some instruction
 types, polarities and phrasings are tested on others, at equal numbers of responses.""",

@@ -31,8 +31,8 @@ HOST = platform.node().replace(".", "_")
 A_DAY = 86400.0
 # The folders of a study whose files jobs read.
 _STAGES = frozenset(
-    ("prompts", "responses", "labels", "activations", "random_activations", "probes", "erasers")
-    + ("ablation", "time", "behaviour", "tables", "calibration")
+    ("prompts", "responses", "labels", "activations", "random_activations", "crossings")
+    + ("crossing_activations", "probes", "erasers", "ablation", "time", "behaviour", "tables", "calibration")
 )
 
 

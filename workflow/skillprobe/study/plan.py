@@ -26,8 +26,15 @@ def rows_per_task(config: Mapping) -> dict[str, int]:
     return {
         "constrained": items * generation["samples"],
         "unconstrained": items * generation["twin_samples"],
-        "counterfactual": 4 * prompts["bases"] * config["labels"]["crossings"],
     }
+
+
+def crossed_rows(config: Mapping) -> int:
+    """Rows of crossings of one model and task, at most: four a crossing, and own answers without the
+    constraint."""
+    prompts, crossings = config["prompts"], config["labels"]["crossings"]
+    outcomes = min(2, config["generation"]["samples"]) if crossings else 0
+    return prompts["bases"] * (4 * crossings + prompts["items_per_base"] * outcomes)
 
 
 def activation_bytes(config: Mapping) -> int:
@@ -36,6 +43,7 @@ def activation_bytes(config: Mapping) -> int:
     # Unconstrained twins are read at eos only, but where they share a chunk with other rows they take space
     # all the same.
     vectors = sum(rows.values()) * len(config["activations"]["positions"])
+    vectors += crossed_rows(config)  # at one position
     # Twins with random weights have one position, and answer nothing but the instructions.
     vectors += rows["constrained"] * config["controls"]["random_weights"]
     return sum(
@@ -59,6 +67,7 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
     timing = int(over_time(config))
     shards, edits = len(blocks(config)), int(config["behaviour"]["bases"] > 0)
     twins = models if config["controls"]["random_weights"] else 0
+    crossed = models * tasks * shards * (config["labels"]["crossings"] > 0)
     counts = {
         "make_prompts": tasks * shards,
         "fetch_model": len(hub_models(config, root)),
@@ -67,6 +76,8 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         "label_responses": models * tasks * shards,
         "summarise_compliance": 1,
         "extract_activations": models * tasks * shards,
+        "make_crossings": crossed,
+        "extract_crossings": crossed,
         "fit_specialist_probe": tasks * sum(layers),
         "fit_surface_probes": models * tasks,
         "extract_random_activations": twins * tasks * shards,
@@ -116,7 +127,7 @@ def present_bytes(config: Mapping, root: Path) -> int:
     parts = ([entry["name"] for entry in config["models"]], config["tasks"])
     shards = (
         root / "results" / config["study"] / kind / model / task / f"{shard}.h5"
-        for kind in ("activations", "random_activations")
+        for kind in ("activations", "random_activations", "crossing_activations")
         for model, task in product(*parts)
         for shard in range(len(blocks(config)))
     )
@@ -196,7 +207,9 @@ def describe(config: Mapping, root: Path) -> str:
     width = max(map(len, counts))
     lines = [
         f"study {config['study']}: {len(config['models'])} models x {len(config['tasks'])} tasks",
-        "rows per model and task: " + ", ".join(f"{n} {variant}" for variant, n in rows.items()),
+        "rows per model and task: "
+        + ", ".join(f"{n} {variant}" for variant, n in rows.items())
+        + f"; {crossed_rows(config)} of crossings",
         "",
         *(f"{name:<{width}}  {n:>6,}" for name, n in counts.items()),
         f"{'jobs in total':<{width}}  {sum(counts.values()):>6,}",

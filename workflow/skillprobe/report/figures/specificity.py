@@ -1,4 +1,4 @@
-"""The same probe with and without the constraint."""
+"""Do probes read the match of text and constraint? On crossings, and with and without the constraint."""
 
 from __future__ import annotations
 
@@ -14,20 +14,29 @@ from skillprobe.report.figures.style import (
     CHANCE,
     FAINT,
     FEW_TASKS,
+    LINES,
     MARKERS,
     STYLE,
+    TEXT,
     TITLE,
     Figure,
+    blank_line,
     blank_tasks,
     by_category,
     category_colours,
     draw_note,
+    draw_point,
     in_order,
     legend_key,
     signed,
     task_words,
+    why,
     wrapped,
 )
+
+# Of probes that are trained within items, where there are any: they read least of what prompts say.
+SCOPES = ("within", "across")
+MATCHES = ("match", "likelihood_match", "match_beyond_likelihood")
 
 GROUPS = {
     "satisfied": {"marker": "o", "filled": True, "label": "with the constraint: satisfied"},
@@ -38,15 +47,22 @@ GROUPS = {
 
 
 def specificity(rows: Sequence[Mapping], settings: Mapping) -> Figure:
-    """The plane of AUROCs with and without the constraint, and the projections of both, a column of panels a
-    model, at the selected layer.
+    """The match, the plane of AUROCs with and without the constraint, and the projections of both, a column
+    of panels a model, at the selected layer.
 
     rows: tables/specificity.csv; settings: as for `compliance`.
     """
-    columns = ("model", "task", "category", "quantity", "estimate", "lower95", "upper95")
+    columns = ("model", "scope", "task", "category", "quantity", "estimate", "lower95", "upper95")
     columns += ("n", "n_groups", "status")
-    wanted = ("constrained", "twins", "specificity", *GROUPS)
-    rows = [row for row in rows if row["layer"] == SELECTED and row["quantity"] in wanted]
+    wanted = ("constrained", "twins", "specificity", *MATCHES, *GROUPS)
+    scope = next((each for each in SCOPES if any(row["scope"] == each for row in rows)), SCOPES[-1])
+    rows = [
+        row
+        for row in rows
+        if row["layer"] == SELECTED
+        and row["quantity"] in wanted
+        and (row["scope"] == scope or row["quantity"] not in MATCHES)
+    ]
     models = settings["models"]
     named = [row for row in rows if row["task"] != MEAN]
     groups, colours = by_category(named, settings), category_colours(named, settings)
@@ -62,24 +78,39 @@ def specificity(rows: Sequence[Mapping], settings: Mapping) -> Figure:
     ]
     limits = (min([0.35, *bounds]) - 0.02, max([0.8, *bounds]) + 0.02)
     with matplotlib.style.context(STYLE, after_reset=True):
-        height = 0.19 * len(tasks) + 0.6
+        height, of_match = 0.19 * len(tasks) + 0.6, 0.19 * (len(tasks) + 1.4) + 0.6
         canvas = Canvas(
-            figsize=(1.6 + 2.2 * max(len(models), 2), 3.6 + height + 0.2 * len(tasks[:FEW_TASKS]) / 3),
+            figsize=(
+                1.6 + 2.2 * max(len(models), 2),
+                3.8 + height + of_match + 0.2 * len(tasks[:FEW_TASKS]) / 3,
+            ),
             layout="constrained",
         )
         grid = canvas.subplots(
-            2, len(models), sharey="row", squeeze=False, gridspec_kw={"height_ratios": (2.1, height)}
+            3,
+            len(models),
+            sharey="row",
+            squeeze=False,
+            gridspec_kw={"height_ratios": (of_match, 2.1, height)},
         )
-        for model, (plane, lines) in zip(models, grid.T, strict=True):
+        for model, (match, plane, lines) in zip(models, grid.T, strict=True):
             of_model = {key[1:]: row for key, row in found.items() if key[0] == model}
-            plane.set_title(wrapped(model, 26))
+            match.set_title(wrapped(model, 26))
+            _match(match, of_model, tasks, colour)
             _plane(plane, of_model, tasks, marks, colour, limits)
             _projections(lines, of_model, tasks, colour)
-        grid[0, 0].set_ylabel("AUROC with the constraint")
-        grid[1, 0].set_yticks(range(len(tasks)), [task_words(task) for task in tasks])
-        grid[1, 0].set_ylim(len(tasks) - 0.5, -0.5)
-        canvas.suptitle("Do probes read the constraint or only the text?", **TITLE)
+        names = [task_words(task) for task in tasks]
+        grid[0, 0].set_yticks([*range(len(tasks)), len(tasks) + 0.4], [*names, "mean"])
+        grid[0, 0].set_ylim(len(tasks) + 0.9, -0.6)
+        grid[1, 0].set_ylabel("AUROC with the constraint")
+        grid[2, 0].set_yticks(range(len(tasks)), names)
+        grid[2, 0].set_ylim(len(tasks) - 0.5, -0.5)
+        canvas.suptitle("Do probes read whether text and constraint match, or only the text?", **TITLE)
         keys = [
+            legend_key("match read by the probe", marker="o", color=TEXT),
+            legend_key("… by the model's likelihood", marker="s", color=FAINT, mfc="white"),
+        ]
+        keys += [
             legend_key(task_words(task), marker=marks[task], color=colour[task])
             for task in tasks
             if len(tasks) <= FEW_TASKS
@@ -92,6 +123,27 @@ def specificity(rows: Sequence[Mapping], settings: Mapping) -> Figure:
         ]
         canvas.legend(handles=keys, loc="outside lower center", ncols=3)
     return Figure(canvas, in_order(rows, settings, columns), columns, settings["figures"]["dpi"])
+
+
+def _match(axes: Axes, found: Mapping, tasks, colour) -> None:
+    axes.hlines([*range(len(tasks)), len(tasks) + 0.4], 0, 1, LINES, lw=0.6, zorder=0)
+    axes.axvline(CHANCE, color=FAINT, ls="--", lw=0.8, zorder=1)
+    for task, y in (*zip(tasks, range(len(tasks)), strict=True), (MEAN, len(tasks) + 0.4)):
+        own, other = found.get((task, "match")), found.get((task, "likelihood_match"))
+        if not has_estimate(own):
+            blank_line(axes, y, why(own))
+            continue
+        if has_estimate(other):
+            draw_point(
+                axes, other["estimate"], other["lower95"], other["upper95"], y + 0.2, FAINT, hollow=True
+            )
+        bounds = own["estimate"], own["lower95"], own["upper95"]
+        draw_point(axes, *bounds, y - 0.12, TEXT if task == MEAN else colour[task])
+    axes.set(
+        xlim=(-0.03, 1.03), xlabel="share of crossings read as matching\n(½: reads text or prompt alone)"
+    )
+    axes.set_xticks((0, 0.25, CHANCE, 0.75, 1), ("0", "¼", "½", "¾", "1"))
+    axes.tick_params(axis="y", length=0)
 
 
 def _plane(axes: Axes, found: Mapping, tasks, marks, colour, limits) -> None:

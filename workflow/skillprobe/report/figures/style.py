@@ -439,6 +439,7 @@ def why(row: Mapping | None) -> str:
         ("truncated", "truncated"),
         ("violated", "few violated"),
         ("satisfied", "few satisfied"),
+        ("crossings", "few crossings"),
     ):
         if word in status:
             return f"insufficient: {reason}"

@@ -1,0 +1,23 @@
+"""Cross constraints of one task with answers of all tasks to the same content requests."""
+
+from skillprobe.study.job import judge_entry, start
+
+settings = start(snakemake)
+
+from skillprobe import tasks
+from skillprobe.labels import crossings, judges
+from skillprobe.storage import files
+from skillprobe.tasks.world import load_world
+
+task, world = tasks.get(snakemake.wildcards.task), load_world(snakemake.input.world)
+rows = crossings.make_crossings(
+    task,
+    world,
+    files.read_jsonl(snakemake.input.prompts),
+    files.read_jsonl(snakemake.input.labels),
+    [answer for path in snakemake.input.responses for answer in files.read_jsonl(path)],
+    judges.for_task(task, judge_entry(snakemake, settings), world),
+    {name: settings[f"prompts.{name}"] for name in ("instruction_types", "polarities")} | settings["labels"],
+    settings["seed"],
+)
+files.write_jsonl(snakemake.output.crossings, rows)

@@ -112,7 +112,8 @@ def _definitions(text: str) -> dict[str, str]:
 
 
 def _rules(text: str) -> Iterator[tuple[str, str]]:
-    yield from re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S)
+    head = r"^(?:use rule \w+ as |rule )(\w+)(?: with)?:\n"
+    yield from re.findall(head + r"(.*?)(?=^\S|\Z)", text, re.M | re.S)
 
 
 def _block(body: str, name: str) -> str:

@@ -152,5 +152,8 @@ def test_the_picture_shows_what_snakemake_plans(jobs):
     assert makes == {(row.name, what) for row in drawn for what in row.makes - {drawing.HUB}}
     files = {path.removeprefix(prefix) for path in maker}
     assert {path.split("/")[0] for path in files} == {
-        path.split("/")[0] for row in drawn for path in row.files if row.name not in ("models", "calibration")
+        path.split("/")[0]
+        for row in drawn
+        for path in row.files
+        if row.name not in ("models", "pilot", "calibration")
     }

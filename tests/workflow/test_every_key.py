@@ -128,6 +128,19 @@ CHANGES = {
     "prompts.items_per_base": (2, EVERYTHING),
     "prompts.instruction_types": (["human"], EVERYTHING),
     "prompts.polarities": (["positive"], EVERYTHING),
+    "prompts.word_targets": (
+        [8, 10, 12],
+        {("make_prompts", "task=word_count, shard=0")} | from_responses(tasks=("word_count",)),
+    ),
+    # Of a task that isn't studied here.
+    "prompts.character_targets": ([40, 60], OVERVIEW),
+    "prompts.terms": (
+        ["river", "garden"],
+        {("make_prompts", "task=term_exclusion, shard=0")} | from_responses(tasks=("term_exclusion",)),
+    ),
+    # No part of the study.
+    "pilot.prompts": (20, OVERVIEW),
+    "pilot.samples": (3, OVERVIEW),
     "generation.engine": ("vllm", from_responses()),
     "generation.samples": (4, from_responses()),
     "generation.twin_samples": (1, from_responses()),

@@ -55,8 +55,7 @@ RANDOM_TWINS = MODELS if STUDY["controls"]["random_weights"] else []
 # Of each job of a model and task, the range of its bases: [first, last + 1].
 BLOCKS = slices.blocks(STUDY)
 SHARDS = list(range(len(BLOCKS)))
-# What decides one prompt, response or label: not how many there are, nor which of them one job makes.
-PROMPTS = {key: value for key, value in STUDY["prompts"].items() if key != "bases"}
+# What decides one response: not which of them one job makes.
 GENERATION = {key: value for key, value in STUDY["generation"].items() if key != "block"}
 # What all probes have in common: not which position claims are about, nor the specialists' controls.
 PROTOCOL = {
@@ -67,6 +66,8 @@ REPORTED = "workflow/resources/paper.json"
 WORLD_FILE = sources.world_file(STUDY, ROOT)
 # Subjects that requests are about: what folds and draws are of.
 GROUPS = sources.groups(STUDY, ROOT)
+# How many subjects and requests the world has.
+CONTENTS = sources.contents(STUDY, ROOT)
 
 
 wildcard_constraints:
@@ -125,6 +126,16 @@ def layer_settings(*keys):
     return lambda w: chosen(*keys, **slices.depth(STUDY, w.model))
 
 
+def prompts_of(task):
+    """The section `prompts` as far as it concerns one task."""
+    return slices.prompts_of(STUDY, task)
+
+
+def pilot_prompts(task):
+    """As `prompts_of`, with the pilot's own sizes."""
+    return slices.pilot_prompts(STUDY, task, CONTENTS)
+
+
 def layers_of(model):
     return slices.layers_of(STUDY, model)
 
@@ -180,7 +191,8 @@ def check_engine():
     """Stops Snakemake if responses are to be made by an engine that isn't installed. Jobs that have environments
     of their own find out themselves."""
     if not workflow.deployment_settings.deployment_method and any(
-        job.rule.name == "generate_responses" for job in workflow.dag.needrun_jobs()
+        job.rule.name in ("generate_responses", "generate_pilot_responses")
+        for job in workflow.dag.needrun_jobs()
     ):
         checked(checks.check_installed, STUDY)
 

@@ -26,7 +26,7 @@ rule make_crossings:
         mem_mb=judge_resource("mem_mb", 1000),
         runtime=30,
     params:
-        settings=task_settings("seed", "labels", "prompts.instruction_types", "prompts.polarities"),
+        settings=lambda w: chosen("seed", "labels", judge=judge(w.task), prompts=prompts_of(w.task)),
     script:
         "../scripts/make_crossings.py"
 

@@ -1,4 +1,4 @@
-# What the study is going to cost, before anything runs, and whether the disk has room for it.
+# What the study is going to cost, before anything runs, whether the disk has room for it, and what a pilot says.
 # No benchmark here: it would count as a result, and the plan would be printed only once.
 
 
@@ -15,6 +15,6 @@ rule plan:
         mem_mb=500,
         runtime=5,
     params:
-        settings=settings(*STUDY),
+        settings=settings(*STUDY, contents=CONTENTS),
     script:
         "../scripts/print_plan.py"

@@ -17,6 +17,6 @@ rule make_prompts:
         mem_mb=500,
         runtime=10,
     params:
-        settings=lambda w: chosen("seed", prompts=PROMPTS, bases=BLOCKS[int(w.shard)]),
+        settings=lambda w: chosen("seed", prompts=prompts_of(w.task), bases=BLOCKS[int(w.shard)]),
     script:
         "../scripts/make_prompts.py"

@@ -29,7 +29,7 @@ rule write_overview:
         mem_mb=500,
         runtime=10,
     params:
-        settings=settings(*STUDY, identities={model: identity(model) for model in MODELS}),
+        settings=settings(*STUDY, contents=CONTENTS, identities={model: identity(model) for model in MODELS}),
     script:
         "../scripts/write_overview.py"
 

@@ -17,7 +17,7 @@ rows = crossings.make_crossings(
     files.read_jsonl(snakemake.input.labels),
     [answer for path in snakemake.input.responses for answer in files.read_jsonl(path)],
     judges.for_task(task, judge_entry(snakemake, settings), world),
-    {name: settings[f"prompts.{name}"] for name in ("instruction_types", "polarities")} | settings["labels"],
+    settings["prompts"] | settings["labels"],
     settings["seed"],
 )
 files.write_jsonl(snakemake.output.crossings, rows)

@@ -4,10 +4,12 @@ from skillprobe.study.job import start
 
 settings = start(snakemake)
 
+from skillprobe.analyses import pilot
+from skillprobe.analyses.sufficiency import Design
 from skillprobe.report import methods, overview, provenance
 from skillprobe.storage import files, tables
 
-identities = settings.pop("identities")
+identities, contents = settings.pop("identities"), settings.pop("contents")
 read = {
     name: tables.in_scope(tables.read_csv(snakemake.input[name]))
     for name in ("compliance", "generality", "transfer")
@@ -19,6 +21,7 @@ page = overview.overview_page(
     config=settings,
     source=files.read_json(snakemake.input.reported)["source"],
     identities=identities,
+    warnings=pilot.warnings(read["compliance"], Design.of(settings, contents)),
     commit=provenance.commit(),
     **read,
 )

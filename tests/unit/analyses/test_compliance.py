@@ -11,8 +11,30 @@ def test_compliance_of_nothing():
     )
 
 
+def test_mixed_items_are_those_with_both_outcomes():
+    rows = [
+        {"item": f"topic/b{k:03d}/0", "group": f"g{k:03d}", "variant": "constrained", "response": f"{k}"}
+        | {"satisfied": satisfied, "truncated": truncated}
+        for k, of_item in enumerate([(1, 1, 0), (1, 1, 1), (0, 0, 0), (1, 0, None), (0, None, None)])
+        for satisfied, truncated in ((bool(label), label is None) for label in of_item)
+    ]
+    rows += [row | {"variant": "unconstrained", "satisfied": not row["satisfied"]} for row in rows]
+    summary = summarise(rows, n_draws=10, seed=0)
+    # Of the last item one whole response is left, which has nothing to be compared with.
+    assert (summary["mixed"], summary["n_items"], summary["n_per_item"]) == (0.5, 4, 11 / 4)
+    assert summary["n_groups"] == 5 and round(summary["truncated"], 12) == 3 / 15
+    assert summarise([], n_draws=10, seed=0)["mixed"] == ""
+
+
 def test_the_text_says_why_there_is_no_rate():
-    row = {"group": "g000", "variant": "constrained", "satisfied": True, "truncated": True, "response": "x"}
+    row = {
+        "item": "topic/b000/0",
+        "group": "g000",
+        "variant": "constrained",
+        "satisfied": True,
+        "truncated": True,
+        "response": "x",
+    }
     table = [
         {"model": "a", "task": "topic"} | summarise([row | {"truncated": False}], n_draws=10, seed=0),
         {"model": "b", "task": "topic"} | summarise([row], n_draws=10, seed=0),

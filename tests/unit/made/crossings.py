@@ -40,6 +40,7 @@ def crossings(world, seed=0, per_group=2, groups=GROUPS, counts=False, **changes
         "answer_folds": folds,
         "with_constraint": np.tile(labels + 0.1 * rng.normal(size=n), (SEEDS, 1)),
         "without_constraint": rng.normal(size=(SEEDS, n)),
+        "answer_items": np.zeros(0, "U1"),
     }
     return Crossings(**(made | changes))
 

@@ -132,6 +132,9 @@ def compliance_rows(models, tasks):
             "twin_compliance": NAN if k == 2 else 0.3,
             "n_twin": 80,
             "distinct_responses": 77,
+            "mixed": NAN if k == 1 else 0.4,
+            "n_items": 0 if k == 1 else 30,
+            "n_per_item": NAN if k == 1 else 4.0,
         }
         for model in models
         for k, task in enumerate(tasks)

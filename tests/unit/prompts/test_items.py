@@ -94,3 +94,10 @@ def test_too_many_bases_are_refused():
     small = replace(WORLD, requests=WORLD.requests[:1], subjects=WORLD.subjects[:3])
     with pytest.raises(UserError, match="prompts.bases is 24, but world 'toy' has only 3"):
         make_items(tasks.get("topic"), small, SETTINGS, 0)
+
+
+def test_params_come_from_the_lists_of_the_settings():
+    assert {row["params"]["n"] for row in items_of("word_count", word_targets=[7, 9])} == {7, 9}
+    terms = {term for row in items_of("term_exclusion", terms=["tea"]) for term in row["params"]["terms"]}
+    assert terms == {"tea"}
+    assert items_of("topic", word_targets=[7], terms=["tea"]) == items_of("topic")

@@ -128,6 +128,14 @@ def test_overview_names_the_level_of_its_intervals(looks, level):
     assert f"Brackets: {level} intervals over content requests" in text
 
 
+def test_overview_says_what_to_change():
+    warnings = ["a, topic: 2% compliance, where <15%> is useful", "b, topic: 3% of the items are mixed"]
+    text = " ".join(parse(overview([], [], small_config(), warnings=warnings)).text.split())
+    assert "What to change for the next study" in text and all(warning in text for warning in warnings)
+    text = " ".join(parse(overview([], [], small_config())).text.split())
+    assert "Nothing: every task has responses of both kinds" in text
+
+
 def test_overview_of_nothing():
     text = parse(overview([], [], small_config())).text
     assert (

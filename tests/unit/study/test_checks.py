@@ -21,6 +21,14 @@ def test_judges_of_tasks_not_studied_are_left_out(root):
 # --- models and layers
 
 
+def test_lists_in_place_of_the_worlds_are_checked(root):
+    refused(root, r"^prompts.terms contains '  ', which has no letter; remove it", prompts__terms=["a", "  "])
+    refused(root, r"^prompts.terms lists 'a' twice", prompts__terms=["a", "a"])
+    refused(root, r"^prompts.word_targets is empty; give at least one", prompts__word_targets=[])
+    refused(root, r"^prompts.word_targets\[0\] must be at least 1, not 0", prompts__word_targets=[0])
+    refused(root, r"^pilot.samples must be at least 2, not 1", pilot__samples=1)
+
+
 def test_a_world_with_a_brace_in_its_path_is_refused(root):
     """Snakemake would take it for a wildcard. Folders are no inputs of rules, so theirs may have some."""
     (root / "w{x}.json").write_bytes(find_world("toy").read_bytes())

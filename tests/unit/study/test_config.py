@@ -72,3 +72,4 @@ def test_planning_needs_no_heavy_package(root):
 
 def test_names_that_the_workflow_needs_itself_are_taken(root):
     refused(root, r"^study can't be 'toy': results/toy/ is reserved", study="toy")
+    refused(root, r"^study can't be 'pilot': results/pilot/ is reserved", study="pilot")

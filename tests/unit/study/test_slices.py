@@ -97,3 +97,34 @@ def test_a_study_that_grows_keeps_its_full_blocks(root):
     assert blocks(90, 60) == [[0, 60], [60, 90]] and blocks(100, 60) == [[0, 60], [60, 100]]
     # A block that is larger than the study is the study.
     assert blocks(60, 61) == blocks(60, 1000) == [[0, 60]]
+
+
+# --- prompts of one task, and of the pilot
+
+
+def test_a_task_depends_on_the_lists_that_its_params_come_from(root):
+    lists = {"word_targets": [7], "character_targets": [70], "terms": ["tea"]}
+    config = complete(study(**{f"prompts__{key}": value for key, value in lists.items()}), root)
+    for task, read in (
+        ("word_count", "word_targets"),
+        ("character_count", "character_targets"),
+        ("term_inclusion", "terms"),
+        ("term_exclusion", "terms"),
+        ("json_format", None),
+        ("sentiment", None),
+        ("toxicity", None),
+    ):
+        prompts = slices.prompts_of(config, task)
+        assert prompts.keys() == config["prompts"].keys() - {"bases"}
+        assert {key for key in lists if prompts[key] is not None} == {read} - {None}, task
+
+
+def test_the_pilot_has_sizes_of_its_own(root):
+    config = complete(study(pilot__prompts=20, prompts__items_per_base=3, generation__samples=9), root)
+    prompts = slices.pilot_prompts(config, "topic", {"subjects": 132, "requests": 4})
+    assert (prompts["bases"], prompts["items_per_base"]) == (20, 1)
+    # A world with fewer content requests is asked for all of them.
+    assert slices.pilot_prompts(config, "topic", {"subjects": 5, "requests": 2})["bases"] == 10
+    found = slices.pilot_generation(config)
+    assert (found["samples"], found["twin_samples"]) == (4, 1)
+    assert found["temperature"] == config["generation"]["temperature"]

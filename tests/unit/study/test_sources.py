@@ -7,7 +7,7 @@ from made.configs import a_model, refused, study
 from skillprobe.errors import UserError
 from skillprobe.study.config import complete
 from skillprobe.study.slices import canonical, layers_of
-from skillprobe.study.sources import model_identity, source_folder
+from skillprobe.study.sources import contents, groups, model_identity, pilot_of, source_folder
 
 
 def test_identity_of_a_model_follows_its_files_and_not_its_resources(root):
@@ -74,3 +74,26 @@ def test_a_hub_model_needs_no_network(root):
     config = complete(study(models=models, tasks=["word_count"]), root)
     assert layers_of(config, "big") == [0, 32]
     assert "sha256" not in model_identity(config, "big", root)
+
+
+def test_what_decides_a_pilot_is_not_the_size_of_the_study_nor_what_jobs_ask_for(root):
+    def of(**changes):
+        return pilot_of(complete(study(**changes), root))
+
+    for same in (
+        {"prompts__bases": 50, "prompts__items_per_base": 3, "generation__samples": 2, "probes__folds": 4},
+        {"generation__twin_samples": 3, "generation__shards": 2},
+        {"models": a_model(gpu=1, mem_mb=9000, layers=[1])},
+    ):
+        assert of(**same) == of()
+    changed = of(generation__temperature=0.5, prompts__terms=["tea"], models=a_model(dtype="float16"))
+    assert {key for key in changed if changed[key] != of()[key]} == {
+        "generation.temperature",
+        "prompts.terms",
+        "models",
+    }
+
+
+def test_the_contents_of_a_world_are_its_subjects_and_requests(root):
+    config = complete(study(prompts__bases=500), root)
+    assert contents(config, root) == {"subjects": 132, "requests": 4} and groups(config, root) == 132

@@ -7,7 +7,7 @@ import re
 import pytest
 from made.tasks import WORLD, WORLD_DATA
 from skillprobe.errors import UserError
-from skillprobe.tasks.world import load_world, make_world
+from skillprobe.tasks.world import adapted, load_world, make_world
 
 
 @pytest.mark.parametrize("name", ["toy", "general"])
@@ -72,3 +72,10 @@ def test_malformed_worlds(key, value, message):
 def test_missing_keys_of_a_world(key):
     with pytest.raises(UserError, match=f"lacks the key '{key}'"):
         make_world({other: value for other, value in WORLD_DATA.items() if other != key})
+
+
+def test_a_config_may_replace_targets_and_terms():
+    given = {"word_targets": [3, 4], "terms": None, "bases": 90}
+    changed = adapted(WORLD, given)
+    assert changed.word_targets == [3, 4] and changed.terms == WORLD.terms
+    assert adapted(WORLD, {}) == WORLD

@@ -11,7 +11,9 @@ def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
     """Compliance of one model on one task, from its label rows.
 
     Truncated responses are left out of the rates and counted in `truncated` (share of constrained ones).
-    The 95 % interval is a bootstrap over groups; it is empty where no response was whole.
+    The 95 % interval is a bootstrap over groups; it is empty where no response was whole. `mixed` is the
+    share of items with both outcomes, among the `n_items` that have at least two whole responses, in the
+    mean `n_per_item`.
     """
     constrained = [row for row in rows if row["variant"] == "constrained"]
     whole = [row for row in constrained if not row["truncated"]]
@@ -24,6 +26,10 @@ def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
         value, drawn = bootstrap.ratio(satisfied, np.ones(len(whole)), groups, draws)
         found = intervals.interval([value], drawn, 0.95, bounds=(0, 1))
         estimate, lower, upper = found.estimate, found.lower, found.upper
+    outcomes: dict[str, list[bool]] = {}
+    for row in whole:
+        outcomes.setdefault(row["item"], []).append(row["satisfied"])
+    compared = [found for found in outcomes.values() if len(found) > 1]
     return {
         "compliance": estimate,
         "lower95": lower,
@@ -34,6 +40,9 @@ def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
         "twin_compliance": float(np.mean([row["satisfied"] for row in twins])) if twins else "",
         "n_twin": len(twins),
         "distinct_responses": len({row["response"] for row in whole}),
+        "mixed": sum(len(set(found)) > 1 for found in compared) / len(compared) if compared else "",
+        "n_items": len(compared),
+        "n_per_item": sum(map(len, compared)) / len(compared) if compared else "",
     }
 
 

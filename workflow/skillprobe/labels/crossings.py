@@ -13,7 +13,7 @@ from skillprobe.labels.labelling import label_row
 from skillprobe.prompts.bases import base_number, seed_from
 from skillprobe.prompts.items import allowed_phrasings, deal_phrasing
 from skillprobe.tasks import Task, render
-from skillprobe.tasks.world import World
+from skillprobe.tasks.world import World, adapted
 
 # The variants of rows of crossings/<model>/<task>/<shard>.jsonl.
 CROSSED, WITHOUT = "counterfactual", "without_constraint"
@@ -34,8 +34,8 @@ def make_crossings(
 
     items: the task's prompts; labels: of its own answers; answers: responses of all tasks to the same content
     requests, with those to the unconstrained twins. judge: None, or what the task's `verify` takes. settings:
-    "crossings" (how many a base, fewer where the answers give no more), "instruction_types" and "polarities"
-    (as the prompts').
+    "crossings" (how many a base, fewer where the answers give no more), "instruction_types", "polarities" and
+    the world's replaced lists (as the prompts').
 
     Variant "counterfactual": four rows a crossing (their "item"), of params c0, c1 and answers r0, r1 of one
     base. "asked" and "answered" say which; the row is satisfied where they are equal. Neither answer's text
@@ -50,6 +50,7 @@ def make_crossings(
     Truncated answers are left out.
     """
     judges.prepare(judge, [answer["response"] for answer in answers])
+    world = adapted(world, settings)
     allowed = allowed_phrasings(task, settings)
     by_item = {item["item"]: item for item in items}
     whole: dict[str, list[Mapping]] = {}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from skillprobe.errors import UserError
 from skillprobe.prompts.bases import base_id, group_id, seed_from
 from skillprobe.tasks import Phrasing, Task, render
-from skillprobe.tasks.world import World
+from skillprobe.tasks.world import World, adapted
 
 
 def make_items(
@@ -19,11 +19,13 @@ def make_items(
     """Rows of prompts/<task>/<shard>.jsonl: for each of the bases, `items_per_base` items.
 
     bases: numbers from 0; None for the first settings["bases"]. settings: "items_per_base" (an int),
-    "instruction_types" and "polarities" (lists of names). Each row has the constrained prompt and its
+    "instruction_types" and "polarities" (lists of names), and the lists to use instead of the world's
+    (`tasks.world.adapted`). Each row has the constrained prompt and its
     unconstrained twin, and depends on no other base. Raises UserError where the world has too few bases or no
     phrasing of the task is left to use.
     """
     allowed = allowed_phrasings(task, settings)
+    world = adapted(world, settings)
     contents = _contents(world)
     bases = range(settings["bases"]) if bases is None else bases
     if bases.stop > len(contents):

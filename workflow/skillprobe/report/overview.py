@@ -46,6 +46,7 @@ def overview_page(
     time: Sequence[Mapping] = (),
     behaviour: Sequence[Mapping] = (),
     agreement: Sequence[Mapping] = (),
+    warnings: Sequence[str] = (),
     source: str = "",
     identities: Mapping[str, Mapping] | None = None,
     commit: str = "",
@@ -54,8 +55,8 @@ def overview_page(
 
     transfer: rows of tables/transfer.csv, to stand beside the paper's; time: of time_summary.csv, where
     positions were probed; behaviour, agreement: of behaviour.csv and agreement_summary.csv, where answers
-    were edited; source: of the paper's numbers; identities: {model: what decides its numbers}; commit: of the
-    workflow ("": not known).
+    were edited; warnings: of `analyses.pilot.warnings`; source: of the paper's numbers; identities: {model:
+    what decides its numbers}; commit: of the workflow ("": not known).
     """
     models, tasks = [entry["name"] for entry in config["models"]], config["tasks"]
     answers = sum(row["n"] for row in compliance if is_number(row["n"]))
@@ -92,6 +93,8 @@ before any result was seen:</p>
         _beside_paper(findings[models[0]], generality, transfer, models, source),
         "<h2>Tasks left out</h2>",
         _left_out(generality, models, tasks),
+        "<h2>What to change for the next study</h2>",
+        _warnings(warnings),
         "<h2>Provenance</h2>",
         provenance(config, identities or {}, commit),
     ]
@@ -285,6 +288,15 @@ def _left_out(rows: Sequence[Mapping], models: Sequence[str], tasks: Sequence[st
                 reason = "no probe" if row is None else str(row["status"]).removeprefix("insufficient: ")
                 cells.append([model, task_words(task), reason])
     return html_table(("model", "task", "reason"), cells, words=3) if cells else "<p>None.</p>"
+
+
+def _warnings(found: Sequence[str]) -> str:
+    if not found:
+        return "<p>Nothing: every task has responses of both kinds, and enough of them in both scopes.</p>"
+    lines = "".join(f"<li>{escape(warning)}</li>" for warning in found)
+    return f"""<p>Judged by the labels alone, as <code>snakemake pilot</code> does beforehand; it also prints
+lines for the config. Numbers of items and subjects are expected ones.</p>
+<ul>{lines}</ul>"""
 
 
 def _aurocs(rows: Sequence[Mapping], model: str) -> dict[tuple[str, str], Mapping]:

@@ -63,6 +63,9 @@ def check_prompts(config: dict, root: Path):
             f"prompts.bases is {prompts['bases']}, but the world {name!r} has {most} ({len(world.requests)} "
             f"requests for {len(world.subjects)} subjects); ask for at most {most} or extend the world"
         )
+    for term in prompts["terms"] or ():
+        if not term.strip():
+            raise UserError(f"prompts.terms contains {term!r}, which has no letter; remove it")
     for task in config["tasks"]:
         allowed_phrasings(tasks.get(task), prompts)  # raises where the settings leave none
     return world

@@ -23,8 +23,8 @@ from skillprobe.study.schema import check_schema, fill_defaults, load_schema, pl
 from skillprobe.study.slices import over_time
 from skillprobe.study.sources import groups
 
-# results/toy/ is where the toy models are trained.
-RESERVED_STUDIES = ("toy",)
+# results/toy/ is where the toy models are trained; pilot/ is a folder in a study's own.
+RESERVED_STUDIES = ("toy", "pilot")
 
 
 def complete(config: Mapping, root: str | Path) -> dict:

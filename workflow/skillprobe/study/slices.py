@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from skillprobe.errors import UserError
 from skillprobe.study.schema import suggestion
 
+# What probes need of a study, of the section `probes`.
+SIZES = ("folds", "fold_seeds", "calibration_fraction", "min_rows", "min_groups", "max_truncated")
+SIZES += ("min_mixed_items", "min_mixed_groups", "min_mixed_in_fold")
+
 
 def model_entry(config: Mapping, name: str) -> dict:
     """The entry of the model of that name. Raises UserError, listing the models, if there is none."""
@@ -77,6 +81,29 @@ def edited_layers_of(config: Mapping, model: str) -> list[int]:
 
 def _named(layers: list[int], wanted: str | list[int]) -> list[int]:
     return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
+
+
+def prompts_of(config: Mapping, task: str) -> dict:
+    """The section `prompts` as far as it concerns one prompt of a task: not how many bases there are, and no
+    lists that its params don't come from."""
+    from skillprobe import tasks
+    from skillprobe.tasks.world import REPLACEABLE
+
+    unread = set(REPLACEABLE) - set(tasks.get(task).draws)
+    section = {key: value for key, value in config["prompts"].items() if key != "bases"}
+    return {key: None if key in unread else value for key, value in section.items()}
+
+
+def pilot_generation(config: Mapping) -> dict:
+    """The section `generation` for the pilot: its own numbers of responses, all in one job."""
+    section = {key: value for key, value in config["generation"].items() if key != "block"}
+    return section | {"samples": config["pilot"]["samples"], "twin_samples": 1}
+
+
+def pilot_prompts(config: Mapping, task: str, contents: Mapping) -> dict:
+    """The section `prompts` for the pilot's job of one task. contents: as of `sources.contents`."""
+    bases = min(config["pilot"]["prompts"], contents["subjects"] * contents["requests"])
+    return prompts_of(config, task) | {"bases": bases, "items_per_base": 1}
 
 
 def depth(config: Mapping, model: str) -> dict:

@@ -8,7 +8,7 @@ from pathlib import Path
 from skillprobe.errors import UserError
 from skillprobe.models import folders
 from skillprobe.study.schema import suggestion
-from skillprobe.study.slices import model_entry
+from skillprobe.study.slices import model_entry, pilot_generation
 
 # Keys of a model's entry that can't change a computed number.
 NOT_IDENTITY = ("name", "layers", "hidden_size", "gpu", "mem_mb", "runtime")
@@ -26,11 +26,17 @@ def world_file(config: Mapping, root: str | Path) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
-def groups(config: Mapping, root: str | Path) -> int:
-    """How many subjects the study's requests are about: each is a group, which no fold splits."""
+def contents(config: Mapping, root: str | Path) -> dict[str, int]:
+    """How many "subjects" and "requests" the study's world has; each pair is a content request."""
     from skillprobe.tasks.world import load_world
 
-    return min(config["prompts"]["bases"], len(load_world(Path(root) / world_file(config, root)).subjects))
+    world = load_world(Path(root) / world_file(config, root))
+    return {"subjects": len(world.subjects), "requests": len(world.requests)}
+
+
+def groups(config: Mapping, root: str | Path) -> int:
+    """How many subjects the study's requests are about: each is a group, which no fold splits."""
+    return min(config["prompts"]["bases"], contents(config, root)["subjects"])
 
 
 def is_path(world: str) -> bool:
@@ -105,6 +111,27 @@ def judge_identity(config: Mapping, task: str, root: str | Path) -> str | dict |
     if not isinstance(judge, Mapping):
         return judge
     return _identity(judge, source_folder(judge["model"], root))
+
+
+def pilot_of(config: Mapping) -> dict:
+    """What decides the responses and labels of the study's pilot, {key of the config: value}."""
+
+    def identity(entry):
+        if not isinstance(entry, Mapping):
+            return entry
+        return {key: value for key, value in entry.items() if key not in NOT_IDENTITY}
+
+    prompts, generation = config["prompts"], pilot_generation(config)
+    return {
+        "seed": config["seed"],
+        "models": {entry["name"]: identity(entry) for entry in config["models"]},
+        "tasks": config["tasks"],
+        "judges": {task: identity(judge) for task, judge in config["judges"].items()},
+        "pilot.prompts": config["pilot"]["prompts"],
+        **{f"prompts.{key}": value for key, value in prompts.items() if not key.endswith(("bases", "_base"))},
+        **{f"generation.{key}": value for key, value in generation.items() if not key.endswith("samples")},
+        "pilot.samples": generation["samples"],
+    }
 
 
 def hub_models(config: Mapping, root: str | Path) -> list[str]:

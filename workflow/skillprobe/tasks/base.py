@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from skillprobe.errors import UserError
-from skillprobe.tasks.world import World
+from skillprobe.tasks.world import REPLACEABLE, World
 
 INSTRUCTION_TYPES = ("human", "plm", "entailment")
 POLARITIES = ("positive", "negated")
@@ -64,12 +64,14 @@ class Task(ABC):
     """A verifiable constraint. A subclass gives the attributes and the four methods.
 
     name: the module's; category: one of `skillprobe.tasks.CATEGORIES`; judged: whether `verify` needs a
-    judge (`skillprobe.labels.judges`), because no rule on the text decides.
+    judge (`skillprobe.labels.judges`), because no rule on the text decides; draws: which of the lists that a
+    config may replace (`skillprobe.tasks.world.REPLACEABLE`) `sample_params` reads.
     """
 
     name: str
     category: str
     judged: bool = False
+    draws: tuple[str, ...] = REPLACEABLE
     phrasings: tuple[Phrasing, ...]
 
     @abstractmethod
@@ -137,6 +139,10 @@ class CountTask(Task):
     options: tuple[str, ...]
     targets: str  # the world's field with what n may be
 
+    @property
+    def draws(self) -> tuple[str, ...]:
+        return (self.targets,)
+
     @abstractmethod
     def count(self, text: str, rule: str | None) -> int:
         """How many there are in `text`, by one of `options` or, without one, by the task's own rule."""
@@ -194,6 +200,7 @@ class TermTask(Task):
     """Something about terms, which are literal text."""
 
     category = "lexical"
+    draws = ("terms",)
     options: tuple[str, ...] = ()
 
     def sample_params(self, rng: random.Random, world: World) -> dict:
@@ -225,6 +232,7 @@ class LabelTask(Task):
     """The configured classifier's label is the asked one."""
 
     judged = True
+    draws = ()
     word_lists: str  # the world's field with the words of each label
 
     def sample_params(self, rng: random.Random, world: World) -> dict:

@@ -10,6 +10,7 @@ from skillprobe.tasks.world import World
 class JsonFormat(Task):
     name = "json_format"
     category = "structural"
+    draws = ()
     phrasings = make_phrasings(
         name,
         human=(

@@ -9,6 +9,7 @@ from skillprobe.tasks.world import World
 class Toxicity(Task):
     name = "toxicity"
     category = "stylistic"
+    draws = ()
     judged = True
     word_lists = "insults"
     # The constraint itself is a prohibition, so the plain forms are the negated ones.

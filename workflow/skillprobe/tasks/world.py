@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillprobe.errors import UserError
@@ -11,6 +12,8 @@ FOLDER = Path(__file__).parent / "worlds"
 _SENTENCES = ("requests", "subjects", "terms", "json_keys")
 _TARGETS = ("word_targets", "character_targets")
 _LABELLED = ("topics", "sentiment", "register")
+# Lists that a study's config may give instead of the world's, under `prompts`.
+REPLACEABLE = (*_TARGETS, "terms")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,12 @@ def load_world(name_or_path: str | Path) -> World:
     except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"world file {path} can't be read as JSON: {error}") from error
     return make_world(data, source=f"world file {path}")
+
+
+def adapted(world: World, settings: Mapping) -> World:
+    """The world with the lists of REPLACEABLE that `settings` gives; what is None or missing stays."""
+    given = {key: settings[key] for key in REPLACEABLE if settings.get(key) is not None}
+    return replace(world, **given)
 
 
 def make_world(data: object, source: str = "world") -> World:

@@ -1,0 +1,256 @@
+"""A pilot's advice on planted labels: each line where it should be, nowhere else, and all of them valid."""
+
+import json
+import random
+from itertools import product
+
+import pytest
+import yaml
+from made.configs import study
+from skillprobe import tasks
+from skillprobe.analyses import pilot
+from skillprobe.analyses.sufficiency import Design
+from skillprobe.storage import files, tables
+from skillprobe.study import sources
+from skillprobe.study.config import complete
+from skillprobe.tasks.world import adapted, load_world
+
+TASKS = ["word_count", "character_count", "json_format", "term_inclusion", "term_exclusion", "topic"]
+CONTENTS = {"subjects": 347, "requests": 6}
+
+
+def config_of(root, **changes):
+    usual = {"tasks": TASKS, "prompts__bases": 120, "prompts__items_per_base": 2}
+    return complete(study(**usual | changes), root)
+
+
+def cell(task, rates=(0.1, 0.5, 0.9), truncated=0.0, mean=40, now=96, seed=0):
+    """Label rows of 30 items with 4 responses each, satisfied with the rates in turn, and a twin's each.
+
+    rates: of 0 and 1 alone, no item is mixed; truncated: share of the responses; mean: of the words written.
+    """
+    rng = random.Random(f"{task} {seed}")
+    nouns = ["river", "garden", "engine", "winter", "market"]
+    rows = []
+    for k, sample in product(range(30), range(5)):
+        twin = sample == 4
+        cut = not twin and rng.random() < truncated
+        n_words = max(1, round(rng.gauss(mean, mean / 4)))
+        text = " ".join(["the", *(noun for noun in nouns if rng.random() < 0.4)])
+        text += " title" if task == "json_format" and not twin else ""
+        item = {
+            "item": f"{task}/b{k:03d}/0",
+            "group": f"g{k:03d}",
+            "variant": "unconstrained" if twin else "constrained",
+        }
+        satisfied = rng.random() < rates[k % len(rates)]
+        item |= {"satisfied": satisfied, "truncated": cut, "evidence": {"count": n_words}, "response": text}
+        rows.append(item | {"token_ids": [0] * (now if cut else n_words)})
+    return rows
+
+
+def advised(config, **changes):
+    """Changes, notes and the table of a study in which each task is well but those of `changes`."""
+    names = [(entry["name"], task) for entry in config["models"] for task in TASKS]
+    cells = {(model, task): cell(task, **changes.get(task, changes.get("all", {}))) for model, task in names}
+    design = Design.of(config, CONTENTS)
+    table = []
+    for (model, task), rows in cells.items():
+        found = pilot.summarise(rows, n_draws=20, seed=0)
+        table.append({"model": model, "task": task} | found | pilot.expected(found, design))
+    world = adapted(load_world("general"), config["prompts"])
+    found, notes = pilot.advise(table, cells, config, world)
+    return found, notes, table
+
+
+def keys(changes):
+    return [change.key for change in changes]
+
+
+def merged(root, changes):
+    """The config with the lines pasted into it, completed."""
+    values = yaml.safe_load(pilot.as_yaml(changes))
+    return config_of(
+        root, **{f"{section}__{key}": value for section, own in values.items() for key, value in own.items()}
+    )
+
+
+def test_where_nothing_is_wrong_nothing_is_advised(root):
+    config = config_of(root, prompts__word_targets=[30, 40, 50], prompts__character_targets=[30, 40, 50])
+    changes, notes, table = advised(config)
+    assert changes == [] and notes == []
+    assert pilot.warnings(table, Design.of(config, CONTENTS)) == []
+    text = pilot.as_text(table, changes, notes, config, Design.of(config, CONTENTS))
+    assert text.endswith("What to change in the config: nothing.")
+    assert {row["across"] for row in table} == {row["within"] for row in table} == {"sufficient"}
+
+
+def test_all_truncated(root):
+    changes, notes, table = advised(config_of(root), topic={"truncated": 1.0})
+    assert keys(changes) == ["generation.max_new_tokens"] and notes == []
+    assert changes[0].value == 4 * 96 and "100% of the responses are truncated (a: topic)" in changes[0].why
+    assert merged(root, changes)["generation"]["max_new_tokens"] == 384
+    (warning,) = pilot.warnings(table, Design.of(config_of(root), CONTENTS))
+    assert warning == "a, topic: insufficient: all responses are truncated"
+    changes, _, _ = advised(config_of(root), all={"truncated": 1.0})
+    assert keys(changes) == ["generation.max_new_tokens"]
+
+
+def test_some_truncated_is_judged_by_the_lengths_of_the_others(root):
+    config = config_of(root)
+    changes, _, table = advised(config, topic={"truncated": 0.3, "mean": 60})
+    (warning,) = pilot.warnings(table, Design.of(config, CONTENTS))
+    assert warning.count("of the responses are truncated") == 1
+    assert keys(changes) == ["generation.max_new_tokens"] and 120 <= changes[0].value <= 384
+    # Below the share that is flagged.
+    assert advised(config_of(root), topic={"truncated": 0.02})[0] == []
+
+
+def test_the_proposed_length_fits_log_normal_lengths():
+    rng = random.Random(0)
+    lengths = [round(rng.lognormvariate(4.5, 0.4)) for _ in range(2000)]
+    quantile = sorted(lengths)[1980]
+    whole = [length for length in lengths if length < 110]
+    assert 0.2 < 1 - len(whole) / len(lengths) < 0.4
+    assert pilot.fitting_length(whole, len(lengths), 110) == pytest.approx(quantile, rel=0.1)
+    # Never less than a quarter more, never more than eightfold.
+    assert pilot.fitting_length([10] * 90, 100, 96) == 128
+    assert pilot.fitting_length([1, 2, 4, 90, 95], 100, 96) == 768
+    assert pilot.fitting_length([90], 100, 96) == 384 == pilot.fitting_length([], 100, 96)
+
+
+@pytest.mark.parametrize(("rates", "shown"), [((0.02, 0.02), "2%"), ((1.0,), "100%"), ((0.0,), "0%")])
+@pytest.mark.parametrize("task", ["word_count", "character_count"])
+def test_targets_where_counts_are_nearly_always_or_never_right(root, task, rates, shown):
+    changes, notes, _ = advised(config_of(root), **{task: {"rates": rates, "mean": 200}})
+    key = task.replace("count", "targets")
+    assert keys(changes) == [f"prompts.{key}"] and notes == []
+    targets = changes[0].value
+    # Most of what is written has 136 to 264; the quantiles from 10 % to 90 %, in fives.
+    assert 120 <= targets[0] < 200 < targets[-1] <= 280 and len(targets) > 8
+    assert targets == sorted(set(targets)) and all(target % 5 == 0 for target in targets)
+    assert task in changes[0].why
+    assert merged(root, changes)["prompts"][key] == targets
+    # With these targets the world is another, and nothing else is advised.
+    again = config_of(root, **{f"prompts__{key}": targets})
+    assert advised(again, **{task: {"rates": rates, "mean": 200}})[0] == []
+
+
+def test_targets_where_the_relation_alone_decides(root):
+    """33 % compliance, but each item has one outcome: what is asked for is never near what is written."""
+    config = config_of(root)
+    assert keys(advised(config, word_count={"rates": (0, 0, 1), "mean": 200})[0]) == ["prompts.word_targets"]
+    # With targets near what is written it is the temperature, and not of one task alone.
+    near = config_of(root, prompts__word_targets=[150, 180, 200, 220, 250])
+    changes, notes, _ = advised(near, word_count={"rates": (0, 0, 1), "mean": 200})
+    assert changes == [] and len(notes) == 1 and "generation.temperature would change that" in notes[0]
+
+
+@pytest.mark.parametrize("task", ["term_inclusion", "term_exclusion"])
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_terms_where_they_are_always_or_never_there(root, task, rate):
+    changes, notes, _ = advised(config_of(root), **{task: {"rates": (rate,)}})
+    assert keys(changes) == ["prompts.terms"] and notes == []
+    # What texts use, and neither what a constraint brings along nor what all of them have.
+    assert sorted(changes[0].value) == ["engine", "garden", "market", "river", "winter"]
+    config = merged(root, changes)
+    assert config["prompts"]["terms"] == changes[0].value
+    assert advised(config, **{task: {"rates": (rate,)}})[0] == []
+    both = {name: {"rates": (rate,)} for name in ("term_inclusion", "term_exclusion")}
+    assert keys(advised(config_of(root), **both)[0]) == ["prompts.terms"]
+
+
+def test_no_mixed_items_ask_for_another_temperature(root):
+    config = config_of(root, prompts__word_targets=[30, 40, 50], prompts__character_targets=[30, 40, 50])
+    changes, notes, _ = advised(config, all={"rates": (0.0, 1.0)})
+    assert keys(changes) == ["generation.temperature"] and notes == []
+    assert 1.2 < changes[0].value < 1.4 and "few items are mixed (a: word_count" in changes[0].why
+    assert merged(root, changes)["generation"]["temperature"] == changes[0].value
+    changes, notes, _ = advised(config, all={"rates": (0.5,)})
+    assert keys(changes) == ["generation.temperature"] and notes == []
+    assert changes[0].value == 0.75 and "the prompt hardly matters" in changes[0].why
+    hot = config_of(
+        root, generation__temperature=2.0, prompts__word_targets=[40], prompts__character_targets=[40]
+    )
+    assert advised(hot, all={"rates": (0.0, 1.0)})[0] == []
+
+
+@pytest.mark.parametrize("task", ["json_format", "topic"])
+@pytest.mark.parametrize("rate", [0.02, 1.0])
+def test_what_no_key_changes_is_said(root, task, rate):
+    changes, notes, _ = advised(config_of(root), **{task: {"rates": (rate,)}})
+    assert changes == [] and len(notes) == 1
+    assert notes[0].startswith(f"a, {task}: ") and "leave the task out" in notes[0]
+
+
+def test_one_value_for_all_models_and_a_reason_for_each(root):
+    models = [{"name": "a", "source": "models/a"}, {"name": "b", "source": "models/a"}]
+    config = config_of(root, models=models)
+    changes, _, table = advised(
+        config,
+        word_count={"rates": (1.0,), "mean": 200},
+        term_exclusion={"rates": (1.0,)},
+        topic={"truncated": 0.3},
+    )
+    assert keys(changes) == ["generation.max_new_tokens", "prompts.word_targets", "prompts.terms"]
+    assert "a 100%, b 100%" in changes[1].why
+    lines = pilot.as_yaml(changes).splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == ["generation:", "prompts:"]
+    text = pilot.as_text(table, changes, [], config, Design.of(config, CONTENTS))
+    assert pilot.as_yaml(changes) in text and "\na\n" in text and "\nb\n" in text
+    assert merged(root, changes)["prompts"]["terms"]
+
+
+def test_too_small_a_study_is_told_what_it_takes(root):
+    config = config_of(root, prompts__bases=40, prompts__items_per_base=1)
+    _, _, table = advised(config)
+    design = Design.of(config, CONTENTS)
+    found = pilot.warnings(table, design)
+    assert len(found) == len(TASKS) and all("insufficient within: about" in line for line in found)
+    text = pilot.as_text(table, [], [], config, design)
+    assert "Enough for every task, in both scopes: prompts.bases: " in text
+    values = {name: row[f"needed_{name}"] for row in table for name in pilot.KEYS}
+    assert complete(
+        study(prompts__bases=values["bases"], prompts__items_per_base=values["items_per_base"]), root
+    )
+
+
+def write(folder, config, table):
+    tables.write_csv(folder / "pilot.csv", table)
+    files.write_json(folder / "pilot.json", sources.pilot_of(config))
+    files.write_text(folder / "pilot.txt", "what it says")
+
+
+def test_the_plan_reads_the_pilot_against_the_config_as_it_is_now(root, tmp_path):
+    config = config_of(root)
+    assert "none yet: `snakemake pilot`" in pilot.describe(config, CONTENTS, tmp_path)
+    _, _, table = advised(config)
+    write(tmp_path / "results/small/pilot", config, table)
+    text = pilot.describe(config, CONTENTS, tmp_path)
+    assert "results/small/pilot/pilot.txt" in text and "every task will be sufficient" in text
+    # Another size is no other pilot, but another forecast.
+    fewer = config_of(root, prompts__bases=40)
+    text = pilot.describe(fewer, CONTENTS, tmp_path)
+    assert "run it again" not in text and "a, topic: insufficient within" in text
+    changed = config_of(root, generation__temperature=1.2, prompts__terms=["river"], tasks=["topic"])
+    text = pilot.describe(changed, CONTENTS, tmp_path)
+    assert "changed: tasks, prompts.terms, generation.temperature; run it again" in text
+    assert "word_count" not in text
+    (tmp_path / "results/small/pilot/pilot.csv").write_text("model,task\na,topic\n")
+    assert "has changed since it was written" in pilot.describe(config, CONTENTS, tmp_path)
+    (tmp_path / "results/small/pilot/pilot.json").unlink()
+    assert "run it again (snakemake pilot)" in pilot.describe(config, CONTENTS, tmp_path)
+
+
+def test_the_table_says_what_was_counted():
+    found = pilot.summarise(cell("topic", rates=(1.0, 0.0)), n_draws=10, seed=0)
+    assert (found["satisfied"], found["violated"], found["mixed"], found["compliance"]) == (60, 60, 0.0, 0.5)
+    assert found["median_tokens"] == pytest.approx(40, abs=5) and found["most_tokens"] > 50
+    nothing = pilot.summarise([], n_draws=10, seed=0)
+    assert nothing["satisfied"] == 0 and nothing["median_tokens"] == nothing["most_tokens"] == ""
+    assert json.dumps(nothing)
+
+
+def test_every_tasks_lever_is_one_that_its_params_are_drawn_from():
+    for name in tasks.NAMES:
+        assert set(tasks.get(name).draws) <= {"word_targets", "character_targets", "terms"}

@@ -1,0 +1,100 @@
+# A few labelled responses, and what they say to change in the config before the study is run. No file of the study is
+# made of them: their prompts and random numbers are others.
+
+
+localrules:
+    pilot,
+
+
+# No study's own: those are smaller.
+PILOT_SEED = STUDY["seed"] + 2**32
+PILOT_GENERATION = slices.pilot_generation(STUDY)
+
+
+use rule make_prompts as make_pilot_prompts with:
+    output:
+        prompts=f"{RESULTS}/pilot/prompts/{{task}}/{{shard}}.jsonl",
+    log:
+        f"{RESULTS}/logs/make_pilot_prompts/{{task}}/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_pilot_prompts/{{task}}/{{shard}}.tsv"
+    params:
+        settings=lambda w: chosen(
+            seed=PILOT_SEED, prompts=pilot_prompts(w.task), bases=[0, pilot_prompts(w.task)["bases"]]
+        ),
+
+
+use rule generate_responses as generate_pilot_responses with:
+    input:
+        prompts=rules.make_pilot_prompts.output.prompts,
+        fetched=fetched,
+        code=code("generate_responses"),
+    output:
+        responses=f"{RESULTS}/pilot/responses/{{model}}/{{task}}/{{shard}}.jsonl",
+    log:
+        f"{RESULTS}/logs/generate_pilot_responses/{{model}}/{{task}}/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/generate_pilot_responses/{{model}}/{{task}}/{{shard}}.tsv"
+    params:
+        settings=lambda w: chosen(seed=PILOT_SEED, generation=PILOT_GENERATION, model=identity(w.model)),
+
+
+use rule label_responses as label_pilot_responses with:
+    input:
+        prompts=rules.make_pilot_prompts.output.prompts,
+        responses=rules.generate_pilot_responses.output.responses,
+        world=WORLD_FILE,
+        fetched_judge=fetched_judge,
+        code=task_code("label_responses"),
+    output:
+        labels=f"{RESULTS}/pilot/labels/{{model}}/{{task}}/{{shard}}.jsonl",
+    log:
+        f"{RESULTS}/logs/label_pilot_responses/{{model}}/{{task}}/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/label_pilot_responses/{{model}}/{{task}}/{{shard}}.tsv"
+    params:
+        settings=task_settings(),
+
+
+rule summarise_pilot:
+    input:
+        labels=expand(rules.label_pilot_responses.output.labels, model=MODELS, task=TASKS, shard=0),
+        world=WORLD_FILE,
+        code=code("summarise_pilot", *TASKS),
+    output:
+        table=f"{RESULTS}/pilot/pilot.csv",
+        text=f"{RESULTS}/pilot/pilot.txt",
+        asked=f"{RESULTS}/pilot/pilot.json",
+    log:
+        f"{RESULTS}/logs/summarise_pilot.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summarise_pilot.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        settings=settings(
+            *("study", "seed", "models", "tasks", "prompts", "pilot", "generation", "statistics"),
+            probes={key: STUDY["probes"][key] for key in slices.SIZES},
+            contents=CONTENTS,
+            asked=sources.pilot_of(STUDY),
+        ),
+    script:
+        "../scripts/summarise_pilot.py"
+
+
+# No benchmark here: it would count as a result, and the text would be printed only once.
+rule pilot:
+    input:
+        text=rules.summarise_pilot.output.text,
+    log:
+        f"{RESULTS}/logs/pilot.log",
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=500,
+        runtime=5,
+    script:
+        "../scripts/print_pilot.py"

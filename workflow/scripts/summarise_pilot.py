@@ -1,0 +1,28 @@
+"""Tabulate a pilot's labels, and say what to change in the config."""
+
+from itertools import product
+
+from skillprobe.study.job import start
+
+settings = start(snakemake)
+
+from skillprobe import tasks
+from skillprobe.analyses import pilot
+from skillprobe.analyses.sufficiency import Design
+from skillprobe.storage import files, tables
+from skillprobe.tasks.world import adapted, load_world
+
+design = Design.of(settings, settings["contents"])
+names = product([entry["name"] for entry in settings["models"]], settings["tasks"])
+paths = files.by_task(snakemake.input.labels, list(names))
+cells = {names: files.read_all(of_cell) for names, of_cell in paths.items()}
+table = []
+for (model, task), rows in cells.items():
+    about = {"model": model, "task": task, "category": tasks.get(task).category}
+    found = pilot.summarise(rows, settings["statistics"]["bootstrap_draws"], settings["seed"])
+    table.append(about | found | pilot.expected(found, design))
+world = adapted(load_world(snakemake.input.world), settings["prompts"])
+changes, notes = pilot.advise(table, cells, settings, world)
+tables.write_csv(snakemake.output.table, table)
+files.write_json(snakemake.output.asked, settings["asked"])
+files.write_text(snakemake.output.text, pilot.as_text(table, changes, notes, settings, design) + "\n")

@@ -53,6 +53,7 @@ EXTRACTED = (
     per("extract_activations", tasks=TASKS, shard=True)
     | probing(of_task=False)
     | per("fit_prefix_baselines", tasks=TASKS)
+    | per("fit_planning", tasks=TASKS)
     | {("compare_models", "")}
 )
 # What a number format of the activations changes of them.
@@ -67,6 +68,7 @@ CONTROLLED = (
     - per("fit_surface_probes", tasks=TASKS)
     - per("fit_random_probes", tasks=TASKS)
     - per("fit_prefix_baselines", tasks=TASKS)
+    - per("fit_planning", tasks=TASKS)
     - per("fit_general_probe", layers=(0, 4))
     - per("fit_course", layers=(4,))
     - per("fit_across_wordings", layers=(4,))
@@ -175,6 +177,7 @@ CHANGES = {
         probing()
         - per("fit_surface_probes", tasks=TASKS)
         - per("fit_prefix_baselines", tasks=TASKS)
+        - per("fit_planning", tasks=TASKS)
         - per("fit_course", layers=(4,))
         - TIME
         | RANDOM
@@ -204,7 +207,10 @@ CHANGES = {
     "ablation.shuffles": (3, ERASED),
     "ablation.random": (3, ERASED),
     "ablation.stop": (0.6, ERASED),
-    "time.layers": ([0, 4], per("fit_course", layers=(0,)) | TIME | DECIDED),
+    "time.layers": (
+        [0, 4],
+        per("fit_course", layers=(0,)) | per("fit_planning", tasks=TASKS) | TIME | DECIDED,
+    ),
     "robustness.layers": ([0], per("fit_across_wordings", layers=(0,)) | ROBUSTNESS | OVERVIEW),
     "robustness.draws": (3, per("fit_across_wordings", layers=(4,)) | ROBUSTNESS | OVERVIEW),
     "similarity.rank": (3, SIMILARITY | {("compare_models", "")} | OVERVIEW),
@@ -256,6 +262,7 @@ CHANGES = {
     "claims.gain": (0.06, DECIDED),
     "claims.planning": (0.6, DECIDED),
     "claims.headroom": (0.06, TIME | DECIDED),
+    "claims.prompt_variance": (0.03, TIME | DECIDED),
     "claims.crossings": (30, per("compare_specificity") | SPECIFICITY),
     "claims.crossing_groups": (15, per("compare_specificity") | SPECIFICITY),
     "claims.emergence_share": (0.9, per("compare_layers") | merged("layers") | plots("layers") | DECIDED),

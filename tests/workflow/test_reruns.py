@@ -111,6 +111,7 @@ def probing(models=MODELS, tasks=TASKS, layers=LAYERS, of_task=True):
         | (per("fit_surface_probes", models, tasks) if of_task else set())
         | (per("fit_random_probes", models, tasks) if of_task else set())
         | (per("fit_prefix_baselines", models, tasks) if of_task else set())
+        | (per("fit_planning", models, tasks) if of_task else set())
         | of_all_tasks(models, layers)
         | comparisons(models)
         # Whatever moves an eraser.
@@ -361,5 +362,6 @@ def test_an_edited_script_reruns_its_rule(study):
         | probing(of_task=False)
         # Of the controls, those that look at activations.
         | per("fit_prefix_baselines", tasks=TASKS)
+        | per("fit_planning", tasks=TASKS)
         | {("compare_models", "")}
     )

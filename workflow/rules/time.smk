@@ -53,12 +53,38 @@ rule fit_prefix_baselines:
         "../scripts/fit_prefix_baselines.py"
 
 
+rule fit_planning:
+    input:
+        shards=ancient(expand(rules.extract_activations.output.shard, shard=SHARDS, allow_missing=True)),
+        manifests=expand(rules.extract_activations.output.manifest, shard=SHARDS, allow_missing=True),
+        labels=expand(rules.label_responses.output.labels, shard=SHARDS, allow_missing=True),
+        code=code("fit_planning"),
+    output:
+        scores=f"{RESULTS}/time/{{model}}/planning/{{task}}.h5",
+    log:
+        f"{RESULTS}/logs/fit_planning/{{model}}/{{task}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_planning/{{model}}/{{task}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        settings=lambda w: chosen(
+            *("seed", "groups"), probes=PROTOCOL, layers=section_layers_of("time", w.model)
+        ),
+    script:
+        "../scripts/fit_planning.py"
+
+
 rule compare_time:
     input:
         courses=lambda w: expand(
             rules.fit_course.output.course, model=w.model, layer=section_layers_of("time", w.model)
         ),
         baselines=expand(rules.fit_prefix_baselines.output.baselines, task=TASKS, allow_missing=True),
+        planning=expand(rules.fit_planning.output.scores, task=TASKS, allow_missing=True),
         code=code("compare_time", *TASKS),
     output:
         curves=f"{RESULTS}/tables/time/{{model}}.csv",
@@ -75,7 +101,8 @@ rule compare_time:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "tasks", "groups", "statistics", "claims.headroom", "claims.looks"),
+            *("seed", "tasks", "groups", "statistics"),
+            *("claims.headroom", "claims.prompt_variance", "claims.looks"),
             layers=section_layers_of("time", w.model),
         ),
     script:

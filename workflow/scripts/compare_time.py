@@ -6,7 +6,7 @@ settings = start(snakemake)
 
 from skillprobe import tasks
 from skillprobe.analyses.time import time_tables
-from skillprobe.probes import results
+from skillprobe.probes import planning, results
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
@@ -18,7 +18,9 @@ curves, summary = time_tables(
     dict(zip(settings["layers"], map(results.load, snakemake.input.courses), strict=True)),
     dict(zip(names, map(results.load, snakemake.input.baselines), strict=True)),
     tasks.categories_of(names),
+    planning=dict(zip(names, map(planning.load, snakemake.input.planning), strict=True)),
     headroom=settings["claims.headroom"],
+    prompt_variance=settings["claims.prompt_variance"],
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],
     study_groups=group_ids(settings["groups"]),

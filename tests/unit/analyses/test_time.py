@@ -6,6 +6,7 @@ from made.courses import BASES, CATEGORIES, POSITIONS, PROBES, SETTINGS, make_wo
 from skillprobe.analyses.time import CURVE_COLUMNS, SUMMARY_COLUMNS, time_tables
 from skillprobe.errors import UserError
 from skillprobe.findings import planted
+from skillprobe.probes import planning
 from skillprobe.probes.course import CourseRows, fit_course, read_course
 from skillprobe.probes.prefix import fit_prefixes
 from skillprobe.storage.tables import columns_of
@@ -127,6 +128,32 @@ def test_what_is_monitored_is_known_when_it_is_written(tables):
     # Known before the text says so, and no more once it does.
     assert curves["selected", "mean", "trained_minus_text", "body_50"]["lower99"] > 0
     assert summary["selected", "mean", "beyond_text"]["upper99"] < 0
+
+
+def test_planning_stands_beside_the_quantities_of_the_selected_layer(worlds, monkeypatch):
+    courses, prefixes = analyse(worlds["planned"])
+    # One direction of the power control is enough to have its row.
+    monkeypatch.setattr(planning, "DIRECTIONS", 1)
+    scores = {
+        task: planning.fit_planning([path], [0, 2], labels, SETTINGS, task)
+        for task, (path, labels) in worlds["planned"].items()
+    }
+    options = {"headroom": 0.05, "n_draws": 300, "study_groups": BASES}
+    _, before = time_tables("m", courses, prefixes, CATEGORIES, **options)
+    _, summary = time_tables(
+        "m", courses, prefixes, CATEGORIES, planning=scores, prompt_variance=0.02, **options
+    )
+    more = summary[len(before) :]
+    assert [columns_of(row) for row in more] == [SUMMARY_COLUMNS] * 15
+    assert {row["layer"] for row in more} == {"selected"} and {row["model"] for row in more} == {"m"}
+    found = {(row["task"], row["quantity"]): row for row in more}
+    # The state knows a prompt's chance, its surface nothing.
+    assert found["mean", "planning_share"]["lower99"] > 0.1
+    assert found["mean", "surface_r2"]["upper99"] < 0.3 < found["mean", "both_r2"]["estimate"]
+    # Without planning, the table is as it was.
+    assert [(row["quantity"], row["task"]) for row in summary[: len(before)]] == [
+        (row["quantity"], row["task"]) for row in before
+    ]
 
 
 def test_noise_is_neither(tables):

@@ -124,3 +124,25 @@ def test_own_answers_come_again_with_the_prompt_of_the_twin():
         source = own[row["answer_from"]]
         assert source["variant"] == "constrained" and row["prompt"] == twins[row["item"]] != source["prompt"]
         assert all(row[key] == source[key] for key in ("response", "token_ids", "satisfied", "group"))
+
+
+def test_crossings_are_drawn_from_the_lists_of_the_settings():
+    items, answers = answered(word_targets=[6, 18])
+    own = [row for row in answers if row["id"].startswith("word_count/")]
+    task = tasks.get("word_count")
+    labels = label_rows(task, items["word_count"], own, None)
+    settings = SETTINGS | {"crossings": 1, "word_targets": [6, 18]}
+    rows = of_variant(make_crossings(task, WORLD, items["word_count"], labels, answers, None, settings, 0))
+    assert {row["params"]["n"] for row in rows} == {6, 18}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_crossings_of_a_base_do_not_depend_on_how_many_there_are(name):
+    items, answers = answered()
+    whole = {row["id"]: row for row in crossed(name, items, answers)}
+    parts = {}
+    for half in (slice(20), slice(20, None)):
+        some = {each: own[half] for each, own in items.items()}
+        bases = {item["base"] for item in some[name]}
+        parts |= {row["id"]: row for row in crossed(name, some, [a for a in answers if a["base"] in bases])}
+    assert parts == whole and whole

@@ -68,14 +68,3 @@ def test_labels_of_a_task_are_judged_at_once(make, monkeypatch):
     rows = label_rows(tasks.get("toxicity"), [item], responses, judge)
     assert calls == [len(TEXTS)] and [row["evidence"]["label"] for row in rows]
     judges.prepare(judges.get_judge("lexicon", "toxicity", WORLD), TEXTS)  # It need not be able to.
-
-
-def test_crossings_are_drawn_from_the_lists_of_the_settings():
-    task, items = tasks.get("word_count"), items_of("word_count", word_targets=[6, 18])
-    settings = SETTINGS | {"word_targets": [6, 18]}
-    rows = label_rows(task, WORLD, items, responses_to(items, words), None, settings, 0)
-    crossed = [row for row in rows if row["variant"] == "counterfactual"]
-    assert {row["params"]["n"] for row in crossed} == {6, 18}
-    # Without crossings no world is needed, as where answers under edits are labelled.
-    labelled = label_rows(task, None, items, responses_to(items, words), None, settings | {"crossings": 0}, 0)
-    assert labelled == [row for row in rows if row["variant"] != "counterfactual"]

@@ -45,6 +45,13 @@ def test_params_become_columns():
     assert params_features([{}, {}]).shape == (2, 0)
 
 
+def test_numbers_can_be_columns_of_each_relation():
+    params = [{"relation": relation, "n": n} for relation in ("at_least", "at_most") for n in (5, 7)]
+    x = params_features(params, crossed=True)
+    columns = [column.tolist() for column in x.T]
+    assert [5, 7, 0, 0] in columns and [0, 0, 5, 7] in columns and x.shape[1] == 6
+
+
 def test_verdicts_become_columns():
     verdicts = [
         SimpleNamespace(satisfied=True, evidence={"counts": {"sea": 2, "tea": 1}, "missing": []}),

@@ -18,6 +18,7 @@ def test_methods_have_the_studys_numbers():
     )
     assert "decided at 99 % by rules" in text
     assert "topic by lexicon" in text and "on 24 requests" in text
+    assert "tasks whose V is above 0.02" in text and "deviations × 1.3" in text
     # All that is cited is listed, and all that is listed is cited.
     assert all(page.count(f"abs/{number}") >= 2 for number in methods.REFERENCES)
     assert not re.search(r"\[\d{4}\.\d{5}\]", page)

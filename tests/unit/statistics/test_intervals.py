@@ -30,6 +30,59 @@ def test_interval_is_the_percentile_interval_and_fold_seeds_widen_it():
     assert np.isnan(intervals.interval([np.nan], np.full(9, np.nan)).lower)
 
 
+def test_a_normal_interval_has_the_estimate_in_its_middle_wherever_the_draws_are():
+    draws = np.random.default_rng(0).normal(0.6, 0.02, 20000)
+    found = intervals.normal_interval([0.68, 0.7, 0.72], draws)
+    error = np.sqrt(draws.var() + 0.02**2 / 3)
+    assert [found.lower, found.upper] == pytest.approx([0.7 - 1.96 * error, 0.7 + 1.96 * error], abs=1e-4)
+    wide = intervals.normal_interval([0.68, 0.7, 0.72], draws, level=0.99)
+    assert (wide.upper - 0.7) / (found.upper - 0.7) == pytest.approx(2.5758 / 1.96, abs=1e-3)
+    assert intervals.normal_interval([0.7], draws, bounds=(0.0, 0.71)).upper == 0.71
+    # A bound never cuts the estimate off.
+    assert intervals.normal_interval([-0.1], draws, bounds=(0.0, 1.0)).lower == -0.1
+    assert intervals.normal_interval([0.7], np.append(draws, np.nan)).dropped == 1
+    assert np.isnan(intervals.normal_interval([0.7, np.nan], draws).lower)
+
+
+def test_a_normal_interval_covers():
+    """Of a mean of 20 groups, in 95 and 99 % of studies, and of fold seeds that are noise around it."""
+    rng, covered = np.random.default_rng(1), np.zeros(2)
+    for _ in range(1000):
+        groups = rng.normal(0.3, 1.0, 20)
+        draws = rng.normal(groups.mean(), 1 / np.sqrt(20), 300)
+        by_seed = groups.mean() + rng.normal(0, 0.2, 3)
+        for k, level in enumerate((0.95, 0.99)):
+            found = intervals.normal_interval(by_seed, draws, level)
+            covered[k] += found.lower <= 0.3 <= found.upper
+    assert covered / 1000 == pytest.approx([0.95, 0.99], abs=0.015)
+
+
+def test_fixed_probes_widen_draws_about_the_estimate():
+    draws = np.random.default_rng(0).normal(0.7, 0.02, 500)
+    estimate = intervals.Estimate(np.array([0.7]), draws)
+    wide = estimate.widened()
+    np.testing.assert_allclose(wide.drawn - 0.7, intervals.FIXED_PROBES * (draws - 0.7))
+    cells = [each.cells(method=intervals.normal_interval) for each in (estimate, wide)]
+    widths = [each["upper99"] - each["lower99"] for each in cells]
+    assert widths[1] / widths[0] == pytest.approx(1.3)
+    assert cells[0]["estimate"] == cells[1]["estimate"] == 0.7
+
+
+def test_a_ratio_has_the_draws_of_its_slope():
+    """Near its value those of the ratio; where the denominator comes near 0, still finite."""
+    rng = np.random.default_rng(0)
+    above, below = (
+        intervals.Estimate(np.array([value - 0.01, value + 0.01]), rng.normal(value, 0.01, 4000))
+        for value in (0.4, 0.8)
+    )
+    ratio = above.over(below)
+    assert ratio.value == pytest.approx(0.5)
+    np.testing.assert_allclose(ratio.drawn, above.drawn / below.drawn, atol=0.003)
+    rough = above.over(intervals.Estimate(np.array([0.02]), rng.normal(0.02, 0.01, 4000)))
+    assert np.isfinite(rough.drawn).all()
+    assert rough.drawn.std() < np.std(above.drawn / rng.normal(0.02, 0.01, 4000))
+
+
 def test_interval_covers():
     """200 studies of 40 groups: the 95 % interval holds the true AUROC in about 95 % of them."""
     rng = np.random.default_rng(0)

@@ -8,8 +8,10 @@ import numpy as np
 
 from skillprobe.activations.positions import in_order
 from skillprobe.analyses.generality import MEAN, SELECTED, Scored, select_layer
+from skillprobe.analyses.planning import planning_rows
 from skillprobe.errors import UserError
 from skillprobe.probes.course import EOS, PROMPT_END, TRAINED
+from skillprobe.probes.planning import PromptScores
 from skillprobe.probes.prefix import BASELINES, CEILING, SURFACE
 from skillprobe.probes.results import ProbeResult
 from skillprobe.statistics.bootstrap import Draws, draw_tested
@@ -53,13 +55,17 @@ def time_tables(
     categories: Mapping[str, str],
     *,
     headroom: float,
+    planning: Mapping[str, PromptScores] | None = None,
+    prompt_variance: float = 0.0,
     n_draws: int = 2000,
     seed: int = 0,
     study_groups: Iterable[str] | None = None,
 ) -> tuple[list[dict], list[dict]]:
     """Rows with CURVE_COLUMNS and rows with SUMMARY_COLUMNS, of every task and of task "mean".
 
-    courses: {layer: {task: `fit_course`}}; prefixes: {task: `fit_prefixes`}; categories: {task: category}.
+    courses: {layer: {task: `fit_course`}}; prefixes: {task: `fit_prefixes`}; categories: {task: category};
+    planning: {task: `fit_planning`}, for the quantities of `planning_rows` at the layer "selected", of which
+    prompt_variance decides which tasks count (None: none).
     layer is a number, or "selected": for each outer fold and probe the one with the best inner AUROC where
     that was trained. The bootstrap over groups is joint over everything.
 
@@ -93,6 +99,9 @@ def time_tables(
         about = {"model": model, "layer": layer}
         curves += [about | row for row in _curves(found, categories, layer == SELECTED)]
         summary += [about | row for row in _summary(found, categories, headroom)]
+    if planning:
+        about = {"model": model, "layer": SELECTED}
+        summary += [about | row for row in planning_rows(planning, categories, draws, least=prompt_variance)]
     return curves, summary
 
 

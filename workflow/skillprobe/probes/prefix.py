@@ -90,9 +90,21 @@ def ceiling(result: ProbeResult, items: Sequence[str]) -> ProbeResult:
     return replace(result, scores=scores)
 
 
-def params_features(params: Sequence[Mapping]) -> np.ndarray:
-    """[n, q] of the constraints' params: numbers and their logarithms, texts one-hot."""
-    return _flat([_numbers_and_texts(each, deep=True) for each in params])
+def params_features(params: Sequence[Mapping], crossed: bool = False) -> np.ndarray:
+    """[n, q] of the constraints' params: numbers and their logarithms, texts one-hot. crossed: also each
+    number where a text is what it is (0 elsewhere), as n where the relation is "at_least"."""
+    return _flat([_numbers_and_texts(each, deep=True) | _crossed(each, crossed) for each in params])
+
+
+def _crossed(values: Mapping, wanted: bool) -> dict[str, float]:
+    numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
+    texts = {key: value for key, value in values.items() if isinstance(value, str)}
+    return {
+        f"{number} where {text} {texts[text]}": float(numbers[number])
+        for number in numbers
+        for text in texts
+        if wanted
+    }
 
 
 def verdict_features(verdicts: Sequence) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 
 from skillprobe.report.html import counted, html_page, joined
-from skillprobe.statistics.intervals import level_words
+from skillprobe.statistics.intervals import FIXED_PROBES, level_words
 from skillprobe.storage.tables import task_words
 
 REFERENCES = {
@@ -86,6 +86,15 @@ Probes are trained at every position; the EOS probe is also tested at earlier po
 prompt's probe at later ones. On the same rows: the verifier's verdict on the text so far, the prompt's
 surface, and the other responses to the same prompt as a ceiling of planning, because prompts can
 predict more than they seem to [2502.06258] [2502.13329].""",
+        "Planning": f"""
+V is the variance between prompts of the probability of satisfaction, from pairs of responses to the same
+prompt. Two held-out scores are compared by the share of V that they explain: boosted trees and a ridge
+regression on the prompt's surface (params, length, phrasing, words), and these with a linear probe of the
+state at the prompt's end, trained on what the surface leaves. The planning share, V(R² of both − R² of the
+surface) / V(1 − R² of the surface), is of sums over the tasks whose V is above
+{config["claims"]["prompt_variance"]:g} (lower 99 % bound), and a lower bound on planning. As a control of
+power, labels are redrawn as if the state decided all of V along a random direction. Intervals: estimate ±
+z·SE, with probes fixed and deviations × {FIXED_PROBES:g}.""",
         "Specificity, similarity, robustness": f"""
 {matches}The same probes are tested on responses without the constraint. PWCCA [1806.05759] and linear CKA
 [1905.00414] after PCA to rank {similarity["rank"]}, with

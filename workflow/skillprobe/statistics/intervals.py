@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -13,6 +13,8 @@ from skillprobe.statistics.folds import CALIBRATION
 
 # The cells of a table that hold an estimate's intervals.
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
+# Draws that keep the probes fixed vary less than new training groups would make them: by so much (ESTIMANDS).
+FIXED_PROBES = 1.3
 # The level of "lower99" and "upper99", which decide claims. A job sets it once (`use_looks`), as one
 # sets the precision of decimals, so that no row of its tables can have another.
 _claims_level = 0.99
@@ -81,18 +83,47 @@ def interval(
     return Interval(estimate, float(lower), float(upper), level, dropped)
 
 
+def normal_interval(
+    by_seed: Sequence[float] | np.ndarray,
+    draws: np.ndarray,
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Interval:
+    """estimate ± z·SE, with SE² = variance of the draws about their own mean + variance over fold seeds /
+    their number (ESTIMANDS, "Intervals").
+
+    by_seed: [n_fold_seeds] estimates, whose mean is the estimate; draws: [n_draws] of that. The draws' centre
+    plays no part: a draw holds fewer groups than the study, so that probes fitted on it are worse. NaN bounds
+    where fewer than two draws, or no estimate, are finite.
+    """
+    by_seed = np.asarray(by_seed, float)
+    estimate = float(by_seed.mean())
+    kept = draws[np.isfinite(draws)]
+    dropped = len(draws) - len(kept)
+    if len(kept) < 2 or not np.isfinite(estimate):
+        return Interval(estimate, float("nan"), float("nan"), level, dropped)
+    seeds = by_seed.var(ddof=1) / len(by_seed) if len(by_seed) > 1 else 0.0
+    half_width = NormalDist().inv_cdf((1 + level) / 2) * np.sqrt(kept.var(ddof=1) + seeds)
+    # An estimate beyond the bounds stays where it is.
+    lower = max(estimate - half_width, min(bounds[0], estimate))
+    upper = min(estimate + half_width, max(bounds[1], estimate))
+    return Interval(estimate, float(lower), float(upper), level, dropped)
+
+
 def both_intervals(
     by_seed: Sequence[float] | np.ndarray | None,
     draws: np.ndarray | None = None,
     bounds: tuple[float, float] = (-np.inf, np.inf),
+    method: Callable[..., Interval] = interval,
 ) -> dict[str, float]:
     """Cells of a table: "estimate" and the bounds of its 95 % interval and of the one that decides claims
-    (`claims_level`, in "lower99" and "upper99"), as `interval` gives them; all NaN for None."""
+    (`claims_level`, in "lower99" and "upper99"), as `method` gives them (that is `interval` or
+    `normal_interval`); all NaN for None."""
     found = {"estimate": float("nan")}
     for name, level in ((95, 0.95), (99, claims_level())):
         lower = upper = float("nan")
         if by_seed is not None:
-            result = interval(by_seed, draws, level, bounds)
+            result = method(by_seed, draws, level, bounds)
             found["estimate"], lower, upper = result.estimate, result.lower, result.upper
         found |= {f"lower{name}": lower, f"upper{name}": upper}
     return found
@@ -137,9 +168,25 @@ class Estimate:
         """Over cells."""
         return Estimate(self.by_seed[:, where].mean(axis=1), self.drawn[:, where].mean(axis=1))
 
-    def cells(self, bounds: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, float]:
-        """Of a single number."""
-        return both_intervals(self.by_seed if np.isfinite(self.by_seed).all() else None, self.drawn, bounds)
+    def cells(
+        self,
+        bounds: tuple[float, float] = (-np.inf, np.inf),
+        method: Callable[..., Interval] = interval,
+    ) -> dict[str, float]:
+        """Of a single number, as `both_intervals`."""
+        known = self.by_seed if np.isfinite(self.by_seed).all() else None
+        return both_intervals(known, self.drawn, bounds, method)
+
+    def widened(self, factor: float = FIXED_PROBES) -> Estimate:
+        """With draws so many times as far from its value."""
+        return Estimate(self.by_seed, self.value + factor * (self.drawn - self.value))
+
+    def over(self, other: Estimate) -> Estimate:
+        """The ratio to another, by draws that are linear in both: where the other may come near 0, ratios of
+        draws have no variance to speak of."""
+        ratio = self.value / other.value
+        by_seed = ratio + (self.by_seed - ratio * other.by_seed) / other.value
+        return Estimate(by_seed, ratio + (self.drawn - ratio * other.drawn) / other.value)
 
 
 def cells_of(estimate: Estimate | None, bounds: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, float]:

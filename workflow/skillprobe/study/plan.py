@@ -89,6 +89,7 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         "compare_layers": models,
         "fit_course": timed * timing,
         "fit_prefix_baselines": models * tasks * timing,
+        "fit_planning": models * tasks * timing,
         "compare_time": models * timing,
         "compare_specificity": models,
         "fit_across_wordings": reworded,

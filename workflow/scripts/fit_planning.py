@@ -1,0 +1,13 @@
+"""Score each prompt of a task by its surface, and by the model's state at its end as well, of one model."""
+
+from skillprobe.study.job import start
+
+settings = start(snakemake)
+
+from skillprobe.probes import planning
+from skillprobe.storage import files
+
+labels = files.read_all(snakemake.input.labels)
+task, layers = snakemake.wildcards.task, settings["layers"]
+scores = planning.fit_planning(snakemake.input.shards, layers, labels, settings, task)
+planning.save(snakemake.output.scores, scores)

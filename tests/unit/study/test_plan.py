@@ -21,7 +21,7 @@ def test_each_block_is_a_job(root):
     few, many = (complete(study(prompts__bases=bases, generation__block=40), root) for bases in (40, 81))
     one, three = plan.jobs(few, root), plan.jobs(many, root)
     blocked = ("make_prompts", "generate_responses", "label_responses", "extract_activations")
-    blocked += ("extract_random_activations",)
+    blocked += ("extract_random_activations", "make_crossings", "extract_crossings")
     assert {rule for rule in one if one[rule] != three[rule]} == set(blocked)
     assert all(three[rule] == 3 * one[rule] for rule in blocked)
 

@@ -82,7 +82,7 @@ def test_what_decides_a_pilot_is_not_the_size_of_the_study_nor_what_jobs_ask_for
 
     for same in (
         {"prompts__bases": 50, "prompts__items_per_base": 3, "generation__samples": 2, "probes__folds": 4},
-        {"generation__twin_samples": 3, "generation__shards": 2},
+        {"generation__twin_samples": 3, "generation__block": 45},
         {"models": a_model(gpu=1, mem_mb=9000, layers=[1])},
     ):
         assert of(**same) == of()

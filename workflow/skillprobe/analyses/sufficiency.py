@@ -135,14 +135,11 @@ def forecast(row: Mapping, design: Design) -> Forecast:
             f"about {rows:.0f} of {design.min_rows} {kind} responses, of {of_class:.0f} of "
             f"{design.min_groups} subjects, in a training part"
         )
-    if not within and (
-        mixed < design.min_mixed_items
-        or mixed_groups < design.min_mixed_groups
-        or smallest < design.min_mixed_in_fold
-    ):
+    least, of_groups, in_fold = design.min_mixed_items, design.min_mixed_groups, design.min_mixed_in_fold
+    if not within and (mixed < least or mixed_groups < of_groups or smallest < in_fold):
         within = (
-            f"about {mixed:.0f} of {design.min_mixed_items} items with both outcomes, of {mixed_groups:.0f} of "
-            f"{design.min_mixed_groups} subjects, {smallest:.0f} of {design.min_mixed_in_fold} in the smallest test fold"
+            f"about {mixed:.0f} of {least} items with both outcomes, of {mixed_groups:.0f} of {of_groups} "
+            f"subjects, {smallest:.0f} of {in_fold} in the smallest test fold"
         )
     return Forecast(rows, of_class, mixed, mixed_groups, smallest, across, within)
 

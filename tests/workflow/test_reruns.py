@@ -183,9 +183,9 @@ def test_penalties_rerun_the_probes_and_what_follows(study):
 
 
 def test_two_swapped_values_are_a_change(study):
-    change(study, probes__min_rows=6, probes__min_bases=5)
+    change(study, probes__min_rows=6, probes__min_groups=5)
     assert study.planned() == probing()
-    change(study, probes__min_rows=5, probes__min_bases=6)
+    change(study, probes__min_rows=5, probes__min_groups=6)
     assert study.planned() == probing() | per("compare_wording") | WORDING
 
 

@@ -1,15 +1,20 @@
 """Planted worlds: one direction for all tasks, or one each; and what the table says of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from made.scopes import SETTINGS as SCOPED
+from made.scopes import probe_rows
 from skillprobe.analyses import generality
 from skillprobe.errors import UserError
 from skillprobe.probes.cross_validation import Settings
-from skillprobe.probes.general_probes import general
-from skillprobe.probes.specialists import specialist
+from skillprobe.probes.general_probes import fit_general_scopes, general
+from skillprobe.probes.specialists import fit_scopes, specialist
 from skillprobe.statistics import metrics
+from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.storage import tables
-from skillprobe.storage.tables import columns_of
+from skillprobe.storage.tables import SCOPES, columns_of
 
 SETTINGS = Settings(penalties=(1e-3, 1e-2, 1e-1), shuffles=5)
 TASKS = [f"task{i}" for i in range(4)]
@@ -184,3 +189,85 @@ def test_draws_are_the_studys(universal):
     assert find(part, **wanted) == find(rows, **wanted)
     with pytest.raises(UserError, match="no probes"):
         generality.generality_table("toy", {}, {}, CATEGORIES)
+
+
+@pytest.fixture(scope="module")
+def scoped():
+    """{scope: {(layer, task, probe, metric): row}} of two tasks whose probes read the prompt at layer 0, and
+    at layer 1 the response, in a direction of their own."""
+    tasks_rows = {
+        layer: {
+            task: probe_rows(
+                task=task, **{"prompt": 3.0} if layer == 0 else {"response": 0.8, "direction": d}
+            )
+            for d, task in enumerate(("topic", "register"), start=1)
+        }
+        for layer in (0, 1)
+    }
+    specialists = {
+        task: {layer: fit_scopes(rows[task], SCOPED) for layer, rows in tasks_rows.items()}
+        for task in ("topic", "register")
+    }
+    generals = {layer: fit_general_scopes(rows, SCOPED) for layer, rows in tasks_rows.items()}
+    found = {}
+    for scope in SCOPES:
+        rows = generality.generality_table(
+            "m",
+            {t: {layer: each[scope] for layer, each in by.items()} for t, by in specialists.items()},
+            {layer: each[scope] for layer, each in generals.items()},
+            {"topic": "semantic", "register": "stylistic"},
+            scope=scope,
+            n_draws=100,
+        )
+        assert all(columns_of(row) == generality.COLUMNS and row["scope"] == scope for row in rows)
+        found[scope] = {(row["layer"], row["task"], row["probe"], row["metric"]): row for row in rows}
+    return found
+
+
+def test_within_prompts_what_the_prompt_says_is_no_signal(scoped):
+    across, within = (scoped[scope][0, "mean", "specialist", "auroc"] for scope in SCOPES)
+    assert across["lower99"] > 0.65 and abs(within["estimate"] - 0.5) < 0.06
+    across, within = (scoped[scope][1, "mean", "specialist", "auroc"] for scope in SCOPES)
+    assert across["lower99"] > 0.65 and within["lower99"] > 0.65
+    difference = scoped["within"]["selected", "mean", "specialist_minus_general_leave_one_out", "auroc"]
+    assert difference["lower99"] > 0.1
+
+
+def test_within_prompts_there_are_aurocs_of_so_many_prompts(scoped):
+    rows = scoped["within"].values()
+    assert {row["metric"] for row in rows} == {"auroc"}
+    assert {row["probe"] for row in rows if "minus" not in row["probe"]} == {
+        "specialist",
+        *(f"general_{variant}" for variant in ("centred", "matched", "leave_one_out")),
+    }
+    own, mean = (scoped["within"][1, task, "specialist", "auroc"] for task in ("topic", "mean"))
+    assert 60 <= own["n_items"] < mean["n_items"] and own["n"] == 4 * own["n_items"]
+    assert scoped["across"][1, "topic", "specialist", "auroc"]["n_items"] == ""
+
+
+def test_what_could_be_detected_is_told_beside_an_auroc(scoped):
+    row = scoped["within"][1, "topic", "specialist", "auroc"]
+    # The interval is a percentile one of the same draws, which 100 tell roughly.
+    error = (row["upper95"] - row["lower95"]) / (2 * 1.96)
+    assert row["detectable"] == pytest.approx(0.55 + 3.4 * error, abs=0.03)
+    assert scoped["within"][1, "topic", "specialist_minus_general_centred", "auroc"]["detectable"] == ""
+
+
+def test_within_prompts_a_general_probe_has_the_layer_of_each_task():
+    """Two tasks whose one signal is at different layers: by its own inner AUROC each finds it."""
+
+    def result(own, mean):
+        made = specialist(*one, SETTINGS)
+        nothing = np.zeros_like(made.scores)
+        per_fold = np.ones_like(made.inner_auroc)
+        return replace(
+            made, scores=nothing + own, task_inner_auroc=own * per_fold, inner_auroc=mean * per_fold
+        )
+
+    layers, y, groups = planted(np.eye(D)[:4])
+    one = layers[0]["task0"], y["task0"], groups["task0"]
+    by_layer = {0: result(0.9, 0.6), 1: result(0.6, 0.8)}
+    tested = by_layer[0].folds[0] != CALIBRATION
+    for own, expected in ((False, 0.6), (True, 0.9)):
+        scores = generality.select_layer(by_layer, own=own).scores[:, tested]
+        assert (scores == np.float32(expected)).all()

@@ -34,13 +34,13 @@ def test_rows_of_other_probes_are_refused():
 
 def test_files_give_back_the_scores_with_equal_bytes(tmp_path):
     x, ids, specialists = world(np.eye(D)[:6], constant=["topic"])
-    crossed = cross_scores(x, ids, specialists)
+    crossed = {"across": cross_scores(x, ids, specialists)}
     save(tmp_path / "a.h5", crossed)
     save(tmp_path / "b.h5", crossed)
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
-    back = load(tmp_path / "a.h5")
+    back = load(tmp_path / "a.h5")["across"]
     assert list(back) == TASKS and back["topic"].sources == tuple(TASKS)
-    np.testing.assert_array_equal(back["sentiment"].scores, crossed["sentiment"].scores)
+    np.testing.assert_array_equal(back["sentiment"].scores, crossed["across"]["sentiment"].scores)
     (tmp_path / "broken.h5").write_text("no")
     with pytest.raises(UserError, match=r"broken\.h5"):
         load(tmp_path / "broken.h5")

@@ -14,3 +14,13 @@ def test_table_pages():
     assert "every layer and 99.5 % intervals" in " ".join(text.split())
     text = parse(table_pages.compliance_page(compliance_rows(["a"], tasks), settings)).text
     assert "60\u00a0%" in text and "no responses" in text
+
+
+def test_the_page_has_what_is_found_within_prompts():
+    tasks = ["word_count", "topic"]
+    settings = {"tasks": tasks, "models": ["a"], "claims.looks": 1}
+    rows = generality_rows(["a"], tasks)
+    within = [row | {"scope": "within", "estimate": 0.71, "n_items": 64} for row in rows]
+    text = parse(table_pages.generality_page([*rows, *within], settings)).text
+    assert "0.710 [0.750, 0.850]" in text and "64" in text
+    assert "0.710" not in parse(table_pages.generality_page(rows, settings)).text

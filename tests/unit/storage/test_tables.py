@@ -54,3 +54,9 @@ def test_tables_that_cannot_be_read_are_named(tmp_path, content, words):
     for read in (tables.read_csv, tables.read_columns):
         with pytest.raises(DamagedFile, match=f"x.csv {words}; make it again: snakemake "):
             read(path)
+
+
+def test_a_table_without_scopes_is_across_prompts():
+    rows = [{"scope": "across", "n": 1}, {"scope": "within", "n": 2}, {"n": 3}]
+    assert [row["n"] for row in tables.in_scope(rows)] == [1, 3]
+    assert [row["n"] for row in tables.in_scope(rows, "within")] == [2]

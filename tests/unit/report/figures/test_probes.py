@@ -1,6 +1,7 @@
 """What the figures of probes say where there are too few rows."""
 
 from made.tables import (
+    FIGURES,
     ablation_rows,
     compliance_rows,
     draw_ablation,
@@ -25,3 +26,16 @@ def test_insufficient_tasks_are_labelled_blanks(tmp_path):
     matrix, graph, _ = draw_ablation(rows, settings).canvas.axes[:3]
     assert sum(bool(patch.get_hatch()) for patch in matrix.patches) == 5 and len(matrix.texts) == 4
     assert [point.get_markerfacecolor() == "white" for point in graph.lines] == [False, True, False]
+
+
+def test_the_title_names_the_scope_within_prompts():
+    tasks = ["word_count", "topic", "toxicity"]
+    settings = make_settings(["a"], tasks)
+    for figure, rows in (
+        ("generality", generality_rows(["a"], tasks)),
+        ("layers", generality_rows(["a"], tasks)),
+        ("transfer", transfer_rows(["a"], tasks, [])),
+    ):
+        for scope, words in (("across", "?"), ("within", "?\nwithin one prompt")):
+            drawn = FIGURES[figure]([row | {"scope": scope} for row in rows], settings)
+            assert drawn.canvas.get_suptitle().endswith(words), figure

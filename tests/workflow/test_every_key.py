@@ -184,6 +184,11 @@ CHANGES = {
         | CROSSED
         | {("compare_models", "")},
     ),
+    **dict.fromkeys(
+        ("probes.min_mixed_items", "probes.min_mixed_groups"),
+        (9, CONTROLLED | per("fit_general_probe", layers=(0, 4))),
+    ),
+    "probes.min_mixed_in_fold": (2, CONTROLLED | per("fit_general_probe", layers=(0, 4))),
     "probes.penalties": ([0.01], probing()),
     "probes.folds": (4, probing()),
     "probes.fold_seeds": (2, probing()),

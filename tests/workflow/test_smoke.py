@@ -88,11 +88,19 @@ def test_every_stage_has_its_results(smoke):
     assert len(same) == 9 and all(row["estimate"] == 0 for row in same)
     generality = tables.read_csv(root / "tables/generality.csv")
     assert {row["layer"] for row in generality} == {0, 4, "selected"}
+    for name, task in (("generality", "mean"), ("transfer", "json_format"), ("layers", "all")):
+        rows = tables.read_csv(root / f"tables/{name}.csv")
+        of_scope = {row["scope"] for row in rows if task in row.values()}
+        assert of_scope == {"across", "within"}, name
+    within = tables.in_scope(generality, "within")
+    assert any(row["n_items"] and 0 < row["estimate"] < 1 for row in within if row["probe"] == "specialist")
+    assert {row["scope"] for row in tables.read_csv(root / "tables/specificity.csv")} == {"across", "within"}
     similarity = tables.read_csv(root / "tables/similarity.csv")
     assert {row["kind"] for row in similarity} == {"layers", "tasks", "subspaces"}
     between = tables.read_csv(root / "tables/model_similarity.csv")
     assert len({(row["first"], row["second"]) for row in between}) == 3
     figures = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "robustness")
+    figures += ("generality_within", "layers_within", "transfer_within")
     for name in (*figures, "scorecard", "similarity", "specificity", "time", "transfer"):
         assert {path.suffix for path in (root / "figures").glob(f"{name}.*")} == {".svg", ".png", ".csv"}
 

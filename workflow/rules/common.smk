@@ -58,9 +58,11 @@ SHARDS = list(range(len(BLOCKS)))
 # What decides one response: not which of them one job makes.
 GENERATION = {key: value for key, value in STUDY["generation"].items() if key != "block"}
 # What all probes have in common: not which position claims are about, nor the specialists' controls.
-PROTOCOL = {
+SCOPED = {
     key: value for key, value in STUDY["probes"].items() if key not in ("position", "shuffles", "confounds")
 }
+# Nor what probes within prompts need.
+PROTOCOL = {key: value for key, value in SCOPED.items() if not key.startswith("min_mixed_")}
 # What the paper says to each claim, and the numbers that are known of it.
 REPORTED = "workflow/resources/paper.json"
 WORLD_FILE = sources.world_file(STUDY, ROOT)

@@ -91,7 +91,7 @@ rule fit_general_probe:
         mem_mb=3000,
         runtime=60,
     params:
-        settings=settings("seed", "tasks", "groups", "probes.position", probes=PROTOCOL),
+        settings=settings("seed", "tasks", "groups", "probes.position", probes=SCOPED),
     script:
         "../scripts/fit_general_probe.py"
 

@@ -82,6 +82,11 @@ def test_where_nothing_is_wrong_nothing_is_advised(root):
     assert pilot.warnings(table, Design.of(config, CONTENTS)) == []
     text = pilot.as_text(table, changes, notes, config, Design.of(config, CONTENTS))
     assert text.endswith("What to change in the config: nothing.")
+    small = config | {"prompts": config["prompts"] | {"bases": 60, "items_per_base": 1}}
+    design = Design.of(small, CONTENTS)
+    text = pilot.as_text(table, changes, notes, small, design)
+    assert "What to change in the config: only its size (last line)." in text
+    assert text.splitlines()[-1].startswith("Enough for every task, in both scopes: ")
     assert {row["across"] for row in table} == {row["within"] for row in table} == {"sufficient"}
 
 

@@ -384,11 +384,13 @@ def as_text(
             as_yaml(changes),
             "",
         ]
-    else:
-        lines += ["What to change in the config: nothing.", ""]
+    enough = enough_for_all(table, design)
+    if not changes:
+        change = "only its size (last line)" if enough else "nothing"
+        lines += [f"What to change in the config: {change}.", ""]
     found = warnings(table, design)
     lines += [f"- {line}" for line in [*notes, *found]]
-    if enough := enough_for_all(table, design):
+    if enough:
         lines += ["", f"Enough for every task, in both scopes: {_either(enough)}."]
     return "\n".join(lines).rstrip()
 

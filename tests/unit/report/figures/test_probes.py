@@ -18,6 +18,9 @@ def test_insufficient_tasks_are_labelled_blanks(tmp_path):
     settings = make_settings(["a"], tasks)
     assert "insufficient: few violated" in texts_of("generality", rows, settings)
     assert "insufficient: topic" in texts_of("layers", rows, settings)
+    few = "insufficient: a test fold has 7 prompts with both satisfied and violated responses; it takes 8"
+    mixed = [row | {"status": few if row["status"] else "", "scope": "within"} for row in rows]
+    assert "insufficient: few mixed" in texts_of("generality", mixed, settings)
     assert "no responses" in texts_of("compliance", compliance_rows(["a"], tasks), settings)
     # Of the matrix, a row and a column of three stay blank.
     assert len(texts_of("transfer", transfer_rows(["a"], tasks, ["topic"]), settings)) == 4

@@ -105,7 +105,8 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
                 legend_key("specialist − general, mean of tasks", marker="$Δ$", ms=6, mew=0.4),
                 *(
                     legend_key(f"control: {label}", marker=mark, color=FAINT, ms=4)
-                    for _, label, mark in CONTROLS
+                    for prefix, label, mark in CONTROLS
+                    if any(row["probe"].startswith(prefix) for row in rows)
                 ),
                 legend_key("chance", ls="--", color=FAINT),
                 *([legend_key("constant scores", marker="x")] if any(map(is_constant, rows)) else []),

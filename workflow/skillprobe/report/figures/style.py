@@ -437,6 +437,7 @@ def why(row: Mapping | None) -> str:
     status = "" if row is None else str(row["status"])
     for word, reason in (
         ("truncated", "truncated"),
+        ("both satisfied and violated", "few mixed"),
         ("violated", "few violated"),
         ("satisfied", "few satisfied"),
         ("crossings", "few crossings"),

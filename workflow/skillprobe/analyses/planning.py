@@ -11,7 +11,13 @@ import numpy as np
 from skillprobe.probes.planning import PromptScores
 from skillprobe.statistics.bootstrap import Draws
 from skillprobe.statistics.folds import CALIBRATION
-from skillprobe.statistics.intervals import Estimate, both_intervals, mean_of_known, normal_interval
+from skillprobe.statistics.intervals import (
+    Estimate,
+    both_intervals,
+    claims_level,
+    mean_of_known,
+    normal_interval,
+)
 from skillprobe.statistics.variance import between_variance, explained_variance
 from skillprobe.storage.tables import DRAWS, MEAN, NO_TASK
 
@@ -153,7 +159,7 @@ def _mean(estimates: Sequence[Estimate]) -> Estimate | None:
 
 
 def _lower(estimate: Estimate) -> float:
-    return normal_interval(estimate.by_seed, estimate.drawn, 0.99).lower
+    return normal_interval(estimate.by_seed, estimate.drawn, claims_level()).lower
 
 
 def _cells(estimate: Estimate | None) -> dict[str, float]:
@@ -161,7 +167,7 @@ def _cells(estimate: Estimate | None) -> dict[str, float]:
 
 
 def _decides_little(part: _Parts) -> bool:
-    upper = normal_interval(part.real.variance.by_seed, part.real.variance.drawn, 0.99).upper
+    upper = normal_interval(part.real.variance.by_seed, part.real.variance.drawn, claims_level()).upper
     return upper < LITTLE * part.rate * (1 - part.rate)
 
 

@@ -292,8 +292,8 @@ def _left_out(rows: Sequence[Mapping], models: Sequence[str], tasks: Sequence[st
 
 def _warnings(found: Sequence[str]) -> str:
     if not found:
-        return """<p>Nothing: every task has responses of both kinds and, as far as their shares tell, enough of
-them in both scopes.</p>"""
+        return """<p>Nothing: every task has responses of both kinds and, as far as their shares tell,
+enough of them in both scopes.</p>"""
     lines = "".join(f"<li>{escape(warning)}</li>" for warning in found)
     return f"""<p>Judged by the labels alone, as <code>snakemake pilot</code> does beforehand; it also prints
 lines for the config. Numbers of items and subjects are expected ones.</p>

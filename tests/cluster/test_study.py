@@ -26,6 +26,7 @@ STUDY = {
 TARGETS = [
     "results/smoke/tables/generality.csv",
     "results/smoke/tables/compliance.csv",
+    "results/smoke/tables/specificity.csv",
     "results/smoke/behaviour/tiny/json_format.jsonl",
 ]
 # Which rules' jobs share a Slurm job, by what the executor calls that.

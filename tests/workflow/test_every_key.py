@@ -132,13 +132,15 @@ CHANGES = {
     "prompts.polarities": (["positive"], EVERYTHING),
     "prompts.word_targets": (
         [8, 10, 12],
-        {("make_prompts", "task=word_count, shard=0")} | from_responses(tasks=("word_count",)),
+        {("make_prompts", "task=word_count, shard=0")} | from_responses(tasks=("word_count",)) | crossings(),
     ),
     # Of a task that isn't studied here.
     "prompts.character_targets": ([40, 60], OVERVIEW),
     "prompts.terms": (
         ["river", "garden"],
-        {("make_prompts", "task=term_exclusion, shard=0")} | from_responses(tasks=("term_exclusion",)),
+        {("make_prompts", "task=term_exclusion, shard=0")}
+        | from_responses(tasks=("term_exclusion",))
+        | crossings(),
     ),
     # No part of the study.
     "pilot.prompts": (20, OVERVIEW),

@@ -20,6 +20,8 @@ def piloted(tmp_path_factory):
     models = yaml.safe_load((workdir.path / "config.yaml").read_text())["models"]
     config |= {"tasks": [*TASKS], "models": [entry for entry in models if entry["name"] == MODEL]}
     config["pilot"] = {"prompts": 8, "samples": 3}
+    # As by default: the smoke study is content with fewer.
+    config["probes"] |= {"min_mixed_items": 60}
     (workdir.path / SMOKE).write_text(yaml.safe_dump(config))
     return workdir, workdir.snakemake("pilot", "--configfile", SMOKE).stdout
 

@@ -5,12 +5,12 @@ import json
 import re
 import subprocess
 
-import h5py
 import pytest
 import yaml
 from skillprobe import cli
 from skillprobe.activations.shards import Shard
 from skillprobe.findings.rules import POOLED, VERDICTS
+from skillprobe.probes import results
 from skillprobe.storage import tables
 from skillprobe.study import plan
 from skillprobe.study.config import complete
@@ -57,8 +57,9 @@ def test_every_stage_has_its_results(smoke):
                 assert shard.samples["id"].tolist() == [row["id"] for row in crossings]
                 assert (shard.log_probability < 0).all() and shard.positions == ["eos"]
             for layer in (0, 4):
-                with h5py.File(root / f"probes/specialist/{model}/{task}/{layer}.h5") as probe:
-                    assert "scores" in probe
+                probes = results.load(root / f"probes/specialist/{model}/{task}/{layer}.h5")
+                assert set(probes) == {"across", "within"} and not probes["across"].status
+                assert len(probes["within"].ids) == len(probes["within"].items) > 0
     # What jobs read of each other's texts and tables is sealed, and no figure, which nobody reads.
     unsealed = [
         path.relative_to(root).parts[0]

@@ -140,7 +140,7 @@ def test_items_of_rows_are_those_of_the_labels(tmp_path):
     rows = read_rows([path], 2, "prompt_100")
     items, first = planning.items_of(rows, labels)
     assert (
-        len(items.ids) == 60 and items.samples.sum() == len(rows.y) and items.satisfied.sum() == rows.y.sum()
+        len(items.ids) == 240 and items.samples.sum() == len(rows.y) and items.satisfied.sum() == rows.y.sum()
     )
     for item, group, row in zip(items.ids, items.groups, first, strict=True):
         assert group == rows.groups[row] and item.endswith(group)
@@ -167,7 +167,7 @@ def test_a_task_without_enough_data_has_no_scores(tmp_path):
     strict = SETTINGS | {"probes": SETTINGS["probes"] | {"min_rows": 500}}
     scores = planning.fit_planning([path], [2], labels, strict, "topic")
     assert "probes need 500 from 10 of each class" in scores.status
-    assert np.isnan(scores.both).all() and scores.drawn_both.shape == (0, 60)
+    assert np.isnan(scores.both).all() and scores.drawn_both.shape == (0, 240)
     planning.save(tmp_path / "none.h5", scores)
     assert planning.load(tmp_path / "none.h5").status == scores.status
 

@@ -81,6 +81,7 @@ def test_ablation_is_refused_by_name(root):
         "64 dimensions",
         ablation__max_rank=64,
         prompts__bases=23,
+        prompts__items_per_base=1,
         models=a_model(hidden_size=64),
     )
     refused(

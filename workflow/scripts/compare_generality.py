@@ -10,7 +10,7 @@ from skillprobe.probes import results
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
-from skillprobe.storage.tables import ACROSS, SCOPES
+from skillprobe.storage.tables import ACROSS
 
 use_looks(settings["claims.looks"])
 names, layers = settings["tasks"], settings["layers"]
@@ -22,10 +22,10 @@ random = {
 }
 surface = dict(zip(names, map(results.load, snakemake.input.surface), strict=True))
 rows = []
-for scope in SCOPES:
+for scope, specialists in results.load_scopes(snakemake.input.specialists, names, layers).items():
     rows += generality_table(
         snakemake.wildcards.model,
-        results.load_specialists(snakemake.input.specialists, names, layers, scope),
+        specialists,
         {layer: by_scope[scope] for layer, by_scope in generals.items()},
         tasks.categories_of(names),
         **({"random": random, "surface": surface} if scope == ACROSS else {}),

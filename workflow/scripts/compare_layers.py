@@ -10,15 +10,14 @@ from skillprobe.probes import results
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
-from skillprobe.storage.tables import SCOPES
 
 use_looks(settings["claims.looks"])
 names, layers = settings["tasks"], settings["layers"]
 rows = []
-for scope in SCOPES:
+for scope, specialists in results.load_scopes(snakemake.input.specialists, names, layers).items():
     rows += layers_table(
         snakemake.wildcards.model,
-        results.load_specialists(snakemake.input.specialists, names, layers, scope),
+        specialists,
         tasks.categories_of(names),
         settings["num_layers"],
         scope=scope,

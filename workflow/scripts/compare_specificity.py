@@ -12,13 +12,11 @@ from skillprobe.probes.twins import read_twins
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
-from skillprobe.storage.tables import ACROSS, SCOPES
+from skillprobe.storage.tables import ACROSS
 
 use_looks(settings["claims.looks"])
 names, files = settings["tasks"], snakemake.input
-by_scope = {
-    scope: results.load_specialists(files.specialists, names, settings["layers"], scope) for scope in SCOPES
-}
+by_scope = results.load_scopes(files.specialists, names, settings["layers"])
 table = specificity_table(
     snakemake.wildcards.model,
     read_twins(files.shards, by_scope[ACROSS], settings),

@@ -10,16 +10,15 @@ from skillprobe.probes import results, transfer
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
-from skillprobe.storage.tables import SCOPES
 
 use_looks(settings["claims.looks"])
 names, layers = settings["tasks"], settings["layers"]
 crossed = {layer: transfer.load(path) for layer, path in zip(layers, snakemake.input.scores, strict=True)}
 cells, summary = [], []
-for scope in SCOPES:
+for scope, specialists in results.load_scopes(snakemake.input.specialists, names, layers).items():
     parts = transfer_tables(
         snakemake.wildcards.model,
-        results.load_specialists(snakemake.input.specialists, names, layers, scope),
+        specialists,
         {layer: by_scope[scope] for layer, by_scope in crossed.items()},
         tasks.categories_of(names),
         scope=scope,

@@ -15,7 +15,7 @@ rows = crossings.make_crossings(
     world,
     files.read_jsonl(snakemake.input.prompts),
     files.read_jsonl(snakemake.input.labels),
-    [answer for path in snakemake.input.responses for answer in files.read_jsonl(path)],
+    files.read_all(snakemake.input.responses),
     judges.for_task(task, judge_entry(snakemake, settings), world),
     settings["prompts"] | settings["labels"],
     settings["seed"],

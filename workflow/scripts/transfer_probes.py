@@ -7,13 +7,12 @@ settings = start(snakemake)
 
 from skillprobe.probes import results, transfer
 from skillprobe.probes.rows import read_tasks
-from skillprobe.storage.tables import SCOPES, WITHIN
+from skillprobe.storage.tables import WITHIN
 
 layer, position = int(snakemake.wildcards.layer), settings["probes.position"]
 rows = read_tasks(snakemake.input.shards, settings["tasks"], layer, position)
 crossed = {}
-for scope in SCOPES:
-    probes = results.load_specialists(snakemake.input.probes, settings["tasks"], [layer], scope)
+for scope, probes in results.load_scopes(snakemake.input.probes, settings["tasks"], [layer]).items():
     tested = {task: part.within() if scope == WITHIN else part for task, part in rows.items()}
     crossed[scope] = transfer.cross_scores(
         {task: part.x for task, part in tested.items()},

@@ -12,7 +12,7 @@ import numpy as np
 
 from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.storage import hdf5
-from skillprobe.storage.tables import ACROSS
+from skillprobe.storage.tables import ACROSS, SCOPES
 
 
 @dataclass(frozen=True)
@@ -110,14 +110,24 @@ def load(path: str | Path) -> ProbeResult | dict:
         return hdf5.read_nested(file, _read)
 
 
-def load_specialists(
-    paths: Sequence[str], tasks: Sequence[str], layers: Sequence[int], scope: str = ACROSS
-) -> dict[str, dict[int, ProbeResult]]:
-    """{task: {layer: result}} in one scope; paths: every layer of the first task, then of the second, …."""
-    by_task: dict[str, dict[int, ProbeResult]] = {task: {} for task in tasks}
+def load_scopes(
+    paths: Sequence[str], tasks: Sequence[str], layers: Sequence[int]
+) -> dict[str, dict[str, dict[int, ProbeResult]]]:
+    """{scope: {task: {layer: specialist}}}; paths: every layer of the first task, then of the second, …."""
+    found: dict[str, dict[str, dict[int, ProbeResult]]] = {
+        scope: {task: {} for task in tasks} for scope in SCOPES
+    }
     for (task, layer), path in zip(product(tasks, layers), paths, strict=True):
-        by_task[task][layer] = load(path)[scope]
-    return by_task
+        for scope, result in load(path).items():
+            found[scope][task][layer] = result
+    return found
+
+
+def load_specialists(
+    paths: Sequence[str], tasks: Sequence[str], layers: Sequence[int]
+) -> dict[str, dict[int, ProbeResult]]:
+    """`load_scopes` across prompts."""
+    return load_scopes(paths, tasks, layers)[ACROSS]
 
 
 def _write(group: h5py.Group, result: ProbeResult) -> None:

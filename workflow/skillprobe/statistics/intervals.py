@@ -64,9 +64,7 @@ def interval(
     by_seed: [n_fold_seeds] estimates; draws: [n_draws] of their mean. The distances of the percentiles from
     the estimate grow by sqrt((bootstrap variance + fold-seed variance) / bootstrap variance).
     """
-    by_seed = np.asarray(by_seed, float)
-    estimate = float(by_seed.mean())
-    kept = draws[np.isfinite(draws)]
+    by_seed, estimate, kept = _known(by_seed, draws)
     dropped = len(draws) - len(kept)
     if len(kept) < 2 or not np.isfinite(estimate):
         return Interval(estimate, float("nan"), float("nan"), level, dropped)
@@ -96,9 +94,7 @@ def normal_interval(
     plays no part: a draw holds fewer groups than the study, so that probes fitted on it are worse. NaN bounds
     where fewer than two draws, or no estimate, are finite.
     """
-    by_seed = np.asarray(by_seed, float)
-    estimate = float(by_seed.mean())
-    kept = draws[np.isfinite(draws)]
+    by_seed, estimate, kept = _known(by_seed, draws)
     dropped = len(draws) - len(kept)
     if len(kept) < 2 or not np.isfinite(estimate):
         return Interval(estimate, float("nan"), float("nan"), level, dropped)
@@ -108,6 +104,12 @@ def normal_interval(
     lower = max(estimate - half_width, min(bounds[0], estimate))
     upper = min(estimate + half_width, max(bounds[1], estimate))
     return Interval(estimate, float(lower), float(upper), level, dropped)
+
+
+def _known(by_seed: Sequence[float] | np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """The values of fold seeds, their mean, and the draws that are finite."""
+    by_seed = np.asarray(by_seed, float)
+    return by_seed, float(by_seed.mean()), draws[np.isfinite(draws)]
 
 
 def both_intervals(

@@ -128,10 +128,11 @@ class Rows:
     ) -> Fit:
         """Fit at each penalty C, in ascending order, for m training sets side by side.
 
-        train: [n, m] bool, the rows of each training set; labels: [n] or [n, m] in {0, 1}, read where
-        `train` only; penalties: numbers, or arrays [m] of one for each training set; confounds: [n, q], whose
-        linear prediction of the activations, estimated on the training rows, is subtracted from all rows
-        (one-hot groups: centring within the group); erased: what is taken out of the rows for each training
+        train: [n, m], the rows of each training set: bool, or how often each row is there (≥ 0); labels: [n]
+        or [n, m] in {0, 1}, read where `train` only; penalties: numbers, or arrays [m] of one for each
+        training set; confounds: [n, q], whose linear prediction of the activations, estimated on the training
+        rows, is subtracted from all rows (one-hot groups: centring within the group); erased: what is taken
+        out of the rows for each training
         set; start: coefficients [r, m] and intercepts [m] to begin from; tolerance: of decision values, about
         its square in the end. Training sets of one class, or without any variance, give the constant score 0
         and are marked degenerate. Raises ValueError for both confounds and erased.
@@ -232,8 +233,8 @@ class Fit:
 class _Design:
     """Products with the rows [n, r] of each training set, confounds taken out.
 
-    spectrum: [r], mean square of each coordinate; train: [n, m] in {0, 1}. Columns of the arguments belong to
-    the training sets `which`.
+    spectrum: [r], mean square of each coordinate; train: [n, m] ≥ 0, how often each row is there. Columns of
+    the arguments belong to the training sets `which`.
     """
 
     def __init__(self, x, spectrum, train, confounds):
@@ -243,9 +244,13 @@ class _Design:
             # [m, q, r]: how the confounds predict the coordinates, from the training rows of each set. Sets
             # that occur again (with other labels) share theirs.
             unique, self.same = np.unique(train, axis=1, return_inverse=True)
-            self.prediction = np.stack(
-                [np.linalg.pinv(self.confounds[rows]) @ x[rows] for rows in (unique.T.astype(bool))]
-            )
+            self.prediction = np.stack([self._predict(x, weights) for weights in unique.T])
+
+    def _predict(self, x, weights):
+        """[q, r], by weighted least squares."""
+        rows = weights > 0
+        root = np.sqrt(weights[rows])[:, None]
+        return np.linalg.pinv(root * self.confounds[rows]) @ (root * x[rows])
 
     @cached_property
     def single(self):
@@ -283,9 +288,12 @@ class _Design:
             mean = (self.x.T @ self.train) / self.train.sum(axis=0)
             return squares - self.train.sum(axis=0) * np.einsum("rm,rm->m", mean, mean), squares
         result = np.empty((2, self.train.shape[1]))
-        for m, rows in enumerate(self.train.T.astype(bool)):
+        for m, weights in enumerate(self.train.T):
+            rows = weights > 0
+            weight = weights[rows][:, None]
             residual = self.x[rows] - self.confounds[rows] @ self.prediction[self.same[m]]
-            result[:, m] = ((residual - residual.mean(axis=0)) ** 2).sum(), (self.x[rows] ** 2).sum()
+            mean = (weight * residual).sum(axis=0) / weight.sum()
+            result[:, m] = (weight * (residual - mean) ** 2).sum(), (weight * self.x[rows] ** 2).sum()
         return result
 
 

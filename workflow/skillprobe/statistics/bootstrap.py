@@ -90,6 +90,26 @@ def within_draws(
     return ratio(right, np.ones(len(right)), groups[positive], draws)[1]
 
 
+def weighted_pairs(
+    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, items: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each draw: pairs in the right order, ties counting one half, and pairs, [n_draws] each.
+
+    scores, weights: [n_draws, n], weights of each row's group; labels: [n] in {0, 1}; items: [n] names, for
+    pairs within an item (None: all pairs of these rows).
+    """
+    if items is not None:
+        positive, negative = item_pairs(labels, items, np.zeros(len(labels), int))
+        right = right_order(scores[:, positive], scores[:, negative])
+        return (weights[:, positive] * right).sum(axis=1), weights[:, positive].sum(axis=1)
+    ones, zeros = labels == 1, labels == 0
+    concordant = [
+        w[ones] @ right_order(s[ones][:, None], s[zeros][None]) @ w[zeros]
+        for s, w in zip(scores, weights, strict=True)
+    ]
+    return np.array(concordant), weights[:, ones].sum(axis=1) * weights[:, zeros].sum(axis=1)
+
+
 def auroc_lines(
     scores: np.ndarray,
     labels: np.ndarray,

@@ -18,30 +18,18 @@ def test_draws_without_pairs_are_dropped_and_counted():
     assert intervals.interval([1.0], values) == intervals.Interval(1.0, 1.0, 1.0, 0.95, dropped)
 
 
-def test_interval_is_the_percentile_interval_and_fold_seeds_widen_it():
-    draws = np.random.default_rng(0).normal(0.7, 0.02, 4000)
-    plain = intervals.interval([0.7, 0.7, 0.7], draws)
-    np.testing.assert_allclose([plain.lower, plain.upper], np.quantile(draws, [0.025, 0.975]), atol=1e-3)
-    wide = intervals.interval([0.68, 0.7, 0.72], draws)  # seed variance = bootstrap variance
-    assert (wide.upper - wide.lower) / (plain.upper - plain.lower) == pytest.approx(np.sqrt(2), rel=0.03)
-    finding = intervals.interval([0.7] * 3, draws, level=0.99)
-    assert finding.lower < plain.lower < plain.upper < finding.upper
-    assert intervals.interval([0.7] * 3, draws, bounds=(0.0, 0.71)).upper == 0.71
-    assert np.isnan(intervals.interval([np.nan], np.full(9, np.nan)).lower)
-
-
-def test_a_normal_interval_has_the_estimate_in_its_middle_wherever_the_draws_are():
+def test_an_interval_has_the_estimate_in_its_middle_wherever_the_draws_are():
     draws = np.random.default_rng(0).normal(0.6, 0.02, 20000)
-    found = intervals.normal_interval([0.68, 0.7, 0.72], draws)
+    found = intervals.interval([0.68, 0.7, 0.72], draws)
     error = np.sqrt(draws.var() + 0.02**2 / 3)
     assert [found.lower, found.upper] == pytest.approx([0.7 - 1.96 * error, 0.7 + 1.96 * error], abs=1e-4)
-    wide = intervals.normal_interval([0.68, 0.7, 0.72], draws, level=0.99)
+    wide = intervals.interval([0.68, 0.7, 0.72], draws, level=0.99)
     assert (wide.upper - 0.7) / (found.upper - 0.7) == pytest.approx(2.5758 / 1.96, abs=1e-3)
-    assert intervals.normal_interval([0.7], draws, bounds=(0.0, 0.71)).upper == 0.71
+    assert intervals.interval([0.7], draws, bounds=(0.0, 0.71)).upper == 0.71
     # A bound never cuts the estimate off.
-    assert intervals.normal_interval([-0.1], draws, bounds=(0.0, 1.0)).lower == -0.1
-    assert intervals.normal_interval([0.7], np.append(draws, np.nan)).dropped == 1
-    assert np.isnan(intervals.normal_interval([0.7, np.nan], draws).lower)
+    assert intervals.interval([-0.1], draws, bounds=(0.0, 1.0)).lower == -0.1
+    assert intervals.interval([0.7], np.append(draws, np.nan)).dropped == 1
+    assert np.isnan(intervals.interval([0.7, np.nan], draws).lower)
 
 
 def test_a_normal_interval_covers():
@@ -52,20 +40,31 @@ def test_a_normal_interval_covers():
         draws = rng.normal(groups.mean(), 1 / np.sqrt(20), 300)
         by_seed = groups.mean() + rng.normal(0, 0.2, 3)
         for k, level in enumerate((0.95, 0.99)):
-            found = intervals.normal_interval(by_seed, draws, level)
+            found = intervals.interval(by_seed, draws, level)
             covered[k] += found.lower <= 0.3 <= found.upper
     assert covered / 1000 == pytest.approx([0.95, 0.99], abs=0.015)
 
 
-def test_fixed_probes_widen_draws_about_the_estimate():
+def test_an_interval_of_a_share_is_symmetric_on_the_logit_scale():
+    draws = np.random.default_rng(0).normal(0.9, 0.02, 20000)
+    found = intervals.interval([0.9], draws, bounds=intervals.UNIT)
+    logit = np.log(np.array([found.lower, found.upper]) / (1 - np.array([found.lower, found.upper])))
+    assert logit.mean() == pytest.approx(np.log(9))
+    assert logit[1] - logit[0] == pytest.approx(2 * 1.96 * 0.02 / 0.09, rel=0.01)
+    # At the very end there is no such scale.
+    assert intervals.interval([1.0], np.full(9, 1.0), bounds=intervals.UNIT).lower == 1.0
+
+
+def test_fixed_probes_widen_intervals_but_not_the_variance_over_fold_seeds():
     draws = np.random.default_rng(0).normal(0.7, 0.02, 500)
-    estimate = intervals.Estimate(np.array([0.7]), draws)
-    wide = estimate.widened()
-    np.testing.assert_allclose(wide.drawn - 0.7, intervals.FIXED_PROBES * (draws - 0.7))
-    cells = [each.cells(method=intervals.normal_interval) for each in (estimate, wide)]
-    widths = [each["upper99"] - each["lower99"] for each in cells]
-    assert widths[1] / widths[0] == pytest.approx(1.3)
-    assert cells[0]["estimate"] == cells[1]["estimate"] == 0.7
+    plain, wide = (intervals.Estimate(np.array([0.7]), draws, factor) for factor in (1.0, 1.3))
+    widths = [each.cells()["upper99"] - each.cells()["lower99"] for each in (plain, wide)]
+    assert widths[1] / widths[0] == pytest.approx(1.3) and wide.cells()["estimate"] == 0.7
+    seeds = intervals.Estimate(np.array([0.6, 0.7, 0.8]), np.full(500, 0.7))
+    assert seeds.standard_error() == pytest.approx(0.1 / np.sqrt(3))
+    # What is made of both kinds is as uncertain as the worse.
+    assert (plain - wide).factor == (wide - plain).factor == plain.over(wide).factor == 1.3
+    assert (plain - plain).factor == 1.0
 
 
 def test_a_ratio_has_the_draws_of_its_slope():
@@ -114,12 +113,6 @@ def test_more_looks_widen_what_decides_and_nothing_else(use_looks):
     assert {key: cells[key] for key in ("estimate", "lower95", "upper95")} == {
         key: once[key] for key in ("estimate", "lower95", "upper95")
     }
-    # A task whose bound lies between the two has a signal at one look only.
-    between = (cells["lower99"] + once["lower99"]) / 2
-    columns = np.array(by_seed)[:, None], draws[:, None]
-    assert not intervals.lower_above(*columns, between)[0]
-    use_looks(1)
-    assert intervals.lower_above(*columns, between)[0]
 
 
 def test_the_level_in_words():

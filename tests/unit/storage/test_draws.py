@@ -36,4 +36,4 @@ def test_draws_of_another_table_are_refused(tmp_path):
         with pytest.raises(UserError, match=r"t\.h5 does not belong to the table beside it"):
             draws.with_draws(rows, path)
     with h5py.File(path) as file:
-        assert set(file) == {"row", "by_seed", "n_seeds", "drawn"}
+        assert set(file) == {"row", "by_seed", "n_seeds", "factor", "drawn"}

@@ -16,6 +16,8 @@ from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
 from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.statistics.intervals import (
     BOUNDS,
+    FIXED_PROBES,
+    UNIT,
     Estimate,
     both_intervals,
     cells_of,
@@ -243,7 +245,7 @@ def _cell_words(
     off = has_signal[:, None] & has_signal & ~np.eye(len(has_signal), dtype=bool)
     half = np.full(off.shape, np.nan)
     if off.any():
-        half[off] = simultaneous(net.by_seed[:, off], net.drawn[:, off], claims_level())
+        half = simultaneous(net, claims_level())
     lower, upper = net.value - half, net.value + half
     words = np.where(
         lower > dependent, "dependent", np.where(upper < independent, "independent", "undecided")
@@ -294,7 +296,7 @@ def _curves(matrix: _Matrices) -> Iterator[dict]:
                     "source": source,
                     "target": target,
                     "rank": rank,
-                    **(both_intervals(*known, (0, 1)) if known else both_intervals(None)),
+                    **(both_intervals(*known, UNIT, FIXED_PROBES) if known else both_intervals(None)),
                     "status": status,
                 }
 
@@ -356,6 +358,6 @@ def _reliability(matrix: _Matrices, method: str, own: np.ndarray, off: np.ndarra
         together = np.maximum(complete + selective, 1e-12)
         found.append((complete, selective, 2 * complete * selective / together))
     return {
-        name: both_intervals(by_seed, drawn, (0, 1))
+        name: both_intervals(by_seed, drawn, UNIT, FIXED_PROBES)
         for name, by_seed, drawn in zip(("completeness", "selectivity", "reliability"), *found, strict=True)
     }

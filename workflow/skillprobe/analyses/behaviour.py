@@ -9,7 +9,7 @@ import numpy as np
 from skillprobe.errors import UserError
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.statistics.bootstrap import Draws, draw_groups, ratio
-from skillprobe.statistics.intervals import BOUNDS, both_intervals
+from skillprobe.statistics.intervals import BOUNDS, FIXED_PROBES, both_intervals
 
 UNEDITED, IDENTITY, RANDOM = "none", "identity", "random"
 COLUMNS = (
@@ -85,7 +85,7 @@ def behaviour_table(
             for quantity, (estimate, drawn, about) in found.items():
                 row = {"model": model, "condition": condition, "task": task, "quantity": quantity}
                 by_seed = None if about["status"] else [estimate]
-                row |= both_intervals(by_seed, drawn, _BOUNDS[quantity])
+                row |= both_intervals(by_seed, drawn, _BOUNDS[quantity], FIXED_PROBES)
                 table.append(row | about)
     return table + [{"model": model, **row} for row in _means(beyond_random)]
 
@@ -104,7 +104,7 @@ def _means(cells: Mapping[tuple[str, str], tuple]) -> Iterator[dict]:
             "condition": edit,
             "task": word,
             "quantity": "change_minus_random",
-            **both_intervals([float(np.mean(estimates))], np.mean(draws, axis=0), (-1.0, 1.0)),
+            **both_intervals([float(np.mean(estimates))], np.mean(draws, axis=0), (-1.0, 1.0), FIXED_PROBES),
             "n": len(chosen),
             "n_groups": max(about["n_groups"] for about in abouts),
             "truncated": float(np.mean([about["truncated"] for about in abouts])),

@@ -34,7 +34,8 @@ class Counting:
         """Mean over all (fold, task) that count; None where none does in one of the fold seeds.
 
         by_fold: {task: Estimate of its test folds}, as of `fold_aurocs`: by_seed [S, K], drawn [n_draws, S,
-        K]. A fold weighs as many tasks as count there. With equal weights the mean is too low where few tasks
+        K], or [n_draws, 1, K] where probes are fitted on each draw, in the first fold seed only. A fold
+        weighs as many tasks as count there. With equal weights the mean is too low where few tasks
         count: a fold passes because the others are high, so it is the low one (planted AUROC of 0.666: 0.661,
         and 0.664 so).
         """
@@ -43,7 +44,9 @@ class Counting:
         used = self.counts & np.isfinite(values)
         if not used.any(axis=(1, 2)).all():
             return None
-        return Estimate(_mean(values, used), _mean(drawn, used).mean(axis=-1))
+        factor = max(each.factor for each in by_fold.values())
+        drawn = _mean(drawn, used[: drawn.shape[1]]).mean(axis=-1)
+        return Estimate(_mean(values, used), drawn, factor)
 
 
 def _mean(values: np.ndarray, used: np.ndarray) -> np.ndarray:

@@ -161,14 +161,14 @@ def _at_least(estimate: Estimate, groups: Sequence[str] | set[str], draws: Draws
     agree don't make a share certain."""
     columns = draws.columns(np.array(sorted(groups)))
     error = np.sqrt(0.25 / len(columns))
-    if np.nanstd(estimate.drawn, ddof=1) >= error:
+    if estimate.factor * np.nanstd(estimate.drawn, ddof=1) >= error:
         return estimate
     weights = draws.weights[:, columns]
     coin = np.arange(len(columns)) % 2
     drawn = (weights @ coin) / np.maximum(weights.sum(axis=1), 1)
     spread = drawn.std(ddof=1)
     deviation = (drawn - drawn.mean()) / spread * error if spread > 0 else drawn * 0
-    return Estimate(estimate.by_seed, estimate.value + deviation)
+    return Estimate(estimate.by_seed, estimate.value + deviation, factor=1.0)
 
 
 def _same_answers(crossings: Crossings, draws: Draws) -> Iterator[tuple[str, Cell]]:

@@ -13,10 +13,8 @@ from skillprobe.statistics.bootstrap import Draws
 from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.statistics.intervals import (
     Estimate,
-    both_intervals,
-    claims_level,
+    cells_of,
     mean_of_known,
-    normal_interval,
 )
 from skillprobe.statistics.variance import between_variance, explained_variance
 from skillprobe.storage.tables import DRAWS, MEAN, NO_TASK
@@ -62,7 +60,7 @@ def planning_rows(
                 (SURFACE, [each.surface for each in real]),
                 (BOTH, [each.both for each in real]),
             ):
-                found[name] = _mean(of).over(whole).widened(), len(members), ""
+                found[name] = _mean(of).over(whole), len(members), ""
             share, reason = _share(real, least / 2)
             found[SHARE] = share, len(members), reason
             by_direction = list(zip(*(parts[each].drawn for each in members), strict=True))
@@ -72,7 +70,7 @@ def planning_rows(
                 "task": task,
                 "category": MEAN if task == MEAN else categories[task],
                 "quantity": quantity,
-                **_cells(estimate),
+                **cells_of(estimate),
                 "n_tasks": n_tasks if estimate is not None else 0,
                 "status": status,
                 DRAWS: estimate if task == MEAN else None,
@@ -114,7 +112,8 @@ def _parts(scores: PromptScores, draws: Draws) -> _Parts:
             for of_seeds in (surface, both)
         ]
         return _Labelled(
-            Estimate(variance[:1], variance[1:]),
+            # Of labels alone: no probe has a part in it.
+            Estimate(variance[:1], variance[1:], factor=1.0),
             *(Estimate(each[:, 0], each[:, 1:].mean(axis=0)) for each in explained),
         )
 
@@ -136,14 +135,14 @@ def _share(tasks: Sequence[_Labelled], least: float) -> tuple[Estimate | None, s
             f"insufficient: the prompt's surface leaves a variance between items of {left.value:.3f}; its "
             f"lower bound is {lower:.3f} and must be above {least:g}"
         )
-    return _gained(tasks).over(left).widened(), ""
+    return _gained(tasks).over(left), ""
 
 
 def _recovered(directions: Sequence[Sequence[_Labelled]]) -> Estimate:
     """The mean of the same ratio over directions, of each of which the tasks' labels are given."""
     ratios = [_gained(tasks).over(_left(tasks)) for tasks in directions]
     by_direction = np.array([ratio.value for ratio in ratios])
-    return Estimate(by_direction, np.mean([ratio.drawn for ratio in ratios], axis=0)).widened()
+    return Estimate(by_direction, np.mean([ratio.drawn for ratio in ratios], axis=0))
 
 
 def _gained(tasks: Sequence[_Labelled]) -> Estimate:
@@ -159,15 +158,11 @@ def _mean(estimates: Sequence[Estimate]) -> Estimate | None:
 
 
 def _lower(estimate: Estimate) -> float:
-    return normal_interval(estimate.by_seed, estimate.drawn, claims_level()).lower
-
-
-def _cells(estimate: Estimate | None) -> dict[str, float]:
-    return both_intervals(None) if estimate is None else estimate.cells(method=normal_interval)
+    return estimate.cells()["lower99"]
 
 
 def _decides_little(part: _Parts) -> bool:
-    upper = normal_interval(part.real.variance.by_seed, part.real.variance.drawn, claims_level()).upper
+    upper = part.real.variance.cells()["upper99"]
     return upper < LITTLE * part.rate * (1 - part.rate)
 
 

@@ -182,7 +182,7 @@ class _Matrix:
         return Estimate(of(self.aurocs.by_seed), of(self.aurocs.drawn))
 
     def rows(self, has_signal: np.ndarray, place: Mapping[str, int]) -> Iterator[dict]:
-        half, ratios = simultaneous(self.aurocs.by_seed, self.aurocs.drawn, 0.95), self.ratios()
+        half, ratios = simultaneous(self.aurocs, 0.95), self.ratios()
         for (i, source), (j, target) in (
             (a, b) for a in enumerate(self.tasks) for b in enumerate(self.tasks)
         ):

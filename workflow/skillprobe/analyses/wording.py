@@ -67,7 +67,7 @@ class _Share:
         self.groups, self.n = set(groups), len(rows)
         few = f"insufficient: responses to {len(self.groups)} groups; an interval needs {min_groups}"
         self.status = few if len(self.groups) < min_groups else ""
-        self.estimate = None if self.status else Estimate(np.array([self.value]), drawn)
+        self.estimate = None if self.status else Estimate(np.array([self.value]), drawn, factor=1.0)
 
 
 def _shares(rows: Sequence[Mapping], draws: Draws, min_groups: int) -> dict[str, dict[str, _Share]]:

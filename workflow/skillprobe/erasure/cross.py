@@ -23,7 +23,7 @@ from skillprobe.probes.solver import Erased, Rows, feature_scale
 from skillprobe.probes.specialists import shuffle_labels
 from skillprobe.statistics.bootstrap import auroc_draws, draw_groups
 from skillprobe.statistics.folds import CALIBRATION, keyed_hash, sufficiency
-from skillprobe.statistics.intervals import interval
+from skillprobe.statistics.intervals import FIXED_PROBES, UNIT, interval
 from skillprobe.statistics.metrics import auroc
 from skillprobe.storage import hdf5
 from skillprobe.storage.progress import progress
@@ -319,7 +319,7 @@ def _stopped(found: Directions, plan: _Plan, settings: Settings) -> np.ndarray:
                     scores[scored] = decision[step, scored, number]
             value = auroc(scores, labels, rest).value
             drawn = auroc_draws(scores, labels, groups, rest, draws)
-            if interval([value], drawn, 0.95, (0.0, 1.0)).upper < settings.stop:
+            if interval([value], drawn, 0.95, UNIT, FIXED_PROBES).upper < settings.stop:
                 ranks[:, f] = step
                 break
     return ranks.ravel()

@@ -157,4 +157,5 @@ def _difference(a: Estimate | None, b: Estimate | None, paired: bool) -> Estimat
     turned = b.drawn[:n_draws] if paired else np.roll(b.drawn, 1)[:n_draws]
     by_seed = b.by_seed[:n_seeds] - a.by_seed[:n_seeds]
     # Of fewer fold seeds where one study has fewer; the difference stays that of the estimates.
-    return Estimate(by_seed - by_seed.mean() + b.value - a.value, turned - a.drawn[:n_draws])
+    moved = by_seed - by_seed.mean() + b.value - a.value
+    return Estimate(moved, turned - a.drawn[:n_draws], max(a.factor, b.factor))

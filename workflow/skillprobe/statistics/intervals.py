@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -53,79 +53,61 @@ class Interval:
     dropped: int = 0
 
 
+# Of numbers that are shares, such as AUROCs: their intervals are on the logit scale (`interval`).
+UNIT = (0.0, 1.0)
+
+
 def interval(
     by_seed: Sequence[float] | np.ndarray,
     draws: np.ndarray,
     level: float = 0.95,
     bounds: tuple[float, float] = (-np.inf, np.inf),
+    factor: float = 1.0,
 ) -> Interval:
-    """Percentile bootstrap interval of the mean over fold seeds, widened by the variance over fold seeds.
+    """estimate ± z·SE, with SE² = factor² · variance of the draws about their own mean + variance over fold
+    seeds / their number (ESTIMANDS, "Intervals").
 
-    by_seed: [n_fold_seeds] estimates; draws: [n_draws] of their mean. The distances of the percentiles from
-    the estimate grow by sqrt((bootstrap variance + fold-seed variance) / bootstrap variance).
+    by_seed: [n_fold_seeds] estimates, whose mean is the estimate; draws: [n_draws] of that; bounds: of the
+    number: between UNIT the interval is symmetric on the logit scale; factor: FIXED_PROBES for draws that
+    keep the probes fixed. The draws' centre plays no part: a draw holds fewer groups than the study, so that
+    probes fitted on it are worse. NaN bounds where fewer than two draws, or no estimate, are finite.
     """
-    by_seed, estimate, kept = _known(by_seed, draws)
-    dropped = len(draws) - len(kept)
-    if len(kept) < 2 or not np.isfinite(estimate):
-        return Interval(estimate, float("nan"), float("nan"), level, dropped)
-    tail = (1 - level) / 2
-    lower, upper = np.quantile(kept, [tail, 1 - tail])
-    variance, seed_variance = kept.var(ddof=1), by_seed.var(ddof=1) if len(by_seed) > 1 else 0.0
-    if variance > 1e-18:
-        widening = np.sqrt(1 + seed_variance / variance)
-        lower, upper = estimate - widening * (estimate - lower), estimate + widening * (upper - estimate)
-    else:
-        half_width = NormalDist().inv_cdf(1 - tail) * np.sqrt(seed_variance)
-        lower, upper = estimate - half_width, estimate + half_width
-    lower, upper = np.clip([min(lower, estimate), max(upper, estimate)], *bounds)
-    return Interval(estimate, float(lower), float(upper), level, dropped)
-
-
-def normal_interval(
-    by_seed: Sequence[float] | np.ndarray,
-    draws: np.ndarray,
-    level: float = 0.95,
-    bounds: tuple[float, float] = (-np.inf, np.inf),
-) -> Interval:
-    """estimate ± z·SE, with SE² = variance of the draws about their own mean + variance over fold seeds /
-    their number (ESTIMANDS, "Intervals").
-
-    by_seed: [n_fold_seeds] estimates, whose mean is the estimate; draws: [n_draws] of that. The draws' centre
-    plays no part: a draw holds fewer groups than the study, so that probes fitted on it are worse. NaN bounds
-    where fewer than two draws, or no estimate, are finite.
-    """
-    by_seed, estimate, kept = _known(by_seed, draws)
-    dropped = len(draws) - len(kept)
-    if len(kept) < 2 or not np.isfinite(estimate):
-        return Interval(estimate, float("nan"), float("nan"), level, dropped)
-    seeds = by_seed.var(ddof=1) / len(by_seed) if len(by_seed) > 1 else 0.0
-    half_width = NormalDist().inv_cdf((1 + level) / 2) * np.sqrt(kept.var(ddof=1) + seeds)
-    # An estimate beyond the bounds stays where it is.
-    lower = max(estimate - half_width, min(bounds[0], estimate))
-    upper = min(estimate + half_width, max(bounds[1], estimate))
-    return Interval(estimate, float(lower), float(upper), level, dropped)
-
-
-def _known(by_seed: Sequence[float] | np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """The values of fold seeds, their mean, and the draws that are finite."""
     by_seed = np.asarray(by_seed, float)
-    return by_seed, float(by_seed.mean()), draws[np.isfinite(draws)]
+    estimate, kept = float(by_seed.mean()), draws[np.isfinite(draws)]
+    dropped = len(draws) - len(kept)
+    if len(kept) < 2 or not np.isfinite(estimate):
+        return Interval(estimate, float("nan"), float("nan"), level, dropped)
+    half_width = NormalDist().inv_cdf((1 + level) / 2) * _error(by_seed, kept, factor)
+    if bounds == UNIT and 0 < estimate < 1:
+        logit, slope = np.log(estimate / (1 - estimate)), estimate * (1 - estimate)
+        lower, upper = (1 / (1 + np.exp(-(logit + side * half_width / slope))) for side in (-1, 1))
+    else:
+        # An estimate beyond the bounds stays where it is.
+        lower = max(estimate - half_width, min(bounds[0], estimate))
+        upper = min(estimate + half_width, max(bounds[1], estimate))
+    return Interval(estimate, float(lower), float(upper), level, dropped)
+
+
+def _error(by_seed: np.ndarray, draws: np.ndarray, factor: float) -> np.ndarray:
+    """The standard error of `interval`; by_seed: [S, ...], draws: [n_draws, ...], NaN among which are left
+    out."""
+    seeds = by_seed.var(axis=0, ddof=1) / len(by_seed) if len(by_seed) > 1 else 0.0
+    return np.sqrt(factor**2 * np.nanvar(draws, axis=0, ddof=1) + seeds)
 
 
 def both_intervals(
     by_seed: Sequence[float] | np.ndarray | None,
     draws: np.ndarray | None = None,
     bounds: tuple[float, float] = (-np.inf, np.inf),
-    method: Callable[..., Interval] = interval,
+    factor: float = 1.0,
 ) -> dict[str, float]:
     """Cells of a table: "estimate" and the bounds of its 95 % interval and of the one that decides claims
-    (`claims_level`, in "lower99" and "upper99"), as `method` gives them (that is `interval` or
-    `normal_interval`); all NaN for None."""
+    (`claims_level`, in "lower99" and "upper99"), as `interval` gives them; all NaN for None."""
     found = {"estimate": float("nan")}
     for name, level in ((95, 0.95), (99, claims_level())):
         lower = upper = float("nan")
         if by_seed is not None:
-            result = method(by_seed, draws, level, bounds)
+            result = interval(by_seed, draws, level, bounds, factor)
             found["estimate"], lower, upper = result.estimate, result.lower, result.upper
         found |= {f"lower{name}": lower, f"upper{name}": upper}
     return found
@@ -134,61 +116,60 @@ def both_intervals(
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """One or many numbers. by_seed: [S, ...], or [1, ...] where there is one fold seed only; drawn:
-    [n_draws, ...], bootstrap draws of their mean."""
+    [n_draws, ...], bootstrap draws of their mean; factor: by how much draws' deviations fall short, which is
+    FIXED_PROBES where draws keep the probes fixed, and 1 where probes are fitted on each, or there are none.
+    """
 
     by_seed: np.ndarray
     drawn: np.ndarray
+    factor: float = FIXED_PROBES
 
     @classmethod
     def blank(cls, n_seeds: int, n_draws: int, *shape: int) -> Estimate:
         return cls(np.full((n_seeds, *shape), np.nan), np.full((n_draws, *shape), np.nan))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Estimate) and all(
-            np.array_equal(mine, its, equal_nan=True)
-            for mine, its in ((self.by_seed, other.by_seed), (self.drawn, other.drawn))
+        return (
+            isinstance(other, Estimate)
+            and self.factor == other.factor
+            and np.array_equal(self.by_seed, other.by_seed, equal_nan=True)
+            and np.array_equal(self.drawn, other.drawn, equal_nan=True)
         )
 
     __hash__ = None
 
     def __sub__(self, other: Estimate) -> Estimate:
-        return Estimate(self.by_seed - other.by_seed, self.drawn - other.drawn)
+        return weighted([(self, 1), (other, -1)])
 
     def __getitem__(self, place) -> Estimate:
-        return Estimate(self.by_seed[:, *place], self.drawn[:, *place])
+        return replace(self, by_seed=self.by_seed[:, *place], drawn=self.drawn[:, *place])
 
     @property
     def value(self) -> np.ndarray:
         return self.by_seed.mean(axis=0)
 
-    def standard_error(self) -> float:
-        """Of a single number: of the draws about their own mean, and of the mean over fold seeds."""
-        seeds = self.by_seed.var(ddof=1) / len(self.by_seed) if len(self.by_seed) > 1 else 0.0
-        return float(np.sqrt(np.nanvar(self.drawn, ddof=1) + seeds))
+    def standard_error(self) -> np.ndarray:
+        """[...], of the draws about their own mean, and of the mean over fold seeds."""
+        return _error(self.by_seed, self.drawn, self.factor)
 
     def mean(self, where: np.ndarray) -> Estimate:
         """Over cells."""
-        return Estimate(self.by_seed[:, where].mean(axis=1), self.drawn[:, where].mean(axis=1))
+        return replace(
+            self, by_seed=self.by_seed[:, where].mean(axis=1), drawn=self.drawn[:, where].mean(axis=1)
+        )
 
-    def cells(
-        self,
-        bounds: tuple[float, float] = (-np.inf, np.inf),
-        method: Callable[..., Interval] = interval,
-    ) -> dict[str, float]:
+    def cells(self, bounds: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, float]:
         """Of a single number, as `both_intervals`."""
         known = self.by_seed if np.isfinite(self.by_seed).all() else None
-        return both_intervals(known, self.drawn, bounds, method)
-
-    def widened(self, factor: float = FIXED_PROBES) -> Estimate:
-        """With draws so many times as far from its value."""
-        return Estimate(self.by_seed, self.value + factor * (self.drawn - self.value))
+        return both_intervals(known, self.drawn, bounds, self.factor)
 
     def over(self, other: Estimate) -> Estimate:
         """The ratio to another, by draws that are linear in both: where the other may come near 0, ratios of
         draws have no variance to speak of."""
         ratio = self.value / other.value
         by_seed = ratio + (self.by_seed - ratio * other.by_seed) / other.value
-        return Estimate(by_seed, ratio + (self.drawn - ratio * other.drawn) / other.value)
+        drawn = ratio + (self.drawn - ratio * other.drawn) / other.value
+        return Estimate(by_seed, drawn, max(self.factor, other.factor))
 
 
 def cells_of(estimate: Estimate | None, bounds: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, float]:
@@ -211,11 +192,12 @@ def tested_rows(result) -> tuple[int, int]:
 
 
 def weighted(parts: Iterable[tuple[Estimate, float]]) -> Estimate:
-    """The sum of estimates, each times its weight."""
+    """The sum of estimates, each times its weight; where their factors differ, the largest holds."""
     parts = list(parts)
     return Estimate(
         sum(weight * part.by_seed for part, weight in parts),
         sum(weight * part.drawn for part, weight in parts),
+        max(part.factor for part, _ in parts),
     )
 
 
@@ -225,37 +207,33 @@ def mean_of_known(estimates: Iterable[Estimate | None]) -> tuple[Estimate | None
     return (weighted((each, 1 / len(known)) for each in known) if known else None), len(known)
 
 
+def simultaneous(estimate: Estimate, level: float) -> np.ndarray:
+    """Half-widths [...] of intervals that hold for all cells of an estimate at once: a cell's standard error
+    times the quantile of the largest studentised deviation of a draw from the draws' mean; NaN for cells
+    without draws."""
+    drawn, error = estimate.drawn, np.full(estimate.by_seed.shape[1:], np.nan)
+    known = np.isfinite(drawn).sum(axis=0) > 1
+    error[known] = np.nanstd(drawn[:, known], axis=0, ddof=1)
+    usable = error > 0
+    if not usable.any():
+        return np.where(np.isfinite(error), 0.0, np.nan)
+    centre = np.nanmean(drawn[:, usable], axis=0)
+    deviation = np.nanmax(np.abs(drawn[:, usable] - centre) / error[usable], axis=1)
+    half_width = np.full(error.shape, np.nan)
+    half_width[known] = np.nanquantile(deviation, level) * _error(
+        estimate.by_seed[:, known], drawn[:, known], estimate.factor
+    )
+    return half_width
+
+
+# Of version 1; `analyses.counting` takes their place.
 def enough_signal(n_signal: int, n_tasks: int) -> bool:
-    """What a claim about structure needs (ESTIMANDS, "Sufficient"): two thirds of the tasks."""
     return 3 * n_signal >= 2 * n_tasks
 
 
 def lower_above(by_seed: np.ndarray, drawn: np.ndarray, threshold: float) -> np.ndarray:
-    """Which of T AUROCs have a lower bound (`claims_level`) above the threshold, [T] bool; never one that is
-    NaN.
-
-    by_seed: [n_fold_seeds, T]; drawn: [n_draws, T].
-    """
     bounds = [
-        interval(by_seed[:, t], drawn[:, t], claims_level(), (0.0, 1.0)).lower
+        interval(by_seed[:, t], drawn[:, t], claims_level(), UNIT, FIXED_PROBES).lower
         for t in range(by_seed.shape[1])
     ]
     return np.array(bounds) > threshold
-
-
-def simultaneous(by_seed: np.ndarray, drawn: np.ndarray, level: float) -> np.ndarray:
-    """Half-widths [...] of intervals that hold for all cells at once: a cell's standard error times the
-    quantile of the largest studentised deviation of a draw.
-
-    by_seed: [n_fold_seeds, ...] estimates, whose variance widens the intervals; drawn: [n_draws, ...]. NaN
-    for cells without draws.
-    """
-    seeds = by_seed.var(axis=0, ddof=1) if len(by_seed) > 1 else 0.0
-    error = np.full(by_seed.shape[1:], np.nan)
-    known = np.isfinite(drawn).sum(axis=0) > 1
-    error[known] = np.sqrt(np.nanvar(drawn[:, known], axis=0, ddof=1))
-    usable = error > 0
-    if not usable.any():
-        return np.where(np.isfinite(error), 0.0, np.nan)
-    deviation = np.abs(drawn - by_seed.mean(axis=0))[:, usable] / error[usable]
-    return np.nanquantile(np.nanmax(deviation, axis=1), level) * np.sqrt(error**2 + seeds)

@@ -16,7 +16,8 @@ from skillprobe.storage.tables import DRAWS, SELECTED
 def write_draws(path: str | Path, rows: Sequence[Mapping]) -> None:
     """Write the Estimates under key DRAWS of the rows that have one, at the selected layer if at any.
 
-    Datasets: row [m], their numbers in the table; by_seed [m, S] and drawn [m, n_draws].
+    Datasets: row [m], their numbers in the table; by_seed [m, S], n_seeds [m], how many of these there are,
+    factor [m], and drawn/0, drawn/1, … [n_draws] of each.
     """
     numbers = [
         number
@@ -30,7 +31,10 @@ def write_draws(path: str | Path, rows: Sequence[Mapping]) -> None:
         n_seeds = [len(each.by_seed) for each in estimates]
         file["by_seed"] = np.array([np.resize(each.by_seed, max(n_seeds)) for each in estimates], float)
         file["n_seeds"] = np.array(n_seeds, int)
-        file["drawn"] = np.array([each.drawn for each in estimates], float)
+        file["factor"] = np.array([each.factor for each in estimates], float)
+        for number, each in enumerate(estimates):
+            # Fewer where probes are fitted on each.
+            file[f"drawn/{number}"] = each.drawn
 
 
 def with_draws(rows: Sequence[Mapping], path: str | Path) -> list[dict]:
@@ -40,9 +44,9 @@ def with_draws(rows: Sequence[Mapping], path: str | Path) -> list[dict]:
     """
     found = [dict(row) for row in rows]
     with hdf5.whole(path, "draws") as file:
-        columns = [file[name][:] for name in ("row", "by_seed", "n_seeds", "drawn")]
-        for number, by_seed, n_seeds, drawn in zip(*columns, strict=True):
-            estimate = Estimate(by_seed[:n_seeds], drawn)
+        columns = [file[name][:] for name in ("row", "by_seed", "n_seeds", "factor")]
+        for each, (number, by_seed, n_seeds, factor) in enumerate(zip(*columns, strict=True)):
+            estimate = Estimate(by_seed[:n_seeds], file[f"drawn/{each}"][:], float(factor))
             # The table has six digits.
             if number >= len(found) or not np.isclose(estimate.value, found[number]["estimate"], 1e-4, 1e-6):
                 raise DamagedFile(path, "does not belong to the table beside it")

@@ -7,106 +7,91 @@ import numpy as np
 import pytest
 from made.findings import TASKS, THRESHOLDS, estimate, noises, planted_matrix, row_of, study
 from skillprobe.analyses.blocks import PAPER_GROUPS
+from skillprobe.analyses.crossings import N_UNTESTED
 from skillprobe.findings import rules
 from skillprobe.storage import files
 
 NAN = float("nan")
-NAMES = ["p", "q", "r"]
+NAMES = ["p", "q", "r", "s", "t", "u"]
+NOTHING = (NAN, NAN, NAN)
+ACROSS, WITHIN = "across", "within"
 
 
-def generality(signal=NAMES, difference=(0.1, 0.05, 0.15), model="m"):
-    about = {"model": model, "layer": "selected", "metric": "auroc", "status": ""}
-    rows = [
-        about
-        | {"task": task, "probe": "specialist", "estimate": 0.8 if task in signal else NAN}
-        # Known, but too low to be a signal.
-        | {"lower99": 0.7 if task in signal else 0.55, "upper99": 0.9}
-        for task in NAMES
-    ]
-    estimate, lower, upper = difference
-    rows.append(
-        about
-        | {"task": "mean", "probe": "specialist_minus_general_centred", "estimate": estimate}
-        | {"lower99": lower, "upper99": upper}
-    )
-    # What a rule must not take by mistake: other layers, metrics, probes and models.
-    other = {"task": "mean", "estimate": -1.0, "lower99": -1.0, "upper99": -1.0}
+def row(found, scope=WITHIN, tasks=NAMES, model="m", status="", **cells):
+    value, lower, upper = found
+    about = {"model": model, "scope": scope, "layer": "selected", "status": status}
+    about |= {"estimate": value, "lower99": lower, "upper99": upper}
+    return about | {"n_tasks": len(tasks), "tasks": " ".join(tasks)} | cells
+
+
+def generality(difference=(0.1, 0.05, 0.15), **more):
+    cells = {"task": "mean", "metric": "auroc", "n": 10, "n_groups": 5}
+    probe = "specialist_minus_general_centred"
+    wrong = (-1.0, -1.0, -1.0)
+    # What a rule must not take by mistake: other layers, probes, scopes and models.
     return [
-        about | other | {"layer": 1, "probe": "specialist_minus_general_centred"},
-        about | other | {"probe": "specialist_minus_general_all"},
-        about | other | {"model": "x", "probe": "specialist_minus_general_centred"},
-        *rows,
+        row(wrong, probe=probe, **cells) | {"layer": 1},
+        row(wrong, probe="specialist_minus_general_all", **cells),
+        row(wrong, probe=probe, **cells) | {"scope": "neither"},
+        row(wrong, probe=probe, **cells) | {"model": "x"},
+        row((0.8, 0.7, 0.9), probe="specialist", **cells | more),
+        row(difference, probe=probe, **cells | more),
     ]
 
 
-def summary(quantity, grouping, estimate, p=NAN, status="", model="m"):
-    value, lower, upper = estimate
-    row = {"model": model, "layer": "selected", "quantity": quantity, "grouping": grouping, "p": p}
-    row |= {"estimate": value, "lower99": lower, "upper99": upper, "status": status}
-    return [row | {"layer": 2, "estimate": -1.0, "lower99": -9.0, "upper99": 9.0}, row]
-
-
-def tau(value, lower, upper, status=""):
-    row = {"model": "m", "task": "all", "quantity": "tau", "status": status}
-    return [row | {"estimate": value, "lower99": lower, "upper99": upper}]
-
-
-def ablation(diagonal=(0.2, 0.15, 0.25), dependent=0.1, independent=0.8, asymmetry=(0.01, 0.005, 0.02)):
-    about = {"model": "m", "layer": "selected", "method": "inlp", "n_cells": 6, "status": ""}
-    values = {
-        "diagonal": diagonal,
-        "dependent": (dependent, NAN, NAN),
-        "independent": (independent, NAN, NAN),
-        "asymmetry": asymmetry,
-    }
-    return [
-        about | {"quantity": name, "estimate": value, "lower99": lower, "upper99": upper}
-        for name, (value, lower, upper) in values.items()
+def summary(quantity, found, grouping="", **more):
+    more = {"p": NAN, "p_other": NAN, "n_permutations": 0} | more
+    return [row((-1.0, -9.0, 9.0), quantity=quantity, grouping=grouping, **more) | {"layer": 2}] + [
+        row(found, quantity=quantity, grouping=grouping, **more)
     ]
 
 
-def specificity(difference):
-    about = {"model": "m", "layer": "selected", "task": "mean", "quantity": "specificity", "status": ""}
-    value, lower, upper = difference
-    row = about | {"estimate": value, "lower99": lower, "upper99": upper}
-    wrong = row | {"estimate": -1.0, "lower99": -1.0, "upper99": -1.0}
-    return [wrong | {"layer": 2}, wrong | {"task": "p"}, wrong | {"quantity": "twins"}, row]
+def block(found, p=0.5, p_other=0.5, n=1260):
+    other = summary("block", (0.9, 0.8, 1.0), "categories", p=0.0001, n_permutations=9)
+    return other + summary("block", found, "paper", p=p, p_other=p_other, n_permutations=n)
 
 
-def over_time(gain, index, status=""):
-    about = {"model": "m", "layer": "selected", "task": "mean", "status": ""}
+def tau(found, **more):
+    return [row(found, task="all", quantity="tau", **more)]
+
+
+def ablation(
+    diagonal=(0.2, 0.15, 0.25),
+    dependent=0.1,
+    independent=0.8,
+    asymmetry=(0.01, 0.003, 0.02),
+    whole=None,
+    **more,
+):
+    values = {"diagonal": diagonal, "asymmetry": asymmetry, "asymmetry_whole": whole or asymmetry}
+    values |= {"dependent": (dependent, NAN, NAN), "independent": (independent, NAN, NAN)}
+    return [row(found, method="inlp", quantity=name, **more) for name, found in values.items()]
+
+
+def over_time(gain, planned=NOTHING, recovered=NOTHING, planning_tasks=NAMES, status="", **more):
+    cells = {"task": "mean", "scope": ACROSS}
     rows = [
-        about
-        | {"quantity": name, "estimate": value, "lower99": lower, "upper99": upper}
-        | {"status": status if name == "planning_index" else ""}
-        for name, (value, lower, upper) in (("gain", gain), ("planning_index", index))
+        row(gain, quantity="gain", **cells | more),
+        row(planned, quantity="planning_share", **cells, status=status) | {"n_tasks": len(planning_tasks)},
+        row(recovered, quantity="recovered", **cells, status=status) | {"n_tasks": len(planning_tasks)},
     ]
     wrong = {"estimate": -1.0, "lower99": -2.0, "upper99": -0.5}
-    return [row | wrong | {"layer": 3} for row in rows] + [row | wrong | {"task": "p"} for row in rows] + rows
+    return (
+        [each | wrong | {"layer": 3} for each in rows]
+        + [each | wrong | {"task": "p"} for each in rows]
+        + rows
+    )
 
 
-def judge(
-    claim,
-    generality_rows=None,
-    transfer=(),
-    layers=(),
-    model="m",
-    thresholds=THRESHOLDS,
-    ablated=None,
-    time=None,
-    specific=None,
-):
-    tables = {
-        "generality": generality() if generality_rows is None else generality_rows,
-        "transfer_summary": list(transfer),
-        "ablation_summary": ablation() if ablated is None else ablated,
-        "layers": list(layers),
-    }
-    if time is not None:
-        tables["time_summary"] = time
-    if specific is not None:
-        tables["specificity"] = specificity(specific)
-    found = rules.judge(tables, [model], NAMES, thresholds)[model]
+def match(found, beyond=(0.1, 0.01, 0.2), **more):
+    rows = [row(found, quantity="match", **more), row(beyond, quantity="match_beyond_likelihood", **more)]
+    wrong = {"estimate": -1.0, "lower99": -1.0, "upper99": -1.0, "task": "mean"}
+    return [each | wrong | {"layer": 2} for each in rows] + [each | {"task": "mean"} for each in rows]
+
+
+def judge(claim, model="m", thresholds=None, **tables):
+    tables = {"generality": generality()} | {name: list(rows) for name, rows in tables.items()}
+    found = rules.judge(tables, [model], NAMES, THRESHOLDS | (thresholds or {}))[model]
     assert list(found) == list(rules.CLAIMS)
     # No NaN, which is no JSON.
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -121,15 +106,15 @@ def judge(
         ((0.0, -0.03, 0.02), "inconclusive"),
         ((0.0, -0.03, 0.019), "contradicted"),
         ((-0.1, -0.15, -0.05), "contradicted"),
-        ((NAN, NAN, NAN), "insufficient"),
+        (NOTHING, "insufficient"),
         ((0.05, NAN, NAN), "inconclusive"),
     ],
 )
 def test_generality(difference, verdict):
-    found = judge("generality", generality(difference=difference))
-    assert found["verdict"] == verdict
-    assert "above 0.02" in found["rule"] and found["rules_version"] == rules.VERSION
-    if verdict not in ("insufficient",):
+    found = judge("generality", generality=generality(difference))
+    assert found["verdict"] == verdict and found["scope"] == WITHIN
+    assert "above 0.02" in found["rule"] and found["rules_version"] == rules.VERSION == 2
+    if verdict != "insufficient":
         assert found["estimate"] == difference[0]
 
 
@@ -143,22 +128,22 @@ def test_generality(difference, verdict):
     ],
 )
 def test_weak_transfer(ratio, verdict):
-    rows = summary("mean_ratio_signal", "", (0.0, 0.0, 0.0)) + summary("mean_ratio", "", ratio)
-    assert judge("transfer_weak", transfer=rows)["verdict"] == verdict
+    assert judge("transfer_weak", transfer_summary=summary("ratio", ratio))["verdict"] == verdict
 
 
 @pytest.mark.parametrize(
-    "statistic, p, verdict",
+    "statistic, p, p_other, verdict",
     [
-        ((0.3, 0.1, 0.5), 0.009, "supported"),
-        ((0.3, 0.1, 0.5), 0.01, "inconclusive"),
-        ((-0.3, -0.5, -0.1), 0.9, "contradicted"),
-        ((-0.3, -0.5, 0.0), 0.9, "inconclusive"),
+        ((0.3, 0.1, 0.5), 0.009, 0.99, "supported"),
+        ((0.3, 0.1, 0.5), 0.01, 0.99, "inconclusive"),
+        ((-0.3, -0.5, -0.1), 0.9, 0.04, "contradicted"),
+        ((-0.3, -0.5, -0.1), 0.9, 0.05, "inconclusive"),
+        ((-0.3, -0.5, 0.0), 0.9, 0.04, "inconclusive"),
     ],
 )
-def test_clustered_transfer(statistic, p, verdict):
-    rows = summary("block", "categories", (0.9, 0.8, 1.0), 0.0001) + summary("block", "paper", statistic, p)
-    assert judge("transfer_clustered", transfer=rows)["verdict"] == verdict
+def test_clustered_transfer(statistic, p, p_other, verdict):
+    found = judge("transfer_clustered", transfer_summary=block(statistic, p, p_other))
+    assert found["verdict"] == verdict
 
 
 @pytest.mark.parametrize(
@@ -171,7 +156,7 @@ def test_clustered_transfer(statistic, p, verdict):
     ],
 )
 def test_stratified_layers(found, verdict):
-    assert judge("layers_stratified", layers=tau(*found))["verdict"] == verdict
+    assert judge("layers_stratified", layers=tau(found))["verdict"] == verdict
 
 
 @pytest.mark.parametrize(
@@ -185,120 +170,185 @@ def test_stratified_layers(found, verdict):
     ],
 )
 def test_sparse_dependencies(dependent, independent, verdict):
-    found = judge("ablation_sparse", ablated=ablation(dependent=dependent, independent=independent))
+    tables = ablation(dependent=dependent, independent=independent)
+    found = judge("ablation_sparse", ablation_summary=tables)
     assert (found["verdict"], found["estimate"], found["interval"]) == (verdict, dependent, None)
 
 
 @pytest.mark.parametrize(
-    "asymmetry, verdict",
+    "asymmetry, whole, verdict, explained",
     [
-        ((0.01, 0.0001, 0.02), "supported"),
-        ((0.01, 0.0, 0.02), "inconclusive"),
-        # 6 pairs of 0.02² each: 0.0024.
-        ((0.0, -0.002, 0.0025), "inconclusive"),
-        ((0.0, -0.002, 0.0023), "contradicted"),
+        # A quarter of the fall of 0.2, squared: 0.0025.
+        ((0.01, 0.0026, 0.02), (0.01, 0.003, 0.02), "supported", False),
+        ((0.01, 0.0025, 0.02), (0.01, 0.002, 0.02), "inconclusive", False),
+        ((0.0, -0.002, 0.003), (0.0, -0.002, 0.0024), "contradicted", False),
+        ((0.0, -0.002, 0.002), (0.0, -0.002, 0.0026), "inconclusive", False),
+        # Strength of the source explains it.
+        ((0.0, -0.002, 0.002), (0.01, 0.003, 0.02), "inconclusive", True),
     ],
 )
-def test_asymmetric_dependencies(asymmetry, verdict):
-    assert judge("ablation_asymmetric", ablated=ablation(asymmetry=asymmetry))["verdict"] == verdict
+def test_asymmetric_dependencies(asymmetry, whole, verdict, explained):
+    tables = ablation(asymmetry=asymmetry, whole=whole)
+    found = judge("ablation_asymmetric", ablation_summary=tables)
+    assert found["verdict"] == verdict
+    assert ("unequal strength" in found["reason"]) is explained
 
 
-LITTLE, NO_INDEX = (0.2, -0.1, 0.4), (NAN, NAN, NAN)
+LOW, POWER = (0.1, -0.1, 0.3), (0.7, 0.6, 0.8)
 
 
 @pytest.mark.parametrize(
-    "gain, index, verdict",
+    "gain, planned, recovered, verdict",
     [
-        ((0.2, 0.06, 0.3), LITTLE, "supported"),
-        ((0.2, 0.05, 0.3), LITTLE, "inconclusive"),  # at the threshold, not above it
-        ((0.2, 0.06, 0.3), (0.3, 0.1, 0.5), "inconclusive"),
-        ((0.2, 0.06, 0.3), (0.8, 0.51, 1.1), "contradicted"),
-        ((0.2, 0.06, 0.3), (0.8, 0.5, 1.1), "inconclusive"),
-        ((0.0, -0.1, 0.049), LITTLE, "contradicted"),
-        ((0.0, -0.1, 0.05), LITTLE, "inconclusive"),
-        ((0.0, -0.1, 0.049), NO_INDEX, "contradicted"),
-        ((0.2, 0.06, 0.3), NO_INDEX, "supported"),
-        (NO_INDEX, LITTLE, "insufficient"),
+        ((0.2, 0.06, 0.3), LOW, POWER, "supported"),  # 0.3 < ½ · 0.7
+        ((0.2, 0.06, 0.3), (0.1, -0.1, 0.35), POWER, "supported, planning untested"),
+        ((0.2, 0.06, 0.3), LOW, (0.7, 0.5, 0.8), "supported, planning untested"),
+        ((0.2, 0.06, 0.3), NOTHING, NOTHING, "supported, planning untested"),
+        ((0.2, 0.05, 0.3), LOW, POWER, "inconclusive"),  # at the threshold, not above it
+        ((0.2, 0.06, 0.3), (0.8, 0.51, 1.1), POWER, "contradicted"),
+        ((0.2, 0.06, 0.3), (0.8, 0.5, 1.1), POWER, "supported, planning untested"),
+        ((0.0, -0.1, 0.049), LOW, POWER, "contradicted"),
+        ((0.0, -0.1, 0.05), LOW, POWER, "inconclusive"),
+        ((0.0, -0.1, 0.049), NOTHING, NOTHING, "contradicted"),
+        (NOTHING, LOW, POWER, "insufficient"),
     ],
 )
-def test_monitoring(gain, index, verdict):
-    status = "insufficient: the ceiling is only 0.010 above" if index is NO_INDEX else ""
-    found = judge("monitoring", time=over_time(gain, index, status))
-    assert found["verdict"] == verdict
+def test_monitoring(gain, planned, recovered, verdict):
+    status = "insufficient: little is decided by the prompt" if planned is NOTHING else ""
+    found = judge("monitoring", time_summary=over_time(gain, planned, recovered, status=status))
+    assert (found["verdict"], found["scope"], found["secondary"]) == (verdict, ACROSS, None)
     if verdict == "insufficient":
         assert found["estimate"] is None
         return
     assert found["estimate"] == gain[0] and found["interval"] == list(gain[1:])
-    untested = "planning untested: the ceiling is only 0.010 above" if index is NO_INDEX else ""
-    assert found["reason"] == untested
+    if verdict == "supported, planning untested":
+        assert found["reason"].startswith("planning")
+        untested = "planning untested: little is decided by the prompt"
+        assert (found["reason"] == untested) is (planned is NOTHING)
+    else:
+        assert found["reason"] == ""
+
+
+def test_planning_needs_as_many_tasks_itself():
+    gain, planned = (0.2, 0.06, 0.3), (0.8, 0.6, 1.1)
+    assert judge("monitoring", time_summary=over_time(gain, planned, POWER))["verdict"] == "contradicted"
+    few = judge("monitoring", time_summary=over_time(gain, planned, POWER, ["p", "q"]))
+    assert few["verdict"] == "supported, planning untested"
+    assert few["reason"] == "planning untested: 2 tasks count; 3 are needed"
 
 
 @pytest.mark.parametrize(
-    "difference, verdict",
+    "found, beyond, verdict",
     [
-        ((0.05, 0.021, 0.08), "supported"),
-        ((0.05, 0.02, 0.08), "inconclusive"),
-        ((0.0, -0.03, 0.02), "inconclusive"),
-        ((0.0, -0.03, 0.019), "contradicted"),
-        ((NAN, NAN, NAN), "insufficient"),
+        ((0.7, 0.551, 0.8), (0.1, 0.001, 0.2), "supported"),
+        ((0.7, 0.551, 0.8), (0.1, 0.0, 0.2), "supported, not beyond likelihood"),
+        ((0.7, 0.551, 0.8), NOTHING, "supported, not beyond likelihood"),
+        ((0.7, 0.55, 0.8), (0.1, 0.01, 0.2), "inconclusive"),
+        ((0.5, 0.4, 0.55), (0.1, 0.01, 0.2), "inconclusive"),
+        ((0.5, 0.4, 0.549), (0.1, 0.01, 0.2), "contradicted"),
+        (NOTHING, NOTHING, "insufficient"),
     ],
 )
-def test_specificity(difference, verdict):
-    assert judge("specificity", specific=difference)["verdict"] == verdict
+def test_specificity(found, beyond, verdict):
+    found = judge("specificity", specificity=match(found, beyond))
+    assert found["verdict"] == verdict
+    assert bool(found["reason"]) is (verdict not in ("supported", "inconclusive", "contradicted"))
 
 
-def test_a_study_without_positions_says_nothing_of_monitoring():
-    assert judge("monitoring")["verdict"] == "insufficient"
-    few = judge("monitoring", generality(signal=["p"]), time=over_time((0.2, 0.1, 0.3), LITTLE))
-    assert few["verdict"] == "insufficient" and few["reason"] == "1 of 3 tasks have a signal"
+def test_a_count_whose_number_is_untested_is_named():
+    rows = match((0.7, 0.6, 0.8))
+    rows.append(row(NOTHING, quantity="match_n", status=f"{N_UNTESTED}: 3 crossings") | {"task": "q"})
+    found = judge("specificity", specificity=rows)
+    assert (found["verdict"], found["reason"]) == ("supported", f"q: {N_UNTESTED}")
 
 
 @pytest.mark.parametrize("claim", ["ablation_sparse", "ablation_asymmetric"])
 @pytest.mark.parametrize("lower, worked", [(0.051, True), (0.05, False)])
 def test_where_erasure_failed_nothing_follows(claim, lower, worked):
-    found = judge(claim, ablated=ablation(diagonal=(0.08, lower, 0.1)))
+    found = judge(claim, ablation_summary=ablation(diagonal=(0.08, lower, 0.1)))
     assert found["verdict"] == ("supported" if worked else "insufficient")
     assert found["reason"].startswith("erasure failed: it lowers a task's own AUROC by 0.080") is not worked
 
 
+SUPPORTING = {
+    "transfer_summary": lambda tasks: [
+        *summary("ratio", (0.1, 0.0, 0.2), tasks=tasks),
+        *block((0.3, 0.1, 0.5), 0.001, n=1260 if len(tasks) > 3 else 15),
+    ],
+    "ablation_summary": lambda tasks: ablation(tasks=tasks),
+    "layers": lambda tasks: tau((0.8, 0.1, 1.0), tasks=tasks),
+    "time_summary": lambda tasks: over_time((0.2, 0.1, 0.3), LOW, POWER, tasks, tasks=tasks),
+    "specificity": lambda tasks: match((0.7, 0.6, 0.8), tasks=tasks),
+    "generality": lambda tasks: generality(tasks=" ".join(tasks), n_tasks=len(tasks)),
+}
+
+
 @pytest.mark.parametrize("claim", rules.CLAIMS)
-@pytest.mark.parametrize("signal, enough", [(["p", "q"], True), (["r"], False), ([], False)])
-def test_every_claim_needs_two_thirds_of_the_tasks(claim, signal, enough):
-    transfer = summary("mean_ratio", "", (0.1, 0.0, 0.2)) + summary("block", "paper", (0.3, 0.1, 0.5), 0.001)
-    time = over_time((0.2, 0.1, 0.3), LITTLE)
-    measured = {"time": time, "specific": (0.1, 0.05, 0.15)}
-    found = judge(claim, generality(signal), transfer, tau(0.8, 0.1, 1.0), **measured)
-    assert found["verdict"] == ("supported" if enough else "insufficient")
-    assert found["tasks_with_signal"] == signal
-    assert found["reason"] == ("" if enough else f"{len(signal)} of 3 tasks have a signal")
-    # The number is shown all the same.
-    assert found["estimate"] is not None
+def test_every_claim_needs_its_number_of_tasks(claim):
+    least = THRESHOLDS["min_tasks"].get(claim, 4)
+    for n, verdict in ((least, "supported"), (least - 1, "insufficient")):
+        tables = {name: rows(NAMES[:n]) for name, rows in SUPPORTING.items()}
+        found = judge(claim, **tables)
+        assert found["verdict"] == verdict
+        # The number is shown all the same.
+        assert found["estimate"] is not None
+        if claim != "transfer_clustered":
+            assert found["tasks"] == NAMES[:n] and found["n"]["tasks"] == n
+            assert found["reason"] == ("" if n == least else rules.few_tasks(n, least))
+            assert f"at least {least} tasks count" in found["rule"]
+        elif n < least:
+            assert found["reason"] == (
+                "the names of the tasks that count can be permuted in 15 ways; 200 are needed"
+            )
+
+
+def test_the_other_scope_has_its_own_verdict_and_never_the_headline():
+    rows = [
+        *generality((0.1, 0.05, 0.15)),
+        *(each | {"scope": ACROSS} for each in generality((0.0, -0.01, 0.01))),
+    ]
+    found = judge("generality", generality=rows)
+    assert (found["verdict"], found["scope"]) == ("supported", WITHIN)
+    other = found["secondary"]
+    assert (other["verdict"], other["scope"]) == ("contradicted", ACROSS) and "secondary" not in other
+    # Nothing within: the other doesn't take its place.
+    rows = [each for each in rows if each["scope"] == ACROSS]
+    found = judge("generality", generality=rows)
+    assert (found["verdict"], found["secondary"]["verdict"]) == ("insufficient", "contradicted")
 
 
 def test_a_table_without_a_number_says_why():
-    rows = summary("block", "paper", (NAN, NAN, NAN), status="insufficient: no groups to compare")
-    found = judge("transfer_clustered", transfer=rows)
+    rows = summary("block", NOTHING, "paper", status="insufficient: no groups to compare")
+    found = judge("transfer_clustered", transfer_summary=rows)
     assert (found["verdict"], found["reason"]) == ("insufficient", "no groups to compare")
     assert found["estimate"] is found["interval"] is None
     assert judge("layers_stratified")["reason"] == "there is no estimate"
-    assert judge("generality", [])["verdict"] == "insufficient"
+    assert judge("generality", generality=[])["verdict"] == "insufficient"
 
 
 def test_thresholds_come_from_the_config():
-    rows = generality(difference=(0.05, 0.03, 0.08))
-    assert judge("generality", rows)["verdict"] == "supported"
-    strict = THRESHOLDS | {"margin": 0.04}
-    found = judge("generality", rows, thresholds=strict)
+    rows = generality((0.05, 0.03, 0.08))
+    assert judge("generality", generality=rows)["verdict"] == "supported"
+    found = judge("generality", generality=rows, thresholds={"margin": 0.04})
     assert found["verdict"] == "inconclusive" and "above 0.04" in found["rule"]
-    assert judge("generality", rows, thresholds=THRESHOLDS | {"signal": 0.75})["verdict"] == "insufficient"
+    many = {"min_tasks": THRESHOLDS["min_tasks"] | {"generality": 7}}
+    assert judge("generality", generality=rows, thresholds=many)["verdict"] == "insufficient"
+
+
+def test_what_would_have_contradicted_a_claim_is_said():
+    for claim in rules.CLAIMS:
+        words = rules.opposite(claim, THRESHOLDS)
+        assert words and "{" not in words
+    assert "within 0.02" in rules.opposite("generality", THRESHOLDS)
 
 
 def test_more_looks_have_their_level_and_a_smaller_p():
-    twice = THRESHOLDS | {"looks": 2}
-    assert judge("generality")["level"] == 0.99 and judge("generality", thresholds=twice)["level"] == 0.995
-    rows = summary("block", "paper", (0.2, 0.1, 0.3), p=0.006)
-    assert judge("transfer_clustered", transfer=rows)["verdict"] == "supported"
-    found = judge("transfer_clustered", transfer=rows, thresholds=twice)
+    twice = {"looks": 2}
+    assert judge("generality")["level"] == 0.99
+    assert judge("generality", thresholds=twice)["level"] == 0.995
+    rows = block((0.2, 0.1, 0.3), p=0.006)
+    assert judge("transfer_clustered", transfer_summary=rows)["verdict"] == "supported"
+    found = judge("transfer_clustered", transfer_summary=rows, thresholds=twice)
     assert found["verdict"] == "inconclusive" and "p is below 0.005" in found["rule"]
 
 
@@ -311,15 +361,14 @@ def test_pooled_intervals_have_the_level_of_the_looks(use_looks):
         found = rules.judge(tables, ["a", "b"], TASKS, THRESHOLDS | {"looks": looks})
         return found[rules.POOLED]["generality"]["interval"][0]
 
-    once, twice = lower(1), lower(2)
-    drawn = 0.05 + (noise["a"] + noise["b"]) / 2
-    assert [once, twice] == pytest.approx([np.quantile(drawn, 0.005), np.quantile(drawn, 0.0025)])
-    assert twice < once
+    error = ((noise["a"] + noise["b"]) / 2).std()
+    assert [lower(1), lower(2)] == pytest.approx([0.05 - 2.5758 * error, 0.05 - 2.8070 * error], abs=1e-4)
 
 
 def test_a_model_may_be_named_by_a_number():
     """A CSV file doesn't tell "7" from 7."""
-    assert judge("generality", generality(model=7), model="7")["verdict"] == "supported"
+    rows = [each | {"model": 7} for each in generality()[4:]]
+    assert judge("generality", model="7", generality=rows)["verdict"] == "supported"
 
 
 @pytest.mark.parametrize("joint, width", [(True, 1.0), (False, 1 / math.sqrt(3))])
@@ -338,16 +387,26 @@ def test_pooled_intervals_are_of_joint_draws(joint, width):
     assert judged["a"]["generality"]["n"] == {"tasks": 3, "answers": 300, "requests": 81}
 
 
+def test_sentences_that_count_models_have_a_level_for_all_of_them():
+    """A lower bound of 0.0215 at 99 % is below the margin of 0.02 at 99.67 %."""
+    models = ["a", "b", "c"]
+    found = study({"a": 0.0473, "b": 0.1, "c": 0.0}, noises(*models))
+    judged = rules.judge(found, models, TASKS, THRESHOLDS)
+    assert judged["a"]["generality"]["verdict"] == "supported"
+    counted = judged[rules.POOLED]["generality"]["counted"]
+    assert counted == {"inconclusive": ["a", "c"], "supported": ["b"]}
+
+
 def test_pooled_are_those_that_are_sufficient():
-    found = study({"a": 0.1, "b": 0.1, "c": -0.5}, noises("a", "b", "c"))
-    for row in found["generality"]:
-        if row["model"] == "c" and row["task"] in TASKS:
-            row["lower99"] = 0.5
+    found = study({"a": 0.1, "b": 0.1}, noises("a", "b"))
+    few = study({"c": -0.5}, noises("c"), ["topic"])
+    found = {name: rows + few[name] for name, rows in found.items()}
     judged = rules.judge(found, ["a", "b", "c"], TASKS, THRESHOLDS)[rules.POOLED]
     assert judged["generality"]["models"] == ["a", "b"]
     assert judged["generality"]["estimate"] == pytest.approx(0.1)
-    # The index can't be tested in either: said of each.
-    assert judged["monitoring"]["verdict"] == "supported"
+    assert judged["generality"]["tasks"] == TASKS
+    # Planning can't be tested in either: said of each.
+    assert judged["monitoring"]["verdict"] == "supported, planning untested"
     assert judged["monitoring"]["reason"].startswith("a: planning untested")
     one = rules.judge(study({"a": 0.1, "b": 0.3}, noises("a", "b"), ["topic"]), ["a", "b"], TASKS, THRESHOLDS)
     alone = one[rules.POOLED]["generality"]
@@ -363,17 +422,15 @@ def test_clusters_are_pooled_by_the_permutation_test():
     rng = np.random.default_rng(2)
     found = {"generality": [], "transfer_summary": [], "transfer": []}
     for model in ("a", "b"):
-        about = {"model": model, "layer": "selected", "metric": "auroc", "probe": "specialist", "status": ""}
-        about |= {"estimate": 0.8, "lower99": 0.7, "upper99": 0.9, "n": 300, "n_groups": 81}
-        found["generality"] += [about | {"task": task} for task in (*tasks, "mean")]
         matrix = planted_matrix(rng, groups, 2.0)
         found["transfer"] += [
-            {"model": model, "layer": "selected", "source": a, "target": b, "ratio": matrix[i, j]}
+            {"model": model, "scope": WITHIN, "layer": "selected", "source": a, "target": b}
+            | {"ratio": matrix[i, j]}
             for i, a in enumerate(tasks)
             for j, b in enumerate(tasks)
         ]
-        block = row_of(model, estimate(0.5, noises(model)[model]), quantity="block", grouping="paper", p=0.02)
-        found["transfer_summary"].append(block)
+        cells = {"quantity": "block", "grouping": "paper", "p": 0.02, "p_other": 0.98, "n_permutations": 7560}
+        found["transfer_summary"].append(row_of(model, estimate(0.5, noises(model)[model]), tasks, **cells))
     judged = rules.judge(found, ["a", "b"], tasks, THRESHOLDS)
     assert judged["a"]["transfer_clustered"]["verdict"] == "inconclusive"
     assert judged[rules.POOLED]["transfer_clustered"]["verdict"] == "supported"
@@ -386,9 +443,12 @@ def test_findings_as_a_table():
     )
     rows = rules.table(judged)
     assert all(tuple(row) == rules.COLUMNS for row in rows)
-    assert len(rows) == 3 * len(rules.CLAIMS)
-    first = rows[0]
+    # Monitoring has one scope, the others two.
+    assert len(rows) == 3 * (2 * len(rules.CLAIMS) - 1)
+    first, second = rows[:2]
     assert (first["model"], first["claim"], first["n_answers"]) == ("a", "generality", 300)
+    assert (first["scope"], first["headline"], first["tasks"]) == (WITHIN, "yes", " ".join(TASKS))
+    assert (second["scope"], second["headline"]) == (ACROSS, "no")
     assert (
         "specialist character count: accuracy 0.84; general all character count: accuracy 0.68"
         in first["paper"]

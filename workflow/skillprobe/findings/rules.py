@@ -8,16 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import NormalDist, fmean
 
 import numpy as np
 
 from skillprobe.analyses.blocks import joint_permutation_p, paper_groups
-from skillprobe.statistics.intervals import both_intervals, enough_signal, level_of, weighted
-from skillprobe.storage.tables import ACROSS, DRAWS, MEAN, SELECTED, is_number
+from skillprobe.analyses.crossings import N_UNTESTED
+from skillprobe.statistics.intervals import both_intervals, level_of, weighted
+from skillprobe.storage.tables import ACROSS, DRAWS, MEAN, SELECTED, WITHIN, is_number, task_words
 
-VERSION = 1
-VERDICTS = ("supported", "contradicted", "inconclusive", "insufficient")
+VERSION = 2
+SUPPORTED, CONTRADICTED = "supported", "contradicted"
+INCONCLUSIVE, INSUFFICIENT = "inconclusive", "insufficient"
+# Supported as far as the rest of the claim could be tested.
+UNPLANNED, NOT_BEYOND = "supported, planning untested", "supported, not beyond likelihood"
+VERDICTS = (SUPPORTED, UNPLANNED, NOT_BEYOND, CONTRADICTED, INCONCLUSIVE, INSUFFICIENT)
 # Beside the models, of which none can have this name.
 POOLED = "all models"
 
@@ -26,18 +31,9 @@ GENERAL = "general_centred"
 DIFFERENCE = f"specialist_minus_{GENERAL}"
 
 COLUMNS = (
-    "model",
-    "claim",
-    "verdict",
-    "estimate",
-    "lower99",
-    "upper99",
-    "level",
-    "n_tasks",
-    "n_answers",
-    "n_requests",
+    *("model", "claim", "scope", "headline", "verdict", "estimate", "lower99", "upper99", "level"),
+    *("n_tasks", "tasks", "n_answers", "n_requests", "reason", "rule", "paper"),
 )
-COLUMNS += ("reason", "rule", "paper")
 # The rows that a claim is judged by, by name; None where a table has no such row.
 Rows = Mapping[str, Mapping | None]
 
@@ -48,16 +44,22 @@ class Rule:
 
     evidence: {name: (table, cells that name its row)}, the first of them the estimate; sentence: the rule in
     words, with thresholds to fill in; supported, contradicted: of the rows and the thresholds, asked in this
-    order; failed: why the rows say nothing, or ""; untested: what they leave out, or "".
+    order; opposite: what would have contradicted the claim, in plain words; failed: why the rows say nothing,
+    or ""; beyond: of a supported claim, the verdict (if it isn't simply supported) and what was left open;
+    note: what to say beside a verdict, or ""; scopes: the headline's first, then the other that has a verdict
+    too.
     """
 
     claim: str
     sentence: str
+    opposite: str
     evidence: Mapping[str, tuple[str, Mapping[str, str]]]
     supported: Callable[[Rows, Mapping], bool]
     contradicted: Callable[[Rows, Mapping], bool]
     failed: Callable[[Rows, Mapping], str] = lambda rows, at: ""
-    untested: Callable[[Rows], str] = lambda rows: ""
+    beyond: Callable[[Rows, Mapping], tuple[str, str]] = lambda rows, at: (SUPPORTED, "")
+    note: Callable[[Rows, Mapping], str] = lambda rows, at: ""
+    scopes: tuple[str, ...] = (WITHIN, ACROSS)
 
 
 def _ablation(quantity: str) -> tuple[str, dict[str, str]]:
@@ -66,6 +68,10 @@ def _ablation(quantity: str) -> tuple[str, dict[str, str]]:
 
 def _time(quantity: str) -> tuple[str, dict[str, str]]:
     return "time_summary", {"layer": SELECTED, "task": MEAN, "quantity": quantity}
+
+
+def _match(quantity: str) -> tuple[str, dict[str, str]]:
+    return "specificity", {"layer": SELECTED, "task": MEAN, "quantity": quantity}
 
 
 def _erasure_failed(rows: Rows, at: Mapping) -> str:
@@ -78,24 +84,88 @@ def _erasure_failed(rows: Rows, at: Mapping) -> str:
     )
 
 
+def _least_asymmetry(rows: Rows, at: Mapping) -> float:
+    """q₀, in squared AUROCs."""
+    return (at["asymmetry"] * rows["diagonal"]["estimate"]) ** 2
+
+
+def _explained(rows: Rows, at: Mapping) -> str:
+    whole = rows["whole"]
+    if not has_estimate(whole) or not whole["lower99"] > _least_asymmetry(rows, at):
+        return ""
+    if rows["asymmetry"]["lower99"] > _least_asymmetry(rows, at):
+        return ""
+    return "the two directions differ, but as they do where sources are of unequal strength"
+
+
+def _tested(row: Mapping | None, at: Mapping) -> bool:
+    """Whether a quantity about planning is of as many tasks as the claim needs."""
+    return has_estimate(row) and row["n_tasks"] >= at["min_tasks"]["monitoring"]
+
+
+def _planned(rows: Rows, at: Mapping) -> bool:
+    return _tested(rows["planned"], at) and rows["planned"]["lower99"] > at["planning"]
+
+
+def _planning(rows: Rows, at: Mapping) -> tuple[str, str]:
+    planned, recovered = rows["planned"], rows["recovered"]
+    if not _tested(planned, at) or not _tested(recovered, at):
+        untested = planned if not _tested(planned, at) else recovered
+        if not has_estimate(untested):
+            return UNPLANNED, f"planning untested: {_reason(untested)}"
+        few = few_tasks(untested["n_tasks"], at["min_tasks"]["monitoring"])
+        return UNPLANNED, f"planning untested: {few}"
+    if not recovered["lower99"] > at["recovered"]:
+        return UNPLANNED, (
+            f"planning untested: of labels that the prompt's state decides, only {recovered['estimate']:.2f} "
+            f"would be recovered, lower bound {recovered['lower99']:.2f}"
+        )
+    most = at["planning"] * recovered["estimate"]
+    if not planned["upper99"] < most:
+        return UNPLANNED, (
+            f"planning is not excluded: its share is {planned['estimate']:.2f}, upper bound "
+            f"{planned['upper99']:.2f}, which must be below {most:.2f}"
+        )
+    return SUPPORTED, ""
+
+
+def _likelihood(rows: Rows, at: Mapping) -> tuple[str, str]:
+    beyond = rows["beyond"]
+    if has_estimate(beyond) and beyond["lower99"] > 0:
+        return SUPPORTED, ""
+    if not has_estimate(beyond):
+        return NOT_BEYOND, f"beyond likelihood untested: {_reason(beyond)}"
+    return NOT_BEYOND, (
+        f"the response's log-probability tells as much: the probe's match is {beyond['estimate']:.3f} above "
+        f"its, lower bound {beyond['lower99']:.3f}"
+    )
+
+
 _ERASURE = "Insufficient unless erasing lowers a task's own AUROC by more than {erased:g} (lower bound)."
 # In the order shown.
 RULES = {
     "generality": Rule(
         "a specialist probe is better than one general probe",
-        "Mean over tasks of the AUROC of specialist minus general probe (all data, centred within task), "
-        "paired: supported if its lower bound is above {margin:g}, contradicted if its upper bound is "
-        "below {margin:g}, else inconclusive.",
-        {"estimate": ("generality", {"task": MEAN, "layer": SELECTED, "probe": DIFFERENCE})},
+        "Mean over tasks of the AUROC of specialist minus general probe (all data, centred within task, "
+        "each task's own layer), paired: supported if its lower bound is above {margin:g}, contradicted if "
+        "its upper bound is below {margin:g}, else inconclusive.",
+        "one general probe of all tasks that reads each task within {margin:g} of its own probe's AUROC",
+        {
+            "estimate": (
+                "generality",
+                {"task": MEAN, "layer": SELECTED, "probe": DIFFERENCE, "metric": "auroc"},
+            )
+        },
         lambda rows, at: rows["estimate"]["lower99"] > at["margin"],
         lambda rows, at: rows["estimate"]["upper99"] < at["margin"],
     ),
     "transfer_weak": Rule(
         "a probe of one task says little about another",
-        "Mean over pairs of tasks of (AUROC of the other task's probe − ½) / (AUROC of the own − ½): "
-        "supported if its upper bound is below {weak_ratio:g}, contradicted if its lower bound is above "
-        "{weak_ratio:g}, else inconclusive.",
-        {"estimate": ("transfer_summary", {"layer": SELECTED, "quantity": "mean_ratio"})},
+        "Sum over pairs of tasks of the AUROC above ½ of another task's probe, divided by the same sum of "
+        "the task's own: supported if its upper bound is below {weak_ratio:g}, contradicted if its lower "
+        "bound is above {weak_ratio:g}, else inconclusive.",
+        "probes that keep more than {weak_ratio:.0%} of their reading on other tasks",
+        {"estimate": ("transfer_summary", {"layer": SELECTED, "quantity": "ratio"})},
         lambda rows, at: rows["estimate"]["upper99"] < at["weak_ratio"],
         lambda rows, at: rows["estimate"]["lower99"] > at["weak_ratio"],
     ),
@@ -103,10 +173,11 @@ RULES = {
         "transfer is stronger within the paper's groups of tasks",
         "Mean transfer within the paper's groups of tasks minus that between them, row and column means "
         "removed: supported if the permutation test's p is below {cluster_p:g}, contradicted if the upper "
-        "bound is below 0, else inconclusive.",
+        "bound is below 0 and the p of the other side below {other_p:g}, else inconclusive.",
+        "transfer that is weaker within the paper's groups than between them",
         {"estimate": ("transfer_summary", {"layer": SELECTED, "quantity": "block", "grouping": "paper"})},
         lambda rows, at: rows["estimate"]["p"] < at["cluster_p"],
-        lambda rows, at: rows["estimate"]["upper99"] < 0,
+        lambda rows, at: rows["estimate"]["upper99"] < 0 and rows["estimate"]["p_other"] < at["other_p"],
     ),
     "ablation_sparse": Rule(
         "erasing one task's signal does not affect most other tasks",
@@ -114,6 +185,7 @@ RULES = {
         "intervals: supported if it is at most {sparse_dependent:.0%} and at least {sparse_independent:.0%} "
         "are independent, contradicted if at least {not_sparse:.0%} are dependent, else inconclusive. "
         + _ERASURE,
+        "at least {not_sparse:.0%} of the pairs in which erasing one task lowers the other",
         {name: _ablation(name) for name in ("dependent", "independent", "diagonal")},
         lambda rows, at: (
             rows["dependent"]["estimate"] <= at["sparse_dependent"]
@@ -124,19 +196,29 @@ RULES = {
     ),
     "ablation_asymmetric": Rule(
         "dependencies between tasks are asymmetric",
-        "Sum over pairs of tasks of the product, from two halves of the requests, of the differences "
-        "between the two directions: supported if its lower bound is above 0, contradicted if its "
-        "upper bound is below {margin:g}² per pair, else inconclusive. " + _ERASURE,
-        {name: _ablation(name) for name in ("asymmetry", "diagonal")},
-        lambda rows, at: rows["asymmetry"]["lower99"] > 0,
-        lambda rows, at: rows["asymmetry"]["upper99"] < rows["asymmetry"]["n_cells"] * at["margin"] ** 2,
+        "Mean over pairs of tasks of the squared difference between the two directions, beyond what the "
+        "sources' strengths explain and beyond noise: supported if its lower bound is above q = "
+        "({asymmetry:g} × the mean fall of a task's own AUROC)², contradicted if the upper bound of the "
+        "same with the sources' strengths in it is below q, else inconclusive. " + _ERASURE,
+        "differences between the two directions that are small beside what erasing a task does to itself",
+        {
+            "asymmetry": _ablation("asymmetry"),
+            "whole": _ablation("asymmetry_whole"),
+            "diagonal": _ablation("diagonal"),
+        },
+        lambda rows, at: rows["asymmetry"]["lower99"] > _least_asymmetry(rows, at),
+        lambda rows, at: (
+            has_estimate(rows["whole"]) and rows["whole"]["upper99"] < _least_asymmetry(rows, at)
+        ),
         _erasure_failed,
+        note=_explained,
     ),
     "layers_stratified": Rule(
         "structural tasks emerge before lexical ones, and lexical ones before the others",
         "Kendall's tau between a task's category (structural 1, lexical 2, semantic and stylistic 3) and "
         "the depth at which its signal emerges: supported if the lower bound is above 0, contradicted if "
         "the upper bound is below 0, else inconclusive.",
+        "semantic and stylistic tasks that emerge before structural ones",
         {"estimate": ("layers", {"task": "all", "quantity": "tau"})},
         lambda rows, at: rows["estimate"]["lower99"] > 0,
         lambda rows, at: rows["estimate"]["upper99"] < 0,
@@ -144,35 +226,32 @@ RULES = {
     "monitoring": Rule(
         "satisfaction is monitored while the text is generated, not planned in the prompt",
         "Mean over tasks of the AUROC at eos minus that at the prompt's last token, each with probes "
-        "trained at that position; and of the planning index, (prompt − surface) / (ceiling − "
-        "surface), where the ceiling is the satisfaction rate of a prompt's other samples and the "
-        "surface its length, words, phrasing and params: supported if the gain's lower bound is above "
-        "{gain:g} and the index's upper bound below {planning:g} (or planning cannot be tested "
-        "because the ceiling is less than {headroom:g} above the surface), contradicted if the "
-        "index's lower bound is above {planning:g} or the gain's upper bound below {gain:g}, else "
-        "inconclusive.",
-        {"gain": _time("gain"), "index": _time("planning_index")},
-        lambda rows, at: (
-            rows["gain"]["lower99"] > at["gain"]
-            and not (has_estimate(rows["index"]) and rows["index"]["upper99"] >= at["planning"])
-        ),
-        lambda rows, at: (
-            rows["gain"]["upper99"] < at["gain"]
-            or (has_estimate(rows["index"]) and rows["index"]["lower99"] > at["planning"])
-        ),
-        untested=lambda rows: (
-            "" if has_estimate(rows["index"]) else f"planning untested: {_reason(rows['index'])}"
-        ),
+        "trained at that position (gain); and the planning share: of what varies between prompts and "
+        "their surface doesn't tell, the share that a probe at the prompt's end reads. Supported if the "
+        "gain's lower bound is above {gain:g} and the share's upper bound below {planning:g} of what the "
+        "power control recovers, with more than {recovered:g} recovered (lower bound); with the gain alone: "
+        "supported, planning untested. Contradicted if the share's lower bound is above {planning:g} or the "
+        "gain's upper bound below {gain:g}, else inconclusive.",
+        "a probe at the prompt's end that reads as much as one at the response's end, or more than "
+        "{planning:.0%} of what the prompt decides",
+        {"gain": _time("gain"), "planned": _time("planning_share"), "recovered": _time("recovered")},
+        lambda rows, at: rows["gain"]["lower99"] > at["gain"] and not _planned(rows, at),
+        lambda rows, at: rows["gain"]["upper99"] < at["gain"] or _planned(rows, at),
+        beyond=_planning,
+        scopes=(ACROSS,),
     ),
     "specificity": Rule(
-        "a probe reads the constraint, not just properties of the text",
-        "Mean over tasks of the AUROC of the task's probe on responses with the constraint minus that "
-        "of the same probe on responses to the same requests without it, verified in the same way: "
-        "supported if the lower bound is above {margin:g}, contradicted if the upper bound is below "
-        "{margin:g}, else inconclusive.",
-        {"estimate": ("specificity", {"layer": SELECTED, "task": MEAN, "quantity": "specificity"})},
-        lambda rows, at: rows["estimate"]["lower99"] > at["margin"],
-        lambda rows, at: rows["estimate"]["upper99"] < at["margin"],
+        "a probe reads whether response and constraint match, not just the response or the prompt",
+        "Mean over tasks of the share of crossings (two constraints, two responses, each of which satisfies "
+        "one of them) in which the probe tells who satisfies what: supported if the lower bound is above "
+        "{match:g} and the share exceeds that of the response's log-probability (lower bound above 0); with "
+        "the first alone: supported, not beyond likelihood. Contradicted if the upper bound is below "
+        "{match:g}, else inconclusive.",
+        "probes that score the same response alike whichever constraint it is read under",
+        {"estimate": _match("match"), "beyond": _match("match_beyond_likelihood")},
+        lambda rows, at: rows["estimate"]["lower99"] > at["match"],
+        lambda rows, at: rows["estimate"]["upper99"] < at["match"],
+        beyond=_likelihood,
     ),
 }
 CLAIMS = {name: rule.claim for name, rule in RULES.items()}
@@ -192,66 +271,96 @@ def judge(
     `draws`, without which what is pooled has no interval; tasks: of the study; thresholds: the config's
     `claims`; reported: {claim: what the paper "says", and the numbers "reported" of it}.
 
-    A finding has "verdict" (one of VERDICTS), "estimate" and "interval" (each None where there is none), its
-    "level" (0.99, or more where thresholds["looks"] is above 1; also that of the tables' bounds), "rule" (the
-    sentence that decides), "reason" (why it is insufficient, or what could not be tested, else ""),
-    "tasks_with_signal" (names: sufficient, and the specialist's lower bound above the threshold), "n"
-    ("tasks" with a signal, tested "answers" and "requests"), "rules_version", for POOLED "models", and
+    A finding has "verdict" (one of VERDICTS), its "scope" (the headline's), "estimate" and "interval" (each
+    None where there is none), its "level" (0.99, or more where thresholds["looks"] is above 1; also that of
+    the tables' bounds), "rule" (the sentence that decides), "reason" (why it is insufficient, or what was
+    left open, else ""), "tasks" (names of those that count), "n" ("tasks", of how many; tested "answers" and
+    "requests"), "secondary" (a finding of the claim's other scope, without a secondary of its own, or None:
+    it never replaces the headline), "rules_version", for POOLED "models" and "counted" (`_counted`), and
     "paper" where there is something reported.
 
     Pooled: the same rule on means over the models that aren't insufficient, of which there must be two (if
     not, the numbers are means over all). The models are taken as they are, so an interval says nothing about
-    others; the draws of bases are joint. The permutation test permutes the names of tasks in all models at
+    others; the draws of groups are joint. The permutation test permutes the names of tasks in all models at
     once.
     """
     # As the level of the intervals: a p is looked at so often, too.
-    thresholds = thresholds | {"cluster_p": thresholds["cluster_p"] / thresholds["looks"]}
-    rows = {model: evidence(tables, model) for model in models}
-    signal = {model: _signal(tables["generality"], model, tasks, thresholds["signal"]) for model in models}
-    mean = {"task": MEAN, "layer": SELECTED, "probe": "specialist", "metric": "auroc"}
-    sizes = {model: _row(tables["generality"], model, **mean) for model in models}
-    found: dict[str, dict[str, dict]] = {}
-    for model in models:
-        few = ""
-        if not enough_signal(len(signal[model]), len(tasks)):
-            few = f"{len(signal[model])} of {len(tasks)} tasks have a signal"
-        about = _about([model], tasks, signal, sizes)
-        found[model] = {
-            claim: _finding(rule, rows[model][claim], thresholds, few) | about
-            for claim, rule in RULES.items()
-        }
+    looked = {name: thresholds[name] / thresholds["looks"] for name in ("cluster_p", "other_p")}
+    thresholds = thresholds | looked
+    found: dict[str, dict[str, dict]] = {model: {} for model in models}
     if len(models) > 1:
         found[POOLED] = {}
-        for claim, rule in RULES.items():
-            of_each = {model: found[model][claim] for model in models}
-            judged = [model for model in models if of_each[model]["verdict"] != "insufficient"]
-            few = f"sufficient in {len(judged)} of {len(models)} models" if len(judged) < 2 else ""
-            used = list(models) if few else judged
-            pooled = pool(rows, claim, used)
-            if claim == "transfer_clustered" and not few:
-                pooled["estimate"]["p"] = _pooled_p(tables.get("transfer", ()), used, tasks)
-            finding = _finding(rule, pooled, thresholds, few) | _about(used, tasks, signal, sizes)
-            untested = [f"{model}: {of_each[model]['reason']}" for model in used if of_each[model]["reason"]]
-            if untested and not few:
-                finding["reason"] = "; ".join(untested)
-            found[POOLED][claim] = finding | {"models": used}
-    for by_claim in found.values() if reported else ():
-        for claim, finding in by_claim.items():
-            finding["paper"] = reported[claim]
+    for claim, rule in RULES.items():
+        in_scopes = [_judge_scope(tables, models, tasks, thresholds, claim, scope) for scope in rule.scopes]
+        for model, by_claim in found.items():
+            by_claim[claim] = in_scopes[0][model]
+            by_claim[claim]["secondary"] = in_scopes[1][model] if len(in_scopes) > 1 else None
+            if reported:
+                by_claim[claim]["paper"] = reported[claim]
+    return found
+
+
+def _judge_scope(
+    tables: Mapping[str, Sequence[Mapping]],
+    models: Sequence[str],
+    tasks: Sequence[str],
+    thresholds: Mapping,
+    claim: str,
+    scope: str,
+) -> dict[str, dict]:
+    """Findings of one claim in one scope, by model."""
+    rows = {model: evidence(tables, model, claim, scope) for model in models}
+    found = {}
+    for model in models:
+        found[model] = _finding(claim, scope, rows[model], tasks, thresholds)
+        found[model]["n"] |= _size(tables, [model], scope)
+        if claim == "specificity" and found[model]["verdict"] != INSUFFICIENT:
+            untested = _n_untested(tables, model, scope, found[model]["tasks"])
+            found[model]["reason"] = "; ".join(filter(None, (found[model]["reason"], untested)))
+    if len(models) > 1:
+        judged = [model for model in models if found[model]["verdict"] != INSUFFICIENT]
+        few = f"sufficient in {len(judged)} of {len(models)} models" if len(judged) < 2 else ""
+        used = list(models) if few else judged
+        pooled = pool({model: rows[model] for model in used})
+        if claim == "transfer_clustered" and not few:
+            pooled["estimate"] |= _pooled_p(tables.get("transfer", ()), rows, used, tasks, scope)
+        finding = _finding(claim, scope, pooled, tasks, thresholds, few)
+        finding["n"] |= _size(tables, used, scope)
+        open_in = [f"{model}: {found[model]['reason']}" for model in used if found[model]["reason"]]
+        if open_in and not few:
+            finding["reason"] = "; ".join(open_in)
+        counted = _counted({model: rows[model] for model in models}, claim, scope, tasks, thresholds)
+        found[POOLED] = finding | {"models": used, "counted": counted}
     return found
 
 
 def table(found: Mapping[str, Mapping[str, Mapping]]) -> list[dict]:
-    """Rows with COLUMNS of what `judge` found; the paper's numbers in words."""
+    """Rows with COLUMNS of what `judge` found, a row a scope; the paper's numbers in words."""
     rows = []
     for model, by_claim in found.items():
-        for claim, finding in by_claim.items():
-            lower, upper = finding["interval"] or (math.nan, math.nan)
-            estimate = math.nan if finding["estimate"] is None else finding["estimate"]
-            values = (model, claim, finding["verdict"], estimate, lower, upper, finding["level"])
-            values += (*finding["n"].values(), finding["reason"], finding["rule"])
-            values += (reported_words(finding.get("paper", {})),)
-            rows.append(dict(zip(COLUMNS, values, strict=True)))
+        for claim, headline in by_claim.items():
+            for finding in filter(None, (headline, headline["secondary"])):
+                lower, upper = finding["interval"] or (math.nan, math.nan)
+                rows.append(
+                    {
+                        "model": model,
+                        "claim": claim,
+                        "scope": finding["scope"],
+                        "headline": "yes" if finding is headline else "no",
+                        "verdict": finding["verdict"],
+                        "estimate": math.nan if finding["estimate"] is None else finding["estimate"],
+                        "lower99": lower,
+                        "upper99": upper,
+                        "level": finding["level"],
+                        "n_tasks": finding["n"]["tasks"],
+                        "tasks": " ".join(finding["tasks"]),
+                        "n_answers": finding["n"]["answers"],
+                        "n_requests": finding["n"]["requests"],
+                        "reason": finding["reason"],
+                        "rule": finding["rule"],
+                        "paper": reported_words(headline.get("paper", {})),
+                    }
+                )
     return rows
 
 
@@ -264,50 +373,75 @@ def reported_words(paper: Mapping) -> str:
     return "; ".join(cells).replace("_", " ") or "not reported"
 
 
-def evidence(tables: Mapping[str, Sequence[Mapping]], model: str) -> dict[str, dict[str, Mapping | None]]:
-    """{claim: the rows of the tables that it is judged by}, of one model."""
+def evidence(
+    tables: Mapping[str, Sequence[Mapping]], model: str, claim: str, scope: str
+) -> dict[str, Mapping | None]:
+    """The rows of the tables that a claim is judged by, of one model and scope, by name."""
     return {
-        claim: {
-            name: _row(tables.get(table, ()), model, **cells)
-            for name, (table, cells) in rule.evidence.items()
-        }
-        for claim, rule in RULES.items()
+        name: _row(tables.get(table, ()), model, scope, **cells)
+        for name, (table, cells) in RULES[claim].evidence.items()
     }
 
 
-def pool(rows: Mapping[str, Mapping[str, Rows]], claim: str, models: Sequence[str]) -> dict[str, dict | None]:
-    """Rows as of `evidence`, for one claim, of the means over models, each of those that have a number.
+def pool(rows: Mapping[str, Rows]) -> dict[str, dict | None]:
+    """Rows as of `evidence`, of the means over models, each of those that have a number.
 
     rows: {model: `evidence`}. The permutation test has no p here.
     """
-    return {name: _pooled([rows[model][claim][name] for model in models]) for name in RULES[claim].evidence}
+    names = next(iter(rows.values()))
+    return {name: _pooled([of_model[name] for of_model in rows.values()]) for name in names}
 
 
-def gate(thresholds: Mapping) -> str:
-    """What every claim about structure needs, as the last sentence of its rule."""
-    return (
-        "Insufficient unless two thirds of the tasks have enough data and a specialist AUROC with a lower "
-        f"bound above {thresholds['signal']:g}."
+def needs(claim: str, thresholds: Mapping) -> str:
+    """What a claim needs to be judged, as the last sentence of its rule."""
+    counts = (
+        "A task counts in a test fold if its probes' AUROC in the other folds has a lower bound above "
+        f"{thresholds['signal']:g}."
     )
+    if claim == "transfer_clustered":
+        least = f"so many tasks count that their names can be permuted in {thresholds['min_partitions']} ways"
+    else:
+        least = f"at least {thresholds['min_tasks'][claim]} tasks count"
+    return f"Insufficient unless {least}. {counts}"
+
+
+def opposite(claim: str, thresholds: Mapping) -> str:
+    """What would have contradicted a claim, in plain words."""
+    return RULES[claim].opposite.format(**thresholds)
+
+
+def is_supported(verdict: str) -> bool:
+    """Also as far as could be tested."""
+    return verdict.startswith(SUPPORTED)
+
+
+def few_tasks(n: int, least: int) -> str:
+    return f"{n} task{'s' * (n != 1)} count{'s' * (n == 1)}; {least} are needed"
 
 
 def tasks_with_signal(
-    generality: Sequence[Mapping], model: str, threshold: float, probe: str = "specialist"
+    generality: Sequence[Mapping],
+    model: str,
+    threshold: float,
+    probe: str = "specialist",
+    scope: str = ACROSS,
 ) -> list[str]:
     """Tasks whose probe, at its selected layer, has an AUROC with a lower bound above the threshold."""
     return [
         row["task"]
         for row in generality
-        if _is(row, model=model, layer=SELECTED, probe=probe, metric="auroc")
+        if _is(row, model=model, scope=scope, layer=SELECTED, probe=probe, metric="auroc")
         and row["task"] != MEAN
         and has_estimate(row)
         and row["lower99"] > threshold
     ]
 
 
-def mean_auroc(generality: Sequence[Mapping], model: str, probe: str = "specialist") -> float:
-    """Mean over sufficient tasks of a probe's AUROC at its selected layers; NaN where there are none."""
-    row = _row(generality, model, task=MEAN, layer=SELECTED, probe=probe, metric="auroc")
+def mean_auroc(
+    generality: Sequence[Mapping], model: str, probe: str = "specialist", scope: str = ACROSS
+) -> float:
+    """Mean over the tasks that count of a probe's AUROC at its selected layers; NaN where there are none."""
+    row = _row(generality, model, scope, task=MEAN, layer=SELECTED, probe=probe, metric="auroc")
     return row["estimate"] if row else float("nan")
 
 
@@ -315,46 +449,92 @@ def has_estimate(row: Mapping | None) -> bool:
     return row is not None and is_number(row["estimate"])
 
 
-def _signal(generality, model: str, tasks: Sequence[str], threshold: float) -> list[str]:
-    found = tasks_with_signal(generality, model, threshold)
-    return [task for task in tasks if task in found]
-
-
-def _finding(rule: Rule, rows: Rows, thresholds: Mapping, few: str) -> dict:
+def _finding(
+    claim: str, scope: str, rows: Rows, tasks: Sequence[str], thresholds: Mapping, few: str = ""
+) -> dict:
     """few: why there is too little to judge by, or ""."""
-    row = next(iter(rows.values()))
+    rule, row = RULES[claim], next(iter(rows.values()))
     known = has_estimate(row)
+    few = few or _too_few(claim, row, thresholds)
     reason = few or (rule.failed(rows, thresholds) if known else _reason(row))
     if reason:
-        verdict = "insufficient"
+        verdict = INSUFFICIENT
     elif rule.supported(rows, thresholds):
-        verdict = "supported"
+        verdict, reason = rule.beyond(rows, thresholds)
     else:
-        verdict = "contradicted" if rule.contradicted(rows, thresholds) else "inconclusive"
+        verdict = CONTRADICTED if rule.contradicted(rows, thresholds) else INCONCLUSIVE
+    if not reason:
+        reason = rule.note(rows, thresholds)
     interval = [row["lower99"], row["upper99"]] if known else []
+    counting = str((row or {}).get("tasks", "")).split()
     return {
         "verdict": verdict,
         "claim": rule.claim,
+        "scope": scope,
         "estimate": row["estimate"] if known else None,
         "interval": interval if known and all(map(math.isfinite, interval)) else None,
         "level": level_of(thresholds["looks"]),
-        "rule": f"{rule.sentence.format(**thresholds)} {gate(thresholds)}",
-        "reason": reason or rule.untested(rows),
-    }
-
-
-def _about(models: Sequence[str], tasks: Sequence[str], signal: Mapping, sizes: Mapping) -> dict:
-    """What a finding of these models was decided on."""
-    known = [sizes[model] for model in models if sizes[model]]
-    return {
-        "tasks_with_signal": [task for task in tasks if all(task in signal[model] for model in models)],
-        "n": {
-            "tasks": len(set().union(*(signal[model] for model in models))),
-            "answers": sum(row["n"] for row in known),
-            "requests": max((row["n_groups"] for row in known), default=0),
-        },
+        "rule": f"{rule.sentence.format(**thresholds)} {needs(claim, thresholds)}",
+        "reason": reason,
+        "tasks": [task for task in tasks if task in counting],
+        "n": {"tasks": len(counting)},
         "rules_version": VERSION,
     }
+
+
+def _too_few(claim: str, row: Mapping | None, thresholds: Mapping) -> str:
+    """ "" or why there are too few tasks to judge a claim by."""
+    if row is None:
+        return ""
+    if claim == "transfer_clustered":
+        n, least = row["n_permutations"], thresholds["min_partitions"]
+        if has_estimate(row) and n < least:
+            return f"the names of the tasks that count can be permuted in {n} ways; {least} are needed"
+        return ""
+    least = thresholds["min_tasks"][claim]
+    return few_tasks(row["n_tasks"], least) if row["n_tasks"] < least else ""
+
+
+def _size(tables: Mapping[str, Sequence[Mapping]], models: Sequence[str], scope: str) -> dict:
+    """How many responses to how many content requests findings of these models rest on."""
+    mean = {"task": MEAN, "layer": SELECTED, "probe": "specialist", "metric": "auroc"}
+    rows = [_row(tables["generality"], model, scope, **mean) for model in models]
+    known = [row for row in rows if row is not None]
+    return {
+        "answers": sum(row["n"] for row in known),
+        "requests": max((row["n_groups"] for row in known), default=0),
+    }
+
+
+def _n_untested(tables: Mapping[str, Sequence[Mapping]], model: str, scope: str, tasks: Sequence[str]) -> str:
+    """Which counts a probe may know by their relation alone, or ""."""
+    cells = {"layer": SELECTED, "quantity": "match_n"}
+    rows = {task: _row(tables.get("specificity", ()), model, scope, task=task, **cells) for task in tasks}
+    untested = [task_words(task) for task, row in rows.items() if row and N_UNTESTED in str(row["status"])]
+    return f"{', '.join(untested)}: {N_UNTESTED}" if untested else ""
+
+
+def _counted(
+    rows: Mapping[str, Rows], claim: str, scope: str, tasks: Sequence[str], thresholds: Mapping
+) -> dict[str, list[str]]:
+    """Models by verdict at a level that holds for all of them at once: 1 − 0.01 / models (ESTIMANDS), for
+    sentences that count models. Shares of cells, whose intervals are simultaneous ones, stay as they are."""
+    looks = thresholds["looks"]
+    z = [NormalDist().inv_cdf((1 + level_of(n)) / 2) for n in (looks, looks * len(rows))]
+    counted: dict[str, list[str]] = {}
+    for model, by_name in rows.items():
+        wider = {name: _widened(row, z[1] / z[0]) for name, row in by_name.items()}
+        verdict = _finding(claim, scope, wider, tasks, thresholds)["verdict"]
+        counted.setdefault(verdict, []).append(model)
+    return counted
+
+
+def _widened(row: Mapping | None, factor: float) -> dict | None:
+    if not has_estimate(row):
+        return row and dict(row)
+    value = row["estimate"]
+    ends = {end: value + factor * (row[end] - value) for end in ("lower99", "upper99")}
+    return {**row, **ends}
 
 
 def _pooled(rows: Sequence[Mapping | None]) -> dict | None:
@@ -366,28 +546,42 @@ def _pooled(rows: Sequence[Mapping | None]) -> dict | None:
     if all(each is not None for each in drawn):
         row[DRAWS] = weighted((each, 1 / len(drawn)) for each in drawn)
         row |= row[DRAWS].cells()
-    if all("n_cells" in each for each in known):
-        row["n_cells"] = fmean(each["n_cells"] for each in known)
+    # The least of any model, and the tasks that count in all.
+    row["n_tasks"] = min(each["n_tasks"] for each in known)
+    counting = [str(each["tasks"]).split() for each in known]
+    row["tasks"] = " ".join(task for task in counting[0] if all(task in names for names in counting))
+    if all("n_permutations" in each for each in known):
+        row["n_permutations"] = min(each["n_permutations"] for each in known)
     return row
 
 
-def _pooled_p(transfer: Sequence[Mapping], models: Sequence[str], tasks: Sequence[str]) -> float:
-    """Of the permutation test for all models' matrices of transfer at once; NaN without them."""
+def _pooled_p(
+    transfer: Sequence[Mapping],
+    rows: Mapping[str, Rows],
+    models: Sequence[str],
+    tasks: Sequence[str],
+    scope: str,
+) -> dict[str, float]:
+    """Of the permutation test for all models' matrices of transfer at once, each of the tasks that count."""
     matrices = []
     for model in models:
+        counting = str(rows[model]["estimate"]["tasks"]).split()
         cells = {
             (row["source"], row["target"]): row["ratio"]
             for row in transfer
-            if _is(row, model=model, layer=SELECTED)
+            if _is(row, model=model, scope=scope, layer=SELECTED)
+            and row["source"] in counting
+            and row["target"] in counting
         }
         ratios = np.array([[cells.get((i, j), math.nan) for j in tasks] for i in tasks], float)
         matrices.append((ratios + ratios.T) / 2)
     groups = np.unique(paper_groups(tasks), return_inverse=True)[1]
-    return joint_permutation_p(matrices, groups)[0] if matrices else math.nan
+    p, p_other, n = joint_permutation_p(matrices, groups)
+    return {"p": p, "p_other": p_other, "n_permutations": n}
 
 
-def _row(rows: Sequence[Mapping], model: str, **values) -> Mapping | None:
-    return next((row for row in rows if _is(row, model=model, **values)), None)
+def _row(rows: Sequence[Mapping], model: str, scope: str, **values) -> Mapping | None:
+    return next((row for row in rows if _is(row, model=model, scope=scope, **values)), None)
 
 
 def _is(row: Mapping, scope: str = ACROSS, **values) -> bool:

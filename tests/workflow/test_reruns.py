@@ -26,7 +26,7 @@ NAMES += ("scorecard", "specificity", "time", "transfer")
 FIGURES = {(f"plot_{name}", "") for name in NAMES}
 PAGES = {("write_overview", ""), ("write_table_pages", "")}
 COMPLIANCE = {("summarise_compliance", ""), ("plot_compliance", "")} | PAGES
-FINDINGS = {("write_findings", ""), ("plot_scorecard", "")}
+FINDINGS = {("write_findings", ""), ("plot_scorecard", ""), ("write_table_pages", "")}
 # It shows the whole config.
 OVERVIEW = {("write_overview", "")}
 

@@ -38,12 +38,14 @@ rule write_table_pages:
     input:
         compliance=rules.summarise_compliance.output.table,
         generality=merged("generality"),
+        findings=rules.write_findings.output.findings,
         code=code("write_table_pages"),
     output:
         compliance=shown_page("compliance", "Responses", "How often does each model comply?", "table"),
         generality=shown_page(
             "generality", "Probes", "Is one general probe as good as a specialist?", "table"
         ),
+        findings=shown_page("findings", "Overview", "What decides each claim?", "table"),
     log:
         f"{RESULTS}/logs/write_table_pages.log",
     benchmark:

@@ -1,6 +1,9 @@
 """Tables of models with known findings and draws."""
 
+import itertools
+
 import numpy as np
+from skillprobe.findings import rules
 from skillprobe.statistics.intervals import Estimate
 from skillprobe.storage.tables import DRAWS, SCOPES, WITHIN
 
@@ -50,3 +53,51 @@ def planted_matrix(rng, groups, strength):
     same = groups[:, None] == groups
     noise = rng.normal(0, 1, same.shape)
     return strength * same + (noise + noise.T) / 2
+
+
+# Numbers that could be of each claim.
+VALUES = {
+    "generality": (0.081, 0.052, 0.110),
+    "transfer_weak": (0.31, 0.20, 0.42),
+    "transfer_clustered": (0.12, 0.03, 0.21),
+    "ablation_sparse": (0.23, 0.15, 0.31),
+    "ablation_asymmetric": (0.0021, 0.0008, 0.0034),
+    "layers_stratified": (0.45, 0.10, 0.80),
+    "monitoring": (0.15, 0.11, 0.19),
+    "specificity": (0.63, 0.58, 0.68),
+}
+
+
+def finding(claim, verdict="supported", scope=None, tasks=TASKS, **more):
+    """As `rules.judge` makes one, without a secondary."""
+    value, *interval = VALUES[claim]
+    blank = verdict == "insufficient"
+    made = {"verdict": verdict, "claim": rules.CLAIMS[claim], "scope": scope or rules.RULES[claim].scopes[0]}
+    made |= {"estimate": None if blank else value, "interval": None if blank else interval, "level": 0.99}
+    rule = rules.RULES[claim].sentence.format(**THRESHOLDS)
+    made |= {"rule": f"{rule} {rules.needs(claim, THRESHOLDS)}", "rules_version": rules.VERSION}
+    counting = list(tasks)[:2] if blank else list(tasks)
+    made |= {"reason": rules.few_tasks(len(counting), 4) if blank else "", "tasks": counting}
+    return made | {"n": {"tasks": len(counting), "answers": 300, "requests": 81}, "secondary": None} | more
+
+
+def made_findings(names, tasks=TASKS):
+    """{model: {claim: finding}} with every verdict in turn, in both scopes."""
+    turn = itertools.cycle(rules.VERDICTS)
+    found = {}
+    for name in names:
+        found[name] = {}
+        for claim, rule in rules.RULES.items():
+            found[name][claim] = finding(claim, next(turn), tasks=tasks)
+            if len(rule.scopes) > 1:
+                other = finding(claim, next(turn), rule.scopes[1], tasks)
+                del other["secondary"]
+                found[name][claim]["secondary"] = other
+    if rules.POOLED in found:
+        models = [name for name in names if name != rules.POOLED]
+        for claim in rules.RULES:
+            counted = {}
+            for model in models:
+                counted.setdefault(found[model][claim]["verdict"], []).append(model)
+            found[rules.POOLED][claim] |= {"models": models, "counted": counted}
+    return found

@@ -16,7 +16,7 @@ from skillprobe.report.figures.time import time_courses
 from skillprobe.report.figures.transfer import transfer as transfer_figure
 from skillprobe.tasks import CATEGORIES
 
-from made.findings import THRESHOLDS
+from made.findings import THRESHOLDS, made_findings
 
 NAN = float("nan")
 FEW = "insufficient: 12 violated responses from 6 groups to train on; probes need 20 from 10 of each class"
@@ -288,16 +288,13 @@ def robustness_rows(models, tasks, insufficient=(), constant=(), differences=Tru
 
 
 def scorecard_rows(models, tasks=(), insufficient=(), constant=()):
-    """Every verdict in turn; without tasks enough, nothing."""
-    rows = []
-    for model in (*models, rules.POOLED):
-        for number, claim in enumerate(rules.CLAIMS):
-            verdict = rules.VERDICTS[(number + len(rows) // 8) % 4]
-            row = {"model": model, "claim": claim, "verdict": verdict, "estimate": 0.04, "lower99": 0.01}
-            row |= {"upper99": 0.08 if number != 3 else NAN, "level": 0.99}
-            row |= {"n_tasks": 3, "n_answers": 300, "n_requests": 81}
-            row |= {"reason": "", "rule": "a rule", "paper": "not reported"}
-            rows.append(row | ({"estimate": NAN} if set(tasks) <= set(insufficient) else {}))
+    """Every verdict in turn, in both scopes; without tasks enough, nothing."""
+    names = [*models, rules.POOLED]
+    rows = rules.table(made_findings(names, list(tasks)))
+    for number, row in enumerate(rows):
+        row["lower99"] = NAN if number % 5 == 3 else row["lower99"]
+        if set(tasks) <= set(insufficient):
+            row["estimate"] = NAN
     return rows
 
 

@@ -73,6 +73,19 @@ pre { margin: .4rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
   font-size: .8rem; font-weight: bold; color: #444; }
 .finding { margin: .8rem 0; padding: .1rem 0 .1rem .9rem; border-left: 4px solid #bbb; }
 .finding.supported { border-color: #0173b2; } .supported .badge { color: #0173b2; }
+.answers { padding-left: 0; list-style: none; } .answers > li { margin: .7rem 0; padding-left: 2.2rem; }
+.answers > li > .marks { margin: 0 .45rem 0 -2.2rem; }
+.answers ul { padding-left: 1.6rem; list-style: none; } .answers li li .marks { margin: 0 .35rem 0 -1.6rem; }
+.answers li li { margin: .25rem 0; }
+.marks { vertical-align: middle; font-family: "DejaVu Sans", Verdana, sans-serif; }
+.scorecard { margin: 1rem 0; } .scorecard th, .scorecard td { padding: .1rem .2rem; vertical-align: middle; }
+.scorecard tbody th { text-align: left; font-weight: normal; border-bottom: 0; min-width: 8.5rem;
+  padding-right: .6rem; }
+.scorecard thead th { vertical-align: bottom; text-align: center; border-bottom: 0; font-weight: normal; }
+.scorecard thead span { display: inline-block; writing-mode: vertical-rl; transform: rotate(180deg);
+  white-space: nowrap; max-height: 11rem; overflow: hidden; text-overflow: ellipsis; text-align: left; }
+.scorecard tbody tr { border-top: 1px solid #e6e6e6; }
+.key { display: inline-block; margin-right: .8rem; white-space: nowrap; }
 .finding.contradicted { border-color: #b34d00; } .contradicted .badge { color: #b34d00; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabular-nums; }

@@ -5,6 +5,7 @@ Equal tables and settings give equal bytes at one commit: no times (Snakemake's 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import fmean
@@ -13,13 +14,16 @@ from skillprobe.findings.rules import (
     CLAIMS,
     DIFFERENCE,
     GENERAL,
+    INCONCLUSIVE,
+    INSUFFICIENT,
     MEAN,
     POOLED,
     SELECTED,
-    gate,
     has_estimate,
+    opposite,
     tasks_with_signal,
 )
+from skillprobe.report.claims import number_words, rules_list, width_words
 from skillprobe.report.html import (
     counted,
     html_page,
@@ -30,10 +34,19 @@ from skillprobe.report.html import (
     shown_number,
     with_interval,
 )
+from skillprobe.report.missing import Missing, missing_tasks
 from skillprobe.report.provenance import provenance
 from skillprobe.report.table_pages import PROBES
+from skillprobe.report.verdicts import SCOPE_WORDS, glyph, verdict_grid
 from skillprobe.statistics.intervals import level_words
-from skillprobe.storage.tables import is_number, task_words
+from skillprobe.storage.tables import ACROSS, SCOPES, WITHIN, in_scope, is_number, task_words
+
+# So many tasks that don't count are named in a claim's sentence.
+FEW_GAPS = 2
+# Where a sentence says whom it is about.
+_WHO = "\0"
+# Where it says on which tasks.
+_ON = re.compile("<span>on .*?</span>")
 
 
 def overview_page(
@@ -51,24 +64,31 @@ def overview_page(
     identities: Mapping[str, Mapping] | None = None,
     commit: str = "",
 ) -> str:
-    """The study in the form of an abstract, from its tables, findings.json and the completed config.
+    """The answers, and the study in the form of an abstract, from its tables, findings.json and the completed
+    config.
 
-    transfer: rows of tables/transfer.csv, to stand beside the paper's; time: of time_summary.csv, where
-    positions were probed; behaviour, agreement: of behaviour.csv and agreement_summary.csv, where answers
-    were edited; warnings: of `analyses.pilot.warnings`; source: of the paper's numbers; identities: {model:
-    what decides its numbers}; commit: of the workflow ("": not known).
+    compliance, generality: rows of these tables, in all scopes; transfer: of tables/transfer.csv, to stand
+    beside the paper's; time: of time_summary.csv, where positions were probed; behaviour, agreement: of
+    behaviour.csv and agreement_summary.csv, where answers were edited; warnings: of
+    `analyses.pilot.warnings`; source: of the paper's numbers; identities: {model: what decides its numbers};
+    commit: of the workflow ("": not known).
     """
     models, tasks = [entry["name"] for entry in config["models"]], config["tasks"]
     answers = sum(row["n"] for row in compliance if is_number(row["n"]))
     body = [
+        _answers(findings, models, compliance, generality, config),
+        "<h2>All verdicts</h2>",
+        verdict_grid(findings, models),
+        "<h2>What would have shown the opposite</h2>",
+        _opposites(config["claims"]),
+        "<h2>The study</h2>",
         f"""<p class="lead">In the study <b>{escape(config["study"])}</b>,
 {counted(len(models), "model")} responded to {counted(config["prompts"]["bases"], "content request")}
 under {counted(len(tasks), "constraint")}, with {answers:,} untruncated responses. Each response was
 checked against its constraint, and linear probes read “satisfied” from the hidden states (position
 <code>{escape(config["probes"]["position"])}</code>). If following instructions left one universal
 signal, a general probe of all tasks would be as good as a specialist for each, and a probe of one task
-would work on the others. The claims, and the verdicts for these models:</p>""",
-        _verdicts(findings),
+would work on the others.</p>""",
         "<h2>What was found</h2>",
         _pooled(findings.get(POOLED)),
         *(
@@ -84,15 +104,15 @@ would work on the others. The claims, and the verdicts for these models:</p>""",
             for model in models
         ),
         f"""<p class="small">AUROC: the probability that a satisfied response scores above a violated
-one; 0.5 means no signal. Brackets: {level_words(config["claims"]["looks"])} intervals over content
-requests. The claims are those of
+one; 0.5 means no signal. Brackets: {level_words(config["claims"]["looks"])} intervals over the subjects of
+content requests. The claims are those of
 <a href="https://arxiv.org/abs/2604.06015">arXiv 2604.06015</a>; the rules that decide them were fixed
 before any result was seen:</p>
-{_rules(findings[models[0]], config["claims"])}""",
+{rules_list(findings[models[0]])}""",
         "<h2>Comparison with the paper</h2>",
         _beside_paper(findings[models[0]], generality, transfer, models, source),
-        "<h2>Tasks left out</h2>",
-        _left_out(generality, models, tasks),
+        "<h2 id=left-out>Tasks that do not count</h2>",
+        _left_out(generality, compliance, models, config),
         "<h2>What to change for the next study</h2>",
         _warnings(warnings),
         "<h2>Provenance</h2>",
@@ -101,30 +121,116 @@ before any result was seen:</p>
     return html_page("One signal, or many skills?", body)
 
 
-def _verdicts(findings: Mapping[str, Mapping[str, Mapping]]) -> str:
-    """Each claim with the models by verdict."""
+def _answers(
+    findings: Mapping[str, Mapping[str, Mapping]],
+    models: Sequence[str],
+    compliance: Sequence[Mapping],
+    generality: Sequence[Mapping],
+    config: Mapping,
+) -> str:
+    """A sentence a claim, in its headline scope: of all models together where they agree, else of each."""
+    gaps = {
+        (model, scope): missing_tasks(model, scope, compliance, generality, config)
+        for model in models
+        for scope in SCOPES
+    }
     lines = []
     for claim, meaning in CLAIMS.items():
-        by_verdict: dict[str, list[str]] = {}
-        for model, found in findings.items():
-            if model != POOLED:
-                by_verdict.setdefault(found[claim]["verdict"], []).append(escape(model))
-        parts = [
-            f"<b>{verdict}</b> for {joined(names) if by_verdict.keys() > {verdict} else _all(names)}"
-            for verdict, names in by_verdict.items()
-        ]
-        if POOLED in findings and findings[POOLED][claim]["verdict"] != "insufficient":
-            pooled = findings[POOLED][claim]
-            estimate = with_interval(_cells(pooled), 99)
-            parts.append(
-                f"<b>{pooled['verdict']}</b> in the mean of {len(pooled['models'])} models, {estimate}"
-            )
-        lines.append(f"<li>{sentence(meaning)}: {'; '.join(parts)}.</li>")
+        pooled = findings[POOLED][claim] if POOLED in findings else None
+        # At a level that holds for all models at once: this sentence counts them.
+        counted_verdicts = set(pooled["counted"]) if pooled else set()
+        parts = []
+        if pooled and counted_verdicts == {pooled["verdict"]} and pooled["verdict"] != INSUFFICIENT:
+            parts.append((pooled["verdict"], _said(claim, f"for {_all(models)}", pooled, [], config)))
+        else:
+            alike: dict[tuple[str, str], list[str]] = {}
+            for model in models:
+                finding = findings[model][claim]
+                text = _said(claim, _WHO, finding, gaps[model, finding["scope"]], config)
+                alike.setdefault((finding["verdict"], text), []).append(model)
+            for (verdict, text), names in alike.items():
+                who = f"for {escape(joined(names))} " if len(models) > 1 else ""
+                parts.append((verdict, text.replace(f"{_WHO} ", who)))
+            if pooled and pooled["verdict"] != INSUFFICIENT:
+                who = f"in the mean of {counted(len(pooled['models']), 'model')}"
+                parts.append((pooled["verdict"], _said(claim, who, pooled, [], config)))
+        parts = _without_repeats(parts)
+        verdicts = {verdict for verdict, _ in parts}
+        sign = glyph(*verdicts, 28) if len(verdicts) == 1 else ""
+        shown = f" {parts[0][1]}"
+        if len(parts) > 1:
+            lines_of = "".join(f"<li>{glyph(verdict, 20)}{text}</li>" for verdict, text in parts)
+            shown = f"<ul>{lines_of}</ul>"
+        lines.append(f"<li>{sign}<b>{escape(sentence(meaning))}:</b>{shown}</li>")
+    level = level_words(config["claims"]["looks"])
+    return f"""<ul class="lead answers">{"".join(lines)}</ul>
+<p class="small">Each claim has one scope that decides. <i>Within prompts</i>: responses to the same prompt
+are compared, so what the prompt says plays no part. <i>Across prompts</i>: responses to all prompts. A task
+counts for a claim if its probes clearly separate satisfied from violated responses (lower {level} bound of
+the AUROC above {config["claims"]["signal"]:g}, found on other requests than the effect).</p>"""
+
+
+def _said(claim: str, who: str, finding: Mapping, gaps: Sequence[Missing], config: Mapping) -> str:
+    """HTML of a verdict, the tasks and the number that it rests on, and what is missing."""
+    verdict, thresholds = finding["verdict"], config["claims"]
+    head = f"<b>{verdict}</b> {who} {SCOPE_WORDS[finding['scope']]}"
+    if verdict == INSUFFICIENT:
+        return f"{head}: {escape(finding['reason'])}.{_gaps(claim, finding, gaps, config)}"
+    names = ", ".join(map(task_words, finding["tasks"]))
+    text = f"{head}, <span>on {len(finding['tasks'])} of {counted(len(config['tasks']), 'task')}"
+    text += (f" ({escape(names)})" if names else "") + "</span>"
+    if number := number_words(claim, finding, thresholds["looks"]):
+        text += f": {escape(number)}"
+    if finding["reason"]:
+        text += f"; {escape(finding['reason'])}"
+    elif verdict == INCONCLUSIVE:
+        text += f"; {escape(width_words(claim, finding, thresholds))}"
+    return f"{text}."
+
+
+def _without_repeats(parts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The parts of a sentence, with each list of tasks said once."""
+    said, kept = "", []
+    for verdict, text in parts:
+        on = _ON.search(text)
+        kept.append((verdict, text.replace(said, "on the same tasks") if on and on[0] == said else text))
+        said = on[0] if on else said
+    return kept
+
+
+def _gaps(claim: str, finding: Mapping, gaps: Sequence[Missing], config: Mapping) -> str:
+    """Sentences on the first tasks that don't count though they might, "" where enough count."""
+    least = config["claims"]["min_tasks"].get(claim)
+    gaps = [gap for gap in gaps if gap.task not in finding["tasks"]]
+    if not gaps or (least and len(finding["tasks"]) >= least):
+        return ""
+    first = sorted(gaps, key=lambda gap: not gap.change)[:FEW_GAPS]
+    words = "; ".join(
+        f"{task_words(gap.task)} {gap.why}" + (f": {gap.change}" if gap.change else "") for gap in first
+    )
+    more = ""
+    if len(gaps) > len(first):
+        more = f" {counted(len(gaps) - len(first), 'more task')}: see <a href=#left-out>below</a>."
+    return f" {_code(escape(sentence(words)))}.{more}"
+
+
+def _code(text: str) -> str:
+    """Commands in backticks."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", text)
+
+
+def _opposites(thresholds: Mapping) -> str:
+    """Of each claim, what would have contradicted it."""
+    lines = (
+        f"<li><b>{escape(sentence(CLAIMS[claim]))}</b>: contradicted by "
+        f"{escape(opposite(claim, thresholds))}.</li>"
+        for claim in CLAIMS
+    )
     return f"<ul class=lead>{''.join(lines)}</ul>"
 
 
 def _all(models: Sequence[str]) -> str:
-    return f"all {len(models)} models" if len(models) > 2 else joined(models)
+    return f"all {len(models)} models" if len(models) > 2 else escape(joined(models))
 
 
 def _cells(finding: Mapping) -> dict:
@@ -139,18 +245,27 @@ def _table_of(found: Mapping[str, Mapping]) -> str:
             sentence(CLAIMS[claim]),
             finding["verdict"],
             with_interval(_cells(finding), 99),
+            str(len(finding["tasks"])),
+            _other_scope(finding["secondary"]),
             finding["reason"],
         ]
         for claim, finding in found.items()
     ]
-    return html_table(("claim", "verdict", "estimate", "reason"), rows, words=4)
+    return html_table(("claim", "verdict", "estimate", "tasks", "other scope", "reason"), rows, words=6)
+
+
+def _other_scope(finding: Mapping | None) -> str:
+    if finding is None:
+        return "none"
+    return (
+        f"{finding['verdict']} {SCOPE_WORDS[finding['scope']]} {with_interval(_cells(finding), 99)}".rstrip()
+    )
 
 
 def _pooled(found: Mapping[str, Mapping] | None) -> str:
     if found is None:
         return ""
-    word = found["generality"]["verdict"]
-    return f"""<section class="finding {word}"><h3>{sentence(POOLED)}</h3>
+    return f"""<section class="finding {_colour_of(found)}"><h3>{sentence(POOLED)}</h3>
 <p>The same rules, applied to the means over the models that have enough data. The intervals say nothing
 about other models.</p>
 {_table_of(found)}</section>"""
@@ -161,10 +276,10 @@ def _beside_paper(
 ) -> str:
     """What the paper reports, where a number of it is known, and the same of these models."""
     ours = {}
-    for row in generality:
+    for row in in_scope(generality):
         if row["layer"] == SELECTED and row["metric"] == "accuracy":
             ours[str(row["model"]), row["task"], row["probe"]] = row
-    for row in transfer:
+    for row in in_scope(transfer):
         if row["layer"] == SELECTED:
             ours[str(row["model"]), row["source"], row["target"]] = row
     lines = []
@@ -206,30 +321,40 @@ def _finding(
     if rates:
         spread = f" (mean of tasks; {percent(min(rates))} to {percent(max(rates))})" if rates[1:] else ""
         obeys = f"It complies in {percent(fmean(rates))} of its responses{spread}."
-    aurocs = _aurocs(generality, model)
-    sufficient = [task for task in tasks if has_estimate(aurocs.get((task, "specialist")))]
-    probes = "Specialists and the general probe could not be compared."
-    if has_estimate(aurocs.get((MEAN, DIFFERENCE))):
-        special, general = (aurocs.get((MEAN, probe)) for probe in ("specialist", GENERAL))
-        probes = f"""Specialists reach a mean AUROC of {with_interval(special, 99)} and the general
-probe {with_interval(general, 99)}."""
-    signal = found["generality"]["tasks_with_signal"]
-    kept = tasks_with_signal(generality, model, thresholds["signal"], "residualised")
-    confounds = f" ({len(kept)} after the confounds are regressed out)" if kept or signal else ""
-    n = found["generality"]["n"]
-    word = found["generality"]["verdict"]
-    return f"""<section class="finding {word}"><h3>{escape(model)}</h3>
-<p>{obeys} {probes} {len(sufficient)} of {counted(len(tasks), "task")} had enough data
-({counted(n["answers"], "tested response")} to {counted(n["requests"], "request")}); {len(signal)} of
-them had a clear signal{confounds}.{more}</p>
+    probes = f"{_reached(generality, model, WITHIN)} {_reached(generality, model, ACROSS)}"
+    enough, clear = [], []
+    for scope in SCOPES:
+        aurocs = _aurocs(generality, model, scope)
+        enough.append(sum(has_estimate(aurocs.get((task, "specialist"))) for task in tasks))
+        clear.append(len(tasks_with_signal(generality, model, thresholds["signal"], scope=scope)))
+    kept = len(tasks_with_signal(generality, model, thresholds["signal"], "residualised"))
+    confounds = f" ({kept} after the confounds are regressed out)" if kept or clear[0] else ""
+    n = found["monitoring"]["n"]
+    return f"""<section class="finding {_colour_of(found)}"><h3>{escape(model)}</h3>
+<p>{obeys} {probes} Across prompts, {enough[0]} of {counted(len(tasks), "task")} had enough data
+({counted(n["answers"], "tested response")} to {counted(n["requests"], "request")}), and {clear[0]} of them a
+clear signal{confounds}; within prompts, {enough[1]} and {clear[1]}.{more}</p>
 {_table_of(found)}</section>"""
+
+
+def _colour_of(found: Mapping[str, Mapping]) -> str:
+    """The first word of the verdict on generality, a class of the style sheet."""
+    return found["generality"]["verdict"].partition(",")[0]
+
+
+def _reached(generality: Sequence[Mapping], model: str, scope: str) -> str:
+    aurocs, where = _aurocs(generality, model, scope), sentence(SCOPE_WORDS[scope])
+    if not has_estimate(aurocs.get((MEAN, DIFFERENCE))):
+        return f"{where}, specialists and the general probe could not be compared."
+    special, general = (with_interval(aurocs.get((MEAN, probe)), 99) for probe in ("specialist", GENERAL))
+    return f"{where}, specialists reach a mean AUROC of {special} and the general probe {general}."
 
 
 def _over_time(model: str, rows: Sequence[Mapping]) -> str:
     """Sentences on what is known when, "" where only one position was probed."""
     found = {
         row["quantity"]: row
-        for row in rows
+        for row in in_scope(rows)
         if (str(row["model"]), row["task"], row["layer"]) == (model, MEAN, SELECTED) and has_estimate(row)
     }
     if not {"gain", "beyond_text", "prompt"} <= found.keys():
@@ -237,10 +362,12 @@ def _over_time(model: str, rows: Sequence[Mapping]) -> str:
     gain, prompt = (with_interval(found[name], 99) for name in ("gain", "prompt"))
     text = f""" From the prompt's end to EOS its probes gain {gain} in AUROC; at EOS, the verifier's
 verdict on the text is {shown_number(-found["beyond_text"]["estimate"])} better than the probes."""
-    if {"surface", "ceiling"} <= found.keys():
-        surface, ceiling = (shown_number(found[name]["estimate"]) for name in ("surface", "ceiling"))
-        text += f""" At the prompt's end the probes reach {prompt}, the prompt's surface alone
-{surface}, and the other responses to the same prompt {ceiling}."""
+    if "surface" in found:
+        surface = shown_number(found["surface"]["estimate"])
+        text += f" At the prompt's end the probes reach {prompt}, and the prompt's surface alone {surface}."
+    if "planning_share" in found:
+        text += f""" Of what varies between prompts and their surface does not tell, the state at the prompt's
+end tells a share of {with_interval(found["planning_share"], 99, 2)}."""
     return text
 
 
@@ -269,25 +396,17 @@ def _edits(model: str, behaviour: Sequence[Mapping], agreement: Sequence[Mapping
     return text
 
 
-def _rules(found: Mapping[str, Mapping], thresholds: Mapping) -> str:
-    common = gate(thresholds)
-    lines = [
-        f"<li><b>{sentence(CLAIMS[claim])}.</b> {escape(finding['rule'].removesuffix(common))}</li>"
-        for claim, finding in found.items()
+def _left_out(rows, compliance, models: Sequence[str], config: Mapping) -> str:
+    cells = [
+        [model, task_words(gap.task), SCOPE_WORDS[scope], gap.whole, gap.change.replace("`", "")]
+        for model in models
+        for scope in SCOPES
+        for gap in missing_tasks(model, scope, compliance, rows, config)
     ]
-    return f"<ul class=small>{''.join(lines)}<li>{escape(common)}</li></ul>"
-
-
-def _left_out(rows: Sequence[Mapping], models: Sequence[str], tasks: Sequence[str]) -> str:
-    cells = []
-    for model in models:
-        found = _aurocs(rows, model)
-        for task in tasks:
-            row = found.get((task, "specialist"))
-            if not has_estimate(row):
-                reason = "no probe" if row is None else str(row["status"]).removeprefix("insufficient: ")
-                cells.append([model, task_words(task), reason])
-    return html_table(("model", "task", "reason"), cells, words=3) if cells else "<p>None.</p>"
+    if not cells:
+        return "<p>None.</p>"
+    table = html_table(("model", "task", "scope", "it", "what to change"), cells, words=5)
+    return f'<div class="wrapping">{table}</div>'
 
 
 def _warnings(found: Sequence[str]) -> str:
@@ -300,10 +419,10 @@ lines for the config. Numbers of items and subjects are expected ones.</p>
 <ul>{lines}</ul>"""
 
 
-def _aurocs(rows: Sequence[Mapping], model: str) -> dict[tuple[str, str], Mapping]:
+def _aurocs(rows: Sequence[Mapping], model: str, scope: str) -> dict[tuple[str, str], Mapping]:
     """{(task, probe): row} of AUROC at the selected layer."""
     return {
         (row["task"], row["probe"]): row
-        for row in rows
+        for row in in_scope(rows, scope)
         if str(row["model"]) == model and row["layer"] == SELECTED and row["metric"] == "auroc"
     }

@@ -10,7 +10,9 @@ from skillprobe.findings.rules import (
     SELECTED,
     has_estimate,
 )
-from skillprobe.report.html import html_page, html_table, percent, shown_number, with_interval
+from skillprobe.report.claims import rules_list
+from skillprobe.report.html import html_page, html_table, percent, sentence, shown_number, with_interval
+from skillprobe.report.verdicts import SCOPE_WORDS
 from skillprobe.statistics.intervals import level_words
 from skillprobe.storage.tables import WITHIN, in_scope, task_words
 
@@ -136,3 +138,42 @@ that have both satisfied and violated responses. The table file also has every l
                 )
         body += [f"<h2>{escape(model)}</h2>", html_table(head, cells, words=2)]
     return html_page("Is one general probe as good as a specialist?", body)
+
+
+def findings_page(findings: Mapping[str, Mapping[str, Mapping]], settings: Mapping) -> str:
+    """tables/findings.csv to read, from findings.json: every verdict in both scopes. settings: "tasks"
+    (names) and "claims.looks"."""
+    body = [
+        f"""<p class="lead">The verdict on each claim in the scope that decides, and below it in the other,
+which is secondary. Brackets: {level_words(settings["claims.looks"])} intervals. “Tasks”: those that count for
+the claim. Responses and requests are those that probes were tested on. The rules:</p>""",
+        rules_list(next(iter(findings.values()))),
+    ]
+    head = ("claim", "scope", "verdict", "estimate", "tasks", "responses", "requests", "reason")
+    for model, by_claim in findings.items():
+        cells = []
+        for headline in by_claim.values():
+            for finding in filter(None, (headline, headline["secondary"])):
+                lower, upper = finding["interval"] or (None, None)
+                estimate = {"estimate": finding["estimate"], "lower99": lower, "upper99": upper}
+                cells.append(
+                    [
+                        sentence(finding["claim"]) if finding is headline else "",
+                        SCOPE_WORDS[finding["scope"]],
+                        finding["verdict"],
+                        with_interval(estimate, 99),
+                        _counting(finding["tasks"], settings["tasks"]),
+                        f"{finding['n']['answers']:,}",
+                        f"{finding['n']['requests']:,}",
+                        finding["reason"],
+                    ]
+                )
+        table = html_table(head, cells, words=5)
+        body += [f"<h2>{escape(sentence(model))}</h2>", f'<div class="wrapping">{table}</div>']
+    return html_page("What decides each claim?", body)
+
+
+def _counting(counting: Sequence[str], tasks: Sequence[str]) -> str:
+    """How many tasks count, and which."""
+    names = f": {', '.join(map(task_words, counting))}" if counting else ""
+    return f"{len(counting)} of {len(tasks)}{names}"

@@ -1,0 +1,182 @@
+"""How the report speaks of each claim: in a few words, its number in a sentence, where its verdict turns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+
+from skillprobe.report.html import percent, sentence, shown_number
+from skillprobe.statistics.intervals import level_words
+from skillprobe.storage.tables import is_number
+
+# More content requests than so many times those of the study are no advice.
+MOST_TIMES = 30
+
+
+@dataclass(frozen=True)
+class Shown:
+    """short: the claim in a few words; axis: what is estimated, as the label of an axis; number: in a
+    sentence, with the estimate to fill in; kind: how that is written, as a "difference" (0.08 above), a
+    "share" (31 %) or a "number"; supported, contradicted: {threshold: side}, where that verdict begins and on
+    which side (+1: above), a threshold being a key of the config's `claims` or a number. None where something
+    else decides."""
+
+    short: str
+    axis: str
+    number: str
+    kind: str
+    supported: Mapping[str | float, int] = field(default_factory=dict)
+    contradicted: Mapping[str | float, int] = field(default_factory=dict)
+
+
+SHOWN = {
+    "generality": Shown(
+        "specialists beat one general probe",
+        "AUROC, specialist − general",
+        "the AUROC of specialists is {} that of the general probe",
+        "difference",
+        {"margin": +1},
+        {"margin": -1},
+    ),
+    "transfer_weak": Shown(
+        "transfer between tasks is weak",
+        "AUROC above ½: other task's probe / own probe",
+        "another task's probe keeps {} of the AUROC above ½ of a task's own probe",
+        "share",
+        {"weak_ratio": -1},
+        {"weak_ratio": +1},
+    ),
+    "transfer_clustered": Shown(
+        "transfer follows the paper's groups",
+        "transfer within groups − between",
+        "transfer within the paper's groups of tasks is {} that between them",
+        "difference",
+        {},
+        {0.0: -1},
+    ),
+    "ablation_sparse": Shown(
+        "dependencies are sparse",
+        "share of pairs that are dependent",
+        "{} of the pairs of tasks are dependent",
+        "share",
+        {"sparse_dependent": -1},
+        {"not_sparse": +1},
+    ),
+    "ablation_asymmetric": Shown(
+        "dependencies are asymmetric",
+        "squared difference between a pair's directions",
+        "the mean squared difference between the two directions of a pair, beyond strength and noise, is {}",
+        "number",
+    ),
+    "layers_stratified": Shown(
+        "structural, then lexical, then the others emerge",
+        "Kendall's tau of category and depth",
+        "Kendall's tau between a task's category and the depth at which it emerges is {}",
+        "number",
+        {0.0: +1},
+        {0.0: -1},
+    ),
+    "monitoring": Shown(
+        "satisfaction is monitored, not planned",
+        "AUROC, EOS − end of the prompt",
+        "the AUROC at EOS is {} that at the prompt's end",
+        "difference",
+        {"gain": +1},
+        {"gain": -1},
+    ),
+    "specificity": Shown(
+        "probes read the match with the constraint",
+        "share of crossings in which the matching pairs win",
+        "probes prefer the matching pairs in {} of the crossings",
+        "share",
+        {"match": +1},
+        {"match": -1},
+    ),
+}
+
+
+def number_words(claim: str, finding: Mapping, looks: int) -> str:
+    """The estimate of a finding in words, with its interval: "the AUROC of specialists is 0.081 above that of
+    the general probe (99 % interval 0.052 to 0.110)"; "" where there is none."""
+    shown, value = SHOWN[claim], finding["estimate"]
+    if not is_number(value):
+        return ""
+    if shown.kind == "difference":
+        words = f"{shown_number(abs(value))} {'below' if value < 0 else 'above'}"
+    else:
+        words = _written(value, shown.kind)
+    text = shown.number.format(words)
+    if finding["interval"]:
+        lower, upper = (_written(bound, shown.kind) for bound in finding["interval"])
+        text += f" ({level_words(looks)} interval {lower} to {upper})"
+    return text
+
+
+def rules_list(found: Mapping[str, Mapping]) -> str:
+    """HTML of the rules that decided one model's findings; what all end in is said once."""
+    parts = {claim: finding["rule"].rpartition(". ") for claim, finding in found.items()}
+    common = {last for _, _, last in parts.values()}
+    lines = [
+        f"<li><b>{escape(sentence(found[claim]['claim']))}.</b> "
+        f"{escape(f'{head}.' if len(common) == 1 else found[claim]['rule'])}</li>"
+        for claim, (head, _, _) in parts.items()
+    ]
+    lines += [f"<li>{escape(*common)}</li>"] if len(common) == 1 else []
+    return f"<ul class=small>{''.join(lines)}</ul>"
+
+
+def turns(claim: str, thresholds: Mapping) -> dict[str, dict[float, int]]:
+    """{"supported": {threshold: side}, "contradicted": ...} in numbers."""
+    shown = SHOWN[claim]
+    return {
+        verdict: {thresholds.get(at, at): side for at, side in sides.items()}
+        for verdict, sides in (("supported", shown.supported), ("contradicted", shown.contradicted))
+    }
+
+
+def times_as_many(claim: str, finding: Mapping, thresholds: Mapping) -> float | None:
+    """How many times as many content requests would decide an inconclusive finding, if its estimate stayed
+    and its interval shrank with the root of their number. None where no one threshold decides, or the
+    interval holds none."""
+    value, interval = finding["estimate"], finding["interval"]
+    at = {threshold for sides in turns(claim, thresholds).values() for threshold in sides}
+    # Where the two verdicts begin at different numbers, or one at none, other things decide too.
+    if len(at) != 1 or not (SHOWN[claim].supported and SHOWN[claim].contradicted) or not interval:
+        return None
+    (threshold,) = at
+    lower, upper = interval
+    if not lower <= threshold <= upper:
+        return None
+    # The half of the interval on the threshold's side.
+    half = value - lower if value > threshold else upper - value
+    return (half / abs(value - threshold)) ** 2 if value != threshold else math.inf
+
+
+def width_words(claim: str, finding: Mapping, thresholds: Mapping) -> str:
+    """Why a finding with an interval is inconclusive, and how many content requests it would take."""
+    times = times_as_many(claim, finding, thresholds)
+    if times is None:
+        return (
+            "this leaves it open; about four times as many content requests (prompts.bases) would halve the "
+            "interval"
+        )
+    threshold = _written(next(iter(turns(claim, thresholds)["supported"])), SHOWN[claim].kind)
+    if times > MOST_TIMES:
+        return (
+            f"the estimate is so near to {threshold}, where the verdict turns, that no affordable number of "
+            "content requests would decide it"
+        )
+    many = f"{times:.0f}" if times >= 3 else f"{times:.1f}"
+    return (
+        f"{threshold}, where the verdict turns, is in the interval; if the estimate stays, about {many} "
+        "times as many content requests (prompts.bases) would decide it"
+    )
+
+
+def _written(value: float, kind: str) -> str:
+    if kind == "share":
+        return percent(value).replace("-", "−")
+    # Squares of differences are small.
+    return shown_number(value, 3 if abs(value) >= 0.01 or value == 0 else 4)

@@ -9,10 +9,13 @@ from skillprobe.findings import compare, rules
 from skillprobe.storage import draws, files, tables
 from skillprobe.storage.tables import DRAWS
 
+# Of one model.
+N_VERDICTS = sum(len(rule.scopes) for rule in rules.RULES.values())
 
-def write_study(folder, difference, noise, signal=TASKS, **config):
+
+def write_study(folder, difference, noise, counting=TASKS, **config):
     """A study's folder as the workflow leaves it, of what `compare` reads."""
-    found = study(difference, noise, signal)
+    found = study(difference, noise, counting)
     judged = rules.judge(found, list(difference), TASKS, THRESHOLDS)
     files.write_json(folder / "findings.json", judged)
     settings = {"seed": 0, "prompts": {"bases": 90}, "statistics": {"bootstrap_draws": N_DRAWS}}
@@ -35,8 +38,9 @@ def test_differences_are_paired_where_the_requests_are_the_same(tmp_path, same, 
     a = write_study(tmp_path / "a", {"m": 0.03}, noise)
     b = write_study(tmp_path / "b", {"m": 0.08}, noise, seed=0 if same else 1)
     rows = compare.compare(compare.read_results(a), compare.read_results(b))
+    assert [row["scope"] for row in rows if row["claim"] == "generality"] == ["within", "across"]
     row = next(row for row in rows if row["claim"] == "generality")
-    assert tuple(row) == compare.COLUMNS and len(rows) == len(rules.CLAIMS)
+    assert tuple(row) == compare.COLUMNS and len(rows) == N_VERDICTS
     assert (row["verdict_a"], row["verdict_b"], row["paired"]) == ("inconclusive", "supported", same)
     assert row["difference"] == pytest.approx(0.05, abs=1e-6)
     assert row["upper99"] - row["lower99"] == pytest.approx(2 * 2.576 * 0.01 * width, rel=0.08, abs=1e-9)
@@ -49,16 +53,18 @@ def test_models_of_one_study_and_pooled_findings(tmp_path, capsys):
     assert cli.main(["compare", f"{a}:base", f"{a}:chat", "--csv", str(tmp_path / "out.csv")]) == 0
     text = capsys.readouterr().out
     assert "a: base, a: chat: inconclusive -> supported; 0.000 -> 0.100, difference +0.100" in text
+    assert "better than one general probe (within prompts)" in text
+    assert "better than one general probe (across prompts, secondary)" in text
     assert "insufficient" in text and "differ" in text
-    assert len(tables.read_csv(tmp_path / "out.csv")) == len(rules.CLAIMS)
+    assert len(tables.read_csv(tmp_path / "out.csv")) == N_VERDICTS
     rows = compare.compare(compare.read_results(a), compare.read_results(b))
     pooled = [row for row in rows if row["a"].endswith(rules.POOLED) and row["claim"] == "generality"]
-    assert [row["difference"] for row in pooled] == [pytest.approx(0.05, abs=1e-6)]
+    assert [row["difference"] for row in pooled] == [pytest.approx(0.05, abs=1e-6)] * 2
     assert pooled[0]["upper99"] - pooled[0]["lower99"] < 1e-6
     # What one study could not tell says why.
-    c = write_study(tmp_path / "c", {"base": 0.1}, noise, signal=["topic"])
+    c = write_study(tmp_path / "c", {"base": 0.1}, noise, counting=["topic"])
     rows = compare.compare(compare.read_results(a), compare.read_results(c))
-    assert {row["b"] for row in rows} == {"c: base"} and "1 of 3 tasks have a signal" in rows[0]["reason"]
+    assert {row["b"] for row in rows} == {"c: base"} and "1 task counts; 3 are needed" in rows[0]["reason"]
 
 
 def test_models_whose_names_look_like_numbers_are_compared(tmp_path):
@@ -66,7 +72,7 @@ def test_models_whose_names_look_like_numbers_are_compared(tmp_path):
     a = write_study(tmp_path / "a", dict.fromkeys(names, 0.05), noises(*names))
     rows = compare.compare(compare.read_results(a), compare.read_results(a))
     found = [row for row in rows if row["claim"] == "generality" and not row["a"].endswith(rules.POOLED)]
-    assert len(found) == 3 and all(row["estimate_a"] == pytest.approx(0.05) for row in found)
+    assert len(found) == 6 and all(row["estimate_a"] == pytest.approx(0.05) for row in found)
     assert all(row["lower99"] == row["upper99"] == 0 for row in found)
 
 
@@ -93,3 +99,45 @@ def test_what_cannot_be_compared_is_refused(tmp_path, capsys):
     (a / "tables/generality/m.h5").unlink()
     assert cli.main(["compare", str(a), str(a)]) == 2
     assert "m.h5" in (words := capsys.readouterr().err) and "can't be read" in words
+
+
+def first_version(folder, **config):
+    """A study of version 1 of the rules: no scopes, other keys, and tables that rules no longer read."""
+    found = {"m": {}}
+    for claim in rules.CLAIMS:
+        made = {"verdict": "contradicted", "claim": "as it was", "estimate": 0.02, "interval": [0.01, 0.03]}
+        made |= {"level": 0.99, "rule": "a rule", "reason": "", "tasks_with_signal": ["topic"]}
+        found["m"][claim] = made | {"n": {"tasks": 1, "answers": 300, "requests": 81}, "rules_version": 1}
+    files.write_json(folder / "findings.json", found)
+    files.write_json(folder / "report/config.json", config)
+    tables.write_csv(folder / "tables/generality/m.csv", [{"of": "another time"}])
+    return folder
+
+
+def test_of_two_versions_of_the_rules_only_estimates_are_compared(tmp_path, capsys):
+    old = first_version(tmp_path / "old")
+    new = write_study(tmp_path / "new", {"m": 0.1}, noises("m"))
+    for first, second, sign in ((old, new, 1), (new, old, -1)):
+        rows = compare.compare(compare.read_results(first), compare.read_results(second))
+        assert {row["claim"] for row in rows} == rules.CLAIMS.keys() - set(compare.REDEFINED[2])
+        # Version 1 compared across prompts.
+        assert {row["scope"] for row in rows} == {"across"} and {row["verdict_a"] for row in rows} == {""}
+        row = next(row for row in rows if row["claim"] == "generality")
+        assert row["difference"] == pytest.approx(sign * 0.08) and math.isnan(row["lower99"])
+    assert cli.main(["compare", str(old), str(new)]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(
+        "The two studies were judged by versions 1 and 2 of the rules, so verdicts are not"
+    )
+    assert "0.020 -> 0.100, difference +0.080" in text
+    assert "contradicted" not in text and "supported" not in text and "insufficient" not in text
+    assert text.index("Not compared") < text.index(rules.CLAIMS["specificity"])
+
+
+def test_two_studies_of_the_first_version_are_compared_without_intervals(tmp_path, capsys):
+    same = {"seed": 0, "prompts": {}, "statistics": {}, "probes": {"calibration_fraction": 0.1}}
+    old = first_version(tmp_path / "old", **same)
+    assert cli.main(["compare", str(old), str(old)]) == 0
+    text = capsys.readouterr().out
+    assert f"Verdicts that are the same: {len(rules.CLAIMS)} of {len(rules.CLAIMS)}" in text
+    assert "there are no intervals" in text and "[" not in text and "secondary" not in text

@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from skillprobe.errors import UserError
 from skillprobe.findings import rules
-from skillprobe.statistics.intervals import Estimate
+from skillprobe.statistics.intervals import Estimate, cells_of
 from skillprobe.storage import draws, files, tables
 from skillprobe.study.slices import canonical
 
-COLUMNS = ("a", "b", "claim", "verdict_a", "verdict_b", "estimate_a", "estimate_b", "difference")
-COLUMNS += ("lower99", "upper99", "paired", "reason")
+COLUMNS = ("a", "b", "rules_a", "rules_b", "claim", "scope", "headline", "verdict_a", "verdict_b")
+COLUMNS += ("estimate_a", "estimate_b", "difference", "lower99", "upper99", "paired", "reason")
 # What decides which requests there are and how they are drawn again: equal, the draws of two studies go
 # together.
 SAME_REQUESTS = ("seed", "prompts", "statistics", "probes.calibration_fraction")
+# {version of the rules: claims whose number it has defined anew}.
+REDEFINED = {2: ("transfer_weak", "ablation_asymmetric", "specificity")}
 
 
 @dataclass(frozen=True)
 class Results:
-    """What one study found. found: findings.json; config: completed; rows: {model: `rules.evidence`}."""
+    """What one study found. found: findings.json; config: completed; rows: {(model, claim, scope):
+    `rules.evidence`}, empty for findings of another version of the rules, whose evidence was other rows."""
 
     folder: Path
     found: Mapping[str, Mapping[str, Mapping]]
     config: Mapping
-    rows: Mapping[str, Mapping[str, Mapping[str, Mapping | None]]]
+    rows: Mapping[tuple[str, str, str], Mapping[str, Mapping | None]]
+
+    @property
+    def version(self) -> int:
+        """Of the rules."""
+        return next(iter(next(iter(self.found.values())).values()))["rules_version"]
+
+    def finding(self, model: str, claim: str, scope: str) -> Mapping | None:
+        """None where the study has no verdict in that scope; version 1 knew no scope but across prompts."""
+        headline = self.found[model].get(claim)
+        both = filter(None, (headline, headline and headline.get("secondary")))
+        return next((each for each in both if each.get("scope", tables.ACROSS) == scope), None)
 
 
 def read_results(folder: str | Path) -> Results:
@@ -37,76 +51,129 @@ def read_results(folder: str | Path) -> Results:
     folder = Path(folder)
     try:
         config = files.read_json(folder / "report/config.json")
-        found = files.read_json(folder / "findings.json")
-        models = [name for name in found if name != rules.POOLED]
-        judged = {}
-        for name in sorted({table for rule in rules.RULES.values() for table, _ in rule.evidence.values()}):
-            # Tables of models that are no longer in the study may lie there too.
-            by_model = [folder / "tables" / name / f"{model}.csv" for model in models]
-            judged[name] = [
-                row
-                for path in by_model
-                # Without positions over time, a study has no such tables.
-                if path.is_file()
-                for row in draws.with_draws(tables.read_csv(path), path.with_suffix(".h5"))
-            ]
+        results = Results(folder, files.read_json(folder / "findings.json"), config, {})
+        return replace(results, rows=_evidence(results)) if results.version == rules.VERSION else results
     except OSError as error:
         raise UserError(
             f"cannot read {error.filename or error}: the study in {folder} is not finished; finish it "
             "with snakemake, or give another folder in results/"
         ) from error
-    rows = {model: rules.evidence(judged, model) for model in models}
-    if rules.POOLED in found:
-        rows[rules.POOLED] = {
-            claim: rules.pool(rows, claim, finding["models"])
-            for claim, finding in found[rules.POOLED].items()
-        }
-    return Results(folder, found, config, rows)
 
 
-def compare(a: Results, b: Results, model_a: str = "", model_b: str = "") -> list[dict]:
-    """Rows with COLUMNS: of each pair of models and claim, both verdicts and the difference b − a.
-
-    model_a, model_b: names ("": every model that both have, and the pooled findings where both have the same
-    models). The interval is of the paired difference where both answered the same requests (`paired`: the
-    draws of bases are joint), else of independent ones; NaN where a finding has no draws. Raises UserError
-    for a model that a study hasn't, and where there is none in common.
-    """
-    pairs = _pairs(a, b, model_a, model_b)
-    paired = canonical(a.config, *SAME_REQUESTS) == canonical(b.config, *SAME_REQUESTS)
-    rows = []
-    for first, second in pairs:
-        for claim in rules.CLAIMS:
-            mine, its = a.found[first][claim], b.found[second][claim]
-            row = {"a": f"{a.folder.name}: {first}", "b": f"{b.folder.name}: {second}", "claim": claim}
-            row |= {"verdict_a": mine["verdict"], "verdict_b": its["verdict"]}
-            row |= {"estimate_a": _number(mine), "estimate_b": _number(its)}
-            row["difference"] = row["estimate_b"] - row["estimate_a"]
-            difference = _difference(
-                *(_estimate(each) for each in (a.rows[first][claim], b.rows[second][claim])), paired
-            )
-            cells = difference.cells() if difference else {}
-            row |= {"lower99": cells.get("lower99", math.nan), "upper99": cells.get("upper99", math.nan)}
-            reasons = [each["reason"] for each in (mine, its) if each["verdict"] == "insufficient"]
-            rows.append(row | {"paired": paired, "reason": "; ".join(dict.fromkeys(reasons))})
+def _evidence(results: Results) -> dict[tuple[str, str, str], Mapping[str, Mapping | None]]:
+    models = [name for name in results.found if name != rules.POOLED]
+    judged = {}
+    for name in sorted({table for rule in rules.RULES.values() for table, _ in rule.evidence.values()}):
+        # Tables of models that are no longer in the study may lie there too.
+        by_model = [results.folder / "tables" / name / f"{model}.csv" for model in models]
+        judged[name] = [
+            row
+            for path in by_model
+            # Without positions over time, a study has no such tables.
+            if path.is_file()
+            for row in draws.with_draws(tables.read_csv(path), path.with_suffix(".h5"))
+        ]
+    rows = {}
+    for claim, rule in rules.RULES.items():
+        for scope in rule.scopes:
+            of_each = {model: rules.evidence(judged, model, claim, scope) for model in models}
+            rows |= {(model, claim, scope): found for model, found in of_each.items()}
+            if rules.POOLED in results.found:
+                used = results.finding(rules.POOLED, claim, scope)["models"]
+                pooled = rules.pool({model: of_each[model] for model in used})
+                rows[rules.POOLED, claim, scope] = pooled
     return rows
 
 
+def compare(a: Results, b: Results, model_a: str = "", model_b: str = "") -> list[dict]:
+    """Rows with COLUMNS: of each pair of models, claim and scope, both verdicts and the difference b − a.
+
+    model_a, model_b: names ("": every model that both have, and the pooled findings where both have the same
+    models). The interval is of the paired difference where both answered the same requests (`paired`: the
+    draws of groups are joint), else of independent ones; NaN where a finding has no draws. Findings of two
+    versions of the rules have no verdicts here and no interval, and no row where the later version has
+    defined a claim's number anew. Raises UserError for a model that a study hasn't, and where there is none
+    in common.
+    """
+    pairs = _pairs(a, b, model_a, model_b)
+    skipped, same_rules = redefined(a.version, b.version), a.version == b.version
+    # Configs of other versions may lack a key.
+    paired = same_rules and canonical(a.config, *SAME_REQUESTS) == canonical(b.config, *SAME_REQUESTS)
+    rows = []
+    for first, second in pairs:
+        for claim, rule in rules.RULES.items():
+            for scope in rule.scopes:
+                mine, its = a.finding(first, claim, scope), b.finding(second, claim, scope)
+                if mine is None or its is None or claim in skipped:
+                    continue
+                row = {"a": f"{a.folder.name}: {first}", "b": f"{b.folder.name}: {second}"}
+                row |= {"rules_a": a.version, "rules_b": b.version, "claim": claim, "scope": scope}
+                decides = mine is a.found[first][claim] or its is b.found[second][claim]
+                row["headline"] = "yes" if decides else "no"
+                verdicts = (mine["verdict"], its["verdict"]) if same_rules else ("", "")
+                row |= dict(zip(("verdict_a", "verdict_b"), verdicts, strict=True))
+                row |= {"estimate_a": _number(mine), "estimate_b": _number(its)}
+                row["difference"] = row["estimate_b"] - row["estimate_a"]
+                difference = None
+                if same_rules:
+                    keys = (first, claim, scope), (second, claim, scope)
+                    drawn = (_estimate(a.rows.get(keys[0])), _estimate(b.rows.get(keys[1])))
+                    difference = _difference(*drawn, paired)
+                cells = cells_of(difference)
+                row |= {"lower99": cells["lower99"], "upper99": cells["upper99"], "paired": paired}
+                reasons = [each["reason"] for each in (mine, its) if each["verdict"] == rules.INSUFFICIENT]
+                row["reason"] = "; ".join(dict.fromkeys(reasons)) if same_rules else ""
+                rows.append(row)
+    return rows
+
+
+def redefined(first: int, second: int) -> list[str]:
+    """Claims whose number a later of two versions of the rules has defined anew."""
+    versions = range(min(first, second) + 1, max(first, second) + 1)
+    return [claim for version in versions for claim in REDEFINED.get(version, ())]
+
+
 def describe(rows: list[dict]) -> str:
-    """The rows as text: those whose verdicts differ first."""
+    """The rows as text: those whose verdicts differ first; of two versions of the rules, estimates alone."""
+    versions = rows[0]["rules_a"], rows[0]["rules_b"]
+    if versions[0] != versions[1]:
+        return _describe_versions(rows, *versions)
     lines = []
     for changed, title in ((True, "Verdicts that differ"), (False, "Verdicts that are the same")):
         chosen = [row for row in rows if (row["verdict_a"] != row["verdict_b"]) == changed]
         lines += [f"{title}: {len(chosen)} of {len(rows)}"]
         for row in chosen:
             verdicts = f"{row['verdict_a']} -> {row['verdict_b']}" if changed else row["verdict_a"]
-            lines.append(f"  {rules.CLAIMS[row['claim']]}")
+            lines.append(f"  {_claim_words(row)}")
             lines.append(f"    {row['a']}, {row['b']}: {verdicts}; {_difference_words(row)}")
             if row["reason"]:
                 lines.append(f"    insufficient: {row['reason']}")
-    if any(not row["paired"] for row in rows):
+    if versions[0] != rules.VERSION:
+        lines.append(
+            f"Both studies were judged by version {versions[0]} of the rules, whose tables this version "
+            f"({rules.VERSION}) cannot read, so there are no intervals."
+        )
+    elif any(not row["paired"] for row in rows):
         lines.append("The studies' requests differ, so the intervals are of independent samples.")
     return "\n".join(lines) + "\n"
+
+
+def _describe_versions(rows: list[dict], first: int, second: int) -> str:
+    lines = [
+        f"The two studies were judged by versions {first} and {second} of the rules, so verdicts are not "
+        "compared, only estimates, each as its version defines it."
+    ]
+    for row in rows:
+        lines.append(f"  {_claim_words(row)}")
+        lines.append(f"    {row['a']}, {row['b']}: {_difference_words(row)}")
+    lines.append("Not compared, because the later version estimates another number:")
+    lines += [f"  {rules.CLAIMS[claim]}" for claim in redefined(first, second)]
+    return "\n".join(lines) + "\n"
+
+
+def _claim_words(row: Mapping) -> str:
+    secondary = "" if row["headline"] == "yes" else ", secondary"
+    return f"{rules.CLAIMS[row['claim']]} ({row['scope']} prompts{secondary})"
 
 
 def _difference_words(row: Mapping) -> str:
@@ -142,8 +209,8 @@ def _number(finding: Mapping) -> float:
     return math.nan if finding["estimate"] is None else finding["estimate"]
 
 
-def _estimate(rows: Mapping[str, Mapping | None]) -> Estimate | None:
-    row = next(iter(rows.values()))
+def _estimate(rows: Mapping[str, Mapping | None] | None) -> Estimate | None:
+    row = next(iter(rows.values())) if rows else None
     return row.get(tables.DRAWS) if row else None
 
 

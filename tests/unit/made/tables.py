@@ -146,11 +146,12 @@ def auroc_row(model, task, category, layer, probe, value, half=0.05, status=""):
     row |= {"depth": "" if layer == "selected" else layer / 2, "probe": probe, "metric": "auroc"}
     row |= {"estimate": value}
     row |= {bound: value + (half if bound.startswith("upper") else -half) for bound in BOUNDS}
-    return row | {"n": 120, "n_groups": 40, "base_rate": 0.6, "status": status}
+    return row | {"n": 120, "n_groups": 40, "base_rate": 0.6, "n_tasks": 1, "tasks": task, "status": status}
 
 
 def generality_rows(models, tasks, insufficient=(), constant=(), difference=0.1, half=0.02):
-    rows = []
+    rows, counting = [], [task for task in tasks if task not in (*insufficient, *constant)]
+    counting = {"n_tasks": len(counting), "tasks": " ".join(counting)}
     for model in models:
         for layer in (0, 1, 2, "selected"):
             for probe, value in (
@@ -165,9 +166,9 @@ def generality_rows(models, tasks, insufficient=(), constant=(), difference=0.1,
                         value_here, status = 0.5, "constant scores"
                     row = auroc_row(model, task, category_of(k), layer, probe, value_here, status=status)
                     rows += [row, row | {"metric": "accuracy"}, row | {"metric": "log_loss"}]
-                rows.append(auroc_row(model, "mean", "mean", layer, probe, value))
+                rows.append(auroc_row(model, "mean", "mean", layer, probe, value) | counting)
             name = "specialist_minus_general_centred"
-            rows.append(auroc_row(model, "mean", "mean", layer, name, difference, half))
+            rows.append(auroc_row(model, "mean", "mean", layer, name, difference, half) | counting)
     return rows
 
 

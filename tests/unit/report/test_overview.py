@@ -1,7 +1,7 @@
 """The overview says what the tables hold, and where everything comes from."""
 
 import pytest
-from made.findings import THRESHOLDS
+from made.findings import THRESHOLDS, finding, made_findings
 from made.pages import parse
 from made.tables import compliance_rows, generality_rows, transfer_rows
 from skillprobe.findings import rules
@@ -24,7 +24,7 @@ def small_config():
         "models": [{"name": "a"}, {"name": "b"}],
         "tasks": ["word_count", "topic", "toxicity"],
         "prompts": {"bases": 90},
-        "probes": {"position": "eos"},
+        "probes": {"position": "eos", "max_truncated": 0.05},
         "claims": THRESHOLDS,
     }
 
@@ -40,17 +40,140 @@ def test_overview_has_the_numbers():
     config = small_config()
     rows = generality_rows(["a"], config["tasks"], insufficient=["topic"], difference=0.123)
     rows += generality_rows(["b"], config["tasks"], insufficient=["topic", "toxicity"])
+    rows += [row | {"scope": "within"} for row in generality_rows(["a"], ["toxicity"], difference=0.2)]
     compliance = compliance_rows(["a", "b"], config["tasks"])
     page = overview(compliance, rows, config)
     text = " ".join(parse(page).text.split())
-    assert "0.123 [0.103, 0.143]" in text and "2 of 3 tasks had enough data" in text
-    assert "A specialist probe is better than one general probe: supported for a; insufficient for b" in text
     # A specialist of 0.80 [0.75, 0.85] with topic missing; 0.75 [0.70, 0.80] without the confounds.
-    assert "2 of them had a clear signal (2 after the confounds are regressed out)" in text
+    assert "Across prompts, 2 of 3 tasks had enough data" in text
+    assert "and 2 of them a clear signal (2 after the confounds are regressed out)" in text
+    assert "within prompts, 1 and 1." in text and "within prompts, 0 and 0." in text
+    assert "Within prompts, specialists reach a mean AUROC of 0.800 [0.750, 0.850] and the general" in text
+    assert "general probe 0.600 [0.550, 0.650]. Across prompts" in text
     assert "supported if its lower bound is above 0.02" in text
     assert "12 violated responses from 6 groups" in text
     assert "Seed 7" in text and '"study": "demo"' in text and "torch" in text
     assert page == overview(compliance, rows, config)
+
+
+def answers(found, config, compliance=(), generality=()):
+    """{claim: its sentences}, and all of the page's text."""
+    page = overview_page(list(compliance), list(generality), found, config)
+    text = " ".join(parse(page).text.split())
+    # After title, style sheet and heading, nothing comes before the answer.
+    text = text.split("One signal, or many skills?")[2].strip()
+    assert text.lstrip("+−?≈ ").startswith("A specialist probe is better than one general probe:")
+    places = [(text.index(f"{meaning[1:]}:"), claim) for claim, meaning in rules.CLAIMS.items()]
+    places = [*sorted(places), (text.index("Each claim has one scope that decides"), "")]
+    return {claim: text[at : places[k + 1][0]] for k, (at, claim) in enumerate(places[:-1])}, text
+
+
+def one_verdict(verdict, models=("a", "b"), **cells):
+    """Every claim with one verdict, in all models and pooled."""
+    found = {model: {} for model in (*models, rules.POOLED)}
+    for claim in rules.CLAIMS:
+        for model in found:
+            found[model][claim] = finding(claim, verdict, tasks=["word_count", "topic"], **cells)
+        found[rules.POOLED][claim] |= {"models": list(models), "counted": {verdict: list(models)}}
+    return found
+
+
+def test_the_page_begins_with_a_sentence_a_claim():
+    said, text = answers(one_verdict("supported"), small_config())
+    assert said.keys() == rules.CLAIMS.keys()
+    assert (
+        "supported for a and b within prompts, on 2 of 3 tasks (word count, topic): the AUROC of specialists "
+        "is 0.081 above that of the general probe (99 % interval 0.052 to 0.110)." in said["generality"]
+    )
+    assert "supported for a and b across prompts" in said["monitoring"]
+    # The scorecard, and what would have shown the opposite, come before the rest of the page.
+    order = ["Each claim has one scope", "All verdicts", "What would have shown the opposite", "In the study"]
+    assert sorted(order, key=text.index) == order
+
+
+def test_models_that_differ_are_told_apart():
+    config = small_config()
+    found = one_verdict("supported")
+    found["b"]["generality"] = finding("generality", "contradicted", estimate=-0.01, interval=[-0.03, 0.01])
+    found[rules.POOLED]["generality"] |= {"counted": {"supported": ["a"], "contradicted": ["b"]}}
+    said, _ = answers(found, config)
+    text = said["generality"]
+    assert "supported for a within prompts" in text and "contradicted for b within prompts" in text
+    assert "0.010 below that of the general probe (99 % interval −0.030 to 0.010)" in text
+    assert "supported in the mean of 2 models within prompts" in text
+    # The tasks are named once.
+    assert text.count("(word count, topic)") == 2 and text.count("on the same tasks") == 0
+    found["b"]["generality"]["tasks"] = ["word_count", "topic"]
+    text = answers(found, config)[0]["generality"]
+    assert text.count("(word count, topic)") == 1 and text.count("on the same tasks") == 2
+
+
+def test_models_are_counted_only_where_all_hold_at_once():
+    """What is supported in each model, but not in all of them at the level of the sentence, isn't counted."""
+    found = one_verdict("supported", models=("a", "b", "c"))
+    config = small_config() | {"models": [{"name": name} for name in "abc"]}
+    assert "for all 3 models" in answers(found, config)[0]["generality"]
+    found[rules.POOLED]["generality"]["counted"] = {"supported": ["a", "b"], "inconclusive": ["c"]}
+    text = answers(found, config)[0]["generality"]
+    assert "for all" not in text and "supported for a, b and c within prompts" in text
+
+
+def test_what_is_missing_is_said_with_what_to_do():
+    config = small_config() | {"models": [{"name": "a"}]}
+    found = {"a": {claim: finding(claim, "insufficient", tasks=["word_count"]) for claim in rules.CLAIMS}}
+    compliance = compliance_rows(["a"], config["tasks"])
+    compliance[1] |= {"compliance": 0.12, "truncated": 0.0, "n": 120}
+    rows = [
+        row | {"scope": "within"} for row in generality_rows(["a"], config["tasks"], ["topic", "toxicity"])
+    ]
+    said, text = answers(found, config, compliance, rows)
+    assert (
+        "insufficient within prompts: 1 task counts; 4 are needed. Topic has 12 % satisfied responses: "
+        "snakemake pilot proposes changes; toxicity has too little data" in said["generality"]
+    )
+    # Where as many tasks count as a claim needs, they aren't what is missing.
+    enough = finding("generality", "insufficient", tasks=config["tasks"]) | {"tasks": config["tasks"]}
+    found["a"]["generality"] = enough | {"reason": "erasure failed"}
+    only = answers(found, config, compliance, rows)[0]["generality"]
+    assert "within prompts: erasure failed." in only and "12 %" not in only
+    # All are listed below, in both scopes.
+    assert "Tasks that do not count" in text and "atopicwithin promptshas 12" in text
+
+
+def test_what_is_inconclusive_says_how_many_requests_it_would_take():
+    cells = {"estimate": 0.05, "interval": [-0.01, 0.11]}
+    said, _ = answers(one_verdict("inconclusive", **cells), small_config())
+    assert "0.020, where the verdict turns, is in the interval" in said["generality"]
+    assert "about 4 times as many content requests (prompts.bases) would decide it." in said["generality"]
+    # A reason that the rules give goes first.
+    found = one_verdict("inconclusive", reason="the two directions differ <as they do>")
+    text = answers(found, small_config())[0]["ablation_asymmetric"]
+    assert "the two directions differ <as they do>." in text and "as many content requests" not in text
+
+
+def test_every_claim_has_what_would_have_shown_the_opposite():
+    config = small_config() | {"claims": THRESHOLDS | {"margin": 0.037, "not_sparse": 0.66}}
+    _, text = answers(one_verdict("supported"), config)
+    part = text[text.index("What would have shown the opposite") : text.index("In the study")]
+    assert part.count("contradicted by") == len(rules.CLAIMS)
+    for claim in rules.CLAIMS:
+        assert rules.opposite(claim, config["claims"]) in part
+    assert "0.037" in part and "66%" in part
+
+
+def test_verdicts_of_every_kind_fit_on_the_page():
+    config = small_config()
+    page = overview_page([], [], made_findings(["a", "b", rules.POOLED]), config)
+    text = " ".join(parse(page).text.split())
+    assert all(verdict in text for verdict in rules.VERDICTS)
+    # Classes of the style sheet are single words.
+    classes = {attrs["class"] for tag, attrs in parse(page).tags if tag == "section"}
+    assert classes <= {
+        "finding supported",
+        "finding contradicted",
+        "finding inconclusive",
+        "finding insufficient",
+    }
 
 
 def test_overview_says_what_edits_did():
@@ -80,17 +203,19 @@ def test_overview_says_what_edits_did():
 
 
 def test_overview_says_what_is_known_when():
-    values = {"gain": 0.1, "beyond_text": -0.3, "prompt": 0.6, "surface": 0.55, "ceiling": 0.65}
+    values = {"gain": 0.1, "beyond_text": -0.3, "prompt": 0.6, "surface": 0.55, "planning_share": 0.2}
     about = {"model": "a", "layer": "selected", "task": "mean"}
     rows = [
         about | {"quantity": name, "estimate": value, "lower99": value - 0.05, "upper99": value + 0.05}
         for name, value in values.items()
     ]
-    wrong = [row | {"estimate": 9.0} | change for row in rows for change in ({"task": "topic"}, {"layer": 2})]
+    changes = ({"task": "topic"}, {"layer": 2}, {"scope": "within"})
+    wrong = [row | {"estimate": 9.0} | change for row in rows for change in changes]
     text = " ".join(parse(overview([], [], small_config(), time=wrong + rows)).text.split())
     assert "From the prompt's end to EOS its probes gain 0.100 [0.050, 0.150] in AUROC" in text
     assert "at EOS, the verifier's verdict on the text is 0.300 better than the probes" in text
-    assert "the probes reach 0.600 [0.550, 0.650], the prompt's surface alone 0.550, and the other" in text
+    assert "the probes reach 0.600 [0.550, 0.650], and the prompt's surface alone 0.550." in text
+    assert "the state at the prompt's end tells a share of 0.20 [0.15, 0.25]." in text
     assert text.count("to EOS") == 1
 
 
@@ -108,7 +233,7 @@ def test_overview_has_the_papers_numbers_beside_ours():
     assert "general, all data, json format: accuracy 0.68 – –" in text
     assert "probe of topic on sentiment: accuracy; here AUROC 0.78 0.45 –" in text
     assert "dependencies are sparse”; no number reported" in text and "2604.06015" in text
-    assert "inconclusive in the mean of 2 models, 0.100" in text and "All models" in text
+    assert "All models" in text
 
 
 def test_overview_says_where_everything_comes_from():
@@ -125,7 +250,7 @@ def test_overview_says_where_everything_comes_from():
 def test_overview_names_the_level_of_its_intervals(looks, level):
     config = small_config() | {"claims": THRESHOLDS | {"looks": looks}}
     text = " ".join(parse(overview([], [], config)).text.split())
-    assert f"Brackets: {level} intervals over content requests" in text
+    assert f"Brackets: {level} intervals over the subjects" in text
 
 
 def test_overview_says_what_to_change():
@@ -137,8 +262,8 @@ def test_overview_says_what_to_change():
 
 
 def test_overview_of_nothing():
-    text = parse(overview([], [], small_config())).text
+    text = " ".join(parse(overview([], [], small_config())).text.split())
+    assert "It has no untruncated responses." in text
     assert (
-        "insufficient" in text and "no untruncated responses" in text and "there is no estimate" not in text
+        "insufficient for a and b within prompts: there is no estimate. Word count has no responses" in text
     )
-    assert "0 of 3 tasks have a signal" in text

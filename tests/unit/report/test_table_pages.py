@@ -1,7 +1,9 @@
 """Pages of tables."""
 
+from made.findings import finding, made_findings
 from made.pages import parse
 from made.tables import FEW, compliance_rows, generality_rows
+from skillprobe.findings import rules
 from skillprobe.report import table_pages
 
 
@@ -24,3 +26,20 @@ def test_the_page_has_what_is_found_within_prompts():
     text = parse(table_pages.generality_page([*rows, *within], settings)).text
     assert "0.710 [0.750, 0.850]" in text and "64" in text
     assert "0.710" not in parse(table_pages.generality_page(rows, settings)).text
+
+
+def test_the_page_of_findings_has_both_scopes():
+    found = made_findings(["<b>m", rules.POOLED])
+    found["<b>m"]["generality"]["reason"] = "<i>why"
+    page = table_pages.findings_page(found, {"tasks": ["topic", "sentiment", "register"], "claims.looks": 2})
+    text = parse(page).text
+    assert "<b>m" in text and "All models" in text and "<i>why" in text and "99.5 % intervals" in text
+    rows = [row for row in page.split("<tr")[1:] if "<td" in row]
+    assert len(rows) == 2 * sum(len(rule.scopes) for rule in rules.RULES.values())
+    first, second = rows[:2]
+    assert "A specialist probe is better than one general probe" in first and "within prompts" in first
+    assert "0.081 [0.052, 0.110]" in first and "3 of 3: topic, sentiment, register" in first
+    assert "A specialist" not in second and "across prompts" in second
+    assert found["<b>m"]["generality"]["secondary"]["verdict"] in second
+    blank = {"m": {"generality": finding("generality", "insufficient", tasks=())}}
+    assert "0 of 1" in parse(table_pages.findings_page(blank, {"tasks": ["topic"], "claims.looks": 1})).text

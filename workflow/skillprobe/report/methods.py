@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
+from skillprobe.findings.rules import RULES, VERSION
+from skillprobe.report.claims import SHOWN
 from skillprobe.report.html import counted, html_page, joined
+from skillprobe.report.verdicts import SCOPE_WORDS
 from skillprobe.statistics.intervals import FIXED_PROBES, level_words
-from skillprobe.storage.tables import task_words
+from skillprobe.storage.tables import ACROSS, WITHIN, task_words
 
 REFERENCES = {
     "2604.06015": "Rocchetti and Ferrara, How LLMs Follow Instructions: Skillful Coordination, Not a "
@@ -47,6 +50,16 @@ random subspaces of the same rank, and perplexity is measured on text without co
 constraint, are crossed ({counted(config["labels"]["crossings"], "time")} per request and task, if
 responses allow it): a probe reads the match if it prefers the two pairs that match. The
 log-probability of the responses is judged in the same way. """
+    claims, draws = config["claims"], config["statistics"]["bootstrap_draws"]
+    refits = config["statistics"]["refit_draws"]
+    level = level_words(claims["looks"])
+    scopes = "; ".join(
+        f"{SCOPE_WORDS[scope]} for "
+        + joined([SHOWN[claim].short for claim, rule in RULES.items() if rule.scopes[0] == scope])
+        for scope in (WITHIN, ACROSS)
+    )
+    needed = ", ".join(f"{claim.replace('_', ' ')} {n}" for claim, n in claims["min_tasks"].items())
+    needed += f"; clusters: so many that their names can be permuted in {claims['min_partitions']} ways"
     engine = ", in vLLM" if generation["engine"] == "vllm" else ""
     steps = {
         "Prompts": f"""
@@ -63,29 +76,51 @@ more than {probes["max_truncated"]:.0%} of them is insufficient.""",
         "Activations": """
 One teacher-forced pass over prompt and response. The output of every block is stored at the chosen
 tokens; that of the last block is taken before the final norm.""",
+        "Two scopes": f"""
+Across prompts: pairs of responses within a test fold, as in the paper. Within prompts: pairs of responses
+to the same prompt, one satisfied and one violated, so that all that the prompt says cancels; probes of
+this scope are trained on activations minus their prompt's mean. The scope that decides a claim was fixed
+beforehand: {scopes}. The other scope is secondary: it has a verdict, and never replaces the first. A task
+needs, across prompts, {probes["min_rows"]} responses of {probes["min_groups"]} subjects of each class in
+every training part; within prompts, {probes["min_mixed_items"]} prompts with both outcomes, of
+{probes["min_mixed_groups"]} subjects, {probes["min_mixed_in_fold"]} in every test fold.""",
         "Probes": f"""
-L2-regularised logistic regression, solved exactly, with the Gram matrix if there are fewer responses
-than dimensions. {probes["folds"]} outer folds of requests, the same for all tasks,
-{counted(probes["fold_seeds"], "fold seed")}; inner folds select penalty and layer. AUROC over the pairs
-within a test fold; percentile bootstrap over requests ({config["statistics"]["bootstrap_draws"]:,}
-draws, the same for all estimates), widened by the variance over fold seeds. Controls: shuffled labels
-[1909.03368], surface baselines, confounds regressed out in every fold [2606.02907], random weights.""",
+L2-regularised logistic regression, solved exactly, with the Gram matrix if there are fewer responses than
+dimensions. {probes["folds"]} outer folds, the same for all tasks,
+{counted(probes["fold_seeds"], "fold seed")}; inner folds select penalty and layer. All requests about one
+subject are in one fold, and shuffles, permutations and bootstrap draws are of subjects, too. AUROC over
+the pairs within a test fold; test folds without pairs are skipped. Controls: shuffled labels [1909.03368],
+surface baselines, confounds regressed out in every fold [2606.02907], random weights.""",
+        "Intervals": f"""
+Estimate ± z·SE, for an AUROC on the logit scale, where SE² is the variance of bootstrap draws of subjects
+about their own mean, plus the variance over fold seeds divided by their number. For specialists, the
+primary general probe, transfer and erasers at the selected layers, the probes are fitted anew on {refits}
+draws, with training and test subjects drawn together. All other estimates keep the probes fixed:
+{draws:,} draws, the same for all estimates, and their deviations × {FIXED_PROBES:g}, since fixed probes vary
+less than new subjects would make them.""",
+        "Which tasks count": f"""
+A task counts in a test fold if its probes' AUROC on the other folds has a lower {level} bound above
+{claims["signal"]:g}: the subjects that an effect is measured on have no say in whether they are measured.
+For generality this is asked of the mean of specialist and general probe. Means over tasks are taken over
+the tasks and folds that count, and a finding names the tasks that count in at least three fifths of the
+folds. Fewer tasks than a claim needs ({needed}) leave it insufficient.""",
         "Generality and transfer": """
-A general probe of all tasks (all data, centred within task; matched n; other tasks only [2410.14516])
-is compared with the specialists. Every task's probe is tested on every task, with its sign. Clusters
-are tested by permuting the names of tasks.""",
+A general probe of all tasks (primary: all data, centred within task, its layer chosen for each task; also
+all data, matched n, and other tasks only [2410.14516]) is compared with the specialists, paired. Every
+task's probe is tested on every task at one common layer, with its sign; weak transfer is a ratio of sums
+over pairs of tasks that count. Clusters are tested by permuting the names of tasks.""",
         "Erasure": f"""
 INLP [2004.07667] of rank {ablation["rank"]}, fitted on the source task's training folds only; target
 probes are trained again on the erased activations and compared with erasers of
 {counted(ablation["shuffles"], "shuffled labelling")} and random subspaces [2006.00995]. Also computed:
 LEACE [2306.03819], reflection [2606.13720], completeness, selectivity and reliability [2408.15510].
-Simultaneous intervals over all pairs.""",
+Simultaneous intervals over all pairs. Asymmetry is the mean squared difference between the two directions
+of a pair, beyond what the sources' strengths explain and beyond noise.""",
         "Edits during generation": edits,
         "Time": """
 Probes are trained at every position; the EOS probe is also tested at earlier positions, and the
-prompt's probe at later ones. On the same rows: the verifier's verdict on the text so far, the prompt's
-surface, and the other responses to the same prompt as a ceiling of planning, because prompts can
-predict more than they seem to [2502.06258] [2502.13329].""",
+prompt's probe at later ones. On the same rows: the verifier's verdict on the text so far, and the prompt's
+surface, because prompts can predict more than they seem to [2502.06258] [2502.13329].""",
         "Planning": f"""
 V is the variance between prompts of the probability of satisfaction, from pairs of responses to the same
 prompt. Two held-out scores are compared by the share of V that they explain: boosted trees and a ridge
@@ -93,16 +128,19 @@ regression on the prompt's surface (params, length, phrasing, words), and these 
 state at the prompt's end, trained on what the surface leaves. The planning share, V(R² of both − R² of the
 surface) / V(1 − R² of the surface), is of sums over the tasks whose V is above
 {config["claims"]["prompt_variance"]:g} (lower 99 % bound), and a lower bound on planning. As a control of
-power, labels are redrawn as if the state decided all of V along a random direction. Intervals: estimate ±
-z·SE, with probes fixed and deviations × {FIXED_PROBES:g}.""",
+power, labels are redrawn as if the state decided all of V along a random direction; unless enough of that is
+recovered, "no planning" is never said.""",
         "Specificity, similarity, robustness": f"""
 {matches}The same probes are tested on responses without the constraint. PWCCA [1806.05759] and linear CKA
 [1905.00414] after PCA to rank {similarity["rank"]}, with
 {counted(similarity["permutations"], "permutation")} of requests as null. Probes of some instruction
 types, polarities and phrasings are tested on others, at equal numbers of responses.""",
         "Claims": f"""
-The claims of [2604.06015], decided at {level_words(config["claims"]["looks"])} by rules that were
-fixed before any result was seen and tested on planted worlds whose truth is known.""",
+The claims of [2604.06015], decided at {level} by rules that were fixed before any result was seen and
+tested on planted worlds whose truth is known (rules version {VERSION}). A claim is supported where its
+interval lies on one side of a threshold and contradicted where it lies on the other; two verdicts say that
+a part of a supported claim is open: "planning untested" and "not beyond likelihood". What counts models
+holds for all of them at once, at 1 − 0.01 / models.""",
     }
     body = [f"<h2>{title}</h2><p class=lead>{_cited(escape(text))}</p>" for title, text in steps.items()]
     lines = "".join(f"<li>{_link(number)}: {escape(title)}</li>" for number, title in REFERENCES.items())

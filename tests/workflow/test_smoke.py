@@ -79,9 +79,10 @@ def test_every_stage_has_its_results(smoke):
         assert all(found["paper"]["says"] for found in by_claim.values())
     assert list(findings) == [*(entry["name"] for entry in study["models"]), POOLED]
     rows = tables.read_csv(root / "tables/findings.csv")
-    assert [(row["model"], row["verdict"]) for row in rows] == [
+    assert [(row["model"], row["verdict"]) for row in rows if row["headline"] == "yes"] == [
         (model, found["verdict"]) for model, by_claim in findings.items() for found in by_claim.values()
     ]
+    assert {row["scope"] for row in rows if row["headline"] == "no"} == {"across"}
     assert json.loads((root / "report/config.json").read_text()) == json.loads(json.dumps(study))
     behaviour = tables.read_csv(root / "tables/behaviour.csv")
     # Hooks that change nothing change nothing.
@@ -290,7 +291,14 @@ def test_the_report_is_one_file_that_needs_no_network(smoke):
     report = smoke.path / "results/smoke/report.html"
     smoke.snakemake("--configfile", SMOKE, "--report", str(report))
     text = report.read_text(encoding="utf-8")
-    for page in ("overview.html", "methods.html", "examples.html", "scorecard.svg", "compliance.svg"):
+    for page in (
+        "overview.html",
+        "findings.html",
+        "methods.html",
+        "examples.html",
+        "scorecard.svg",
+        "compliance.svg",
+    ):
         assert page in text
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']https?://", text)
 

@@ -1,6 +1,8 @@
-"""How the report speaks of claims."""
+"""How the report, and the page on findings, speak of claims."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,3 +87,27 @@ def test_rules_are_listed_with_what_they_share_said_once():
     found["generality"] |= {"rule": "Another <rule>. With another end."}
     text = parse(claims.rules_list(found)).text
     assert "Another <rule>. With another end." in text and text.count("A task counts in a test fold if") == 7
+
+
+def test_estimates_in_cells():
+    assert claims.estimate_words(finding("generality")) == "0.081\u00a0[0.052,\u00a00.110]"
+    assert claims.estimate_words(finding("ablation_asymmetric")) == "0.0021\u00a0[0.0008,\u00a00.0034]"
+    assert claims.estimate_words(finding("generality", interval=None)) == "0.081"
+    assert claims.estimate_words(finding("generality", "insufficient")) == ""
+
+
+def test_the_page_on_findings_agrees_with_the_rules():
+    page = Path("docs/findings.md").read_text(encoding="utf-8")
+    rows = {name: line for line in page.splitlines() for name in re.findall(r"^\| `(\w+)`", line)}
+    assert list(rows) == list(rules.CLAIMS)
+    assert f"version {rules.VERSION} of the rules" in page
+    for claim, line in rows.items():
+        *_, supported, contradicted, needed, headline = (cell.strip() for cell in line.strip("|").split("|"))
+        assert headline == rules.RULES[claim].scopes[0]
+        least = THRESHOLDS["min_tasks"].get(claim, THRESHOLDS["min_partitions"])
+        assert needed.split()[0] == str(least)
+        for verdict, words in (("supported", supported), ("contradicted", contradicted)):
+            for threshold in claims.turns(claim, THRESHOLDS)[verdict]:
+                assert f"{threshold:g}" in words or f"{threshold:.0%}".replace("%", " %") in words
+    verdicts = re.findall(r"^- \*\*(.+?)\*\*", page, re.M)
+    assert set(verdicts) == set(rules.VERDICTS)

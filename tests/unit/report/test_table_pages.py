@@ -38,7 +38,7 @@ def test_the_page_of_findings_has_both_scopes():
     assert len(rows) == 2 * sum(len(rule.scopes) for rule in rules.RULES.values())
     first, second = rows[:2]
     assert "A specialist probe is better than one general probe" in first and "within prompts" in first
-    assert "0.081 [0.052, 0.110]" in first and "3 of 3: topic, sentiment, register" in first
+    assert "0.081\u00a0[0.052,\u00a00.110]" in first and "3 of 3: topic, sentiment, register" in first
     assert "A specialist" not in second and "across prompts" in second
     assert found["<b>m"]["generality"]["secondary"]["verdict"] in second
     blank = {"m": {"generality": finding("generality", "insufficient", tasks=())}}

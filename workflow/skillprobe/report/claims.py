@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 
-from skillprobe.report.html import percent, sentence, shown_number
+from skillprobe.report.html import percent, sentence, shown_number, with_interval
 from skillprobe.statistics.intervals import level_words
 from skillprobe.storage.tables import is_number
 
@@ -112,6 +112,17 @@ def number_words(claim: str, finding: Mapping, looks: int) -> str:
         lower, upper = (_written(bound, shown.kind) for bound in finding["interval"])
         text += f" ({level_words(looks)} interval {lower} to {upper})"
     return text
+
+
+def estimate_words(finding: Mapping) -> str:
+    """A finding's estimate and interval as a table's cell, in one line; "" where there is none."""
+    if finding["estimate"] is None:
+        return ""
+    # Squares of differences are small.
+    digits = 3 if abs(finding["estimate"]) >= 0.01 else 4
+    lower, upper = finding["interval"] or (None, None)
+    row = {"estimate": finding["estimate"], "lower99": lower, "upper99": upper}
+    return with_interval(row, 99, digits).replace(" ", "\u00a0")
 
 
 def rules_list(found: Mapping[str, Mapping]) -> str:

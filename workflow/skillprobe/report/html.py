@@ -96,10 +96,10 @@ tr.first td { border-top: 1px solid #e6e6e6; }
 td.why, td.words:last-child { white-space: normal; min-width: 14rem; }
 td.why { color: #666; font-style: italic; }
 .wrapping td.words { white-space: normal; min-width: 9rem; }
+.finding td.words { white-space: normal; min-width: 5.5rem; }
 @media (max-width: 40rem) {
   body { padding: 1rem .6rem 3rem; }
   .finding { padding-left: .5rem; }
-  .finding td.words { white-space: normal; min-width: 5.5rem; }
 }
 details { margin: .6rem 0; } summary { cursor: pointer; }
 details pre { padding: .8rem; background: #f7f7f7; }

@@ -8,9 +8,8 @@ from html import escape
 from skillprobe.findings.rules import RULES, VERSION
 from skillprobe.report.claims import SHOWN
 from skillprobe.report.html import counted, html_page, joined
-from skillprobe.report.verdicts import SCOPE_WORDS
 from skillprobe.statistics.intervals import FIXED_PROBES, level_words
-from skillprobe.storage.tables import ACROSS, WITHIN, task_words
+from skillprobe.storage.tables import ACROSS, task_words
 
 REFERENCES = {
     "2604.06015": "Rocchetti and Ferrara, How LLMs Follow Instructions: Skillful Coordination, Not a "
@@ -53,11 +52,7 @@ log-probability of the responses is judged in the same way. """
     claims, draws = config["claims"], config["statistics"]["bootstrap_draws"]
     refits = config["statistics"]["refit_draws"]
     level = level_words(claims["looks"])
-    scopes = "; ".join(
-        f"{SCOPE_WORDS[scope]} for "
-        + joined([SHOWN[claim].short for claim, rule in RULES.items() if rule.scopes[0] == scope])
-        for scope in (WITHIN, ACROSS)
-    )
+    across = [f"“{SHOWN[claim].short}”" for claim, rule in RULES.items() if rule.scopes[0] == ACROSS]
     needed = ", ".join(f"{claim.replace('_', ' ')} {n}" for claim, n in claims["min_tasks"].items())
     needed += f"; clusters: so many that their names can be permuted in {claims['min_partitions']} ways"
     engine = ", in vLLM" if generation["engine"] == "vllm" else ""
@@ -80,10 +75,11 @@ tokens; that of the last block is taken before the final norm.""",
 Across prompts: pairs of responses within a test fold, as in the paper. Within prompts: pairs of responses
 to the same prompt, one satisfied and one violated, so that all that the prompt says cancels; probes of
 this scope are trained on activations minus their prompt's mean. The scope that decides a claim was fixed
-beforehand: {scopes}. The other scope is secondary: it has a verdict, and never replaces the first. A task
-needs, across prompts, {probes["min_rows"]} responses of {probes["min_groups"]} subjects of each class in
-every training part; within prompts, {probes["min_mixed_items"]} prompts with both outcomes, of
-{probes["min_mixed_groups"]} subjects, {probes["min_mixed_in_fold"]} in every test fold.""",
+beforehand: within prompts, but across prompts for {joined(across)}. The other scope is secondary: it has a
+verdict, and never replaces the first. A task needs, across prompts, {probes["min_rows"]} responses of
+{probes["min_groups"]} subjects of each class in every training part; within prompts,
+{probes["min_mixed_items"]} prompts with both outcomes, of {probes["min_mixed_groups"]} subjects,
+{probes["min_mixed_in_fold"]} in every test fold.""",
         "Probes": f"""
 L2-regularised logistic regression, solved exactly, with the Gram matrix if there are fewer responses than
 dimensions. {probes["folds"]} outer folds, the same for all tasks,

@@ -23,7 +23,7 @@ from skillprobe.findings.rules import (
     opposite,
     tasks_with_signal,
 )
-from skillprobe.report.claims import number_words, rules_list, width_words
+from skillprobe.report.claims import estimate_words, number_words, rules_list, width_words
 from skillprobe.report.html import (
     counted,
     html_page,
@@ -233,18 +233,12 @@ def _all(models: Sequence[str]) -> str:
     return f"all {len(models)} models" if len(models) > 2 else escape(joined(models))
 
 
-def _cells(finding: Mapping) -> dict:
-    """A finding's estimate and interval as a table's row has them."""
-    lower, upper = finding["interval"] or (None, None)
-    return {"estimate": finding["estimate"], "lower99": lower, "upper99": upper}
-
-
 def _table_of(found: Mapping[str, Mapping]) -> str:
     rows = [
         [
             sentence(CLAIMS[claim]),
             finding["verdict"],
-            with_interval(_cells(finding), 99),
+            estimate_words(finding),
             str(len(finding["tasks"])),
             _other_scope(finding["secondary"]),
             finding["reason"],
@@ -257,9 +251,7 @@ def _table_of(found: Mapping[str, Mapping]) -> str:
 def _other_scope(finding: Mapping | None) -> str:
     if finding is None:
         return "none"
-    return (
-        f"{finding['verdict']} {SCOPE_WORDS[finding['scope']]} {with_interval(_cells(finding), 99)}".rstrip()
-    )
+    return f"{finding['verdict']} {SCOPE_WORDS[finding['scope']]} {estimate_words(finding)}".rstrip()
 
 
 def _pooled(found: Mapping[str, Mapping] | None) -> str:

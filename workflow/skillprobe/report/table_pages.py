@@ -7,10 +7,11 @@ from html import escape
 
 from skillprobe.findings.rules import (
     MEAN,
+    POOLED,
     SELECTED,
     has_estimate,
 )
-from skillprobe.report.claims import rules_list
+from skillprobe.report.claims import estimate_words, rules_list
 from skillprobe.report.html import html_page, html_table, percent, sentence, shown_number, with_interval
 from skillprobe.report.verdicts import SCOPE_WORDS
 from skillprobe.statistics.intervals import level_words
@@ -149,27 +150,28 @@ which is secondary. Brackets: {level_words(settings["claims.looks"])} intervals.
 the claim. Responses and requests are those that probes were tested on. The rules:</p>""",
         rules_list(next(iter(findings.values()))),
     ]
-    head = ("claim", "scope", "verdict", "estimate", "tasks", "responses", "requests", "reason")
+    head = ("claim", "scope", "verdict", "estimate", "tasks", "reason", "responses", "requests")
     for model, by_claim in findings.items():
         cells = []
         for headline in by_claim.values():
             for finding in filter(None, (headline, headline["secondary"])):
-                lower, upper = finding["interval"] or (None, None)
-                estimate = {"estimate": finding["estimate"], "lower99": lower, "upper99": upper}
                 cells.append(
                     [
                         sentence(finding["claim"]) if finding is headline else "",
                         SCOPE_WORDS[finding["scope"]],
                         finding["verdict"],
-                        with_interval(estimate, 99),
+                        estimate_words(finding),
                         _counting(finding["tasks"], settings["tasks"]),
+                        finding["reason"],
                         f"{finding['n']['answers']:,}",
                         f"{finding['n']['requests']:,}",
-                        finding["reason"],
                     ]
                 )
-        table = html_table(head, cells, words=5)
-        body += [f"<h2>{escape(sentence(model))}</h2>", f'<div class="wrapping">{table}</div>']
+        table = html_table(head, cells, words=6)
+        body += [
+            f"<h2>{escape(sentence(model) if model == POOLED else model)}</h2>",
+            f'<div class="wrapping">{table}</div>',
+        ]
     return html_page("What decides each claim?", body)
 
 

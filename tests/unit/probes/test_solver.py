@@ -134,6 +134,29 @@ def test_steps_in_single_precision_lead_to_the_same_place(n, d, rogue, monkeypat
 
 
 @pytest.mark.parametrize("n, d", SHAPES)
+@pytest.mark.parametrize("signal", [0, 50])
+def test_steps_that_are_not_checked_would_have_been_taken_whole(n, d, signal, monkeypatch):
+    x, y = data(n, d, signal=0)
+    x[:, 0] += signal * y
+    sets, penalties = np.arange(n)[:, None] % 7 != np.arange(3), [1e-4, 1e-2, 1.0, 1e3]
+    checked = []
+    backtrack = solver._Path._backtrack
+    monkeypatch.setattr(
+        solver._Path, "_backtrack", lambda path, *a: checked.append(len(a[-1])) or backtrack(path, *a)
+    )
+    found = Rows(x).fit(sets, y, penalties)
+    few, checked[:] = sum(checked), []
+    monkeypatch.setattr(solver, "SURE", solver.TOLERANCE)
+    np.testing.assert_array_equal(Rows(x).fit(sets, y, penalties).decision, found.decision)
+    assert few < sum(checked)
+    # The bound that it rests on: of the log-loss beyond its line, by its curvature, at every place.
+    z, move = np.linspace(-8, 8, 81)[:, None], np.array([-1.5, -0.5, 0.5, 1.5])
+    beyond = np.logaddexp(0, z + move) - np.logaddexp(0, z) - move / (1 + np.exp(-z))
+    curvature = 1 / (2 + np.exp(z) + np.exp(-z))
+    assert (beyond < 0.9 * curvature * move**2).all()
+
+
+@pytest.mark.parametrize("n, d", SHAPES)
 def test_constant_features_and_constant_rows(n, d):
     x, y = data(n, d)
     x[:, 1] = 0.1

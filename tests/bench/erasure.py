@@ -103,7 +103,7 @@ def paper_scale():
         specialists[f"task{task}"] = specialist(x[f"task{task}"], y, bases, protocol)
     ids = {task: result.ids for task, result in specialists.items()}
     start = time.perf_counter()
-    cross_ablate(x, ids, specialists, Settings(rank=4, max_rank=10))
+    cross_ablate(x, ids, specialists, Settings(rank=4, max_rank=10), counting=list(x))
     seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{seconds:.0f}s, peak {peak:.1f} GiB")
 

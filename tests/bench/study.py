@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from skillprobe import erasure, tasks
-from skillprobe.analyses.ablation import ablation_tables
+from skillprobe.analyses.ablation import Margins, ablate_layer, ablation_tables
 from skillprobe.analyses.generality import generality_table
 from skillprobe.analyses.similarity import similarity_table
 from skillprobe.analyses.time import time_tables
@@ -33,6 +33,7 @@ from skillprobe.probes.specialists import fit_specialist
 from skillprobe.probes.wordings import fit_wordings
 from skillprobe.prompts.bases import group_ids
 from skillprobe.storage.files import by_task
+from skillprobe.storage.tables import ACROSS
 from skillprobe.study import config
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
 from snakemake.utils import update_config
@@ -121,16 +122,22 @@ def transfer_probes(folder):
 
 
 def ablate_activations(folder):
-    keys = ("rank", "max_rank", "shuffles", "random", "stop")
-    ablated, erasers = cross.cross_ablate(
-        *parts(folder),
+    keys = ("rank", "max_rank", "shuffles", "random", "stop", "min_rows")
+    x, ids, _ = parts(folder)
+    ablated, erasers = ablate_layer(
+        LAYER,
+        x,
+        ids,
+        layered(folder),
         cross.Settings(
             **{key: SETTINGS["ablation"][key] for key in keys},
             seed=SETTINGS["seed"],
             feature_scaling=SETTINGS["probes"]["feature_scaling"],
         ),
+        signal=CLAIMS["signal"],
+        **OPTIONS,
     )
-    cross.save(folder / "ablated.h5", ablated)
+    cross.save(folder / "ablated.h5", {ACROSS: ablated})
     erasure.save(folder / "erasers.h5", erasers)
 
 
@@ -183,9 +190,9 @@ def compare_transfer(folder):
 
 
 def compare_ablation(folder):
-    thresholds = {key: CLAIMS[key] for key in ("signal", "dependent", "independent")}
-    ablated = {LAYER: cross.load(folder / "ablated.h5")}
-    ablation_tables("planted", layered(folder), ablated, **thresholds, **OPTIONS)
+    ablated = {LAYER: cross.load(folder / "ablated.h5")[ACROSS]}
+    claims = {"signal": CLAIMS["signal"], "margins": Margins.from_claims(CLAIMS)}
+    ablation_tables("planted", layered(folder), ablated, **claims, **OPTIONS)
 
 
 def compare_time(folder):

@@ -109,6 +109,8 @@ ONE_TASK_LESS = (
     | crossings(tasks=("word_count", "json_format"))
     | per("edit_behaviour", tasks=("word_count", "json_format"))
 )
+# All that draws content requests, and what is erased.
+DRAWN = comparisons() | ERASED | per("compare_wording") | merged("wording") | COMPLIANCE
 JUDGE = {
     "kind": "transformers",
     "model": "someone/some-judge",
@@ -207,13 +209,15 @@ CHANGES = {
     ),
     "ablation.layers": (
         [0, 4],
-        ERASED - per("ablate_activations", layers=(4,)) | per("ablate_activations", layers=(0,)),
+        # All layers say at which of them erasers are refitted.
+        ERASED | per("ablate_activations", layers=(0,)),
     ),
     "ablation.rank": (1, ERASED),
     "ablation.max_rank": (3, ERASED),
     "ablation.shuffles": (3, ERASED),
     "ablation.random": (3, ERASED),
     "ablation.stop": (0.6, ERASED),
+    "ablation.min_rows": (6, ERASED),
     "time.layers": (
         [0, 4],
         per("fit_course", layers=(0,)) | per("fit_planning", tasks=TASKS) | TIME | DECIDED,
@@ -228,20 +232,14 @@ CHANGES = {
     # The one that there is.
     "behaviour.layers": ([4], OVERVIEW),
     "behaviour.strengths": ([3], edited() | OVERVIEW),
-    "statistics.bootstrap_draws": (
-        300,
-        comparisons() - SIMILARITY
-        | per("compare_behaviour")
-        | per("compare_wording")
-        | merged("behaviour", "wording")
-        | plots("behaviour")
-        | COMPLIANCE
-        | AGREEMENT,
-    ),
+    # They say which tasks count, and only those are erased.
+    "statistics.bootstrap_draws": (300, DRAWN),
+    "statistics.refit_draws": (30, DRAWN),
     # All tables with intervals that decide claims; those of compliance alone have none.
     "claims.looks": (
         2,
-        comparisons() - SIMILARITY
+        comparisons()
+        | ERASED
         | per("compare_behaviour")
         | per("compare_wording")
         | merged("behaviour", "wording")
@@ -251,7 +249,7 @@ CHANGES = {
     ),
     "claims.signal": (
         0.6,
-        CELLS
+        ERASED
         | per("compare_transfer")
         | per("compare_layers")
         | merged("transfer", "transfer_summary", "layers")
@@ -261,7 +259,9 @@ CHANGES = {
     "claims.weak_ratio": (0.4, DECIDED),
     "claims.cluster_p": (0.05, DECIDED),
     "claims.dependent": (0.03, CELLS),
+    "claims.dependent_share": (0.2, CELLS),
     "claims.independent": (0.06, CELLS),
+    "claims.independent_share": (0.5, CELLS),
     "claims.erased": (0.06, DECIDED),
     "claims.sparse_dependent": (0.3, DECIDED),
     "claims.sparse_independent": (0.6, DECIDED),

@@ -209,9 +209,10 @@ def test_a_layer_adds_its_own_probes_and_the_comparisons(study):
 
 
 def test_a_layer_to_erase_at_adds_its_own_ablation(study):
+    """And that of the others: only at the best of all of them are erasers refitted."""
     change(study, ablation__layers=[0, 4])
     assert study.planned() == (
-        per("ablate_activations", layers=(0,))
+        per("ablate_activations", layers=(0, 4))
         # behaviour.layers: all of them.
         | edited()
         | per("compare_ablation")
@@ -257,15 +258,18 @@ def test_a_threshold_decides_anew_from_the_same_tables(study):
 
 
 def test_what_counts_as_signal_is_compared_anew_where_it_counts(study):
+    """Only tasks that count are erased, while a model writes too."""
     change(study, claims__signal=0.6)
-    names = ("transfer", "transfer_summary", *ABLATION, "layers")
+    names = ("transfer", "transfer_summary", *ABLATION, "layers", "similarity")
     assert study.planned() == (
         per("compare_transfer")
+        | per("ablate_activations", layers=(4,))
         | per("compare_ablation")
+        | per("compare_similarity")
         | per("compare_layers")
         | merged(*names)
-        | AGREEMENT
-        | {("plot_transfer", ""), ("plot_ablation", ""), ("plot_layers", "")}
+        | edited()
+        | {(f"plot_{name}", "") for name in ("transfer", "ablation", "layers", "similarity")}
         | FINDINGS
         | OVERVIEW
     )

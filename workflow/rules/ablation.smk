@@ -9,7 +9,13 @@ rule ablate_activations:
         manifests=expand(
             rules.extract_activations.output.manifest, task=TASKS, shard=SHARDS, allow_missing=True
         ),
-        probes=expand(rules.fit_specialist_probe.output.probe, task=TASKS, allow_missing=True),
+        # Of all layers: they say at which one erasers are refitted.
+        probes=lambda w: expand(
+            rules.fit_specialist_probe.output.probe,
+            model=w.model,
+            task=TASKS,
+            layer=section_layers_of("ablation", w.model),
+        ),
         code=code("ablate_activations"),
     output:
         scores=f"{RESULTS}/ablation/{{model}}/{{layer}}.h5",
@@ -24,9 +30,11 @@ rule ablate_activations:
         mem_mb=3000,
         runtime=60,
     params:
-        settings=settings(
-            *("seed", "tasks", "probes.position", "probes.feature_scaling"),
+        settings=lambda w: chosen(
+            *("seed", "tasks", "groups", "statistics", "claims.signal", "claims.looks"),
+            *("probes.position", "probes.feature_scaling"),
             ablation={key: value for key, value in STUDY["ablation"].items() if key != "layers"},
+            layers=section_layers_of("ablation", w.model),
         ),
     script:
         "../scripts/ablate_activations.py"
@@ -62,8 +70,9 @@ rule compare_ablation:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "tasks", "groups", "statistics"),
-            *("claims.signal", "claims.dependent", "claims.independent", "claims.looks"),
+            *("seed", "tasks", "groups", "statistics", "claims.signal", "claims.looks"),
+            *("claims.dependent", "claims.dependent_share"),
+            *("claims.independent", "claims.independent_share"),
             layers=section_layers_of("ablation", w.model),
         ),
     script:

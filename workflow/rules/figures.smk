@@ -235,6 +235,11 @@ rule plot_ablation:
         svg=shown_figure("ablation", "Probes", "Does erasing one task's signal hurt the others?"),
         png=f"{RESULTS}/figures/ablation.png",
         data=f"{RESULTS}/figures/ablation.csv",
+        within_svg=shown_figure(
+            "ablation_within", "Probes", "Does erasing one task's signal hurt the others, within one prompt?"
+        ),
+        within_png=f"{RESULTS}/figures/ablation_within.png",
+        within_data=f"{RESULTS}/figures/ablation_within.csv",
     log:
         f"{RESULTS}/logs/plot_ablation.log",
     benchmark:

@@ -62,6 +62,29 @@ def test_conditions_that_erase():
                     np.testing.assert_array_equal(getattr(edit, values), getattr(own, values))
 
 
+def test_a_task_is_edited_where_it_has_an_eraser():
+    """One that doesn't count at a layer is not erased there; without any there is no edit at all."""
+    first, second = EDITED_LAYERS
+    some = ERASERS | {first: {"tasks": {"topic": ERASERS[first]["tasks"]["topic"]}, "random": {}}}
+    conditions = erasing(some | {first: some[first] | {"random": ERASERS[first]["random"]}}, rank=3)
+    whole = erasing(ERASERS, rank=3)
+    assert list(conditions) == ["random", "random_flip", "erase:topic", "flip:topic"] + [
+        "erase:word_count",
+        "flip:word_count",
+    ]
+    for name, by_fold in conditions.items():
+        layers = (second,) if name.endswith("word_count") else EDITED_LAYERS
+        assert all(tuple(by_layer) == layers for by_layer in by_fold.values())
+    np.testing.assert_array_equal(
+        conditions["erase:word_count"][0][second].a, whole["erase:word_count"][0][second].a
+    )
+    assert erasing({layer: {"tasks": {}, "random": {}} for layer in EDITED_LAYERS}, rank=3) == {}
+    groups = np.repeat(list(FOLDS), 4)
+    rows = SimpleNamespace(x=np.random.default_rng(0).normal(size=(len(groups), HIDDEN)), groups=groups)
+    steered = steering("word_count", some, dict.fromkeys(EDITED_LAYERS, rows), FOLDS, [1])
+    assert all(tuple(by_layer) == (second,) for by_layer in steered["steer:1"].values())
+
+
 def test_conditions_that_steer():
     rng = np.random.default_rng(0)
     groups = np.repeat(list(FOLDS), 4)

@@ -23,12 +23,12 @@ from made.broken import WAYS, spoil
 from made.erasers import among_features, features, logistic, one_inlp, scale_of, training
 from made.probes import SHAPES, data
 from skillprobe.erasure import Eraser, cross
-from skillprobe.erasure.cross import RETRAINED, Ablated, _Taken, cross_ablate, load, save
+from skillprobe.erasure.cross import RETRAINED, Ablated, Taken, cross_ablate, load, save
 from skillprobe.erasure.leace import leace
 from skillprobe.errors import UserError
 from skillprobe.probes import LogisticProbe
 from skillprobe.probes.solver import Rows, feature_scale
-from skillprobe.statistics.folds import CALIBRATION, keyed_hash
+from skillprobe.statistics.folds import CALIBRATION
 from sklearn.linear_model import LogisticRegression
 
 
@@ -176,7 +176,7 @@ def test_leace_scores_are_of_probes_retrained_after_it():
     source, target, f = "word_count", "topic", 1
     scale, result = common_scale(x, specialists), specialists[target]
     rows = Rows(x[source], scale)
-    plans = {task: cross._Plan.make(each, SETTINGS) for task, each in specialists.items()}
+    plans = {task: cross.Plan.make(each, SETTINGS) for task, each in specialists.items()}
     per_class = min(plan.smallest_class() for plan in plans.values())
     train = plans[source].balanced(per_class)[:, f]
     expected = refit(x[target], result, f, scale, leace(rows, train, specialists[source].labels))
@@ -197,7 +197,7 @@ def test_erasers_of_all_sources_see_as_many_rows_of_each_class(monkeypatch):
         return find_directions(rows, train, labels, *rest)
 
     monkeypatch.setattr(cross, "inlp", counting)
-    ablate(x, specialists, replace(SETTINGS, primary_only=True, halves=False))
+    ablate(x, specialists, replace(SETTINGS, primary_only=True))
     assert len(sizes) == 2 * len(TASKS) and np.ptp(np.concatenate(sizes)) == 0
     # As many as the smallest class of any training set has.
     rarest = min(
@@ -273,35 +273,75 @@ def test_calibration_rows_have_no_scores():
             assert np.isnan(array[..., left_out]).all() and np.isfinite(array[..., ~left_out]).all()
 
 
-# --------------------------------------------------------------------------------------------- asymmetry
+# ------------------------------------------------------------------------------------------------ sources
 
 
-def half_of(result, half):
-    """Rows that are judged in one half of the groups."""
-    inside = np.array([keyed_hash("halves/0", group) % 2 == half for group in result.groups])
-    return inside & (result.folds[0] != CALIBRATION)
+def sizes_of(monkeypatch, x, specialists, settings, **kwargs):
+    """Rows of each class of the outer training sets of every source, and the scores."""
+    sizes, find_directions = [], cross.inlp
+
+    def counting(rows, train, labels, *rest):
+        for label in (0, 1):
+            sizes.append((train & (labels == label)).sum(axis=0)[: PROBES.n_folds])
+        return find_directions(rows, train, labels, *rest)
+
+    monkeypatch.setattr(cross, "inlp", counting)
+    return sizes, *ablate(x, specialists, replace(settings, primary_only=True), **kwargs)
 
 
-def test_the_halves_of_the_asymmetry_share_no_fit():
-    """Were erasers and probes common to both, their noise would be counted as asymmetry."""
+def rare_world():
+    """One of four tasks has 7 % violations, and a signal like the others."""
+    x, specialists = own_world(np.eye(16)[:4], n_groups=120, rare={"topic": 0.07})
+    assert not any(result.status for result in specialists.values())
+    return x, specialists
+
+
+def test_a_task_of_few_violations_takes_no_rows_from_the_others(monkeypatch):
+    x, specialists = rare_world()
+    rare = specialists["topic"]
+    least = min((rare.labels[outer(rare, f)] == 0).sum() for f in range(5))
+    assert 20 <= least < 30
+    sizes, scores, erasers = sizes_of(monkeypatch, x, specialists, replace(SETTINGS, min_rows=80))
+    assert set(erasers) == set(TASKS) - {"topic"}
+    assert len(sizes) == 2 * 3 and np.ptp(np.concatenate(sizes)) == 0 and sizes[0][0] > 130
+    # It is a target like the others, and no source.
+    i, reasons = TASKS.index("topic"), dict(zip(TASKS, scores["topic"].without, strict=True))
+    assert reasons.pop("topic") == f"{least} responses of one class to train on; erasers need 80 of each"
+    assert set(reasons.values()) == {""}
+    for each in scores.values():
+        assert np.isnan(each.retrained["inlp"][i]).all() and np.isnan(each.null[:, i]).all()
+    tested = rare.folds[0] != CALIBRATION
+    assert np.isfinite(np.delete(scores["topic"].retrained["inlp"], i, axis=0)[..., tested]).all()
+    # With a smaller minimum all would have as few.
+    sizes, *_ = sizes_of(monkeypatch, x, specialists, replace(SETTINGS, min_rows=20))
+    assert len(sizes) == 2 * 4 and sizes[0][0] <= least
+
+
+def test_tasks_that_do_not_count_are_targets_only(monkeypatch):
+    x, specialists = rare_world()
+    counting = ["word_count", "toxicity"]
+    sizes, scores, erasers = sizes_of(monkeypatch, x, specialists, SETTINGS, counting=counting)
+    assert list(erasers) == counting and len(sizes) == 4
+    for target, each in scores.items():
+        tested = specialists[target].folds[0] != CALIBRATION
+        for source, reason, left in zip(TASKS, each.without, each.retrained["inlp"], strict=True):
+            assert (reason == "") == (source in counting) == np.isfinite(left[:, tested]).all()
+        assert "not clearly above chance" in each.without[TASKS.index("topic")]
+    nothing, erasers = ablate(x, specialists, SETTINGS, counting=[])
+    assert erasers == {} and all(all(each.without) for each in nothing.values())
+
+
+def test_the_scale_may_be_that_of_other_rows():
+    """Rows within prompts are on the scale of those across them."""
     x, specialists = world("compositional")
-    scores = ablated("compositional")[0]
-    rng = np.random.default_rng(0)
-    moved = {}
-    for task, result in specialists.items():
-        other = half_of(result, 1)
-        moved[task] = x[task].copy()
-        moved[task][other] += rng.normal(size=moved[task][other].shape)
-    after = ablate(moved, specialists, replace(SETTINGS, primary_only=True))[0]
-    for task, result in specialists.items():
-        one, other = half_of(result, 0), half_of(result, 1)
-        assert one.any() and other.any() and not set(result.groups[one]) & set(result.groups[other])
-        for name in ("half_before", "half_after", "half_null"):
-            old, new = getattr(scores[task], name), getattr(after[task], name)
-            np.testing.assert_allclose(new[0][..., one], old[0][..., one], atol=2e-3)
-            assert np.abs(new[1] - old[1])[..., other].max() > 0.05
-            for half, rows in enumerate((one, other)):
-                assert np.isfinite(old[half][..., rows]).all() and np.isnan(old[half][..., ~rows]).all()
+    ids = {task: each.ids for task, each in specialists.items()}
+    scale = common_scale(x, specialists)
+    plain, _ = cross_ablate(x, ids, specialists, SETTINGS, counting=TASKS)
+    given, _ = cross_ablate(x, ids, specialists, SETTINGS, counting=TASKS, scale=scale)
+    other, _ = cross_ablate(x, ids, specialists, SETTINGS, counting=TASKS, scale=3.0 ** np.arange(32))
+    for task in TASKS:
+        np.testing.assert_array_equal(given[task].before, plain[task].before)
+        assert np.nanmax(np.abs(other[task].before - plain[task].before)) > 0.1
 
 
 # ----------------------------------------------------------------------------------------------- refusals
@@ -324,7 +364,7 @@ def test_rows_of_other_probes_are_refused():
     x, specialists = world("compositional")
     ids = {task: each.ids for task, each in specialists.items()}
     with pytest.raises(UserError, match="'topic'.*other rows"):
-        cross_ablate(x, ids | {"topic": ids["topic"][::-1]}, specialists, SETTINGS)
+        cross_ablate(x, ids | {"topic": ids["topic"][::-1]}, specialists, SETTINGS, counting=TASKS)
 
 
 # -------------------------------------------------------------------------------------------------- files
@@ -332,15 +372,17 @@ def test_rows_of_other_probes_are_refused():
 
 def test_files_give_back_the_scores_with_equal_bytes(tmp_path):
     x, specialists = own_world(np.eye(16)[:4], constant=["topic"])
-    scores = ablate(x, specialists)[0]
-    save(tmp_path / "a.h5", scores)
-    save(tmp_path / "b.h5", scores)
+    scores = ablate(x, specialists, n_refits=3)[0]
+    save(tmp_path / "a.h5", {"across": scores, "within": {}})
+    save(tmp_path / "b.h5", {"across": scores, "within": {}})
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
     back = load(tmp_path / "a.h5")
+    assert list(back) == ["across", "within"] and back["within"] == {}
+    back = back["across"]
     assert list(back) == TASKS
     for task in TASKS:
-        assert back[task].sources == tuple(TASKS)
-        for field in fields(Ablated)[1:]:
+        assert back[task].sources == tuple(TASKS) and back[task].without == scores[task].without
+        for field in fields(Ablated)[2:]:
             found, expected = getattr(back[task], field.name), getattr(scores[task], field.name)
             if isinstance(expected, dict):
                 assert list(found) == list(expected)
@@ -354,7 +396,7 @@ def test_files_give_back_the_scores_with_equal_bytes(tmp_path):
 @pytest.mark.parametrize("how", WAYS)
 def test_broken_files_are_named(tmp_path, how):
     path = tmp_path / "broken.h5"
-    save(path, ablated("compositional")[0])
+    save(path, {"across": ablated("compositional")[0]})
     spoil(path, how)
     with pytest.raises(UserError, match=r"broken\.h5"):
         load(path)
@@ -363,7 +405,7 @@ def test_broken_files_are_named(tmp_path, how):
 def test_random_subspaces_are_erasers_of_the_primary_rank_one_for_each_fold():
     x, specialists = world("compositional")
     ids = {task: each.ids for task, each in specialists.items()}
-    random = cross_ablate(x, ids, specialists, SETTINGS)[1]["random"]
+    random = cross_ablate(x, ids, specialists, SETTINGS, counting=TASKS)[1]["random"]
     assert list(random) == [str(fold) for fold in range(5)]
     for eraser in random.values():
         np.testing.assert_allclose(eraser.b @ eraser.a, np.eye(SETTINGS.rank), atol=1e-9)
@@ -398,7 +440,7 @@ def eraser_of(kind, x, y, scale):
 
 def taken_of(rows, eraser, scale):
     along, read = among_features(eraser, scale)
-    return _Taken.of(rows, along[None]) if np.allclose(along, read) else _Taken.oblique(rows, [eraser])
+    return Taken.of(rows, along[None]) if np.allclose(along, read) else Taken.oblique(rows, [eraser])
 
 
 def fit_on_erased(x, y, train, penalty, scale, eraser):
@@ -450,7 +492,7 @@ def test_erasers_of_unequal_rank_are_retrained_side_by_side(n, d):
         eraser_of("another's, oblique", x, y, scale),
         eraser_of("random", x, y, scale),
     ]
-    taken = _Taken.joined([taken_of(rows, eraser, scale) for eraser in erasers])
+    taken = Taken.joined([taken_of(rows, eraser, scale) for eraser in erasers])
     penalties = np.array([0.01, 0.1, 1.0])
     plain = rows.fit(sets, y, [penalties])
     for start in (None, (plain.coefficients[0], plain.intercepts[0])):
@@ -484,5 +526,5 @@ def test_a_frozen_probe_loses_what_the_eraser_takes(n, d, kind):
     fit = rows.fit(training(n)[:, None], y, [0.1])
     weights, intercept = fit.raw()
     lost = fit.decision[0, :, 0] - (eraser(x) @ weights + intercept)[:, 0]
-    found = taken_of(rows, eraser, scale).of_probe(fit.coefficients[0])[:, 0]
+    found = (rows.coordinates @ taken_of(rows, eraser, scale).of_probe(fit.coefficients[0]))[:, 0]
     np.testing.assert_allclose(found - found.mean(), lost - lost.mean(), atol=1e-9)

@@ -155,6 +155,28 @@ def test_training_sets_side_by_side_are_as_alone(n, d):
 
 
 @pytest.mark.parametrize("n, d", SHAPES)
+def test_weighted_rows_are_repeated_rows(n, d):
+    """And begin where they will, at most rounding is changed."""
+    x, y = data(n, d)
+    rng = np.random.default_rng(4)
+    times = rng.integers(0, 4, n) * training(n)
+    rows, some = Rows(x), rng.normal(size=(2, min(n, d), 1))
+    plain = inlp(rows, (times > 0)[:, None], y, 0.1, 2)
+    repeated = Rows(np.repeat(x, times, axis=0))
+    expected = inlp(repeated, np.ones((times.sum(), 1), bool), np.repeat(y, times), 0.1, 2).erasers()[0]
+    starts = [
+        None,
+        (plain.coefficients, plain.intercepts),
+        (some[:, : rows.coordinates.shape[1]], np.ones((2, 1))),
+    ]
+    for start in starts:
+        found = inlp(rows, times[:, None].astype(float), y, 0.1, 2, start=start).erasers()[0]
+        np.testing.assert_allclose(found.a, expected.a, atol=1e-4)
+        np.testing.assert_allclose(found.mean, expected.mean, atol=1e-9)
+    assert np.abs(plain.erasers()[0].a - expected.a).max() > 0.05
+
+
+@pytest.mark.parametrize("n, d", SHAPES)
 def test_directions_turn_with_the_rows(n, d):
     x, y = data(n, d)
     rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(d, d)))[0]

@@ -4,11 +4,13 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
-from skillprobe.analyses.ablation import ablation_tables
+from skillprobe.analyses.ablation import Margins, ablation_tables
 from skillprobe.erasure.cross import Settings, cross_ablate
+from skillprobe.erasure.refits import refit_erasers
 from skillprobe.findings.planted import plant
 from skillprobe.probes.cross_validation import Settings as ProbeSettings
 from skillprobe.probes.specialists import specialist
+from skillprobe.statistics.bootstrap import draw_tested
 from skillprobe.statistics.metrics import auroc
 
 CATEGORIES = {
@@ -20,8 +22,9 @@ CATEGORIES = {
 TASKS = list(CATEGORIES)
 BASES = [f"b{number:03d}" for number in range(80)]
 PROBES = ProbeSettings(penalties=(1e-2, 1e-1), fold_seeds=(0,), shuffles=0)
-SETTINGS = Settings(rank=2, max_rank=3, shuffles=3, random=2, n_draws=100)
-CLAIMS = {"signal": 0.55, "dependent": 0.02, "independent": 0.05, "n_draws": 300}
+SETTINGS = Settings(rank=2, max_rank=3, shuffles=3, random=2, n_draws=100, min_rows=15)
+MARGINS = Margins(0.02, 0.1, 0.05, 0.4)
+CLAIMS = {"signal": 0.55, "margins": MARGINS, "n_draws": 300}
 
 
 @cache
@@ -40,24 +43,32 @@ def probe(task, x, labels, groups, fold_seeds=(0,), **kwargs):
     return specialist(x, labels, groups, replace(PROBES, fold_seeds=fold_seeds, **kwargs), ids=ids)
 
 
-def own_world(directions, seed=0, n_groups=50, per_base=4, strength=1.2, constant=()):
-    """Tasks as alike as can be: as many satisfied as violated rows, white noise and a direction each."""
+def own_world(directions, seed=0, n_groups=50, per_base=4, strength=1.2, constant=(), rare=None):
+    """Tasks as alike as can be: as many satisfied as violated rows, white noise and a direction each. rare:
+    {task: share of violated rows}; strength: of all tasks, or a number for each."""
     rng = np.random.default_rng(seed)
     groups = np.repeat([f"b{number:03d}" for number in range(n_groups)], per_base)
     x, specialists = {}, {}
-    for task, direction in zip(TASKS, directions, strict=True):
+    strengths = np.broadcast_to(strength, len(TASKS))
+    for task, direction, strong in zip(TASKS, directions, strengths, strict=True):
         y = rng.permutation(np.arange(len(groups)) % 2)
+        if task in (rare or {}):
+            y = rng.permutation(np.arange(len(groups)) >= rare[task] * len(groups)).astype(int)
         x[task] = rng.normal(size=(len(groups), len(direction)))
-        x[task] += strength * (2 * y - 1)[:, None] * direction
+        x[task] += strong * (2 * y - 1)[:, None] * direction
         y = np.ones_like(y) if task in constant else y
         specialists[task] = probe(task, x[task], y, groups, penalties=(1e-2,))
     return x, specialists
 
 
-def ablate(x, specialists, settings=SETTINGS):
-    """Scores by target, and the tasks' erasers."""
+def ablate(x, specialists, settings=SETTINGS, counting=None, n_refits=0):
+    """Scores by target, and the tasks' erasers; counting: all sufficient tasks unless it is given."""
     ids = {task: each.ids for task, each in specialists.items()}
-    scores, erasers = cross_ablate(x, ids, specialists, settings)
+    counting = list(x) if counting is None else counting
+    scores, erasers = cross_ablate(x, ids, specialists, settings, counting=counting)
+    if n_refits:
+        draws = draw_tested(specialists.values(), n_draws=n_refits)
+        scores = refit_erasers(x, specialists, scores, settings, counting=counting, draws=draws)
     return scores, erasers["tasks"]
 
 

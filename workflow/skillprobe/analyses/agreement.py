@@ -10,6 +10,7 @@ from math import factorial, isfinite
 import numpy as np
 
 from skillprobe.analyses.ablation import PRIMARY, SELECTED
+from skillprobe.storage.tables import in_scope
 
 KINDS = ("erase", "flip")
 PERMUTATIONS = 10_000
@@ -29,8 +30,8 @@ def agreement_tables(
 ) -> tuple[list[dict], list[dict]]:
     """Rows with CELL_COLUMNS and rows with SUMMARY_COLUMNS, for each kind of edit ("erase", "flip": reflect).
 
-    ablation, behaviour: rows of `ablation_tables` (cells, of which the primary ones at the selected layer are
-    read) and of `behaviour_table`, of any models.
+    ablation, behaviour: rows of `ablation_tables` (cells, of which the primary ones across prompts at the
+    selected layer are read) and of `behaviour_table`, of any models.
 
     Cells, of each source and target task for which there are both: how far the target's AUROC falls, net of
     chance, when the source is erased from activations; how far the target's compliance falls, beyond that
@@ -48,7 +49,7 @@ def agreement_tables(
     for model in models:
         falls = {
             (row["source"], row["target"]): row
-            for row in ablation
+            for row in in_scope(ablation)
             if (str(row["model"]), row["layer"]) == (model, SELECTED)
             and (row["method"], row["probe"]) == PRIMARY
         }

@@ -108,17 +108,19 @@ def erasing(erasers: Mapping[int, Mapping], rank: int) -> dict[str, dict[int, di
     """Conditions "erase:<task>" and "flip:<task>" (reflected), and for a random subspace of the same rank
     "random" and "random_flip", at all layers given at once.
 
-    erasers: {layer: {"tasks": {task: {fold: Eraser}}, "random": {fold: Eraser}}}, as `cross_ablate` gives.
+    erasers: {layer: {"tasks": {task: {fold: Eraser}}, "random": {fold: Eraser}}}, as `cross_ablate` gives
+    across prompts: edits are of whole hidden states. A task is erased at the layers at which it has an
+    eraser, a random subspace at all at which some task has.
     """
-    some = next(iter(erasers.values()))
+    tasks = dict.fromkeys(task for of_layer in erasers.values() for task in of_layer["tasks"])
     named = {"random": ("random", "random_flip")}
-    named |= {task: (f"erase:{task}", f"flip:{task}") for task in some["tasks"]}
+    named |= {task: (f"erase:{task}", f"flip:{task}") for task in tasks}
     conditions: dict[str, dict[int, dict[int, Erase]]] = {}
     for source, names in named.items():
         for name, alpha in zip(names, (1.0, 2.0), strict=True):
-            for fold in map(int, some["random"]):
-                for layer, of_layer in erasers.items():
-                    by_fold = of_layer["random"] if source == "random" else of_layer["tasks"][source]
+            for layer, of_layer in erasers.items():
+                by_fold = of_layer["random"] if source == "random" else of_layer["tasks"].get(source, {})
+                for fold in map(int, of_layer["random"] if by_fold else ()):
                     eraser = by_fold[str(fold)].truncated(rank).with_alpha(alpha)
                     conditions.setdefault(name, {}).setdefault(fold, {})[layer] = Erase(eraser)
     return conditions
@@ -134,12 +136,13 @@ def steering(
     """Conditions "steer:<strength>": along the probe's direction of the task itself, the first of its eraser.
 
     erasers: as for `erasing`; rows: of the task at each layer, and folds: {group: outer fold}, for the
-    standard deviation of the projections of the rows outside a fold. A task without an eraser has none.
+    standard deviation of the projections of the rows outside a fold. A task is steered at the layers at which
+    it has an eraser.
     """
     conditions: dict[str, dict[int, dict[int, Steer]]] = {}
     for layer, of_layer in erasers.items():
         if task not in of_layer["tasks"] or not of_layer["tasks"][task]["all"].rank:
-            return {}
+            continue
         of_row = row_folds(rows[layer].groups, folds)
         for fold in map(int, of_layer["random"]):
             unit = of_layer["tasks"][task][str(fold)].b[0]

@@ -6,8 +6,8 @@ tasks: so an eraser never saw the group of a row that it is judged on, whatever 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.solver import Erased, Rows, feature_scale
 from skillprobe.probes.specialists import shuffle_labels
 from skillprobe.statistics.bootstrap import auroc_draws, draw_groups
-from skillprobe.statistics.folds import CALIBRATION, keyed_hash, sufficiency
+from skillprobe.statistics.folds import CALIBRATION, keyed_hash
 from skillprobe.statistics.intervals import FIXED_PROBES, UNIT, interval
 from skillprobe.statistics.metrics import auroc
 from skillprobe.storage import hdf5
@@ -36,36 +36,39 @@ INSIDE = 1e-6
 class Settings:
     """rank: of the primary erasers; max_rank: how many directions are found; shuffles: null erasers, of
     labels shuffled between groups; random: subspaces of the primary rank; stop: where the upper 95 % bound of
-    the inner AUROC is below it, the stopped variant ends; primary_only: neither variants nor curves nor
-    random subspaces; halves: everything once more in each half of the groups, for the asymmetry."""
+    the inner AUROC is below it, the stopped variant ends; min_rows: of each class in every outer training
+    set, else a task is not erased; primary_only: neither variants nor curves nor random subspaces."""
 
     rank: int = 4
     max_rank: int = 8
     shuffles: int = 20
     random: int = 20
     stop: float = 0.55
+    min_rows: int = 80
     seed: int = 0
     feature_scaling: bool = True
     n_draws: int = 500
     primary_only: bool = False
-    halves: bool = True
 
 
 @dataclass(frozen=True)
 class Ablated:
     """Decision values on the n rows of one target, of T sources, S fold seeds, frozen ones up to a constant
-    in each fold; NaN on calibration rows and for sources without probes.
+    in each fold; NaN on calibration rows and for sources that are not erased.
 
-    before: [S, n]. retrained: [T, S, n] by "inlp" (the primary), "inlp_stopped" and "leace", of probes
-    trained on erased rows; frozen: [T, S, n] by "inlp", "inlp_reflected" and "leace", of the probes from
-    before. Of the first fold seed, retrained: null [shuffles, T, n]; curve [max_rank, T, n], by the first so
-    many directions; random [draws, n]. A reflection loses nothing that retraining could not find again, so it
-    has no retrained scores. Of the first fold seed too, where all is fitted and judged in one half of the
-    groups: half_before [2, n], half_after [2, T, n] and half_null [2, draws, T, n], NaN in the other half,
-    and everywhere if the halves are too small.
+    without: [T], "" or why a source is not erased. before: [S, n]. retrained: [T, S, n] by "inlp" (the
+    primary), "inlp_stopped" and "leace", of probes trained on erased rows; frozen: [T, S, n] by "inlp",
+    "inlp_reflected" and "leace", of the probes from before. Of the first fold seed, retrained: null
+    [shuffles, T, n]; curve [max_rank, T, n], by the first so many directions; random [draws, n]. A reflection
+    loses nothing that retraining could not find again, so it has no retrained scores.
+
+    refitted_before: [n_draws], the AUROC where probes are fitted anew on each draw of groups, and
+    refitted_after: [n_draws, T], where erasers are too (see `refits`); NaN for sources that are not refitted,
+    and no draws if the target or the layer is not.
     """
 
     sources: tuple[str, ...]
+    without: tuple[str, ...]
     ids: np.ndarray
     before: np.ndarray
     retrained: dict[str, np.ndarray]
@@ -73,16 +76,19 @@ class Ablated:
     null: np.ndarray
     curve: np.ndarray
     random: np.ndarray
-    half_before: np.ndarray
-    half_after: np.ndarray
-    half_null: np.ndarray
+    refitted_before: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    refitted_after: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 RETRAINED = ("inlp", "inlp_stopped", "leace")
 FROZEN = ("inlp", "inlp_reflected", "leace")
-_ARRAYS = ("before", "null", "curve", "random", "half_before", "half_after", "half_null")
-# Half as many as the protocol asks for by default.
-HALF_ROWS, HALF_GROUPS = 10, 5
+_ARRAYS = ("before", "null", "curve", "random", "refitted_before", "refitted_after")
+
+
+def common_scale(x_by_task: Mapping[str, np.ndarray], specialists: Mapping[str, ProbeResult]) -> np.ndarray:
+    """[d], of all tasks' calibration rows together."""
+    calibration = [x[specialists[task].folds[0] == CALIBRATION] for task, x in x_by_task.items()]
+    return feature_scale(np.concatenate(calibration))
 
 
 def cross_ablate(
@@ -90,25 +96,34 @@ def cross_ablate(
     ids_by_task: Mapping[str, np.ndarray],
     specialists: Mapping[str, ProbeResult],
     settings: Settings,
+    *,
+    counting: Collection[str],
+    scale: np.ndarray | None = None,
 ) -> tuple[dict[str, Ablated], dict[str, dict]]:
     """{target: scores}, and as erasers "tasks": {source: {fold: eraser}}, INLP's with max_rank directions, of
     the first fold seed, and for fold "all" of all folds, and "random": {fold: eraser}, random subspaces of
-    the primary rank. INLP's are all fitted on as many rows of each class.
+    the primary rank.
 
-    x_by_task: [n, d] activations; ids_by_task: [n]; specialists: of the same rows, which give labels, folds
-    and the penalty of each fold. The feature scale is of all tasks' calibration rows together. Raises
-    UserError where rows and probes don't belong together, and for a rank that some task can't have.
+    x_by_task: [n, d] activations (in the scope within prompts, minus their item's mean); ids_by_task: [n];
+    specialists: of the same rows, which give labels, folds and the penalty of each fold; counting: names of
+    the tasks that count. Those of them that have enough rows (`Settings.min_rows`) are erased, all by erasers
+    fitted on as many rows of each class: the least that one of them has. Others are targets only, so that a
+    task with few violations takes no power from the rest. scale: [d], the feature scale (None:
+    `common_scale`, or none if the settings want none). Raises UserError where rows and probes don't belong
+    together, and for a rank that some task can't have.
     """
     for task, result in specialists.items():
         if not np.array_equal(np.asarray(ids_by_task[task], str), result.ids):
             raise UserError(f"task '{task}': its probes were trained on other rows; train them again")
-    calibration = [x[specialists[task].folds[0] == CALIBRATION] for task, x in x_by_task.items()]
-    scale = feature_scale(np.concatenate(calibration)) if settings.feature_scaling else None
+    if scale is None and settings.feature_scaling:
+        scale = common_scale(x_by_task, specialists)
     usable = [task for task, result in specialists.items() if not result.status]
     rows = {task: Rows(x_by_task[task], scale) for task in usable}
-    plans = {task: _Plan.make(specialists[task], settings) for task in usable}
-    per_class = min((plan.smallest_class() for plan in plans.values()), default=0)
-    for task in usable:
+    plans = {task: Plan.make(specialists[task], settings) for task in usable}
+    without = unerased(specialists, plans, counting, settings.min_rows)
+    sources = [task for task, reason in without.items() if not reason]
+    per_class = rows_per_class([plans[task] for task in sources])
+    for task in sources:
         most = min(2 * per_class - 1, rows[task].coordinates.shape[1])
         if settings.max_rank > most:
             raise UserError(
@@ -116,25 +131,42 @@ def cross_ablate(
                 f"{2 * per_class} training rows in {rows[task].x.shape[1]} dimensions; lower it to {most}"
             )
     found, targets = {}, {}
-    with progress("tasks erased", len(usable)) as advance:
-        for task in usable:
+    with progress("tasks erased", len(sources)) as advance:
+        for task in sources:
             found[task] = _Source.make(rows[task], plans[task], per_class, settings)
             advance(1)
     with progress("tasks probed without others", len(specialists)) as advance:
         for task, result in specialists.items():
-            if task in found:
-                targets[task] = _ablate_target(
-                    rows[task], plans[task], result, found, list(specialists), settings
-                )
-            else:
-                targets[task] = _nothing(result, list(specialists), settings)
+            targets[task] = _nothing(result, without, settings)
+            if task in plans:
+                _ablate_target(rows[task], plans[task], result, found, targets[task], settings)
             advance(1)
-    if settings.halves:
-        _ablate_halves(targets, x_by_task, specialists, settings)
     return targets, {
         "tasks": {task: source.stored() for task, source in found.items()},
-        "random": _random_erasers(list(rows.values()), specialists, settings),
+        "random": _random_erasers([rows[task] for task in sources], specialists, settings),
     }
+
+
+def unerased(
+    specialists: Mapping[str, ProbeResult],
+    plans: Mapping[str, Plan],
+    counting: Collection[str],
+    min_rows: int,
+) -> dict[str, str]:
+    """{task: "" or why it is not erased}; plans: of the sufficient tasks."""
+    reasons = {}
+    for task, result in specialists.items():
+        reasons[task] = result.status
+        if not result.status and task not in counting:
+            reasons[task] = "its probe's AUROC is not clearly above chance, so there is nothing to erase"
+        elif not result.status and (least := plans[task].smallest_class(null=False)) < min_rows:
+            reasons[task] = f"{least} responses of one class to train on; erasers need {min_rows} of each"
+    return reasons
+
+
+def rows_per_class(plans: Collection[Plan]) -> int:
+    """How many rows of each class all erasers of these tasks are fitted on, null ones too."""
+    return min((plan.smallest_class() for plan in plans), default=0)
 
 
 def _random_erasers(
@@ -149,64 +181,8 @@ def _random_erasers(
     return {str(fold): Eraser(q * scale, (q / scale).T, mean) for fold, q in enumerate(drawn)}
 
 
-def _ablate_halves(
-    targets: Mapping[str, Ablated],
-    x_by_task: Mapping[str, np.ndarray],
-    specialists: Mapping[str, ProbeResult],
-    settings: Settings,
-) -> None:
-    """Fill in what is fitted on one half of the groups alone, so that the halves share no noise."""
-    for half in range(2):
-        kept, parts = {}, {}
-        for task, result in specialists.items():
-            inside = np.array(
-                [keyed_hash(f"halves/{settings.seed}", b) % 2 == half for b in result.groups], bool
-            )
-            # Calibration groups have no part in any fit but that of the scale.
-            kept[task] = inside | (result.folds[0] == CALIBRATION)
-            parts[task] = _part(result, kept[task])
-        sizes = [_Plan.make(part, settings).smallest_class() for part in parts.values() if not part.status]
-        if sizes and 2 * min(sizes) <= settings.rank:
-            continue
-        scores, _ = cross_ablate(
-            {task: x[kept[task]] for task, x in x_by_task.items()},
-            {task: part.ids for task, part in parts.items()},
-            parts,
-            replace(
-                settings,
-                max_rank=settings.rank,
-                shuffles=_half_shuffles(settings),
-                primary_only=True,
-                halves=False,
-            ),
-        )
-        for task, each in scores.items():
-            targets[task].half_before[half, kept[task]] = each.before[0]
-            targets[task].half_after[half][:, kept[task]] = each.retrained["inlp"][:, 0]
-            targets[task].half_null[half][:, :, kept[task]] = each.null
-
-
-def _part(result: ProbeResult, kept: np.ndarray) -> ProbeResult:
-    """Some rows of a task, with the first fold seed."""
-    labels, groups, folds = result.labels[kept], result.groups[kept], result.folds[:1, kept]
-    status = result.status or sufficiency(labels, groups, folds, min_rows=HALF_ROWS, min_groups=HALF_GROUPS)
-    return replace(
-        result,
-        ids=result.ids[kept],
-        groups=groups,
-        labels=labels,
-        folds=folds,
-        chosen_c=result.chosen_c[:1],
-        status=status,
-    )
-
-
-def _half_shuffles(settings: Settings) -> int:
-    return max(settings.shuffles // 4, 1)
-
-
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """The training sets of one task, as columns: first S · K outer ones, then shuffles · K with null labels,
     then the pairs of folds left out for the stopping rule, then all rows. train: [n, m]; labels: [n, m];
     penalty: [m]."""
@@ -220,7 +196,7 @@ class _Plan:
     pairs: list[tuple[int, int]]
 
     @classmethod
-    def make(cls, result: ProbeResult, settings: Settings) -> _Plan:
+    def make(cls, result: ProbeResult, settings: Settings) -> Plan:
         n_seeds, n_folds = result.chosen_c.shape
         folds, first = result.folds, result.folds[0]
         pairs = list(combinations(range(n_folds), 2))
@@ -250,9 +226,9 @@ class _Plan:
     def inner(self) -> slice:
         return slice(self.train.shape[1] - len(self.pairs) - 1, self.train.shape[1] - 1)
 
-    def smallest_class(self) -> int:
-        """Of the outer training sets, those with null labels too."""
-        outer = slice(self.null().stop)
+    def smallest_class(self, null: bool = True) -> int:
+        """Of the outer training sets, those with null labels too if so wanted."""
+        outer = slice(self.null().stop if null else self.n_real)
         ones = (self.train[:, outer] & (self.labels[:, outer] == 1)).sum(axis=0)
         return int(min(ones.min(), (self.train[:, outer].sum(axis=0) - ones).min()))
 
@@ -272,22 +248,20 @@ class _Source:
     scale; stopped: [S · K], ranks of the stopped variant; leaces: [S · K]; erasers: as stored, by fold and of
     all."""
 
-    plan: _Plan
+    plan: Plan
     among_features: np.ndarray
     stopped: np.ndarray
     leaces: list[Eraser]
     erasers: list[Eraser]
 
     @classmethod
-    def make(cls, rows: Rows, plan: _Plan, per_class: int, settings: Settings) -> _Source:
+    def make(cls, rows: Rows, plan: Plan, per_class: int, settings: Settings) -> _Source:
         train = plan.balanced(per_class)
         rank = settings.rank if settings.primary_only else settings.max_rank
         found = inlp(rows, train, plan.labels, plan.penalty, rank)
-        m, r, k = found.axes.shape
-        weights = rows.weights(found.axes.transpose(1, 0, 2).reshape(r, m * k))[0] * rows.scale[:, None]
         return cls(
             plan,
-            weights.reshape(-1, m, k).transpose(1, 0, 2),
+            found.among_features(),
             np.zeros(plan.n_real, int) if settings.primary_only else _stopped(found, plan, settings),
             [
                 leace(rows, train[:, column], plan.labels[:, column])
@@ -301,7 +275,7 @@ class _Source:
         return dict(zip(names, self.erasers, strict=True))
 
 
-def _stopped(found: Directions, plan: _Plan, settings: Settings) -> np.ndarray:
+def _stopped(found: Directions, plan: Plan, settings: Settings) -> np.ndarray:
     """For each outer training set of the first fold seed, and by its fold for the others, how many directions
     come before the first whose AUROC on inner folds is clearly below `stop`: [S · K]."""
     result = plan.result
@@ -327,25 +301,25 @@ def _stopped(found: Directions, plan: _Plan, settings: Settings) -> np.ndarray:
 
 def _ablate_target(
     rows: Rows,
-    plan: _Plan,
+    plan: Plan,
     result: ProbeResult,
     sources: Mapping[str, _Source],
-    names: list[str],
+    made: Ablated,
     settings: Settings,
-) -> Ablated:
+) -> None:
+    """Fill in what is left of a target."""
     n_real, n_folds = plan.n_real, plan.n_folds
     outer, labels, penalty = plan.train[:, :n_real], result.labels, plan.penalty[:n_real]
     fit = rows.fit(outer, labels, [penalty])
     before, beta, intercepts = fit.decision[0], fit.coefficients[0], fit.intercepts[0]
-    made = _nothing(result, names, settings)
     _place(made.before, before, result.folds)
 
-    def retrain(taken: list[_Taken], every: int) -> list[np.ndarray]:
+    def retrain(taken: list[Taken], every: int) -> list[np.ndarray]:
         """Decision values [n, m] after taking each out, of m columns that are the outer training sets for the
         first `every`, and those of the first fold seed, over and over, for the others. In one go, and from
         the probes of before: most lose little."""
         columns = [
-            np.arange(len(each.left)) % (n_real if number < every else n_folds)
+            np.arange(len(each.read)) % (n_real if number < every else n_folds)
             for number, each in enumerate(taken)
         ]
         which = np.concatenate(columns)
@@ -353,14 +327,14 @@ def _ablate_target(
             outer[:, which],
             labels,
             [penalty[which]],
-            erased=_Taken.joined(taken).erased(),
+            erased=Taken.joined(taken).erased(),
             start=(beta[:, which], intercepts[which]),
         ).decision[0]
         return np.split(decision, np.cumsum([len(each) for each in columns])[:-1], axis=1)
 
     for name, source in sources.items():
-        t = names.index(name)
-        found = _Taken.of(rows, source.among_features)
+        t = made.sources.index(name)
+        found = Taken.of(rows, source.among_features)
         real, null = found.columns(slice(n_real)), found.columns(source.plan.null())
         primary, chance = real.first(settings.rank), null.first(settings.rank)
         if settings.primary_only:
@@ -368,7 +342,7 @@ def _ablate_target(
             _place(made.retrained["inlp"][t], after, result.folds)
             _place(made.null[:, t], by_chance, result.folds[:1])
             continue
-        oblique, first = _Taken.oblique(rows, source.leaces), real.columns(slice(n_folds))
+        oblique, first = Taken.oblique(rows, source.leaces), real.columns(slice(n_folds))
         after = retrain(
             [
                 primary,
@@ -383,81 +357,79 @@ def _ablate_target(
             _place(made.retrained[method][t], decision, result.folds)
         _place(made.null[:, t], after[len(RETRAINED)], result.folds[:1])
         _place(made.curve[:, t], np.concatenate(after[len(RETRAINED) + 1 :], axis=1), result.folds[:1])
-        lost = primary.of_probe(beta)
+        lost = rows.coordinates @ primary.of_probe(beta)
         _place(made.frozen["inlp"][t], before - lost, result.folds)
         _place(made.frozen["inlp_reflected"][t], before - 2 * lost, result.folds)
-        _place(made.frozen["leace"][t], before - oblique.of_probe(beta), result.folds)
+        _place(made.frozen["leace"][t], before - rows.coordinates @ oblique.of_probe(beta), result.folds)
     if settings.primary_only:
-        return made
-    random = _Taken.of(rows, _random(rows.x.shape[1], settings)).repeated(n_folds)
+        return
+    random = Taken.of(rows, _random(rows.x.shape[1], settings)).repeated(n_folds)
     _place(made.random, retrain([random], 0)[0], result.folds[:1])
-    return made
 
 
 @dataclass(frozen=True)
-class _Taken:
-    """What m erasers take out of a target's rows: left [m, n, k], what they read, times inside [m, r, k],
-    along which principal axes, and outside [m, k, k], of the part that is out of the rows' span."""
+class Taken:
+    """What m erasers take out of a target's rows, in its r principal axes: read [m, r, k], what they read,
+    inside [m, r, k], along which axes, and outside [m, k, k], of the part that is out of the rows' span."""
 
-    left: np.ndarray
+    read: np.ndarray
     inside: np.ndarray
     outside: np.ndarray
 
     @classmethod
-    def of(cls, rows: Rows, directions: np.ndarray) -> _Taken:
+    def of(cls, rows: Rows, directions: np.ndarray) -> Taken:
         """directions: [m, d, k], orthonormal or zero, among the scaled features."""
         return cls._make(rows, directions, directions)
 
     @classmethod
-    def oblique(cls, rows: Rows, erasers: list[Eraser]) -> _Taken:
+    def oblique(cls, rows: Rows, erasers: list[Eraser]) -> Taken:
         scale = rows.scale[:, None]
         along = np.stack([eraser.a / scale for eraser in erasers])
         return cls._make(rows, along, np.stack([eraser.b.T * scale for eraser in erasers]))
 
     @classmethod
-    def _make(cls, rows: Rows, along: np.ndarray, read: np.ndarray) -> _Taken:
+    def _make(cls, rows: Rows, along: np.ndarray, read: np.ndarray) -> Taken:
         m, d, k = along.shape
 
-        def split(flat: np.ndarray) -> np.ndarray:
+        def inside(directions: np.ndarray) -> np.ndarray:
+            flat = rows.along_axes(directions.transpose(1, 0, 2).reshape(d, m * k))
             return flat.reshape(-1, m, k).transpose(1, 0, 2)
 
-        left, inside = map(split, rows.project(read.transpose(1, 0, 2).reshape(d, m * k)))
-        if along is not read:
-            inside = split(rows.project(along.transpose(1, 0, 2).reshape(d, m * k))[1])
-        squares = along.transpose(0, 2, 1) @ along - inside.transpose(0, 2, 1) @ inside
+        reads = inside(read)
+        within = reads if along is read else inside(along)
+        squares = along.transpose(0, 2, 1) @ along - within.transpose(0, 2, 1) @ within
         values, vectors = np.linalg.eigh(squares)
         outside = np.sqrt(np.maximum(values, 0))[:, :, None] * vectors.transpose(0, 2, 1)
-        return cls(left, inside, outside)
+        return cls(reads, within, outside)
 
     @classmethod
-    def joined(cls, parts: list[_Taken]) -> _Taken:
+    def joined(cls, parts: list[Taken]) -> Taken:
         """All of them side by side, those of fewer directions filled up with nothing."""
-        k = max(part.left.shape[2] for part in parts)
-        axes = ("left", "inside", "outside")
+        k = max(part.read.shape[2] for part in parts)
+        axes = ("read", "inside", "outside")
         padded = [[_widened(getattr(part, name), k, name == "outside") for part in parts] for name in axes]
         return cls(*map(np.concatenate, padded))
 
-    def columns(self, which: slice) -> _Taken:
-        return _Taken(self.left[which], self.inside[which], self.outside[which])
+    def columns(self, which: slice) -> Taken:
+        return Taken(self.read[which], self.inside[which], self.outside[which])
 
-    def repeated(self, times: int) -> _Taken:
-        return _Taken(*(np.repeat(each, times, axis=0) for each in (self.left, self.inside, self.outside)))
+    def repeated(self, times: int) -> Taken:
+        return Taken(*(np.repeat(each, times, axis=0) for each in (self.read, self.inside, self.outside)))
 
-    def first(self, rank: int | np.ndarray) -> _Taken:
+    def first(self, rank: int | np.ndarray) -> Taken:
         """The first directions only, as many for all or an own number, [m], for each."""
-        kept = np.arange(self.left.shape[2]) < np.broadcast_to(rank, len(self.left))[:, None]
-        return _Taken(self.left * kept[:, None, :], self.inside, self.outside)
+        kept = np.arange(self.read.shape[2]) < np.broadcast_to(rank, len(self.read))[:, None]
+        return Taken(self.read * kept[:, None, :], self.inside, self.outside)
 
     def erased(self) -> Erased:
         right = self.inside.transpose(0, 2, 1)
         if np.abs(self.outside).max() > INSIDE:
             right = np.concatenate([right, self.outside.transpose(0, 2, 1)], axis=2)
-        return Erased(self.left, right)
+        return Erased(self.read, right)
 
     def of_probe(self, beta: np.ndarray) -> np.ndarray:
-        """What probes [r, m] lose: [n, m]."""
-        read = self.inside.transpose(0, 2, 1) @ beta.T[:, :, None]
-        return (self.left @ read)[..., 0].T
+        """What probes [r, m] lose: coefficients [r, m]."""
+        return (self.read @ (self.inside.transpose(0, 2, 1) @ beta.T[:, :, None]))[..., 0].T
 
 
 def _widened(values: np.ndarray, k: int, rows_too: bool) -> np.ndarray:
@@ -485,45 +457,44 @@ def _place(into: np.ndarray, decision: np.ndarray, folds: np.ndarray) -> None:
         scores[tested] = decision[tested, line * n_folds + fold[tested]].astype(np.float32)
 
 
-def _nothing(result: ProbeResult, names: list[str], settings: Settings) -> Ablated:
+def _nothing(result: ProbeResult, without: Mapping[str, str], settings: Settings) -> Ablated:
     n_seeds, n = result.folds.shape
 
     def blank(*shape: int) -> np.ndarray:
         return np.full((*shape, n), np.nan, np.float32)
 
-    only = settings.primary_only
+    only, n_tasks = settings.primary_only, len(without)
     return Ablated(
-        tuple(names),
+        tuple(without),
+        tuple(without.values()),
         result.ids,
         blank(n_seeds),
-        {method: blank(len(names), n_seeds) for method in (RETRAINED[:1] if only else RETRAINED)},
-        {method: blank(len(names), n_seeds) for method in (() if only else FROZEN)},
-        blank(settings.shuffles, len(names)),
-        blank(0 if only else settings.max_rank, len(names)),
+        {method: blank(n_tasks, n_seeds) for method in (RETRAINED[:1] if only else RETRAINED)},
+        {method: blank(n_tasks, n_seeds) for method in (() if only else FROZEN)},
+        blank(settings.shuffles, n_tasks),
+        blank(0 if only else settings.max_rank, n_tasks),
         blank(0 if only else settings.random),
-        blank(2),
-        blank(2, len(names)),
-        blank(2, _half_shuffles(settings), len(names)),
     )
 
 
 # ----------------------------------------------------------------------------------------------- files
 
 
-def save(path: str | Path, ablated: Mapping[str, Ablated]) -> None:
-    """Store scores by target as HDF5: equal scores, equal bytes."""
+def save(path: str | Path, ablated: Mapping[str, Mapping[str, Ablated]]) -> None:
+    """Store {scope: scores by target} as HDF5: equal scores, equal bytes."""
     with hdf5.create(path) as file:
-        hdf5.write_groups(file, ablated, _write, "targets")
+        hdf5.write_nested(file, ablated, _write)
 
 
-def load(path: str | Path) -> dict[str, Ablated]:
+def load(path: str | Path) -> dict[str, dict[str, Ablated]]:
     """What `save` stored. Raises UserError if it isn't such a file."""
     with hdf5.whole(path, "ablation") as file:
-        return hdf5.read_groups(file, _read, "targets")
+        return hdf5.read_nested(file, _read)
 
 
 def _write(group: h5py.Group, each: Ablated) -> None:
     hdf5.write_names(group, "sources", each.sources)
+    hdf5.write_names(group, "without", each.without)
     hdf5.write_texts(group, "ids", each.ids)
     named = {name: getattr(each, name) for name in _ARRAYS}
     for kind in ("retrained", "frozen"):
@@ -535,6 +506,7 @@ def _write(group: h5py.Group, each: Ablated) -> None:
 def _read(group: h5py.Group) -> Ablated:
     return Ablated(
         sources=tuple(hdf5.read_names(group, "sources")),
+        without=tuple(hdf5.read_names(group, "without")),
         ids=hdf5.read_texts(group, "ids"),
         retrained={m: group[f"retrained/{m}"][()] for m in RETRAINED if f"retrained/{m}" in group},
         frozen={m: group[f"frozen/{m}"][()] for m in FROZEN if f"frozen/{m}" in group},

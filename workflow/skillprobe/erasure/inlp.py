@@ -26,7 +26,8 @@ class Directions:
 
     axes: [m, r, k], orthonormal, in order, and zero from where nothing was left; midpoint: [m, r], of the
     training class means; decision: [k, n, m], of all rows, by the probe of each step; loss: [k, m], the
-    optimal objective of each step (½‖w‖² + C Σ log-loss).
+    optimal objective of each step (½‖w‖² + C Σ log-loss); coefficients: [k, r, m] and intercepts: [k, m], of
+    these probes.
     """
 
     rows: Rows
@@ -34,6 +35,14 @@ class Directions:
     midpoint: np.ndarray
     decision: np.ndarray
     loss: np.ndarray
+    coefficients: np.ndarray
+    intercepts: np.ndarray
+
+    def among_features(self) -> np.ndarray:
+        """[m, d, k], orthonormal or zero, among the scaled features."""
+        m, r, k = self.axes.shape
+        flat = self.rows.weights(self.axes.transpose(1, 0, 2).reshape(r, m * k))[0]
+        return (flat * self.rows.scale[:, None]).reshape(-1, m, k).transpose(1, 0, 2)
 
     def erasers(self, which: slice = slice(None), alpha: float = 1.0) -> list[Eraser]:
         """On raw activations, of the training sets `which`."""
@@ -48,25 +57,39 @@ class Directions:
 
 
 def inlp(
-    rows: Rows, train: np.ndarray, labels: np.ndarray, penalty: float | np.ndarray, rank: int
+    rows: Rows,
+    train: np.ndarray,
+    labels: np.ndarray,
+    penalty: float | np.ndarray,
+    rank: int,
+    *,
+    start: tuple[np.ndarray, np.ndarray] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Directions:
     """Directions of `rank` successive probes for each of m training sets.
 
-    train: [n, m] bool; labels: [n] or [n, m] in {0, 1}; penalty: C, or [m]. A training set whose rows differ
-    in fewer directions, or not at all, gives fewer; so does a very strong penalty (small C), under which
-    each direction is shorter than the one before by a large factor, until rounding hides it.
+    train: [n, m] bool, or how often each row is there; labels: [n] or [n, m] in {0, 1}; penalty: C, or [m];
+    start: coefficients [k, r, m] and intercepts [k, m] that the steps begin from; tolerance: of decision
+    values. A training set whose rows differ in fewer directions, or not at all, gives fewer; so does a very
+    strong penalty (small C), under which each direction is shorter than the one before by a large factor,
+    until rounding hides it.
     """
     (n, m), r = train.shape, rows.coordinates.shape[1]
     labels = np.broadcast_to(labels.reshape(n, -1), (n, m))
     axes = np.zeros((m, r, 0))
-    decision, loss = np.zeros((rank, n, m)), np.zeros((rank, m))
-    longest = np.zeros(m)
+    decision, loss, intercepts = np.zeros((rank, n, m)), np.zeros((rank, m)), np.zeros((rank, m))
+    coefficients, longest = np.zeros((rank, r, m)), np.zeros(m)
     # Rows differ in one direction less than there are of them; the solver's errors would pass for more.
-    most = train.sum(axis=0) - 1
+    most = (train > 0).sum(axis=0) - 1
     for step in range(rank):
-        taken = rows.coordinates[None] @ axes
-        erased = Erased(taken, axes.transpose(0, 2, 1))
-        fit = rows.fit(train, labels, [penalty], erased=erased, tolerance=TOLERANCE)
+        fit = rows.fit(
+            train,
+            labels,
+            [penalty],
+            erased=Erased(axes, axes.transpose(0, 2, 1)),
+            start=None if start is None else (start[0][step], start[1][step]),
+            tolerance=tolerance,
+        )
         beta = fit.coefficients[0].T[:, :, None]
         # Twice is enough to be at right angles to rounding (Kahan and Parlett).
         for _ in range(2):
@@ -77,6 +100,8 @@ def inlp(
         direction = np.divide(beta, length, out=np.zeros_like(beta), where=kept & (length > 0))
         axes = np.concatenate([axes, direction], axis=2)
         decision[step], loss[step] = fit.decision[0], fit.loss[0]
+        coefficients[step], intercepts[step] = fit.coefficients[0], fit.intercepts[0]
     ones, zeros = train * (labels == 1), train * (labels == 0)
     means = [rows.coordinates.T @ (of / np.maximum(of.sum(axis=0), 1)) for of in (ones, zeros)]
-    return Directions(rows, axes, (means[0] + means[1]).T / 2, decision, loss)
+    midpoint = (means[0] + means[1]).T / 2
+    return Directions(rows, axes, midpoint, decision, loss, coefficients, intercepts)

@@ -10,14 +10,13 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 
 from skillprobe import tasks
-from skillprobe.analyses.ablation import ablation_tables
+from skillprobe.analyses.ablation import Margins, ablate_layer, ablation_tables
 from skillprobe.analyses.generality import generality_table
 from skillprobe.analyses.layers import layers_table
 from skillprobe.analyses.specificity import specificity_table
 from skillprobe.analyses.time import time_tables
 from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.erasure.cross import Settings as Ablation
-from skillprobe.erasure.cross import cross_ablate
 from skillprobe.findings import rules
 from skillprobe.findings.planted import WORLDS, Planted, label_rows, plant, verify, write_shards
 from skillprobe.probes.course import fit_course, read_course
@@ -125,15 +124,22 @@ def _analyse(
         crossed[layer] = cross_scores(*of_layer)
         if layer == num_layers:
             # All signals are there, and the primary matrix is what decides.
-            ablation = {key: settings["ablation"][key] for key in ("rank", "max_rank", "shuffles")}
-            ablated[layer] = cross_ablate(
-                *of_layer,
+            keys = ("rank", "max_rank", "shuffles", "min_rows")
+            ablated[layer] = ablate_layer(
+                layer,
+                *of_layer[:2],
+                {task: {layer: specialists[task][layer]} for task in names},
                 Ablation(
-                    **ablation,
+                    **{key: settings["ablation"][key] for key in keys},
                     seed=settings["seed"],
                     feature_scaling=settings["probes"]["feature_scaling"],
                     primary_only=True,
                 ),
+                signal=claims["signal"],
+                n_draws=settings["statistics"]["bootstrap_draws"],
+                n_refits=settings["statistics"]["refit_draws"],
+                seed=settings["seed"],
+                study_groups=group_ids(settings["groups"]),
             )[0]
     categories = tasks.categories_of(names)
     options = {
@@ -150,7 +156,8 @@ def _analyse(
             world,
             specialists,
             ablated,
-            **{key: claims[key] for key in ("signal", "dependent", "independent")},
+            signal=claims["signal"],
+            margins=Margins.from_claims(claims),
             **options,
         )[2],
         "layers": layers_table(

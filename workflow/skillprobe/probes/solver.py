@@ -97,17 +97,14 @@ class Rows:
     def _rows(self, which: slice) -> np.ndarray:
         return (self.x[which] - self.offset) / self.scale
 
-    def project(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Directions [d, k] among the scaled features: the rows' projections on them, [n, k], and their parts
-        along the principal axes, [r, k]; what points out of the rows' span is lost."""
+    def along_axes(self, directions: np.ndarray) -> np.ndarray:
+        """Parts along the principal axes, [r, k], of directions [d, k] among the scaled features; what points
+        out of the rows' span is lost."""
         n, d = self.x.shape
         if n > d:
-            rows = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
-            projections = np.concatenate([self._rows(here) @ directions for here in rows])
-            return projections, self._back.T @ directions
+            return self._back.T @ directions
         blocks = [slice(start, start + BLOCK) for start in range(0, d, BLOCK)]
-        projections = sum(self._features(here) @ directions[here] for here in blocks)
-        return projections, self._back.T @ projections
+        return self._back.T @ sum(self._features(here) @ directions[here] for here in blocks)
 
     def weights(self, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """On raw activations; coefficients: [r, m] in the principal axes. Weights [d, m], and what they give
@@ -153,14 +150,15 @@ class Rows:
             held = None if confounds is None else confounds[used]
             design = _Design(self.coordinates[used], self.spectrum / n, train[used].astype(float), held)
         else:
-            held = erased if used.all() else Erased(erased.left[:, used], erased.right)
-            design = _ErasedDesign(self.coordinates[used], self.spectrum / n, train[used].astype(float), held)
+            design = _ErasedDesign(
+                self.coordinates[used], self.spectrum / n, train[used].astype(float), erased
+            )
         count = train.sum(axis=0)
         variance, reference = design.variance()
         ones = (labels * design.train).sum(axis=0)
         degenerate = (variance <= NO_VARIANCE * reference) | (ones == 0) | (ones == count)
 
-        coefficients = np.zeros((k, design.x.shape[1], m))
+        coefficients = np.zeros((k, len(design.spectrum), m))
         intercepts, decision, loss = np.zeros((k, m)), np.zeros((k, n, m)), np.full((k, m), np.nan)
         usable = np.flatnonzero(~degenerate)
         if len(usable):
@@ -170,37 +168,41 @@ class Rows:
                 path.solve(np.broadcast_to(penalty, m)[usable], tolerance)
                 coefficients[p][:, usable], intercepts[p, usable] = path.coefficients, path.intercepts
                 loss[p, usable] = path.loss(np.broadcast_to(penalty, m)[usable])
-                scores = self.coordinates @ path.coefficients[: self.coordinates.shape[1]] + path.intercepts
+                kept = path.coefficients
+                if erased is not None:
+                    kept = erased.columns(usable).kept(kept)
+                scores = self.coordinates @ kept + path.intercepts
                 if confounds is not None:
                     scores -= confounds @ design.explained(path.coefficients, usable)
-                if erased is not None:
-                    scores -= erased.columns(usable).project(path.coefficients)
                 decision[p][:, usable] = scores
         return Fit(self, design, decision, coefficients, intercepts, loss, degenerate)
 
 
 @dataclass(frozen=True)
 class Erased:
-    """What is taken out of the rows for each of m training sets: left @ right, in the principal axes.
+    """What is taken out of the rows for each of m training sets: rows @ read @ right, in the principal axes.
 
-    left: [m, n, k]; right: [m, k, r + e] of r axes, and e more for what points out of the rows' span.
+    read: [m, r, k]; right: [m, k, r + e] of r axes, and e more for what points out of the rows' span.
+    Products are with coefficients, of which there are fewer than rows.
     """
 
-    left: np.ndarray
+    read: np.ndarray
     right: np.ndarray
 
     def columns(self, which: np.ndarray) -> Erased:
         """Of some training sets."""
         # No copies while no column is done.
-        return self if len(which) == len(self.left) else Erased(self.left[which], self.right[which])
+        return self if len(which) == len(self.read) else Erased(self.read[which], self.right[which])
 
-    def project(self, beta: np.ndarray) -> np.ndarray:
-        """Of coefficients [r + e, m]: [n, m]."""
-        return (self.left @ (self.right @ beta.T[:, :, None]))[..., 0].T
+    def kept(self, beta: np.ndarray) -> np.ndarray:
+        """The coefficients on the rows before, [r, m], of coefficients [r + e, m] on what is left of them."""
+        return beta[: self.read.shape[1]] - (self.read @ (self.right @ beta.T[:, :, None]))[..., 0].T
 
-    def gather(self, values: np.ndarray) -> np.ndarray:
-        """The transpose of `project`: [n, m] to [r + e, m]."""
-        return ((values.T[:, None, :] @ self.left) @ self.right)[:, 0].T
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """The transpose of `kept`: [r, m] to [r + e, m]."""
+        found = -((values.T[:, None, :] @ self.read) @ self.right)[:, 0].T
+        found[: len(values)] += values
+        return found
 
 
 @dataclass(frozen=True)
@@ -309,25 +311,24 @@ class _ErasedDesign(_Design):
     """
 
     def __init__(self, x, spectrum, train, erased):
-        more = erased.right.shape[2] - x.shape[1]
         # For the preconditioner alone, so one training set may speak for all.
-        outside = np.square(erased.left[0] @ erased.right[0][:, x.shape[1] :]).mean(axis=0)
-        super().__init__(np.pad(x, ((0, 0), (0, more))), np.append(spectrum, outside), train, None)
+        outside = np.square(x @ erased.read[0] @ erased.right[0][:, x.shape[1] :]).mean(axis=0)
+        super().__init__(x, np.append(spectrum, outside), train, None)
         self.erased = self.recent = erased
-        self.recent_sets = np.arange(len(erased.left))
+        self.recent_sets = np.arange(len(erased.read))
 
     @cached_property
     def single(self):
         same, erased = super().single, self.erased
-        same.erased = same.recent = Erased(erased.left.astype(np.float32), erased.right.astype(np.float32))
-        same.recent_sets = np.arange(len(erased.left))
+        same.erased = same.recent = Erased(erased.read.astype(np.float32), erased.right.astype(np.float32))
+        same.recent_sets = np.arange(len(erased.read))
         return same
 
     def project(self, beta, which):
-        return self.x @ beta - self._of(which).project(beta)
+        return self.x @ self._of(which).kept(beta)
 
     def gather(self, values, which):
-        return self.x.T @ values - self._of(which).gather(values)
+        return self._of(which).spread(self.x.T @ values)
 
     def _of(self, which):
         # The same columns are asked for many times over: copied once.
@@ -346,7 +347,7 @@ class _Path:
     def __init__(self, design, labels, ridge, which, start=None):
         self.design, self.which = design, which
         self.train, self.labels, self.ridge = design.train[:, which], labels[:, which], ridge[which]
-        self.coefficients = np.zeros((design.x.shape[1], len(which)))
+        self.coefficients = np.zeros((len(design.spectrum), len(which)))
         if start is None:
             rate = (self.labels * self.train).sum(axis=0) / self.train.sum(axis=0)
             self.intercepts = np.log(rate / (1 - rate))

@@ -34,6 +34,7 @@ from skillprobe.report.figures.style import (
     fill_cell,
     legend_key,
     name_cells,
+    question_mark,
     rows_of,
     task_curves,
     task_words,
@@ -115,14 +116,14 @@ def ablation(
             shrink=0.5,
         )
         bar.set_ticks([-FULL_FALL, 0, FULL_FALL], labels=[f"−{FULL_FALL} gain", "0", f"{FULL_FALL} loss"])
-        canvas.suptitle("Does erasing one task's signal hurt the others?", **TITLE)
+        canvas.suptitle(f"Does erasing one task's signal hurt the others{question_mark(rows)}", **TITLE)
         square = {"marker": "s", "mfc": "white", "ms": 7}
         canvas.legend(
             handles=[
                 legend_key("dependent: hurt, all cells tested together", mew=OUTLINES["dependent"], **square),
                 legend_key("undecided", mew=OUTLINES["undecided"], **square),
                 legend_key("independent; diagonal: the erased task itself", **square | {"color": LINES}),
-                legend_key("not tested: task without signal", marker="x", color=FAINT, ms=4),
+                legend_key("not tested: a task that doesn't count", marker="x", color=FAINT, ms=4),
                 *(
                     legend_key(f"arrow: net fall of {words}", ls="-", lw=_arrow_width(fall))
                     for fall, words in ((0.05, "0.05"), (FULL_FALL, f"{FULL_FALL} or more"))

@@ -198,7 +198,7 @@ def compare_ablation(folder):
 def compare_time(folder):
     courses = {LAYER: results.load(folder / "course.h5")}
     baselines = dict.fromkeys(NAMES, results.load(folder / f"{NAMES[0]}.prefix.h5"))
-    time_tables("planted", courses, baselines, CATEGORIES, headroom=CLAIMS["headroom"], **OPTIONS)
+    time_tables("planted", courses, baselines, CATEGORIES, signal=CLAIMS["signal"], **OPTIONS)
 
 
 def compare_similarity(folder):

@@ -75,6 +75,14 @@ CONTROLLED = (
     - TIME
     - ROBUSTNESS
 )
+# What has probes within prompts.
+SCOPED = (
+    CONTROLLED
+    | per("fit_general_probe", layers=(0, 4))
+    | per("fit_course", layers=(4,))
+    | per("fit_prefix_baselines", tasks=TASKS)
+    | TIME
+)
 ERASED = (
     per("ablate_activations", layers=(4,))
     | per("compare_ablation")
@@ -190,9 +198,9 @@ CHANGES = {
     ),
     **dict.fromkeys(
         ("probes.min_mixed_items", "probes.min_mixed_groups"),
-        (9, CONTROLLED | per("fit_general_probe", layers=(0, 4))),
+        (9, SCOPED),
     ),
-    "probes.min_mixed_in_fold": (2, CONTROLLED | per("fit_general_probe", layers=(0, 4))),
+    "probes.min_mixed_in_fold": (2, SCOPED),
     "probes.penalties": ([0.01], probing()),
     "probes.folds": (4, probing()),
     "probes.fold_seeds": (2, probing()),
@@ -201,6 +209,8 @@ CHANGES = {
     "probes.min_rows": (6, probing()),
     "probes.min_groups": (6, probing() | per("compare_wording") | WORDING),
     "probes.max_truncated": (0.1, probing() | {("compare_models", "")}),
+    # What is said, not what is done.
+    "probes.flag_truncated": (0.1, OVERVIEW),
     "probes.shuffles": (3, CONTROLLED),
     "probes.confounds": ([], CONTROLLED),
     "controls.random_weights": (
@@ -253,7 +263,8 @@ CHANGES = {
         | per("compare_transfer")
         | per("compare_layers")
         | merged("transfer", "transfer_summary", "layers")
-        | plots("transfer", "layers"),
+        | plots("transfer", "layers")
+        | TIME,
     ),
     "claims.margin": (0.03, DECIDED),
     "claims.weak_ratio": (0.4, DECIDED),
@@ -268,11 +279,10 @@ CHANGES = {
     "claims.not_sparse": (0.6, DECIDED),
     "claims.gain": (0.06, DECIDED),
     "claims.planning": (0.6, DECIDED),
-    "claims.headroom": (0.06, TIME | DECIDED),
     "claims.prompt_variance": (0.03, TIME | DECIDED),
     "claims.crossings": (30, per("compare_specificity") | SPECIFICITY),
     "claims.crossing_groups": (15, per("compare_specificity") | SPECIFICITY),
-    "claims.emergence_share": (0.9, per("compare_layers") | merged("layers") | plots("layers") | DECIDED),
+    "claims.emergence_share": (0.6, per("compare_layers") | merged("layers") | plots("layers") | DECIDED),
     # No part of the study; the overview shows the whole config.
     "calibration.worlds": (["noise"], OVERVIEW),
     "calibration.seeds": (1, OVERVIEW),

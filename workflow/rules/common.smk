@@ -57,10 +57,10 @@ BLOCKS = slices.blocks(STUDY)
 SHARDS = list(range(len(BLOCKS)))
 # What decides one response: not which of them one job makes.
 GENERATION = {key: value for key, value in STUDY["generation"].items() if key != "block"}
+# What decides probes: not what is only warned of.
+PROBES = {key: value for key, value in STUDY["probes"].items() if key != "flag_truncated"}
 # What all probes have in common: not which position claims are about, nor the specialists' controls.
-SCOPED = {
-    key: value for key, value in STUDY["probes"].items() if key not in ("position", "shuffles", "confounds")
-}
+SCOPED = {key: value for key, value in PROBES.items() if key not in ("position", "shuffles", "confounds")}
 # Nor what probes within prompts need.
 PROTOCOL = {key: value for key, value in SCOPED.items() if not key.startswith("min_mixed_")}
 # What the paper says to each claim, and the numbers that are known of it.

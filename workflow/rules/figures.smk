@@ -112,6 +112,9 @@ rule plot_time:
         svg=shown_figure("time", "Probes", "When can satisfaction be read?"),
         png=f"{RESULTS}/figures/time.png",
         data=f"{RESULTS}/figures/time.csv",
+        within_svg=shown_figure("time_within", "Probes", "When can satisfaction be read, within one prompt?"),
+        within_png=f"{RESULTS}/figures/time_within.png",
+        within_data=f"{RESULTS}/figures/time_within.csv",
     log:
         f"{RESULTS}/logs/plot_time.log",
     benchmark:

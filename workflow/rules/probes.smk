@@ -18,7 +18,7 @@ rule fit_specialist_probe:
         mem_mb=1000,
         runtime=30,
     params:
-        settings=settings("seed", "groups", "probes"),
+        settings=settings("seed", "groups", probes=PROBES),
     script:
         "../scripts/fit_specialist_probe.py"
 

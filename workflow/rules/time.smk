@@ -22,7 +22,7 @@ rule fit_course:
         mem_mb=1000,
         runtime=60,
     params:
-        settings=settings("seed", "tasks", "groups", probes=PROTOCOL),
+        settings=settings("seed", "tasks", "groups", probes=SCOPED),
     script:
         "../scripts/fit_course.py"
 
@@ -48,7 +48,7 @@ rule fit_prefix_baselines:
         mem_mb=judge_resource("mem_mb", 2000),
         runtime=60,
     params:
-        settings=task_settings("seed", "groups", probes=PROTOCOL),
+        settings=task_settings("seed", "groups", probes=SCOPED),
     script:
         "../scripts/fit_prefix_baselines.py"
 
@@ -102,7 +102,7 @@ rule compare_time:
     params:
         settings=lambda w: chosen(
             *("seed", "tasks", "groups", "statistics"),
-            *("claims.headroom", "claims.prompt_variance", "claims.looks"),
+            *("claims.signal", "claims.prompt_variance", "claims.looks"),
             layers=section_layers_of("time", w.model),
         ),
     script:

@@ -19,7 +19,7 @@ curves, summary = time_tables(
     dict(zip(names, map(results.load, snakemake.input.baselines), strict=True)),
     tasks.categories_of(names),
     planning=dict(zip(names, map(planning.load, snakemake.input.planning), strict=True)),
-    headroom=settings["claims.headroom"],
+    signal=settings["claims.signal"],
     prompt_variance=settings["claims.prompt_variance"],
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],

@@ -12,7 +12,10 @@ from skillprobe.storage import files, tables
 identities, contents = settings.pop("identities"), settings.pop("contents")
 read = {name: tables.read_csv(snakemake.input[name]) for name in ("compliance", "generality", "transfer")}
 # A study need not look at every position, nor edit answers.
-read |= {name: tables.read_all(snakemake.input[name]) for name in ("time", "behaviour", "agreement")}
+read |= {
+    name: tables.in_scope(tables.read_all(snakemake.input[name]))
+    for name in ("time", "behaviour", "agreement")
+}
 page = overview.overview_page(
     findings=files.read_json(snakemake.input.findings),
     config=settings,

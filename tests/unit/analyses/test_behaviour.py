@@ -104,11 +104,11 @@ def test_a_pair_with_a_truncated_response_is_left_out():
     assert (minus["n"], minus["truncated"]) == (237, pytest.approx(3 / 240))
     kept = [row for row in rows if row["id"] not in {rows[3]["id"], rows[9]["id"]}]
     assert change["estimate"] == pytest.approx(cells(kept)["erase:topic", "topic", "change"]["estimate"])
-    for row in rows[:16]:
+    for row in rows[:60]:
         row["truncated"] = True
     change = cells(rows)["erase:topic", "topic", "change"]
-    assert change["status"].startswith("insufficient: 6.7% of the pairs have a truncated response")
-    assert np.isnan(change["estimate"]) and change["truncated"] == pytest.approx(16 / 240)
+    assert change["status"].startswith("insufficient: 25.0% of the pairs have a truncated response")
+    assert np.isnan(change["estimate"]) and change["truncated"] == pytest.approx(60 / 240)
 
 
 def test_too_little_is_insufficient_in_words():

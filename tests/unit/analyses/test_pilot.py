@@ -259,3 +259,14 @@ def test_the_table_says_what_was_counted():
 def test_every_tasks_lever_is_one_that_its_params_are_drawn_from():
     for name in tasks.NAMES:
         assert set(tasks.get(name).draws) <= {"word_targets", "character_targets", "terms"}
+
+
+def test_a_tenth_truncated_is_flagged_and_a_quarter_insufficient(root):
+    for share, flag, said in ((0.1, 0.05, "% of the responses are truncated"), (0.1, 0.2, None)):
+        config = config_of(root, probes__flag_truncated=flag)
+        table = advised(config, topic={"truncated": share})[2]
+        found = pilot.warnings(table, Design.of(config, CONTENTS))
+        assert [said in line and "insufficient" not in line for line in found] == ([True] if said else [])
+    table = advised(config_of(root), topic={"truncated": 0.25})[2]
+    (warning,) = pilot.warnings(table, Design.of(config_of(root), CONTENTS))
+    assert "insufficient: " in warning and warning.count("of the responses are truncated") == 1

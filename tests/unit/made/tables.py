@@ -31,9 +31,9 @@ def draw_transfer(rows, settings):
 
 def draw_layers(rows, settings):
     emergence = [
-        {"model": model, "task": task, "estimate": 0.5, "lower95": 0.25, "upper95": 0.5}
+        {"model": model, "task": task, "quantity": quantity, "estimate": 0.5, "lower95": 0.25, "upper95": 0.5}
         for model in settings["models"]
-        for task in (*settings["tasks"][:1], "all")
+        for task, quantity in ((settings["tasks"][0], "emergence"), ("all", "tau"), ("all", "tau_95"))
     ]
     return layer_curves(rows, emergence, settings)
 

@@ -6,7 +6,8 @@ from made.courses import BASES, POSITIONS, PROBES, SETTINGS, make_worlds
 from skillprobe.probes.course import CourseRows, fit_course, read_course, spans
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.results import load, save
-from skillprobe.probes.specialists import specialist
+from skillprobe.probes.rows import ProbeRows
+from skillprobe.probes.specialists import fit_scopes, specialist
 from skillprobe.statistics.folds import CALIBRATION
 
 
@@ -81,7 +82,7 @@ def test_without_a_row_or_a_position_there_are_no_spans():
 
 def test_each_position_has_the_specialists_own_protocol(worlds):
     path, _ = worlds["monitored"]["topic"]
-    rows, found = read_course([path], 2), fit_course(read_course([path], 2), SETTINGS)
+    rows, found = read_course([path], 2), fit_course(read_course([path], 2), SETTINGS)["across"]
     settings = Settings.from_config(PROBES, 0)
     source = None
     for position in ("eos", "body_50"):
@@ -101,9 +102,37 @@ def test_each_position_has_the_specialists_own_protocol(worlds):
     assert not found["trained"]["eos"].fold_weights.size
 
 
+def test_within_prompts_probes_are_those_of_both_scopes_after_the_prompt(worlds):
+    """As the specialists' own function has them, at the positions of which the answers differ."""
+    path, _ = worlds["monitored"]["topic"]
+    course, found = read_course([path], 2), fit_course(read_course([path], 2), SETTINGS)
+    assert set(found["within"]) == {"trained", "eos_back"}
+    assert set(found["within"]["trained"]) == set(found["across"]["trained"]) - {"prompt_100"}
+    names = np.full(len(course.y), "")
+    rows = ProbeRows(
+        course.x["eos"], course.y, course.groups, course.ids, *[names] * 3, course.tokens["eos"], 0
+    )
+    own = fit_scopes(rows, SETTINGS)
+    for scope, expected in own.items():
+        result = found[scope]["trained"]["eos"]
+        assert (
+            result.ids.tolist() == expected.ids.tolist() and result.items.tolist() == expected.items.tolist()
+        )
+        np.testing.assert_array_equal(result.scores, expected.scores)
+        np.testing.assert_array_equal(found[scope]["eos_back"]["eos"].chosen_c, expected.chosen_c)
+    # Back in time, by the same weights: pairs of one prompt are ordered as on raw activations.
+    back, source = found["within"]["eos_back"]["body_50"], own["within"]
+    raw = course.x["body_50"][np.isin(course.ids, back.ids)]
+    scores = source.score(raw, back.folds)
+    tested = back.folds[0] != CALIBRATION
+    moved = (scores - back.scores)[0]
+    for item in np.unique(back.items[tested])[:20]:
+        assert np.ptp(moved[back.items == item]) < 1e-4
+
+
 def test_results_survive_a_file(worlds, tmp_path):
     path, _ = worlds["monitored"]["topic"]
-    found = {"topic": fit_course(read_course([path], 2), SETTINGS)}
+    found = {"topic": fit_course(read_course([path], 2), SETTINGS)["within"]}
     save(tmp_path / "course.h5", found)
     again = load(tmp_path / "course.h5")
     assert list(again["topic"]["eos_back"]) == list(found["topic"]["eos_back"])
@@ -118,6 +147,8 @@ def test_where_too_few_rows_are_valid_all_three_are_insufficient(worlds):
     few = np.arange(len(rows.y)) < 30
     rows = CourseRows(**{**rows.__dict__, "valid": {**rows.valid, "body_50": few}})
     found = fit_course(rows, SETTINGS)
+    assert found["within"]["trained"]["body_50"].status and not found["within"]["trained"]["last"].status
+    found = found["across"]
     for probe in ("trained", "eos_back", "prompt_forward"):
         assert found[probe]["body_50"].status and not found[probe]["last"].status
         assert np.isnan(found[probe]["body_50"].scores).all()

@@ -1,6 +1,5 @@
 """What an answer's text so far tells, and what its request does."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,27 +8,13 @@ from made.courses import SETTINGS, make_worlds
 from skillprobe.errors import UserError
 from skillprobe.findings import planted
 from skillprobe.probes.course import read_course
-from skillprobe.probes.prefix import ceiling, fit_prefixes, params_features, verdict_features
-from skillprobe.statistics.folds import CALIBRATION
-from skillprobe.statistics.metrics import auroc
+from skillprobe.probes.prefix import fit_prefixes, params_features, verdict_features
+from skillprobe.statistics.metrics import auroc, auroc_within
 
 
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory):
     return make_worlds(tmp_path_factory)
-
-
-def test_the_ceiling_is_the_rate_of_the_other_samples(worlds):
-    path, labels = worlds["monitored"]["topic"]
-    rows = read_course([path], None)
-    result = fit_prefixes(rows, labels, planted.verify, SETTINGS)["surface"]["prompt_100"]
-    small = replace(
-        result, labels=np.array([1, 1, 0, 0, 1], np.int8), folds=np.array([[0, 0, 0, 1, CALIBRATION]])
-    )
-    # Of three others of item a, and none of item b.
-    expected = [[2 / 3, 2 / 3, 1.0, 0.5, np.nan]]
-    np.testing.assert_allclose(ceiling(small, ["a", "a", "a", "b", "a"]).scores, expected, rtol=1e-6)
-    assert ceiling(replace(small, status="too few"), []).status == "too few"
 
 
 def test_params_become_columns():
@@ -65,7 +50,8 @@ def test_the_whole_text_decides_and_its_beginning_only_what_it_says(worlds):
     path, labels = worlds["monitored"]["topic"]
     rows = read_course([path], None)
     found = fit_prefixes(rows, labels, planted.verify, SETTINGS)
-    assert set(found) == {"text", "length", "words", "surface", "ceiling"}
+    within, found = found["within"], found["across"]
+    assert set(found) == {"text", "length", "words", "surface"} and set(within) == {"text"}
     value = {
         (name, position): auroc(result.scores[0], result.labels, result.folds[0])
         for name, by in found.items()
@@ -74,9 +60,15 @@ def test_the_whole_text_decides_and_its_beginning_only_what_it_says(worlds):
     assert value["text", "eos"].value == value["text", "last"].value == 1
     # The last word decides here, so before it there is nothing to see.
     assert value["text", "body_50"].constant and value["words", "prompt_100"].constant
-    assert value["ceiling", "prompt_100"].value > 0.65
     assert abs(value["surface", "prompt_100"].value - 0.5) < 0.1
-    assert list(found["surface"]) == list(found["ceiling"]) == ["prompt_100"]
+    assert list(found["surface"]) == ["prompt_100"]
+    # The same within prompts, of which the beginning is no part.
+    assert "prompt_100" not in within["text"] and set(within["text"]) < set(found["text"])
+    of_text = {
+        position: auroc_within(each.scores[0], each.labels, each.items, each.folds[0])
+        for position, each in within["text"].items()
+    }
+    assert of_text["eos"].value == of_text["last"].value == 1 and of_text["body_50"].constant
     # The first token is the onset, whichever way it is counted.
     np.testing.assert_array_equal(found["text"]["tokens_1"].scores, found["text"]["onset"].scores)
 

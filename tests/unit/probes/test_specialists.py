@@ -8,6 +8,7 @@ import numpy as np
 from made.probes import SETTINGS, task_data
 from made.scopes import SETTINGS as SCOPED
 from made.scopes import probe_rows
+from skillprobe.analyses.counting import count_tasks, fold_aurocs
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.solver import feature_scale
 from skillprobe.probes.specialists import fit_scopes, specialist
@@ -35,6 +36,31 @@ def test_specialist_scores_are_those_of_a_probe_without_the_test_bases():
             z[train], y[train]
         )
         np.testing.assert_allclose(result.scores[s, test], reference.decision_function(z[test]), atol=1e-4)
+
+
+def test_a_test_fold_without_pairs_is_skipped():
+    """Its rows are trained on, and the AUROC is that of the other folds, as in every draw."""
+    x, y, groups = task_data()
+    first = replace(SETTINGS, fold_seeds=(0,), shuffles=0)
+    rows = first.row_folds(groups, groups)[0] == 2
+    y = np.where(rows, 1, y)
+    result = specialist(x, y, groups, first, truncated_fraction=0.1)
+    assert result.status == "" and result.truncated == 0.1
+    assert np.isfinite(result.inner_auroc).all() and np.isfinite(result.scores[0, rows]).all()
+    others = np.where(result.folds == 2, CALIBRATION, result.folds)
+    draws = draw_groups(groups[result.folds[0] >= 0], n_draws=50)
+    (value,), drawn = auroc_lines(result.scores, y, groups, result.folds, draws)
+    (expected,), of_others = auroc_lines(result.scores, y, groups, others, draws)
+    assert 0.5 < value == expected and np.array_equal(drawn, of_others)
+    by_fold = fold_aurocs(result, draws, 5)
+    assert np.isnan(by_fold.by_seed[0]).tolist() == [False, False, True, False, False]
+    assert np.isnan(by_fold.drawn[:, 0, 2]).all()
+    counting = count_tasks({"topic": [result]}, draws, 0.55)
+    assert counting.counts.all() and counting.names == ["topic"]
+    assert counting.mean({"topic": by_fold}).value == np.nanmean(by_fold.by_seed)
+    # Two of five are too many.
+    y = np.where(result.folds[0] == 4, 1, y)
+    assert specialist(x, y, groups, first).status.startswith("only 3 of 5 test folds have satisfied")
 
 
 def test_null_data_gives_a_half_within_its_interval():

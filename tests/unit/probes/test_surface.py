@@ -13,7 +13,7 @@ from skillprobe.probes.results import load, save
 from skillprobe.probes.rows import read_rows
 from skillprobe.probes.surface import NAMES, features, surface_probes
 from skillprobe.statistics.bootstrap import auroc_draws, draw_groups
-from skillprobe.statistics.intervals import interval
+from skillprobe.statistics.intervals import FIXED_PROBES, interval
 from skillprobe.statistics.metrics import auroc
 
 SETTINGS = Settings(penalties=(1e-3, 1e-2, 1e-1), fold_seeds=(0, 1))
@@ -105,7 +105,7 @@ def test_an_xor_of_prompt_and_response_is_found_by_none():
     for result in results.values():
         args = [(s, result.labels, f) for s, f in zip(result.scores, result.folds, strict=True)]
         drawn = np.mean([auroc_draws(s, y, result.groups, f, draws) for s, y, f in args], axis=0)
-        found = interval([auroc(*arg).value for arg in args], drawn, level=0.99)
+        found = interval([auroc(*arg).value for arg in args], drawn, level=0.99, factor=FIXED_PROBES)
         assert found.lower < 0.5 < found.upper
         assert abs(found.estimate - 0.5) < 0.1
 

@@ -39,8 +39,8 @@ def test_sufficiency_gives_one_reason():
     rng = np.random.default_rng(0)
     _, labels, groups, folds = clustered(rng)
     assert sufficiency(labels, groups, folds) == ""
-    assert "truncated" in sufficiency(labels, groups, folds, truncated_fraction=0.06)
-    assert sufficiency(labels, groups, folds, truncated_fraction=0.05) == ""
+    assert "truncated" in sufficiency(labels, groups, folds, truncated_fraction=0.21)
+    assert sufficiency(labels, groups, folds, truncated_fraction=0.2) == ""
     need = "probes need 20 from 10 of each class"
     assert sufficiency(np.ones_like(labels), groups, folds) == (
         f"0 violated responses from 0 groups to train on; {need}"
@@ -50,22 +50,52 @@ def test_sufficiency_gives_one_reason():
     assert sufficiency((~of_few).astype(int), groups, folds) == (
         f"32 violated responses from 4 groups to train on; {need}"
     )
-    # One test fold without a class.
+    # One test fold without a class is skipped, two are too many.
     no_pairs = np.where(folds == 2, 1, labels)
-    assert "a test fold has no violated" in sufficiency(no_pairs, groups, folds)
+    assert sufficiency(no_pairs, groups, folds) == ""
+    no_pairs[folds == 4] = 1
+    assert sufficiency(no_pairs, groups, folds) == (
+        "only 3 of 5 test folds have satisfied and violated responses to compare; at least 80% must"
+    )
+    # Of one fold seed only.
+    both = np.stack([folds, assign_by_row(folds)])
+    assert sufficiency(no_pairs, groups, both[1:]) == ""
+    assert sufficiency(no_pairs, groups, both).startswith("only 3 of 5")
     assert "folds have rows" in sufficiency(labels[:0], groups[:0], folds[:0])
 
 
-def test_a_test_fold_without_pairs_is_told():
-    labels, folds = np.array([0, 1, 0, 0, 1]), np.array([0, 0, 1, 1, CALIBRATION])
-    assert unpaired(labels, folds) == "a test fold has no satisfied responses"
-    folds[4] = 1
+def assign_by_row(folds):
+    """Other folds, each with rows of all of these."""
+    return np.arange(len(folds)) % 5
+
+
+def test_a_part_is_not_trained_on_where_a_class_is_in_one_fold():
+    """Inner folds would leave nothing of it."""
+    groups = np.repeat([f"g{i:03d}" for i in range(60)], 8)
+    folds = np.repeat(np.arange(60) % 3, 8)
+    labels = np.where(folds == 0, np.arange(480) % 2, 1)
+    labels[folds == 1] = np.arange(160) % 2
+    assert sufficiency(labels, groups, folds) == "all violated responses to train on are in one fold"
+
+
+def test_too_few_test_folds_with_pairs_are_told():
+    folds = np.append(np.repeat(np.arange(5), 2), CALIBRATION)
+    labels = np.append(np.tile([0, 1], 5), 0)
     assert unpaired(labels, folds) == ""
-    parts = np.array([[True, True, True, True, False], [False, False, False, False, True]])
-    assert unpaired(labels, folds, parts) == (
-        "a test fold has no satisfied and violated responses that could be compared"
-    )
-    assert unpaired(labels, folds, parts[1:]) == "a test fold has no violated responses"
+    # A fold without a class, and one without any rows.
+    assert unpaired(np.where(folds == 1, 0, labels), folds) == ""
+    assert unpaired(labels, np.where(folds == 1, CALIBRATION, folds)) == ""
+    told = "test folds have satisfied and violated responses to compare; at least 80% must"
+    assert unpaired(np.where(folds < 2, 0, labels), folds) == f"only 3 of 5 {told}"
+    assert unpaired(labels, np.where(folds < 2, CALIBRATION, folds)) == f"only 3 of 5 {told}"
+    # Of three folds, all.
+    assert unpaired(labels, np.where(folds > 1, 2, folds)) == ""
+    assert unpaired(np.where(folds == 1, 0, labels), np.where(folds > 1, 2, folds)) == f"only 2 of 3 {told}"
+    # A fold needs a part that has both classes: its own rows, that is, and not one of either part.
+    alone = np.arange(11) == 0
+    assert unpaired(labels, folds, np.array([~alone, alone])) == ""
+    odd = np.arange(11) % 2 == 1
+    assert unpaired(labels, folds, np.array([odd, ~odd])) == f"only 0 of 5 {told}"
 
 
 def test_within_prompts_it_takes_prompts_with_both_outcomes():
@@ -82,4 +112,4 @@ def test_within_prompts_it_takes_prompts_with_both_outcomes():
     ) == ("a test fold has 10 prompts with both satisfied and violated responses; it takes 11")
     folds[groups >= "g040"] = CALIBRATION
     assert within_sufficiency(labels, groups, items, folds).startswith("30 prompts of 15 groups")
-    assert "truncated" in within_sufficiency(labels, groups, items, folds, truncated_fraction=0.2)
+    assert "truncated" in within_sufficiency(labels, groups, items, folds, truncated_fraction=0.3)

@@ -7,24 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skillprobe.analyses.generality import Scored, select_layer
+from skillprobe.analyses.counting import Counting, count_tasks
+from skillprobe.analyses.generality import select_layer
 from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
 from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
-from skillprobe.statistics.intervals import (
-    BOUNDS,
-    Estimate,
-    both_intervals,
-    claims_level,
-    enough_signal,
-    interval,
-)
+from skillprobe.statistics.intervals import BOUNDS, UNIT, Estimate, both_intervals
 from skillprobe.storage.tables import ACROSS, DRAWS
 
 ALL = "all"
+# Depths of a task, and the rank correlations of each with the order of the categories.
+EMERGENCE, LATE, CENTROID = "emergence", "emergence_95", "centroid"
+TAUS = {EMERGENCE: "tau", LATE: "tau_95", CENTROID: "tau_centroid"}
 CATEGORY_RANKS = {"structural": 1, "lexical": 2, "semantic": 3, "stylistic": 3}
-COLUMNS = ("model", "scope", "task", "category", "quantity", "estimate", *BOUNDS, "n_tasks", "status")
-_BOUNDS = {"emergence": (0.0, 1.0), "tau": (-1.0, 1.0)}
+COLUMNS = ("model", "scope", "task", "category", "quantity", "estimate", *BOUNDS)
+COLUMNS += ("n_tasks", "tasks", "status")
 
 
 def layers_table(
@@ -40,35 +37,44 @@ def layers_table(
     seed: int = 0,
     study_groups: Iterable[str] | None = None,
 ) -> list[dict]:
-    """Rows with COLUMNS: quantity "emergence" of every task and "tau" of task "all" (ESTIMANDS, Layers).
+    """Rows with COLUMNS: the depths of every task, and their order, of task "all" (ESTIMANDS, Layers).
 
     specialists: {task: {layer: result}}; categories: {task: a key of CATEGORY_RANKS}; num_layers: the
     model's blocks, so that layers 0 (embeddings) to num_layers have relative depths 0 to 1, the unit of
-    emergence. tau is Kendall's tau-b of category rank and emergence over the n_tasks tasks with signal: those
-    whose AUROC at the nested selected layer has a lower 99 % bound above `signal`. The bootstrap is joint:
-    one set of draws of groups (of the study, None: of the rows) for all tasks and layers. status: "", or with
-    NaN for the numbers "no signal: …" or "insufficient: …": of tau where less than two thirds of the tasks
-    have signal, or all of these are tied. Raises UserError where there are no probes, a layer is not the
-    model's or a category has no rank.
+    these quantities: "emergence", the first depth where AUROC − ½ reaches `share` of the task's own maximum;
+    "emergence_95", 95 % of it, which is late by chance where curves are flat; "centroid", the mean depth
+    weighted by (AUROC − ½)₊. "tau", "tau_95", "tau_centroid": Kendall's tau-b of category rank and that depth
+    over the n_tasks tasks that count (`count_tasks`, of the specialist at its selected layer, above
+    `signal`). The bootstrap is joint: one set of draws of groups (of the study, None: of the rows) for all
+    tasks and layers, with the probes fixed. tasks: names of those that count. status: "", or with NaN for the
+    numbers "no signal: …" of a task that does not count, or "insufficient: …": of tau where the tasks that
+    count have categories of one rank, or one depth. Raises UserError where there are no probes, a layer is
+    not the model's or a category has no rank.
     """
     _check(model, specialists, categories, num_layers)
     results = [result for by_layer in specialists.values() for result in by_layer.values()]
     draws = draw_tested(results, study_groups, n_draws=n_draws, seed=seed)
+    ordered = {task: dict(sorted(by_layer.items())) for task, by_layer in specialists.items()}
+    counting = count_tasks({task: [select_layer(by)] for task, by in ordered.items()}, draws, signal)
     found = {
-        task: _emergence_of(dict(sorted(by_layer.items())), num_layers, draws, signal, share)
-        for task, by_layer in specialists.items()
+        task: _depths_of(by_layer, num_layers, draws, share)
+        if task in counting.names
+        else dict.fromkeys(TAUS, _BySeed.missing(_why(task, by_layer, counting)))
+        for task, by_layer in ordered.items()
     }
     rows = [
-        _row(task, categories[task], "emergence", estimate, n_tasks=1) for task, estimate in found.items()
+        _row(task, categories[task], quantity, depth, UNIT, [task] if task in counting.names else [])
+        for task, by_quantity in found.items()
+        for quantity, depth in by_quantity.items()
     ]
-    with_signal = {task: estimate for task, estimate in found.items() if not estimate.status}
-    ranks = np.array([CATEGORY_RANKS[categories[task]] for task in with_signal])
-    tau = _tau_of(ranks, list(with_signal.values()), len(found))
-    rows.append(_row(ALL, ALL, "tau", tau, n_tasks=len(with_signal)))
+    ranks = np.array([CATEGORY_RANKS[categories[task]] for task in counting.names])
+    for quantity, tau in TAUS.items():
+        order = _tau_of(ranks, [found[task][quantity] for task in counting.names])
+        rows.append(_row(ALL, ALL, tau, order, (-1.0, 1.0), counting.names))
     return [{"model": model, "scope": scope} | row for row in rows]
 
 
-def emergence(aurocs: np.ndarray, depths: np.ndarray, share: float = 0.95) -> np.ndarray:
+def emergence(aurocs: np.ndarray, depths: np.ndarray, share: float = 0.5) -> np.ndarray:
     """First depth at which AUROC − ½ reaches `share` of its maximum over layers; NaN if that is not above 0.
 
     aurocs: [n_layers, ...]; depths: [n_layers], ascending; returns [...].
@@ -77,6 +83,14 @@ def emergence(aurocs: np.ndarray, depths: np.ndarray, share: float = 0.95) -> np
     highest = above.max(axis=0)
     first = np.argmax(above >= share * highest, axis=0)
     return np.where(highest > 0, np.asarray(depths, float)[first], np.nan)
+
+
+def centroid(aurocs: np.ndarray, depths: np.ndarray) -> np.ndarray:
+    """Mean depth with weights (AUROC − ½)₊; NaN where all are 0. Shapes: as for `emergence`."""
+    weights = np.maximum(np.asarray(aurocs, float) - 0.5, 0)
+    total = weights.sum(axis=0)
+    sums = np.tensordot(np.asarray(depths, float), weights, axes=1)
+    return np.divide(sums, total, out=np.full(np.shape(total), np.nan), where=total > 0)
 
 
 def kendall_tau_b(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -125,38 +139,40 @@ def _check(model, specialists, categories, num_layers) -> None:
             )
 
 
-def _auroc_of(scored: ProbeResult | Scored, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-    """AUROC of each fold seed, [S], and of its draws, [S, n_draws]."""
-    return auroc_lines(scored.scores, scored.labels, scored.groups, scored.folds, draws, scored.items)
+def _depths_of(
+    by_layer: Mapping[int, ProbeResult], num_layers: int, draws: Draws, share: float
+) -> dict[str, _BySeed]:
+    """Each of the depths, of fold seeds and draws. Not of the curve averaged over fold seeds: it is smoother
+    than each seed's, so its draws would be of another, less scattered quantity than the estimate."""
+    values, drawn = zip(
+        *(
+            auroc_lines(each.scores, each.labels, each.groups, each.folds, draws, each.items)
+            for each in by_layer.values()
+        ),
+        strict=True,
+    )
+    curves, depths = (np.array(values), np.array(drawn)), np.array(list(by_layer)) / num_layers
+    return {
+        EMERGENCE: _BySeed(*(emergence(each, depths, share) for each in curves)),
+        LATE: _BySeed(*(emergence(each, depths, 0.95) for each in curves)),
+        CENTROID: _BySeed(*(centroid(each, depths) for each in curves)),
+    }
 
 
-def _emergence_of(
-    by_layer: Mapping[int, ProbeResult], num_layers: int, draws: Draws, signal: float, share: float
-) -> _BySeed:
-    selected = select_layer(by_layer)
-    if selected.status:
-        return _BySeed.missing(f"insufficient: {selected.status}")
-    by_seed, drawn = _auroc_of(selected, draws)
-    level = claims_level()
-    lower = interval(by_seed, drawn.mean(axis=0), level, (0.0, 1.0)).lower
-    if not lower > signal:
-        return _BySeed.missing(
-            f"no signal: the lower {100 * level:.4g} % bound of the AUROC at the selected layer is "
-            f"{lower:.3f}; it must be above {signal:g}"
-        )
-    # Not of the curve averaged over fold seeds: it is smoother than each seed's, so its draws would be of
-    # another, less scattered quantity than the estimate.
-    values, drawn = zip(*(_auroc_of(result, draws) for result in by_layer.values()), strict=True)
-    depths = np.array(list(by_layer)) / num_layers
-    return _BySeed(emergence(np.array(values), depths, share), emergence(np.array(drawn), depths, share))
+def _why(task: str, by_layer: Mapping[int, ProbeResult], counting: Counting) -> str:
+    if status := next(iter(by_layer.values())).status:
+        return f"insufficient: {status}"
+    often = counting.counts[..., counting.tasks.index(task)]
+    return (
+        f"no signal: judged by the other folds, the AUROC at the selected layer is high enough in "
+        f"{int(often.sum())} of {often.size} test folds; it must be in three fifths"
+    )
 
 
-def _tau_of(ranks: np.ndarray, estimates: list[_BySeed], n_given: int) -> _BySeed:
-    """ranks: [n] of the tasks with signal, whose emergences `estimates` are; n_given: of all tasks."""
-    if not enough_signal(len(ranks), n_given):
-        return _BySeed.missing(
-            f"insufficient: {len(ranks)} of {n_given} tasks have a signal; two thirds are needed"
-        )
+def _tau_of(ranks: np.ndarray, estimates: list[_BySeed]) -> _BySeed:
+    """ranks: [n] of the tasks that count, whose depths `estimates` are."""
+    if not estimates:
+        return _BySeed.missing("insufficient: no task has a signal")
     if len(set(ranks.tolist())) < 2:
         return _BySeed.missing("insufficient: all tasks with a signal have categories of the same rank")
     by_seed = np.stack([estimate.by_seed for estimate in estimates], axis=-1)
@@ -176,15 +192,11 @@ def _order(ranks: np.ndarray, depths: np.ndarray) -> np.ndarray:
     return np.where(tied, 0.0, kendall_tau_b(ranks, depths))
 
 
-def _row(task, category, quantity, estimate: _BySeed, n_tasks: int) -> dict:
-    row = {
-        "task": task,
-        "category": category,
-        "quantity": quantity,
-    }
-    if estimate.status:
+def _row(task, category, quantity, found: _BySeed, bounds, tasks: list[str]) -> dict:
+    row = {"task": task, "category": category, "quantity": quantity}
+    if found.status:
         row |= both_intervals(None)
     else:
-        row[DRAWS] = Estimate(estimate.by_seed, estimate.draws.mean(axis=0))
-        row |= row[DRAWS].cells(_BOUNDS[quantity])
-    return row | {"n_tasks": n_tasks, "status": estimate.status}
+        row[DRAWS] = Estimate(found.by_seed, found.draws.mean(axis=0))
+        row |= row[DRAWS].cells(bounds)
+    return row | {"n_tasks": len(tasks), "tasks": " ".join(tasks), "status": found.status}

@@ -26,8 +26,8 @@ from skillprobe.tasks.world import World
 
 # Compliance outside of this leaves too few responses of one class.
 LOW, HIGH = 0.15, 0.9
-# Shares of truncated responses: above the first they are flagged; above the second, the others say little.
-FLAGGED, UNRELIABLE = 0.05, 0.2
+# With a larger share of truncated responses, the others say little.
+UNRELIABLE = 0.2
 # Items are rarely mixed below the first share. Above the second, of what coins would give, nearly all are
 # mixed: then the prompt hardly matters.
 RARE, COIN = 0.1, 0.95
@@ -103,7 +103,8 @@ def advise(
     with the lists that the config gives. All models and tasks share the keys, so each has one new value.
     """
     changes, settled = [], set()
-    changes += _longer(table, cells, config["generation"]["max_new_tokens"])
+    flagged = config["probes"]["flag_truncated"]
+    changes += _longer(table, cells, config["generation"]["max_new_tokens"], flagged)
     for name in dict.fromkeys(row["task"] for row in table):
         task = tasks.get(name)
         if isinstance(task, CountTask):
@@ -161,8 +162,8 @@ def _named(rows: Iterable[Mapping]) -> str:
     return "; ".join(f"{model}: {', '.join(names)}" for model, names in by_model.items())
 
 
-def _longer(table, cells, now: int) -> list[Change]:
-    cut = [row for row in table if is_number(row["truncated"]) and row["truncated"] > FLAGGED]
+def _longer(table, cells, now: int, flagged: float) -> list[Change]:
+    cut = [row for row in table if is_number(row["truncated"]) and row["truncated"] > flagged]
     if not cut:
         return []
     wanted = []
@@ -313,7 +314,7 @@ def warnings(table: Iterable[Mapping], design: Design) -> list[str]:
     lines = []
     for row in table:
         ahead = forecast(row, design)
-        found = [problem for problem in problems(row) if problem != ahead.across]
+        found = [problem for problem in problems(row, design.flag_truncated) if problem != ahead.across]
         if ahead.across and ahead.across == ahead.within:
             found.append(f"insufficient: {ahead.across}")
         else:
@@ -335,10 +336,11 @@ def _either(enough: Mapping[str, int]) -> str:
     return " or ".join(f"{KEYS[key]}: {value}" for key, value in enough.items())
 
 
-def problems(row: Mapping) -> list[str]:
-    """What is wrong with the responses of one model to one task, in words."""
+def problems(row: Mapping, flagged: float) -> list[str]:
+    """What is wrong with the responses of one model to one task, in words; flagged: the share of truncated
+    ones above which they are named."""
     found = []
-    if is_number(row["truncated"]) and FLAGGED < row["truncated"] < 1:
+    if is_number(row["truncated"]) and flagged < row["truncated"] < 1:
         found.append(f"{row['truncated']:.0%} of the responses are truncated")
     if is_number(row["compliance"]) and not LOW <= row["compliance"] <= HIGH:
         found.append(f"{row['compliance']:.0%} compliance, where {LOW:.0%} to {HIGH:.0%} is useful")

@@ -28,7 +28,7 @@ LITTLE = 0.1
 def planning_rows(
     scores: Mapping[str, PromptScores], categories: Mapping[str, str], draws: Draws, *, least: float
 ) -> Iterator[dict]:
-    """Rows of tables/time_summary.csv, but for model and layer, of every task and of task "mean".
+    """Rows of tables/time_summary.csv, but for model, scope and layer, of every task and of task "mean".
 
     scores: {task: `fit_planning`}; draws: of groups, with the probes fixed; least: what the lower 99 % bound
     of a task's V must exceed to count (ESTIMANDS), and twice what that of the mean of V(1 − R²_surface) must.
@@ -38,7 +38,8 @@ def planning_rows(
     one; "planning_share", P = Σ V(R²_both − R²_surface) / Σ V(1 − R²_surface); "recovered", r, the same of
     labels that the state decides along a random direction, mean over directions. Intervals: value ± z·SE, all
     but V's widened for the probes that are kept fixed; those of r have the variance over directions in place
-    of that over fold seeds. status: "", or "insufficient: …" with NaN for the numbers.
+    of that over fold seeds. tasks: names of the n_tasks that a row is of. status: "", or "insufficient: …"
+    with NaN for the numbers.
     """
     parts = {task: _parts(each, draws) for task, each in scores.items() if not each.status}
     counting = [task for task, part in parts.items() if _lower(part.real.variance) > least]
@@ -51,8 +52,9 @@ def planning_rows(
             known = [parts[task]] if task in parts else []
             missing = f"insufficient: {scores[task].status}" if not known else _too_little(parts[task], least)
         variance = _mean([part.real.variance for part in known])
-        found = {VARIANCE: (variance, len(known), "" if known else missing)}
-        found |= dict.fromkeys((SURFACE, BOTH, SHARE, RECOVERED), (None, 0, missing))
+        of_known = [each for each in parts if task in (each, MEAN)]
+        found = {VARIANCE: (variance, of_known, "" if known else missing)}
+        found |= dict.fromkeys((SURFACE, BOTH, SHARE, RECOVERED), (None, members, missing))
         if members:
             real = [parts[each].real for each in members]
             whole = _mean([each.variance for each in real])
@@ -60,18 +62,19 @@ def planning_rows(
                 (SURFACE, [each.surface for each in real]),
                 (BOTH, [each.both for each in real]),
             ):
-                found[name] = _mean(of).over(whole), len(members), ""
+                found[name] = _mean(of).over(whole), members, ""
             share, reason = _share(real, least / 2)
-            found[SHARE] = share, len(members), reason
+            found[SHARE] = share, members, reason
             by_direction = list(zip(*(parts[each].drawn for each in members), strict=True))
-            found[RECOVERED] = _recovered(by_direction), len(members), ""
-        for quantity, (estimate, n_tasks, status) in found.items():
+            found[RECOVERED] = _recovered(by_direction), members, ""
+        for quantity, (estimate, names, status) in found.items():
             yield {
                 "task": task,
                 "category": MEAN if task == MEAN else categories[task],
                 "quantity": quantity,
                 **cells_of(estimate),
-                "n_tasks": n_tasks if estimate is not None else 0,
+                "n_tasks": len(names),
+                "tasks": " ".join(names),
                 "status": status,
                 DRAWS: estimate if task == MEAN else None,
             }

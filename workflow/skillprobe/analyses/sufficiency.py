@@ -32,6 +32,7 @@ class Design:
     min_rows: int
     min_groups: int
     max_truncated: float
+    flag_truncated: float
     min_mixed_items: int
     min_mixed_groups: int
     min_mixed_in_fold: int

@@ -181,7 +181,7 @@ def _analyse(
             labels = label_rows(task, planted[task])
             prefixes[task] = fit_prefixes(read_course(paths, None), labels, verify, settings)
         found["time_summary"] = time_tables(
-            world, {num_layers: courses}, prefixes, categories, headroom=claims["headroom"], **options
+            world, {num_layers: courses}, prefixes, categories, signal=claims["signal"], **options
         )[1]
     return found
 

@@ -14,9 +14,12 @@ from skillprobe.activations import shards
 from skillprobe.activations.positions import in_order, resolve
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.results import ProbeResult
-from skillprobe.probes.rows import truncated_share
+from skillprobe.probes.rows import minus_item_means, truncated_share
+from skillprobe.probes.solver import feature_scale
 from skillprobe.probes.specialists import specialist
-from skillprobe.prompts.bases import group_ids
+from skillprobe.prompts.bases import group_ids, item_of
+from skillprobe.statistics.folds import CALIBRATION, mixed_items
+from skillprobe.storage.tables import ACROSS, WITHIN
 
 TRAINED, EOS_BACK, PROMPT_FORWARD = "trained", "eos_back", "prompt_forward"
 EOS, PROMPT_END = "eos", "prompt_100"
@@ -37,6 +40,11 @@ class CourseRows:
     tokens: Mapping[str, np.ndarray]
     characters: Mapping[str, np.ndarray]
     x: Mapping[str, np.ndarray]
+
+    @property
+    def items(self) -> np.ndarray:
+        """[n] names: which prompt each response is to."""
+        return np.array([item_of(name) for name in self.ids.tolist()], str)
 
 
 def read_course(paths: Sequence[str], layer: int | None) -> CourseRows:
@@ -109,39 +117,78 @@ def spans(rows: CourseRows) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def fit_course(rows: CourseRows, settings: Mapping) -> dict[str, dict[str, ProbeResult]]:
-    """{probe: {position: result}}, of positions and spans of tokens: "trained" there; "eos_back", the probe
-    that was trained at eos; "prompt_forward", the one of the last token of the prompt.
+def in_prompt(place: str) -> bool:
+    """Whether a position is before the response: there, all samples of a prompt have one state."""
+    return place.startswith("prompt_")
+
+
+def fit_course(rows: CourseRows, settings: Mapping) -> dict[str, dict[str, dict[str, ProbeResult]]]:
+    """{scope: {probe: {position: result}}}, of positions and spans of tokens: "trained" there; "eos_back",
+    the probe that was trained at eos; "prompt_forward", the one of the last token of the prompt.
 
     settings: the config's "seed", "groups" and "probes". The folds are of groups, so a row is never scored by
     a probe that saw its group, wherever that was trained. inner_auroc is that of where the probe was trained;
-    there are no weights. Where either place is insufficient, so is the result.
+    there are no weights. Where either place is insufficient, so is the result. Within prompts there are only
+    places after the prompt's end, and so no "prompt_forward".
     """
-    trained = {}
+    trained: dict[str, dict[str, Trained]] = {ACROSS: {}, WITHIN: {}}
     for name, parts in places(rows).items():
-        which, x = gathered(parts, rows.x)
-        trained[name] = x, specialist_of(rows, which, x, settings)
-    found = {TRAINED: {name: without_weights(result) for name, (_, result) in trained.items()}}
-    for probe, place in ((EOS_BACK, EOS), (PROMPT_FORWARD, PROMPT_END)):
-        if place in trained:
-            source = trained[place][1]
-            found[probe] = {
-                name: without_weights(source.on_rows(x, result)) for name, (x, result) in trained.items()
-            }
+        for scope, each in train_scopes(rows, *gathered(parts, rows.x), settings, in_prompt(name)).items():
+            trained[scope][name] = each
+    found = {}
+    for scope, by_place in trained.items():
+        results = {name: without_weights(each.result) for name, each in by_place.items()}
+        found[scope] = {TRAINED: results}
+        for probe, place in ((EOS_BACK, EOS), (PROMPT_FORWARD, PROMPT_END)):
+            if place in by_place:
+                source = by_place[place].result
+                found[scope][probe] = {
+                    name: without_weights(source.on_rows(each.x, each.result))
+                    for name, each in by_place.items()
+                }
     return found
 
 
-def specialist_of(rows: CourseRows, which: np.ndarray, x: np.ndarray, settings: Mapping) -> ProbeResult:
-    """The specialists' protocol on some of the rows, numbers [m], with x [m, d]; no shuffled labels."""
-    return specialist(
-        x,
-        rows.y[which],
-        rows.groups[which],
-        replace(Settings.from_config(settings["probes"], settings["seed"]), shuffles=0),
-        ids=rows.ids[which],
-        study_groups=group_ids(settings["groups"]),
-        truncated_fraction=rows.truncated,
-    )
+@dataclass(frozen=True)
+class Trained:
+    """A specialist, and the activations [n, d] of its rows as it has them."""
+
+    x: np.ndarray
+    result: ProbeResult
+
+
+def train_scopes(
+    rows: CourseRows, which: np.ndarray, x: np.ndarray, settings: Mapping, only_across: bool = False
+) -> dict[str, Trained]:
+    """{scope: the specialists' protocol} on some of the rows, numbers [m], with x [m, d], as
+    `specialists.fit_scopes` has it; no shuffled labels."""
+    own = replace(Settings.from_config(settings["probes"], settings["seed"]), shuffles=0)
+    study_groups = group_ids(settings["groups"])
+    calibration = own.row_folds(rows.groups[which], study_groups)[0] == CALIBRATION
+    # One scale for both.
+    scale = feature_scale(x[calibration]) if own.feature_scaling else None
+
+    def train(which, x, items=()) -> Trained:
+        result = specialist(
+            x,
+            rows.y[which],
+            rows.groups[which],
+            own,
+            ids=rows.ids[which],
+            study_groups=study_groups,
+            truncated_fraction=rows.truncated,
+            scale=scale,
+            items=items,
+        )
+        return Trained(x, result)
+
+    found = {ACROSS: train(which, x)}
+    if not only_across:
+        items = rows.items[which]
+        mixed = mixed_items(rows.y[which], items)
+        items = items[mixed]
+        found[WITHIN] = train(which[mixed], minus_item_means(x[mixed], items), items)
+    return found
 
 
 def without_weights(result: ProbeResult) -> ProbeResult:

@@ -40,7 +40,7 @@ class Settings:
     feature_scaling: bool = True
     min_rows: int = 20
     min_groups: int = 10
-    max_truncated: float = 0.05
+    max_truncated: float = 0.2
     shuffles: int = 20
     # Of the scope within prompts: items with both outcomes, of so many groups, in every test fold.
     min_mixed_items: int = 60
@@ -141,7 +141,8 @@ def feature_scale_of(
 
 @dataclass(frozen=True)
 class Task:
-    """items: [n] names, for the scope within prompts; none for that across them."""
+    """items: [n] names, for the scope within prompts; none for that across them. truncated: the share of
+    responses that were cut short and are not among the n."""
 
     name: str
     ids: np.ndarray
@@ -150,6 +151,7 @@ class Task:
     folds: np.ndarray
     status: str
     items: np.ndarray
+    truncated: float
 
     @classmethod
     def make(cls, name, x, y, groups, ids, settings, study_groups, truncated_fraction, items=()) -> Task:
@@ -175,7 +177,8 @@ class Task:
             status = settings.within_sufficiency(labels, groups, items, folds, truncated_fraction)
         else:
             status = settings.sufficiency(labels, groups, folds, truncated_fraction)
-        return cls(name, np.asarray(ids, str), np.asarray(groups, str), labels, folds, status, items)
+        names = np.asarray(ids, str), np.asarray(groups, str)
+        return cls(name, *names, labels, folds, status, items, truncated_fraction)
 
     def insufficient(self, settings: Settings, status: str = "") -> ProbeResult:
         per_fold = np.full((len(settings.fold_seeds), settings.n_folds), np.nan)
@@ -194,6 +197,7 @@ class Task:
             fold_seeds=np.array(settings.fold_seeds),
             status=status or self.status,
             items=self.items,
+            truncated=self.truncated,
         )
 
 
@@ -240,6 +244,7 @@ class Found:
             penalties=np.array(self.settings.penalties),
             fold_seeds=np.array(self.settings.fold_seeds),
             items=task.items,
+            truncated=task.truncated,
         )
 
 

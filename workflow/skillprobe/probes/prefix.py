@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from skillprobe.errors import UserError
-from skillprobe.probes.course import PROMPT_END, CourseRows, gathered, places, specialist_of, without_weights
+from skillprobe.probes.course import (
+    PROMPT_END,
+    CourseRows,
+    gathered,
+    in_prompt,
+    places,
+    train_scopes,
+    without_weights,
+)
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.surface import bag_of_words, one_hot, some_column
-from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.storage.tables import SCOPES
 
-BASELINES = ("text", "length", "words")
-SURFACE, CEILING = "surface", "ceiling"
+TEXT_SO_FAR = "text"
+BASELINES = (TEXT_SO_FAR, "length", "words")
+SURFACE = "surface"
 
 
 def fit_prefixes(
@@ -28,17 +36,15 @@ def fit_prefixes(
     verify: Callable[[str, Mapping], object],
     settings: Mapping,
     prepare: Callable[[Sequence[str]], None] = lambda texts: None,
-) -> dict[str, dict[str, ProbeResult]]:
-    """{baseline: {position or span of tokens: result}}.
+) -> dict[str, dict[str, dict[str, ProbeResult]]]:
+    """{scope: {baseline: {position or span of tokens: result}}}.
 
     labels: label rows, those of rows.ids among them; verify: (text, params) -> Verdict; prepare: told the
     texts that are to be verified next. Baselines of the response up to the position: "text", whether it
     satisfies as it stands, the verifier's evidence, and the params; "length", the number of its tokens (at
     prompt positions of the prompt's words); "words", a bag of its words. And at prompt_100 only: "surface"
-    (length, words, phrasing and params of the prompt) and "ceiling", the best that anything which samples of
-    one prompt share can do: the satisfaction rate of the item's other samples, ½ where there are none.
-    settings: as for `fit_course`. Raises UserError for a row
-    without a label row.
+    (length, words, phrasing and params of the prompt). Within prompts there is "text" only, after the
+    prompt's end. settings: as for `fit_course`. Raises UserError for a row without a label row.
     """
     by_id = {row["id"]: row for row in labels}
     if missing := [name for name in rows.ids.tolist() if name not in by_id]:
@@ -46,7 +52,13 @@ def fit_prefixes(
     of_row = [by_id[name] for name in rows.ids.tolist()]
     params = params_features([row["params"] for row in of_row])
     prompt_words = np.array([[len(row["prompt"].split())] for row in of_row], float).reshape(-1, 1)
-    found: dict[str, dict[str, ProbeResult]] = {name: {} for name in BASELINES}
+    found: dict[str, dict[str, dict[str, ProbeResult]]] = {scope: {} for scope in SCOPES}
+
+    def fit(name: str, place: str, which: np.ndarray, x: np.ndarray) -> None:
+        across = name != TEXT_SO_FAR or in_prompt(place)
+        for scope, each in train_scopes(rows, which, some_column(x), settings, across).items():
+            found[scope].setdefault(name, {})[place] = without_weights(each.result)
+
     for place, parts in places(rows).items():
         which, characters = gathered(parts, rows.characters)
         tokens = gathered(parts, rows.tokens)[1][:, None]
@@ -54,12 +66,12 @@ def fit_prefixes(
         prepare(texts)
         verdicts = [verify(text, of_row[n]["params"]) for text, n in zip(texts, which, strict=True)]
         features = {
-            "text": np.concatenate([verdict_features(verdicts), params[which]], axis=1),
+            TEXT_SO_FAR: np.concatenate([verdict_features(verdicts), params[which]], axis=1),
             "length": np.log1p(np.where(tokens > 0, tokens, prompt_words[which])),
             "words": bag_of_words(texts),
         }
         for name, x in features.items():
-            found[name][place] = _fit(rows, which, x, settings)
+            fit(name, place, which, x)
     if PROMPT_END in rows.valid:
         which = np.flatnonzero(rows.valid[PROMPT_END])
         prompts = [of_row[n]["prompt"] for n in which]
@@ -67,27 +79,8 @@ def fit_prefixes(
         x = np.concatenate(
             [np.log1p(prompt_words[which]), phrasings, params[which], bag_of_words(prompts)], axis=1
         )
-        found[SURFACE] = {PROMPT_END: _fit(rows, which, x, settings)}
-        items = [of_row[n]["item"] for n in which]
-        found[CEILING] = {PROMPT_END: ceiling(found[SURFACE][PROMPT_END], items)}
+        fit(SURFACE, PROMPT_END, which, x)
     return found
-
-
-def ceiling(result: ProbeResult, items: Sequence[str]) -> ProbeResult:
-    """A result on the same rows whose scores are the satisfaction rates of the item's other samples.
-
-    items: [n]. A score is ½ where there is no other sample. Samples of one item are ranked wrongly against
-    each other by this (who satisfies has one satisfying sibling less), so it falls short of the true ceiling
-    by half of such pairs' share.
-    """
-    if result.status:
-        return result
-    _, item = np.unique(np.array(items, str), return_inverse=True)
-    size, satisfied = np.bincount(item), np.bincount(item, result.labels)
-    others = size[item] - 1
-    rate = np.divide(satisfied[item] - result.labels, others, out=np.full(len(item), 0.5), where=others > 0)
-    scores = np.where(result.folds == CALIBRATION, np.nan, rate).astype(np.float32)
-    return replace(result, scores=scores)
 
 
 def params_features(params: Sequence[Mapping], crossed: bool = False) -> np.ndarray:
@@ -149,7 +142,3 @@ def _flat(rows: Sequence[Mapping[str, float]]) -> np.ndarray:
             if name in place:
                 x[number, place[name]] = value
     return x
-
-
-def _fit(rows: CourseRows, which: np.ndarray, x: np.ndarray, settings: Mapping) -> ProbeResult:
-    return without_weights(specialist_of(rows, which, some_column(x), settings))

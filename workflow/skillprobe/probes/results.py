@@ -26,7 +26,8 @@ class ProbeResult:
     by (a general probe's is the mean over its training tasks); task_inner_auroc: [S, K], this task's own (NaN
     for a task that is left out). weights [d] and intercept: one probe of all rows but calibration's at the
     modal chosen C, x @ weights + intercept on raw activations. status: "" or why the task is insufficient
-    (then scores are NaN and there are no weights).
+    (then scores are NaN and there are no weights). truncated: share of the task's responses that were cut
+    short, and so are not among the rows.
 
     Of specialists only: fold_weights [S, K, d] and fold_intercepts [S, K], the probes that gave the scores;
     residualised_scores: [S, n], the same protocol on what confounds leave of the activations;
@@ -47,6 +48,7 @@ class ProbeResult:
     penalties: np.ndarray
     fold_seeds: np.ndarray
     status: str = ""
+    truncated: float = 0.0
     items: np.ndarray = field(default_factory=lambda: np.zeros(0, "U1"))
     fold_weights: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     fold_intercepts: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
@@ -136,6 +138,7 @@ def _write(group: h5py.Group, result: ProbeResult) -> None:
     for name in _ARRAYS:
         group.create_dataset(name, data=getattr(result, name), track_times=False)
     group.attrs["intercept"] = result.intercept
+    group.attrs["truncated"] = result.truncated
     if result.status:
         group.attrs["status"] = np.bytes_(result.status.encode())
 
@@ -146,5 +149,6 @@ def _read(group: h5py.Group) -> ProbeResult:
         **{name: hdf5.read_texts(group, name) for name in _TEXT},
         **{name: group[name][()] for name in _ARRAYS},
         intercept=float(group.attrs["intercept"]),
+        truncated=float(group.attrs["truncated"]),
         status=status.decode(),
     )

@@ -67,7 +67,8 @@ form. The same requests are also given without the constraint.""",
 constraint), at temperature {generation["temperature"]:g} and at most {generation["max_new_tokens"]}
 tokens; each sample has its own random stream{engine}. They are checked by
 rules{f", or by judges ({judges})" if judges else ""}. Truncated responses are left out, and a task with
-more than {probes["max_truncated"]:.0%} of them is insufficient.""",
+more than {probes["max_truncated"]:.0%} of them is insufficient; with more than
+{probes["flag_truncated"]:.0%}, the overview warns of it.""",
         "Activations": """
 One teacher-forced pass over prompt and response. The output of every block is stored at the chosen
 tokens; that of the last block is taken before the final norm.""",
@@ -115,8 +116,9 @@ of a pair, beyond what the sources' strengths explain and beyond noise.""",
         "Edits during generation": edits,
         "Time": """
 Probes are trained at every position; the EOS probe is also tested at earlier positions, and the
-prompt's probe at later ones. On the same rows: the verifier's verdict on the text so far, and the prompt's
-surface, because prompts can predict more than they seem to [2502.06258] [2502.13329].""",
+prompt's probe at later ones. On the same rows: the verifier's verdict on the text so far, and the
+prompt's surface, because prompts can predict more than they seem to [2502.06258] [2502.13329]. Within
+prompts, the same after the prompt's end; before it, all responses to a prompt have one state.""",
         "Planning": f"""
 V is the variance between prompts of the probability of satisfaction, from pairs of responses to the same
 prompt. Two held-out scores are compared by the share of V that they explain: boosted trees and a ridge

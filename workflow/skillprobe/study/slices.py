@@ -8,6 +8,7 @@ from skillprobe.study.schema import suggestion
 
 # What probes need of a study, of the section `probes`.
 SIZES = ("folds", "fold_seeds", "calibration_fraction", "min_rows", "min_groups", "max_truncated")
+SIZES += ("flag_truncated",)
 SIZES += ("min_mixed_items", "min_mixed_groups", "min_mixed_in_fold")
 
 

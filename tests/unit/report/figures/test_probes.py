@@ -8,6 +8,7 @@ from made.tables import (
     generality_rows,
     make_settings,
     texts_of,
+    time_rows,
     transfer_rows,
 )
 
@@ -38,6 +39,7 @@ def test_the_title_names_the_scope_within_prompts():
         ("generality", generality_rows(["a"], tasks)),
         ("layers", generality_rows(["a"], tasks)),
         ("transfer", transfer_rows(["a"], tasks, [])),
+        ("time", time_rows(["a"], tasks)),
     ):
         for scope, words in (("across", "?"), ("within", "?\nwithin one prompt")):
             drawn = FIGURES[figure]([row | {"scope": scope} for row in rows], settings)

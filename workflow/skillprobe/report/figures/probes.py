@@ -142,7 +142,9 @@ def layer_curves(rows: Sequence[Mapping], emergence: Sequence[Mapping], settings
     curves: dict[tuple[str, str, str], list[Mapping]] = {}
     for row in rows:
         curves.setdefault((str(row["model"]), row["task"], row["probe"]), []).append(row)
-    emerged = {(str(row["model"]), row["task"]): row for row in emergence}
+    emerged = {
+        (str(row["model"]), row["task"]): row for row in emergence if row["quantity"] in ("emergence", "tau")
+    }
     groups, colours = by_category(rows, settings), category_colours(rows, settings)
     blocks = lines_of_panels(settings["models"])
     with matplotlib.style.context(STYLE, after_reset=True):

@@ -24,6 +24,7 @@ from skillprobe.report.figures.style import (
     category_colours,
     draw_missing,
     legend_key,
+    question_mark,
     task_lines,
     wrapped,
 )
@@ -96,8 +97,9 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
         for words, line in zip(["mean of tasks", "mean, by tokens generated", *groups], grid, strict=True):
             line[0].set_ylabel(f"{words}\nAUROC")
         grid[0, 0].set(ylim=limits, yticks=auroc_ticks(limits, 0.25))
-        canvas.suptitle("When can satisfaction be read?", **TITLE)
-        keys = [legend_key(WORDS[name], **style) for name, style in SERIES.items()]
+        canvas.suptitle("When can satisfaction be read" + question_mark(rows), **TITLE)
+        drawn = {row["probe"] for row in rows}
+        keys = [legend_key(WORDS[name], **style) for name, style in SERIES.items() if name in drawn]
         canvas.legend(handles=keys, loc="outside lower center", ncols=2)
         if len(settings["tasks"]) <= FEW_TASKS:
             canvas.legend(handles=keys_of_tasks, loc="outside right center", handlelength=2.6)

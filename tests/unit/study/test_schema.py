@@ -6,6 +6,7 @@ from made.configs import ROOT, SCHEMA, refused, study
 from skillprobe.errors import UserError
 from skillprobe.study.config import complete
 from skillprobe.study.schema import SCHEMA as SCHEMA_FILE
+from skillprobe.study.schema import fill_defaults
 
 
 def test_every_key_of_the_schema_has_a_description_and_a_default_or_is_required():
@@ -35,7 +36,7 @@ def test_the_shipped_config_states_every_key_and_its_default():
             trimmed |= {("generation", "max_new_tokens"): 64, ("generation", "batch_size"): 256}
             trimmed |= {("similarity", "layers"): [2, 4]}
             trimmed |= {("behaviour", "bases"): 24, ("behaviour", "strengths"): [-4, 4]}
-            default = trimmed.get((name, key), setting["default"])
+            default = trimmed.get((name, key), fill_defaults(setting["default"], setting))
             assert shipped[name][key] == default, f"{name}.{key}"
 
 

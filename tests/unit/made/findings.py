@@ -12,6 +12,7 @@ THRESHOLDS = {"looks": 1, "signal": 0.55, "margin": 0.02, "weak_ratio": 0.5, "cl
 THRESHOLDS |= {"other_p": 0.05, "min_partitions": 200, "asymmetry": 0.25, "match": 0.55}
 THRESHOLDS |= {"erased": 0.05, "sparse_dependent": 0.25, "sparse_independent": 0.5, "not_sparse": 0.5}
 THRESHOLDS |= {"gain": 0.05, "planning": 0.5, "recovered": 0.5}
+THRESHOLDS |= {"crossings": 40, "crossing_groups": 20}
 THRESHOLDS["min_tasks"] = {"generality": 3, "transfer_weak": 4, "ablation_sparse": 4}
 THRESHOLDS["min_tasks"] |= {"ablation_asymmetric": 4, "layers_stratified": 5, "monitoring": 3}
 THRESHOLDS["min_tasks"] |= {"specificity": 3}

@@ -73,6 +73,7 @@ def test_why_a_finding_is_inconclusive():
     assert "no affordable number" in claims.width_words("generality", near, THRESHOLDS)
     exact = finding("generality", "inconclusive", estimate=0.02, interval=[-0.01, 0.05])
     assert "so near to 0.020" in claims.width_words("generality", exact, THRESHOLDS)
+    assert "no interval" in claims.width_words("generality", found | {"interval": None}, THRESHOLDS)
     # Not one threshold alone decides these.
     for claim in ("ablation_sparse", "ablation_asymmetric", "transfer_clustered"):
         words = claims.width_words(claim, finding(claim, "inconclusive"), THRESHOLDS)

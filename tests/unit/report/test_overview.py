@@ -25,6 +25,7 @@ def small_config():
         "tasks": ["word_count", "topic", "toxicity"],
         "prompts": {"bases": 90},
         "probes": {"position": "eos", "max_truncated": 0.05},
+        "ablation": {"min_rows": 80},
         "claims": THRESHOLDS,
     }
 
@@ -131,6 +132,12 @@ def test_what_is_missing_is_said_with_what_to_do():
         "insufficient within prompts: 1 task counts; 4 are needed. Topic has 12 % satisfied responses: "
         "snakemake pilot proposes changes; toxicity has too little data" in said["generality"]
     )
+    # Once is enough, in each scope.
+    assert "4 are needed. The same tasks are missing as above." in said["transfer_weak"]
+    assert "topic 12 %" not in said["transfer_weak"] and "Topic has" not in said["ablation_sparse"]
+    assert "across prompts: 1 task counts; 4 are needed. Topic has" in said["monitoring"]
+    assert "as above. A task also needs 40 crossings of 20 subjects" in said["specificity"]
+    assert "also needs 80 responses of each class" in said["ablation_sparse"]
     # Where as many tasks count as a claim needs, they aren't what is missing.
     enough = finding("generality", "insufficient", tasks=config["tasks"]) | {"tasks": config["tasks"]}
     found["a"]["generality"] = enough | {"reason": "erasure failed"}

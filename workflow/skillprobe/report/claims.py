@@ -21,7 +21,7 @@ class Shown:
     sentence, with the estimate to fill in; kind: how that is written, as a "difference" (0.08 above), a
     "share" (31 %) or a "number"; supported, contradicted: {threshold: side}, where that verdict begins and on
     which side (+1: above), a threshold being a key of the config's `claims` or a number. None where something
-    else decides."""
+    else decides. also: what a task needs to count, beside a signal, with numbers of the config to fill in."""
 
     short: str
     axis: str
@@ -29,7 +29,13 @@ class Shown:
     kind: str
     supported: Mapping[str | float, int] = field(default_factory=dict)
     contradicted: Mapping[str | float, int] = field(default_factory=dict)
+    also: str = ""
 
+
+_ERASED = (
+    "A task whose signal is erased also needs {min_rows} responses of each class in every training part "
+    "(ablation.min_rows)."
+)
 
 SHOWN = {
     "generality": Shown(
@@ -63,12 +69,14 @@ SHOWN = {
         "share",
         {"sparse_dependent": -1},
         {"not_sparse": +1},
+        _ERASED,
     ),
     "ablation_asymmetric": Shown(
         "dependencies are asymmetric",
         "squared difference between a pair's directions",
         "the mean squared difference between the two directions of a pair, beyond strength and noise, is {}",
         "number",
+        also=_ERASED,
     ),
     "layers_stratified": Shown(
         "structural, then lexical, then the others emerge",
@@ -93,6 +101,8 @@ SHOWN = {
         "share",
         {"match": +1},
         {"match": -1},
+        "A task also needs {crossings} crossings of {crossing_groups} subjects: more samples (generation."
+        "samples) or content requests (prompts.bases) make more.",
     ),
 }
 
@@ -103,13 +113,14 @@ def number_words(claim: str, finding: Mapping, looks: int) -> str:
     shown, value = SHOWN[claim], finding["estimate"]
     if not is_number(value):
         return ""
+    digits = _digits(value)
     if shown.kind == "difference":
-        words = f"{shown_number(abs(value))} {'below' if value < 0 else 'above'}"
+        words = f"{shown_number(abs(value), digits)} {'below' if value < 0 else 'above'}"
     else:
-        words = _written(value, shown.kind)
+        words = _written(value, shown.kind, digits)
     text = shown.number.format(words)
     if finding["interval"]:
-        lower, upper = (_written(bound, shown.kind) for bound in finding["interval"])
+        lower, upper = (_written(bound, shown.kind, digits) for bound in finding["interval"])
         text += f" ({level_words(looks)} interval {lower} to {upper})"
     return text
 
@@ -118,11 +129,9 @@ def estimate_words(finding: Mapping) -> str:
     """A finding's estimate and interval as a table's cell, in one line; "" where there is none."""
     if finding["estimate"] is None:
         return ""
-    # Squares of differences are small.
-    digits = 3 if abs(finding["estimate"]) >= 0.01 else 4
     lower, upper = finding["interval"] or (None, None)
     row = {"estimate": finding["estimate"], "lower99": lower, "upper99": upper}
-    return with_interval(row, 99, digits).replace(" ", "\u00a0")
+    return with_interval(row, 99, _digits(finding["estimate"])).replace(" ", "\u00a0")
 
 
 def rules_list(found: Mapping[str, Mapping]) -> str:
@@ -136,6 +145,11 @@ def rules_list(found: Mapping[str, Mapping]) -> str:
     ]
     lines += [f"<li>{escape(*common)}</li>"] if len(common) == 1 else []
     return f"<ul class=small>{''.join(lines)}</ul>"
+
+
+def also_words(claim: str, config: Mapping) -> str:
+    """What a task needs to count for a claim, beside a signal, as a sentence; "" for most claims."""
+    return SHOWN[claim].also.format(**config["claims"], min_rows=config["ablation"]["min_rows"])
 
 
 def turns(claim: str, thresholds: Mapping) -> dict[str, dict[float, int]]:
@@ -166,7 +180,9 @@ def times_as_many(claim: str, finding: Mapping, thresholds: Mapping) -> float | 
 
 
 def width_words(claim: str, finding: Mapping, thresholds: Mapping) -> str:
-    """Why a finding with an interval is inconclusive, and how many content requests it would take."""
+    """Why a finding is inconclusive, and how many content requests it would take."""
+    if not finding["interval"]:
+        return "there is no interval to decide it"
     times = times_as_many(claim, finding, thresholds)
     if times is None:
         return (
@@ -186,8 +202,10 @@ def width_words(claim: str, finding: Mapping, thresholds: Mapping) -> str:
     )
 
 
-def _written(value: float, kind: str) -> str:
-    if kind == "share":
-        return percent(value).replace("-", "−")
-    # Squares of differences are small.
-    return shown_number(value, 3 if abs(value) >= 0.01 or value == 0 else 4)
+def _digits(value: float) -> int:
+    """After the point: squares of differences are small."""
+    return 3 if abs(value) >= 0.005 or value == 0 else 4
+
+
+def _written(value: float, kind: str, digits: int = 3) -> str:
+    return percent(value).replace("-", "−") if kind == "share" else shown_number(value, digits)

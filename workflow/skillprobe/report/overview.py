@@ -23,7 +23,7 @@ from skillprobe.findings.rules import (
     opposite,
     tasks_with_signal,
 )
-from skillprobe.report.claims import estimate_words, number_words, rules_list, width_words
+from skillprobe.report.claims import also_words, estimate_words, number_words, rules_list, width_words
 from skillprobe.report.html import (
     counted,
     html_page,
@@ -134,34 +134,36 @@ def _answers(
         for model in models
         for scope in SCOPES
     }
-    lines = []
+    lines, told = [], set()
     for claim, meaning in CLAIMS.items():
-        pooled = findings[POOLED][claim] if POOLED in findings else None
-        # At a level that holds for all models at once: this sentence counts them.
-        counted_verdicts = set(pooled["counted"]) if pooled else set()
         parts = []
-        if pooled and counted_verdicts == {pooled["verdict"]} and pooled["verdict"] != INSUFFICIENT:
-            parts.append((pooled["verdict"], _said(claim, f"for {_all(models)}", pooled, [], config)))
+        pooled = findings[POOLED][claim] if POOLED in findings else None
+        decided = pooled is not None and pooled["verdict"] != INSUFFICIENT
+        # At a level that holds for all models at once: this sentence counts them.
+        if decided and set(pooled["counted"]) == {pooled["verdict"]}:
+            parts.append((pooled["verdict"], _said(claim, f"for {_all(models)}", pooled, "", config)))
         else:
             alike: dict[tuple[str, str], list[str]] = {}
             for model in models:
                 finding = findings[model][claim]
-                text = _said(claim, _WHO, finding, gaps[model, finding["scope"]], config)
+                where = model, finding["scope"]
+                missing = ""
+                if _lacks_tasks(claim, finding, config):
+                    missing = _gaps(finding, gaps[where])
+                    # Said at the first claim that it leaves open.
+                    repeated = missing and where in told
+                    missing = " The same tasks are missing as above." if repeated else missing
+                    told.add(where)
+                    missing += f" {escape(also_words(claim, config))}".rstrip()
+                text = _said(claim, _WHO, finding, missing, config)
                 alike.setdefault((finding["verdict"], text), []).append(model)
             for (verdict, text), names in alike.items():
                 who = f"for {escape(joined(names))} " if len(models) > 1 else ""
                 parts.append((verdict, text.replace(f"{_WHO} ", who)))
-            if pooled and pooled["verdict"] != INSUFFICIENT:
+            if decided:
                 who = f"in the mean of {counted(len(pooled['models']), 'model')}"
-                parts.append((pooled["verdict"], _said(claim, who, pooled, [], config)))
-        parts = _without_repeats(parts)
-        verdicts = {verdict for verdict, _ in parts}
-        sign = glyph(*verdicts, 28) if len(verdicts) == 1 else ""
-        shown = f" {parts[0][1]}"
-        if len(parts) > 1:
-            lines_of = "".join(f"<li>{glyph(verdict, 20)}{text}</li>" for verdict, text in parts)
-            shown = f"<ul>{lines_of}</ul>"
-        lines.append(f"<li>{sign}<b>{escape(sentence(meaning))}:</b>{shown}</li>")
+                parts.append((pooled["verdict"], _said(claim, who, pooled, "", config)))
+        lines.append(f"<li>{_sentence_of(meaning, _without_repeats(parts))}</li>")
     level = level_words(config["claims"]["looks"])
     return f"""<ul class="lead answers">{"".join(lines)}</ul>
 <p class="small">Each claim has one scope that decides. <i>Within prompts</i>: responses to the same prompt
@@ -170,12 +172,22 @@ counts for a claim if its probes clearly separate satisfied from violated respon
 the AUROC above {config["claims"]["signal"]:g}, found on other requests than the effect).</p>"""
 
 
-def _said(claim: str, who: str, finding: Mapping, gaps: Sequence[Missing], config: Mapping) -> str:
+def _sentence_of(meaning: str, parts: Sequence[tuple[str, str]]) -> str:
+    """A claim and what is said of it: HTML by verdict, in one sentence or as a list."""
+    verdicts = {verdict for verdict, _ in parts}
+    sign = glyph(*verdicts, 28) if len(verdicts) == 1 else ""
+    shown = f" {parts[0][1]}"
+    if len(parts) > 1:
+        shown = f"<ul>{''.join(f'<li>{glyph(verdict, 20)}{text}</li>' for verdict, text in parts)}</ul>"
+    return f"{sign}<b>{escape(sentence(meaning))}:</b>{shown}"
+
+
+def _said(claim: str, who: str, finding: Mapping, missing: str, config: Mapping) -> str:
     """HTML of a verdict, the tasks and the number that it rests on, and what is missing."""
     verdict, thresholds = finding["verdict"], config["claims"]
     head = f"<b>{verdict}</b> {who} {SCOPE_WORDS[finding['scope']]}"
     if verdict == INSUFFICIENT:
-        return f"{head}: {escape(finding['reason'])}.{_gaps(claim, finding, gaps, config)}"
+        return f"{head}: {escape(finding['reason'])}.{missing}"
     names = ", ".join(map(task_words, finding["tasks"]))
     text = f"{head}, <span>on {len(finding['tasks'])} of {counted(len(config['tasks']), 'task')}"
     text += (f" ({escape(names)})" if names else "") + "</span>"
@@ -198,20 +210,26 @@ def _without_repeats(parts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return kept
 
 
-def _gaps(claim: str, finding: Mapping, gaps: Sequence[Missing], config: Mapping) -> str:
-    """Sentences on the first tasks that don't count though they might, "" where enough count."""
+def _lacks_tasks(claim: str, finding: Mapping, config: Mapping) -> bool:
+    """Whether a finding is insufficient because too few tasks count."""
     least = config["claims"]["min_tasks"].get(claim)
+    return finding["verdict"] == INSUFFICIENT and (not least or len(finding["tasks"]) < least)
+
+
+def _gaps(finding: Mapping, gaps: Sequence[Missing]) -> str:
+    """HTML on the first tasks that don't count though they might, "" where there are none."""
     gaps = [gap for gap in gaps if gap.task not in finding["tasks"]]
-    if not gaps or (least and len(finding["tasks"]) >= least):
+    if not gaps:
         return ""
+    by_change: dict[str, list[str]] = {}
     first = sorted(gaps, key=lambda gap: not gap.change)[:FEW_GAPS]
-    words = "; ".join(
-        f"{task_words(gap.task)} {gap.why}" + (f": {gap.change}" if gap.change else "") for gap in first
-    )
+    for gap in first:
+        by_change.setdefault(gap.change, []).append(f"{task_words(gap.task)} {gap.why}")
+    words = (" and ".join(whys) + (f": {change}" if change else "") for change, whys in by_change.items())
     more = ""
     if len(gaps) > len(first):
         more = f" {counted(len(gaps) - len(first), 'more task')}: see <a href=#left-out>below</a>."
-    return f" {_code(escape(sentence(words)))}.{more}"
+    return f" {_code(escape(sentence('; '.join(words))))}.{more}"
 
 
 def _code(text: str) -> str:

@@ -174,6 +174,7 @@ CHANGES = {
         [4],
         *(
             per("fit_random_probes", tasks=TASKS)
+            | per("refit_probes")
             | comparisons()
             - per("compare_ablation")
             - per("compare_robustness")
@@ -244,7 +245,8 @@ CHANGES = {
     "behaviour.strengths": ([3], edited() | OVERVIEW),
     # They say which tasks count, and only those are erased.
     "statistics.bootstrap_draws": (300, DRAWN),
-    "statistics.refit_draws": (30, DRAWN),
+    # Every analysis depends on the whole section.
+    "statistics.refit_draws": (30, DRAWN | per("refit_probes")),
     # All tables with intervals that decide claims; those of compliance alone have none.
     "claims.looks": (
         2,
@@ -260,11 +262,14 @@ CHANGES = {
     "claims.signal": (
         0.6,
         ERASED
+        | CELLS
+        | per("compare_generality")
         | per("compare_transfer")
         | per("compare_layers")
-        | merged("transfer", "transfer_summary", "layers")
-        | plots("transfer", "layers")
-        | TIME,
+        | merged("generality", "transfer", "transfer_summary", "layers")
+        | plots("generality", "transfer", "layers")
+        | TIME
+        | PAGES,
     ),
     "claims.margin": (0.03, DECIDED),
     "claims.weak_ratio": (0.4, DECIDED),

@@ -97,6 +97,7 @@ def of_all_tasks(models=MODELS, layers=LAYERS):
     """The jobs that look at all tasks of a layer."""
     return (
         per("fit_general_probe", models, layers=layers)
+        | per("refit_probes", models)
         | per("transfer_probes", models, layers=layers)
         | per("ablate_activations", models, layers=set(layers) & {4})
         | per("fit_course", models, layers=set(layers) & {4})
@@ -260,19 +261,28 @@ def test_a_threshold_decides_anew_from_the_same_tables(study):
 def test_what_counts_as_signal_is_compared_anew_where_it_counts(study):
     """Only tasks that count are erased, while a model writes too."""
     change(study, claims__signal=0.6)
-    names = ("transfer", "transfer_summary", *ABLATION, "layers", "similarity")
+    names = ("generality", "transfer", "transfer_summary", *ABLATION, "layers", "similarity")
     assert study.planned() == (
-        per("compare_transfer")
+        per("compare_generality")
+        | per("compare_transfer")
         | per("ablate_activations", layers=(4,))
         | per("compare_ablation")
         | per("compare_similarity")
         | per("compare_layers")
         | merged(*names)
         | edited()
-        | {(f"plot_{name}", "") for name in ("transfer", "ablation", "layers", "similarity")}
+        | AGREEMENT
+        | {(f"plot_{name}", "") for name in ("generality", "transfer", "ablation", "layers", "similarity")}
         | FINDINGS
-        | OVERVIEW
+        | PAGES
     )
+
+
+def test_draws_to_refit_on_refit_the_probes(study):
+    change(study, statistics__refit_draws=30)
+    jobs = study.planned()
+    assert per("refit_probes") | per("compare_generality") | per("compare_transfer") <= jobs
+    assert not {rule for rule, _ in jobs if rule.startswith(("fit_", "ablate_"))}
 
 
 def test_a_strength_of_steering_is_answered_anew(study):

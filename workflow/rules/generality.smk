@@ -13,6 +13,7 @@ rule compare_generality:
         random=lambda w: expand(
             rules.fit_random_probes.output.probes, model=[w.model] if RANDOM_TWINS else [], task=TASKS
         ),
+        refits=rules.refit_probes.output.refits,
         code=code("compare_generality", *TASKS),
     output:
         table=f"{RESULTS}/tables/generality/{{model}}.csv",
@@ -27,6 +28,8 @@ rule compare_generality:
         mem_mb=2000,
         runtime=60,
     params:
-        settings=layer_settings("seed", "tasks", "groups", "statistics", "claims.looks"),
+        settings=layer_settings(
+            *("seed", "tasks", "groups", "statistics.bootstrap_draws", "claims.signal", "claims.looks")
+        ),
     script:
         "../scripts/compare_generality.py"

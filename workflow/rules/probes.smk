@@ -96,6 +96,42 @@ rule fit_general_probe:
         "../scripts/fit_general_probe.py"
 
 
+rule refit_probes:
+    input:
+        shards=ancient(
+            expand(rules.extract_activations.output.shard, task=TASKS, shard=SHARDS, allow_missing=True)
+        ),
+        manifests=expand(
+            rules.extract_activations.output.manifest, task=TASKS, shard=SHARDS, allow_missing=True
+        ),
+        specialists=lambda w: expand(
+            rules.fit_specialist_probe.output.probe, model=w.model, task=TASKS, layer=layers_of(w.model)
+        ),
+        generals=lambda w: expand(
+            rules.fit_general_probe.output.probe, model=w.model, layer=layers_of(w.model)
+        ),
+        code=code("refit_probes"),
+    output:
+        refits=f"{RESULTS}/probes/refits/{{model}}.h5",
+    log:
+        f"{RESULTS}/logs/refit_probes/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/refit_probes/{{model}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        settings=lambda w: chosen(
+            *("seed", "tasks", "groups", "probes.position", "probes.feature_scaling"),
+            "statistics.refit_draws",
+            layers=layers_of(w.model),
+        ),
+    script:
+        "../scripts/refit_probes.py"
+
+
 rule probes:
     input:
         specialists=[
@@ -112,3 +148,4 @@ rule probes:
             for model in MODELS
             for path in expand(rules.fit_general_probe.output.probe, model=model, layer=layers_of(model))
         ],
+        refits=expand(rules.refit_probes.output.refits, model=MODELS),

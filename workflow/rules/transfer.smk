@@ -34,6 +34,7 @@ rule compare_transfer:
             rules.fit_specialist_probe.output.probe, model=w.model, task=TASKS, layer=layers_of(w.model)
         ),
         scores=lambda w: expand(rules.transfer_probes.output.scores, model=w.model, layer=layers_of(w.model)),
+        refits=rules.refit_probes.output.refits,
         code=code("compare_transfer", *TASKS),
     output:
         cells=f"{RESULTS}/tables/transfer/{{model}}.csv",
@@ -49,6 +50,8 @@ rule compare_transfer:
         mem_mb=2000,
         runtime=60,
     params:
-        settings=layer_settings("seed", "tasks", "groups", "statistics", "claims.signal", "claims.looks"),
+        settings=layer_settings(
+            *("seed", "tasks", "groups", "statistics.bootstrap_draws", "claims.signal", "claims.looks")
+        ),
     script:
         "../scripts/compare_transfer.py"

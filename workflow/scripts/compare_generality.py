@@ -6,7 +6,7 @@ settings = start(snakemake)
 
 from skillprobe import tasks
 from skillprobe.analyses.generality import SELECTED, generality_table
-from skillprobe.probes import results
+from skillprobe.probes import refits, results
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
@@ -21,6 +21,7 @@ random = {
     for task, path in zip(names, snakemake.input.random, strict=False)
 }
 surface = dict(zip(names, map(results.load, snakemake.input.surface), strict=True))
+anew = refits.load(snakemake.input.refits)
 rows = []
 for scope, specialists in results.load_scopes(snakemake.input.specialists, names, layers).items():
     rows += generality_table(
@@ -29,10 +30,12 @@ for scope, specialists in results.load_scopes(snakemake.input.specialists, names
         {layer: by_scope[scope] for layer, by_scope in generals.items()},
         tasks.categories_of(names),
         **({"random": random, "surface": surface} if scope == ACROSS else {}),
+        signal=settings["claims.signal"],
         scope=scope,
-        n_draws=settings["statistics"]["bootstrap_draws"],
+        n_draws=settings["statistics.bootstrap_draws"],
         seed=settings["seed"],
         study_groups=group_ids(settings["groups"]),
+        refits=anew[scope],
     )
 for row in rows:
     row["depth"] = row["layer"] / settings["num_layers"] if row["layer"] != SELECTED else ""

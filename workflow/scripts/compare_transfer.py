@@ -6,7 +6,7 @@ settings = start(snakemake)
 
 from skillprobe import tasks
 from skillprobe.analyses.transfer import transfer_tables
-from skillprobe.probes import results, transfer
+from skillprobe.probes import refits, results, transfer
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
@@ -14,6 +14,7 @@ from skillprobe.storage import draws, tables
 use_looks(settings["claims.looks"])
 names, layers = settings["tasks"], settings["layers"]
 crossed = {layer: transfer.load(path) for layer, path in zip(layers, snakemake.input.scores, strict=True)}
+anew = refits.load(snakemake.input.refits)
 cells, summary = [], []
 for scope, specialists in results.load_scopes(snakemake.input.specialists, names, layers).items():
     parts = transfer_tables(
@@ -22,10 +23,11 @@ for scope, specialists in results.load_scopes(snakemake.input.specialists, names
         {layer: by_scope[scope] for layer, by_scope in crossed.items()},
         tasks.categories_of(names),
         scope=scope,
-        n_draws=settings["statistics"]["bootstrap_draws"],
+        n_draws=settings["statistics.bootstrap_draws"],
         seed=settings["seed"],
         study_groups=group_ids(settings["groups"]),
         signal=settings["claims.signal"],
+        refits=anew[scope],
     )
     cells += parts[0]
     summary += parts[1]

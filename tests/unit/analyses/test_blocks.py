@@ -56,8 +56,8 @@ def test_names_are_permuted_in_all_models_at_once():
     groups = np.array([0, 0, 0, 1, 1, 2, 2, 3, 4])
     matrices = [planted_matrix(rng, groups, 0.7) for _ in range(3)]
     alone = [permutation_p(each, groups)[0] for each in matrices]
-    together, n = joint_permutation_p(matrices, groups)
-    assert together < np.median(alone) and n == 3780
+    together = joint_permutation_p(matrices, groups)
+    assert together.p < np.median(alone) and together.n == 3780
     assert joint_permutation_p(matrices[:1], groups) == permutation_p(matrices[0], groups)
     # A task without signal in one model takes no part there.
     missing = matrices[0].copy()
@@ -70,3 +70,41 @@ def test_names_are_permuted_in_all_models_at_once():
         for _ in range(60)
     ]
     assert 0.35 < np.mean(nulls) < 0.65 and np.mean(np.array(nulls) < 0.1) < 0.25
+
+
+def test_both_sides_of_the_test_share_the_partitions_that_are_alike():
+    rng = np.random.default_rng(2)
+    groups = np.array([0, 0, 0, 1, 1, 2, 2, 3, 4])
+    alike = planted_matrix(rng, groups, 3.0)
+    found, turned = permutation_p(alike, groups), permutation_p(-alike, groups)
+    assert found.p < 0.01 and found.p_other > 0.99
+    assert (turned.p, turned.p_other) == pytest.approx((found.p_other, found.p))
+    # Every permutation is at least or at most the observed one, which is both.
+    assert found.p + found.p_other >= 1 + 1 / found.n - 1e-12
+    several = [planted_matrix(rng, groups, -2.0) for _ in range(3)]
+    together = joint_permutation_p(several, groups)
+    assert together.p_other < 0.01 < 0.99 < together.p
+
+
+def test_partitions_that_there_are_too_many_of_are_counted_and_not_listed():
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.arange(4), 3)
+    found = permutation_p(planted_matrix(rng, groups, 0.9), groups)
+    assert found.n == n_partitions((3, 3, 3, 3)) == 15_400
+    assert 0 < found.p < 0.01 and found.p_other > 0.99
+
+
+def test_partitions_without_a_statistic_are_left_out():
+    """With one pair of tasks known to a group, half of all partitions say nothing."""
+    groups = np.array([0, 0, 1, 2, 3])
+    alike = np.full((5, 5), np.nan)
+    known = [0, 1, 2, 3]
+    alike[np.ix_(known, known)] = np.random.default_rng(4).normal(size=(4, 4))
+    alike = (alike + alike.T) / 2
+    found = joint_permutation_p([alike], groups)
+    alone = permutation_p(alike[:4, :4], groups[:4])
+    # Ten pairs of five tasks, of which four are with the unknown one.
+    assert found.n == 10 and alone.n == 6
+    assert (found.p, found.p_other) == pytest.approx((alone.p, alone.p_other))
+    nothing = joint_permutation_p([alike], np.array([0, 1, 2, 3, 0]))
+    assert (nothing.p, nothing.p_other) == (1.0, 1.0)

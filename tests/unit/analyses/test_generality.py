@@ -50,7 +50,9 @@ def table(layers, y, groups, **kwargs):
     first = {task: by_layer[0] for task, by_layer in specialists.items()}
     kwargs |= {"random": {task: {0: result} for task, result in first.items()}}
     kwargs |= {"surface": {task: {"length": result} for task, result in first.items()}}
-    rows = generality.generality_table("toy", specialists, generals, CATEGORIES, n_draws=500, **kwargs)
+    rows = generality.generality_table(
+        "toy", specialists, generals, CATEGORIES, signal=0.55, n_draws=500, **kwargs
+    )
     return rows, specialists, generals
 
 
@@ -141,7 +143,7 @@ def test_a_pair_of_equal_probes_has_no_difference_and_no_uncertainty(universal):
     _, specialists, _ = universal
     generals = {1: {"all": {task: specialists[task][1] for task in TASKS}}}
     at_one = {task: {1: specialists[task][1]} for task in TASKS}
-    rows = generality.generality_table("toy", at_one, generals, CATEGORIES, n_draws=100)
+    rows = generality.generality_table("toy", at_one, generals, CATEGORIES, signal=0.55, n_draws=100)
     row = find(rows, task="mean", layer=1, probe="specialist_minus_general_all")
     assert row["estimate"] == row["lower99"] == row["upper99"] == 0
 
@@ -182,13 +184,13 @@ def test_draws_are_the_studys(universal):
     """A table of fewer tasks or layers has the same intervals, given the study's groups."""
     rows, specialists, _ = universal
     part = generality.generality_table(
-        "toy", {"task1": {1: specialists["task1"][1]}}, {}, CATEGORIES, n_draws=500,
+        "toy", {"task1": {1: specialists["task1"][1]}}, {}, CATEGORIES, signal=0.55, n_draws=500,
         study_groups=[f"b{i:03d}" for i in range(N_BASES)],
     )  # fmt: skip
     wanted = {"task": "task1", "layer": 1, "probe": "specialist", "metric": "auroc"}
     assert find(part, **wanted) == find(rows, **wanted)
     with pytest.raises(UserError, match="no probes"):
-        generality.generality_table("toy", {}, {}, CATEGORIES)
+        generality.generality_table("toy", {}, {}, CATEGORIES, signal=0.55)
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +218,7 @@ def scoped():
             {t: {layer: each[scope] for layer, each in by.items()} for t, by in specialists.items()},
             {layer: each[scope] for layer, each in generals.items()},
             {"topic": "semantic", "register": "stylistic"},
+            signal=0.55,
             scope=scope,
             n_draws=100,
         )

@@ -26,7 +26,7 @@ def find(rows, **wanted):
 
 def test_universal_world_transfers_fully():
     cells, summary = tables([np.eye(D)[0]] * 6)
-    row = find(summary, layer="selected", quantity="mean_ratio")
+    row = find(summary, layer="selected", quantity="ratio")
     assert row["lower99"] > 0.5 and 0.85 < row["estimate"] < 1.15 and row["status"] == ""
     assert all(tuple(row) == CELL_COLUMNS for row in cells)
     assert all(set(columns_of(row)) == set(SUMMARY_COLUMNS) for row in summary)
@@ -34,7 +34,7 @@ def test_universal_world_transfers_fully():
 
 def test_compositional_world_transfers_nothing():
     cells, summary = tables(np.eye(D)[:6])
-    row = find(summary, layer="selected", quantity="mean_ratio")
+    row = find(summary, layer="selected", quantity="ratio")
     assert row["upper99"] < 0.5 and abs(row["estimate"]) < 0.15
     assert all(row["lower_simultaneous95"] <= row["lower95"] for row in cells)
 
@@ -83,7 +83,7 @@ def test_insufficient_and_silent_tasks_flow_through():
             assert np.isnan(row["lower_simultaneous95"]) and np.isnan(row["ratio"])
         elif row["target"] == "toxicity":  # sufficient, but without a signal to take a share of
             assert row["status"] == "" and np.isfinite(row["estimate"]) and np.isnan(row["ratio"])
-    assert find(summary, layer=3, quantity="mean_ratio")["n_tasks"] == 4
+    assert find(summary, layer=3, quantity="ratio")["n_tasks"] == 4
     assert max(row["source_place"] for row in cells if row["source"] == "topic") == 5
 
     _, summary = tables([np.zeros(D)] * 6, constant=TASKS[:3])

@@ -205,6 +205,24 @@ def test_nothing_taken_is_the_plain_fit():
     np.testing.assert_allclose(found, rows.fit(train, y, [0.1]).decision, atol=1e-6)
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_one_hot_confounds_are_as_any_others_of_their_span(missing):
+    """What is computed as means within groups is the least-squares fit; also where a training set has none of
+    a group, and where rows are there several times."""
+    rng = np.random.default_rng(6)
+    x, group = rng.normal(size=(90, 12)), np.arange(90) % 3
+    y = (x[:, 0] + rng.normal(size=90) > 0).astype(int)
+    one_hot = group[:, None] == np.arange(3)
+    train = rng.integers(0, 3, size=(90, 4))
+    train[group == 2, 1] *= not missing
+    mixed = one_hot @ np.array([[1.0, 0.5, 0.0], [1.0, -0.5, 0.3], [1.0, 0.0, 2.0]])
+    fits = [Rows(x).fit(train, y, [0.01, 0.1], confounds) for confounds in (one_hot, mixed)]
+    # A group that isn't trained on has no mean of its own, and so none to tell.
+    told = np.ones(90, bool) if not missing else group != 2
+    np.testing.assert_allclose(fits[0].decision[:, told], fits[1].decision[:, told], atol=1e-4)
+    np.testing.assert_allclose(fits[0].loss, fits[1].loss, rtol=1e-6)
+
+
 def test_confounds_of_erased_rows_are_refused():
     x, y = data(30, 5)
     nothing = Erased(np.zeros((1, 5, 0)), np.zeros((1, 0, 5)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from math import comb
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,8 +49,18 @@ def _residual(alike: np.ndarray) -> np.ndarray:
     return alike - mean[..., None] - effect[..., :, None] - effect[..., None, :]
 
 
-def permutation_p(alike: np.ndarray, groups: np.ndarray) -> tuple[float, int]:
-    """One-sided p of `block_statistic` when names are permuted, and the number of permutations.
+class Permuted(NamedTuple):
+    """One-sided p's of a permutation test: the shares of permutations whose statistic is at least (p), or at
+    most (p_other), the observed one's; and how many distinct partitions into groups of these sizes there are,
+    from which permutations are taken."""
+
+    p: float
+    p_other: float
+    n: int
+
+
+def permutation_p(alike: np.ndarray, groups: np.ndarray) -> Permuted:
+    """Of `block_statistic` when names are permuted.
 
     All distinct partitions into groups of these sizes, the observed one among them, or, where there are more
     than PERMUTATIONS, so many random ones and the observed one.
@@ -57,14 +68,16 @@ def permutation_p(alike: np.ndarray, groups: np.ndarray) -> tuple[float, int]:
     return joint_permutation_p([alike], groups)
 
 
-def joint_permutation_p(matrices: Sequence[np.ndarray], groups: np.ndarray) -> tuple[float, int]:
+def joint_permutation_p(matrices: Sequence[np.ndarray], groups: np.ndarray) -> Permuted:
     """As `permutation_p`, of the mean statistic of several matrices [m, m], names permuted in all at once.
 
     A matrix is of the tasks on whose row it is finite; where no two of them, or all, fall into one group, it
-    has no statistic and the mean is that of the others.
+    has no statistic and the mean is that of the others. Partitions without any are left out; if the observed
+    one is such, both p's are 1.
     """
     sizes = sorted(np.bincount(groups)[np.bincount(groups) > 0].tolist(), reverse=True)
-    if n_partitions(sizes) <= PERMUTATIONS:
+    n = n_partitions(sizes)
+    if n <= PERMUTATIONS:
         labels = np.array([groups, *partitions(sizes)])
         counted = slice(1, None)  # The observed one is among them.
     else:
@@ -83,10 +96,11 @@ def joint_permutation_p(matrices: Sequence[np.ndarray], groups: np.ndarray) -> t
         within = np.where(same, residual, 0).sum(1)[usable] / n_same[usable]
         into[usable] = within - np.where(same, 0, residual).sum(1)[usable] / (len(first) - n_same[usable])
     usable = np.isfinite(statistics).any(axis=0)
-    mean = np.full(len(labels), -np.inf)
-    mean[usable] = np.nanmean(statistics[:, usable], axis=0)
-    counted = mean[counted]
-    return float(np.mean(counted >= mean[0] - 1e-12)), len(counted)
+    if not usable[0]:
+        return Permuted(1.0, 1.0, n)
+    observed = np.nanmean(statistics[:, 0])
+    mean = np.nanmean(statistics[:, counted][:, usable[counted]], axis=0)
+    return Permuted(float(np.mean(mean >= observed - 1e-12)), float(np.mean(mean <= observed + 1e-12)), n)
 
 
 def n_partitions(sizes: Sequence[int]) -> int:

@@ -6,15 +6,45 @@ effect is measured on had no say in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
-from skillprobe.statistics.bootstrap import Draws, auroc_lines
-from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.bootstrap import Draws, fold_pairs, share
 from skillprobe.statistics.intervals import FIXED_PROBES, Estimate, claims_level
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of responses in each test fold, and how many of them a probe orders rightly: [1 + n_draws, S, K]
+    each, as of `fold_pairs`."""
+
+    right: np.ndarray
+    pairs: np.ndarray
+
+    @classmethod
+    def of(cls, result, draws: Draws, n_folds: int) -> Pairs:
+        """Of a result with scores, labels, groups, folds and items."""
+        about = result.scores, result.labels, result.groups, result.folds
+        return cls(*fold_pairs(*about, draws, n_folds, result.items))
+
+    def by_fold(self) -> Estimate:
+        """AUROC of each test fold: by_seed [S, K], drawn [n_draws, S, K]; NaN where a fold has no pairs."""
+        each = share(self.right, self.pairs)
+        return Estimate(each[0], each[1:])
+
+    def pooled(self) -> Estimate:
+        """AUROC of all test folds' pairs: by_seed [S], drawn [n_draws], of the mean over fold seeds."""
+        each = share(self.right.sum(axis=-1), self.pairs.sum(axis=-1))
+        return Estimate(each[0], each[1:].mean(axis=-1))
+
+    def without(self, f: int) -> tuple[np.ndarray, np.ndarray]:
+        """AUROC of the pairs of the other folds, of each fold seed: [S], and of every draw, [n_draws, S]."""
+        right, pairs = (np.delete(each, f, axis=-1).sum(axis=-1) for each in (self.right, self.pairs))
+        each = share(right, pairs)
+        return each[0], each[1:]
 
 
 @dataclass(frozen=True)
@@ -33,7 +63,7 @@ class Counting:
     def mean(self, by_fold: Mapping[str, Estimate]) -> Estimate | None:
         """Mean over all (fold, task) that count; None where none does in one of the fold seeds.
 
-        by_fold: {task: Estimate of its test folds}, as of `fold_aurocs`: by_seed [S, K], drawn [n_draws, S,
+        by_fold: {task: Estimate of its test folds}, as of `Pairs.by_fold`: by_seed [S, K], drawn [n_draws, S,
         K], or [n_draws, 1, K] where probes are fitted on each draw, in the first fold seed only. A fold
         weighs as many tasks as count there. With equal weights the mean is too low where few tasks
         count: a fold passes because the others are high, so it is the low one (planted AUROC of 0.666: 0.661,
@@ -66,32 +96,26 @@ def count_tasks(results: Mapping[str, Sequence], draws: Draws, threshold: float)
     the probes fixed and deviations × FIXED_PROBES. An insufficient task counts nowhere.
     """
     first = next(iter(results.values()))[0]
-    n_seeds, n_folds = len(first.folds), int(max(each[0].folds.max() for each in results.values())) + 1
+    n_seeds, n_folds = len(first.folds), count_folds(each[0] for each in results.values())
     counts = np.zeros((n_seeds, n_folds, len(results)), bool)
     for t, of_task in enumerate(results.values()):
         if any(result.status for result in of_task):
             continue
+        pairs = [Pairs.of(result, draws, n_folds) for result in of_task]
         for f in range(n_folds):
-            lines = [_auroc(result, result.folds != f, draws) for result in of_task]
-            value = np.mean([each.by_seed for each in lines], axis=0)
-            drawn = np.mean([each.drawn for each in lines], axis=0)
-            counts[:, f, t] = _lower(value, drawn) > threshold
+            values, drawn = zip(*(each.without(f) for each in pairs), strict=True)
+            counts[:, f, t] = _lower(np.mean(values, axis=0), np.mean(drawn, axis=0)) > threshold
     return Counting(tuple(results), counts)
 
 
+def count_folds(results: Iterable) -> int:
+    """How many outer folds these results have."""
+    return 1 + max(int(result.folds.max(initial=-1)) for result in results)
+
+
 def fold_aurocs(result, draws: Draws, n_folds: int) -> Estimate:
-    """AUROC of each test fold: by_seed [S, K], drawn [n_draws, S, K]; NaN where a fold has no pairs."""
-    parts = [_auroc(result, result.folds == f, draws) for f in range(n_folds)]
-    return Estimate(
-        np.stack([each.by_seed for each in parts], axis=-1), np.stack([each.drawn for each in parts], axis=-1)
-    )
-
-
-def _auroc(result, kept: np.ndarray, draws: Draws) -> Estimate:
-    """Of the rows of some test folds, [S, n] bool: by_seed [S], drawn [n_draws, S]."""
-    folds = np.where(kept, result.folds, CALIBRATION)
-    by_seed, drawn = auroc_lines(result.scores, result.labels, result.groups, folds, draws, result.items)
-    return Estimate(by_seed, drawn.T)
+    """As `Pairs.by_fold`."""
+    return Pairs.of(result, draws, n_folds).by_fold()
 
 
 def _lower(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 
 import numpy as np
 
 from skillprobe.analyses.blocks import block_statistic, paper_groups, permutation_p
+from skillprobe.analyses.counting import Counting, Pairs, count_folds, count_tasks
 from skillprobe.analyses.generality import pick_layers
 from skillprobe.errors import UserError
+from skillprobe.probes.refits import Refits
 from skillprobe.probes.results import ProbeResult
+from skillprobe.probes.selection import best_layers
 from skillprobe.probes.transfer import Crossed
-from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested
-from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.statistics.bootstrap import Draws, draw_tested
 from skillprobe.statistics.intervals import (
     BOUNDS,
+    FIXED_PROBES,
     Estimate,
     cells_of,
     enough_signal,
-    lower_above,
     simultaneous,
     tested_rows,
 )
@@ -33,8 +36,10 @@ CELL_COLUMNS = (
 )
 SUMMARY_COLUMNS = (
     *("model", "scope", "layer", "quantity", "grouping", "estimate", *BOUNDS),
-    *("p", "n_permutations", "n_tasks", "status"),
+    *("p", "p_other", "n_permutations", "n_tasks", "tasks", "status"),
 )
+# Tasks that the block statistic takes: of three, row and column means leave nothing.
+FEWEST = 4
 
 
 def transfer_tables(
@@ -48,6 +53,7 @@ def transfer_tables(
     n_draws: int = 2000,
     seed: int = 0,
     study_groups: Iterable[str] | None = None,
+    refits: Refits | None = None,
 ) -> tuple[list[dict], list[dict]]:
     """Rows with CELL_COLUMNS, one a layer, source and target, and rows with SUMMARY_COLUMNS.
 
@@ -55,11 +61,16 @@ def transfer_tables(
     layer is a number or "selected": for each outer fold the one whose specialists have the best inner AUROC
     on average, the same for all tasks. The bootstrap over groups is joint over everything.
 
-    Ratios (T_ij − ½) / (T_jj − ½) are of targets with a signal (T_jj's lower 99 % bound above `signal`).
-    Summaries, of the same targets: "mean_ratio", over all sources but the target itself; "mean_ratio_signal",
-    over sources that have a signal too; "block", how much more alike tasks of a group are than others, with
-    the permutation test's p (groupings "paper" and "categories"). status: "" or why there is no number.
-    place: a task's place in the order of the hierarchical clustering. scope: of the results and scores.
+    A task counts in a fold where its own probe's AUROC T_jj is above `signal` in the other folds
+    (`count_tasks`), at the layer of the row. Summaries: "ratio", Σ(T_ij − ½) / Σ(T_jj − ½) over the folds'
+    cells whose source and target count; "block", of the tasks that count in three fifths of the folds
+    (n_tasks, tasks), how much more alike those of a group are than others (groupings "paper" and
+    "categories"), with the permutation test's p, the p of its other side, and how many distinct partitions
+    there are (n_permutations). Cells have the ratio (T_ij − ½) / (T_jj − ½) where the target counts. status:
+    "" or why there is no number. place: a task's place in the order of the hierarchical clustering.
+
+    scope: of the results and scores. refits: of the scope; with them, intervals at the selected layer are of
+    probes that are fitted anew on every draw. All others keep the probes fixed.
     """
     tasks = list(specialists)
     if not crossed:
@@ -71,34 +82,20 @@ def transfer_tables(
     cells, summary = [], []
     selected = _selected(specialists, crossed)
     for layer, scores in [*((layer, _scores(crossed[layer])) for layer in layers), (SELECTED, selected)]:
-        matrix = _Matrix.make(results, scores, draws)
-        has_signal = matrix.signal(signal)
+        matrix = _Matrix.make(results, scores, draws, signal, refits if layer == SELECTED else None)
         place = {task: number for number, task in enumerate(leaf_order(tasks, matrix.aurocs.value))}
         about = {"model": model, "scope": scope, "layer": layer}
         cells += [
             about | row | {"status": pair_status(results, row["source"], row["target"])}
-            for row in matrix.rows(has_signal, place)
+            for row in matrix.rows(place)
         ]
-        summary += [about | row for row in _summary(matrix, has_signal, categories)]
+        summary += [about | row for row in _summary(matrix, signal, categories)]
     return cells, summary
 
 
 def _scores(crossed: Mapping[str, Crossed]) -> dict[str, np.ndarray]:
     """{target: [T, S, n]} of one layer."""
     return {target: each.scores for target, each in crossed.items()}
-
-
-def best_layers(
-    specialists: Mapping[str, Mapping[int, ProbeResult]], layers: Sequence[int]
-) -> np.ndarray | None:
-    """Which of `layers` has the best mean inner AUROC of all tasks' specialists, for each outer fold: [S, K];
-    None if no task is sufficient."""
-    usable = [by_layer for by_layer in specialists.values() if not by_layer[layers[0]].status]
-    if not usable:
-        return None
-    # [layer, S, K]
-    inner = np.mean([[by_layer[layer].inner_auroc for layer in layers] for by_layer in usable], axis=0)
-    return inner.argmax(axis=0)
 
 
 def _selected(
@@ -136,59 +133,86 @@ def structure_status(n_signal: int, n_tasks: int) -> str:
 
 @dataclass(frozen=True)
 class _Matrix:
-    """aurocs: [T, T], of T sources on T targets, NaN where insufficient; n, n_groups: [T] of the targets;
+    """aurocs: [T, T], of T sources on T targets, NaN where insufficient; by_fold: {(source, target): AUROC of
+    each test fold} of the sufficient ones; counting: which tasks count; n, n_groups: [T] of the targets;
     reasons: [T], "" or why a task is insufficient."""
 
     tasks: list[str]
     aurocs: Estimate
+    by_fold: dict[tuple[str, str], Estimate]
+    counting: Counting
     n: np.ndarray
     n_groups: np.ndarray
     reasons: list[str]
 
     @classmethod
-    def make(cls, results: Mapping[str, ProbeResult], scores: Mapping[str, np.ndarray], draws: Draws):
+    def make(
+        cls,
+        results: Mapping[str, ProbeResult],
+        scores: Mapping[str, np.ndarray],
+        draws: Draws,
+        signal: float,
+        refits: Refits | None,
+    ):
         tasks = list(results)
-        n_seeds = len(next(iter(results.values())).folds)
-        aurocs = Estimate.blank(n_seeds, len(draws.weights), len(tasks), len(tasks))
-        n, n_groups = np.zeros(len(tasks), int), np.zeros(len(tasks), int)
+        n_seeds, n_folds = len(next(iter(results.values())).folds), count_folds(results.values())
+        n_draws = refits.pairs.shape[1] if refits else len(draws.weights)
+        aurocs = Estimate.blank(n_seeds, n_draws, len(tasks), len(tasks))
+        aurocs = replace(aurocs, factor=1.0 if refits else FIXED_PROBES)
+        by_fold, own = {}, {}
         for j, target in enumerate(tasks):
-            result = results[target]
-            used = result.folds[0] != CALIBRATION
-            labels, groups, folds = result.labels[used], result.groups[used], result.folds[:, used]
-            items = result.items[used] if len(result.items) else None
-            n[j], n_groups[j] = tested_rows(result)
-            if result.status:
-                continue
+            own[target] = [results[target]]
             for i, source in enumerate(tasks):
-                if results[source].status:
+                if results[target].status or results[source].status:
                     continue
-                score = scores[target][i][:, used]
-                values, lines = auroc_lines(score, labels, groups, folds, draws, items)
-                aurocs.by_seed[:, i, j], aurocs.drawn[:, i, j] = values, lines.mean(axis=0)
-        return cls(tasks, aurocs, n, n_groups, [results[task].status for task in tasks])
+                scored = replace(results[target], scores=scores[target][i])
+                pairs = Pairs.of(scored, draws, n_folds)
+                whole, parts = pairs.pooled(), pairs.by_fold()
+                if refits:
+                    whole = Estimate(whole.by_seed, refits.pooled("transfer", source, target), 1.0)
+                    parts = Estimate(parts.by_seed, refits.by_fold("transfer", source, target), 1.0)
+                aurocs.by_seed[:, i, j], aurocs.drawn[:, i, j] = whole.by_seed, whole.drawn
+                by_fold[source, target] = parts
+                if source == target:
+                    own[target] = [scored]
+        counting = count_tasks(own, draws, signal)
+        n, n_groups = np.array([tested_rows(result) for result in results.values()]).T
+        reasons = [result.status for result in results.values()]
+        return cls(tasks, aurocs, by_fold, counting, n, n_groups, reasons)
 
-    def signal(self, threshold: float) -> np.ndarray:
-        """[T] bool: the lower 99 % bound of a task's own probe is above the threshold."""
-        own = (np.diagonal(each, axis1=1, axis2=2) for each in (self.aurocs.by_seed, self.aurocs.drawn))
-        return lower_above(*own, threshold)
+    @property
+    def counts(self) -> np.ndarray:
+        """[T] bool, which tasks count in three fifths of the folds."""
+        return np.isin(self.tasks, self.counting.names)
+
+    def ratio(self) -> Estimate | None:
+        """Σ(T_ij − ½) / Σ(T_jj − ½) over the folds' cells whose source and target count; None without any."""
+        counts = dict(zip(self.tasks, np.moveaxis(self.counting.counts, -1, 0), strict=True))
+        pairs = {
+            f"{source} {target}": (source, target)
+            for source, target in self.by_fold
+            if source != target and (counts[source] & counts[target]).any()
+        }
+        if not pairs:
+            return None
+        both = np.stack([counts[source] & counts[target] for source, target in pairs.values()], axis=-1)
+        counting = Counting(tuple(pairs), both)
+        above = counting.mean({name: self.by_fold[pair] for name, pair in pairs.items()})
+        below = counting.mean({name: self.by_fold[target, target] for name, (_, target) in pairs.items()})
+        return None if above is None else above.minus(0.5).over(below.minus(0.5))
 
     def ratios(self) -> Estimate:
-        """(T_ij − ½) / (T_jj − ½), [T, T]."""
+        """(T_ij − ½) / (T_jj − ½), [T, T]; NaN where the target doesn't count."""
+        above, own = self.aurocs.minus(0.5), np.where(self.counts, 1.0, np.nan)
+        below = (np.diagonal(each, axis1=1, axis2=2)[:, None] * own for each in (above.by_seed, above.drawn))
+        return above.over(replace(above, **dict(zip(("by_seed", "drawn"), below, strict=True))))
 
-        def of(matrix: np.ndarray) -> np.ndarray:
-            own = np.diagonal(matrix, axis1=-2, axis2=-1)[..., None, :] - 0.5
-            return np.divide(matrix - 0.5, own, out=np.full(matrix.shape, np.nan), where=np.abs(own) > 1e-9)
-
-        return Estimate(of(self.aurocs.by_seed), of(self.aurocs.drawn))
-
-    def rows(self, has_signal: np.ndarray, place: Mapping[str, int]) -> Iterator[dict]:
+    def rows(self, place: Mapping[str, int]) -> Iterator[dict]:
         half, ratios = simultaneous(self.aurocs, 0.95), self.ratios()
-        for (i, source), (j, target) in (
-            (a, b) for a in enumerate(self.tasks) for b in enumerate(self.tasks)
-        ):
+        for (i, source), (j, target) in itertools.product(enumerate(self.tasks), repeat=2):
             estimate = self.aurocs[i, j].cells((0, 1))
             value = estimate["estimate"]
-            ratio = cells_of(ratios[i, j] if has_signal[j] else None)
+            ratio = cells_of(ratios[i, j])
             yield {
                 "source": source,
                 "target": target,
@@ -204,26 +228,14 @@ class _Matrix:
             }
 
 
-def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, str]) -> Iterator[dict]:
-    n_tasks, n_signal = len(matrix.tasks), int(has_signal.sum())
-    status = structure_status(n_signal, n_tasks)
-    ratios = matrix.ratios()
-    off = ~np.eye(n_tasks, dtype=bool)
-    sufficient = np.array([not reason for reason in matrix.reasons])
-    for quantity, sources in (("mean_ratio", sufficient), ("mean_ratio_signal", has_signal)):
-        cells = off & sources[:, None] & has_signal[None, :]
-        mean = ratios.mean(cells) if cells.any() else None
-        yield {
-            "quantity": quantity,
-            "grouping": "",
-            **cells_of(mean),
-            DRAWS: mean,
-            "p": float("nan"),
-            "n_permutations": 0,
-            "n_tasks": n_signal,
-            "status": status if cells.any() else "insufficient: no task has a signal",
-        }
-    tasks = [task for task, kept in zip(matrix.tasks, has_signal, strict=True) if kept]
+def _summary(matrix: _Matrix, signal: float, categories: Mapping[str, str]) -> Iterator[dict]:
+    tasks = [task for task, kept in zip(matrix.tasks, matrix.counts, strict=True) if kept]
+    about = {"n_tasks": len(tasks), "tasks": " ".join(tasks)}
+    few = f"{len(tasks)} of {len(matrix.tasks)} tasks have an AUROC clearly above {signal:g}"
+    nothing = {"p": float("nan"), "p_other": float("nan"), "n_permutations": 0}
+    ratio = matrix.ratio() if len(tasks) > 1 else None
+    row = {"quantity": "ratio", "grouping": "", **cells_of(ratio), **nothing}
+    yield row | about | {DRAWS: ratio, "status": f"insufficient: {few}" if ratio is None else ""}
     for grouping, group_of in (
         ("paper", paper_groups(tasks)),
         ("categories", [categories[task] for task in tasks]),
@@ -231,17 +243,18 @@ def _summary(matrix: _Matrix, has_signal: np.ndarray, categories: Mapping[str, s
         blocks = np.unique(group_of, return_inverse=True)[1]
         pairs = len(tasks) * (len(tasks) - 1) // 2
         within = sum(comb(int(size), 2) for size in np.bincount(blocks)) if len(tasks) else 0
-        testable = len(tasks) >= 4 and 0 < within < pairs
-        row = {"quantity": "block", "grouping": grouping, "p": float("nan"), "n_permutations": 0}
-        if testable:
-            kept = np.ix_(has_signal, has_signal)
-            both = (ratios.by_seed, ratios.drawn)
-            alike = [(m + np.swapaxes(m, -1, -2))[(..., *kept)] / 2 for m in both]
-            row[DRAWS] = Estimate(*(block_statistic(each, blocks) for each in alike))
-            row["p"], row["n_permutations"] = permutation_p(alike[0].mean(axis=0), blocks)
-        row |= cells_of(row.get(DRAWS))
-        missing = "insufficient: the tasks with a signal form no blocks to compare"
-        yield row | {"n_tasks": n_signal, "status": status or ("" if testable else missing)}
+        row = {"quantity": "block", "grouping": grouping, **nothing}
+        status = "" if len(tasks) >= FEWEST else f"insufficient: {few}; blocks take {FEWEST}"
+        if not status and not 0 < within < pairs:
+            status = "insufficient: the tasks that count form no blocks to compare"
+        if not status:
+            kept, ratios = np.ix_(matrix.counts, matrix.counts), matrix.ratios()
+            both = (each[(..., *kept)] for each in (ratios.by_seed, ratios.drawn))
+            alike = [(each + np.swapaxes(each, -1, -2)) / 2 for each in both]
+            row[DRAWS] = Estimate(*(block_statistic(each, blocks) for each in alike), ratios.factor)
+            found = permutation_p(alike[0].mean(axis=0), blocks)
+            row |= {"p": found.p, "p_other": found.p_other, "n_permutations": found.n}
+        yield row | cells_of(row.get(DRAWS)) | about | {"status": status}
 
 
 def leaf_order(tasks: Sequence[str], value: np.ndarray) -> list[str]:

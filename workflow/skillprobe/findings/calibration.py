@@ -148,7 +148,9 @@ def _analyse(
         "study_groups": group_ids(settings["groups"]),
     }
     found = {
-        "generality": generality_table(world, specialists, generals, categories, **options),
+        "generality": generality_table(
+            world, specialists, generals, categories, signal=claims["signal"], **options
+        ),
         "transfer_summary": transfer_tables(
             world, specialists, crossed, categories, signal=claims["signal"], **options
         )[1],

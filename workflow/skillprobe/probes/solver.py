@@ -250,8 +250,29 @@ class _Design:
             self.confounds = np.asarray(confounds, float)
             # [m, q, r]: how the confounds predict the coordinates, from the training rows of each set. Sets
             # that occur again (with other labels) share theirs.
-            unique, self.same = np.unique(train, axis=1, return_inverse=True)
-            self.prediction = np.stack([self._predict(x, weights) for weights in unique.T])
+            places: dict[bytes, int] = {}
+            self.same = np.array(
+                [places.setdefault(each.tobytes(), len(places)) for each in np.ascontiguousarray(train.T)]
+            )
+            unique = train[:, np.unique(self.same, return_index=True)[1]]
+            if self.one_hot:
+                self.prediction = self._means(unique)
+            else:
+                self.prediction = np.stack([self._predict(x, weights) for weights in unique.T])
+
+    @cached_property
+    def one_hot(self):
+        """Whether the confounds say which of several groups a row is of."""
+        return bool(np.isin(self.confounds, (0, 1)).all() and (self.confounds.sum(axis=1) == 1).all())
+
+    def _means(self, train):
+        """[m, q, r] of one-hot confounds: each group's mean, 0 where a training set has none of it."""
+        means = np.zeros((train.shape[1], self.confounds.shape[1], self.x.shape[1]))
+        for q, member in enumerate(self.confounds.T > 0):
+            count = train[member].sum(axis=0)
+            total = train[member].T @ self.x[member]
+            means[:, q] = np.divide(total, count[:, None], out=np.zeros_like(total), where=count[:, None] > 0)
+        return means
 
     def _predict(self, x, weights):
         """[q, r], by weighted least squares."""
@@ -290,10 +311,15 @@ class _Design:
 
     def variance(self):
         """Sum of squares of each set's training rows about their mean, and about the common offset: [m]."""
+        squares = np.einsum("nr,nr->n", self.x, self.x) @ self.train
         if self.confounds is None:
-            squares = np.einsum("nr,nr->n", self.x, self.x) @ self.train
             mean = (self.x.T @ self.train) / self.train.sum(axis=0)
             return squares - self.train.sum(axis=0) * np.einsum("rm,rm->m", mean, mean), squares
+        if self.one_hot:
+            of_means = np.square(self.prediction).sum(axis=2)[self.same]
+            return squares - np.einsum(
+                "nm,nq,mq->m", self.train, self.confounds, of_means, optimize=True
+            ), squares
         result = np.empty((2, self.train.shape[1]))
         for m, weights in enumerate(self.train.T):
             rows = weights > 0
@@ -382,7 +408,8 @@ class _Path:
             step = _conjugate_gradients(rough, which, curvature, ridge, right, tolerance)
             step_intercept = -gradient_intercept / total - _dot(centre, step)
             change = self.design.project(step, which) + step_intercept
-            largest = np.abs(change * train).max(axis=0)
+            moved = np.abs(change)
+            largest = (moved * train).max(axis=0)
             length = self._backtrack(
                 penalty,
                 columns,

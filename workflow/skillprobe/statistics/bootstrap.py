@@ -62,18 +62,62 @@ def auroc_draws(
     Exact: with C[a, b] the concordance of group a's positives with group b's negatives in one fold, the AUROC
     of the resampled rows is Σ_f wᵀC_f w / Σ_f (w·positives)(w·negatives).
     """
-    concordant, pairs = np.zeros(len(draws.weights)), np.zeros(len(draws.weights))
+    right, pairs = np.zeros((2, 1 + len(draws.weights)))
     for fold in np.unique(folds[folds != CALIBRATION]):
-        rows = np.flatnonzero(folds == fold)
-        names, group = np.unique(groups[rows], return_inverse=True)
-        weights = draws.weights[:, draws.columns(names)]
-        positive, negative = (labels[rows] == 1), (labels[rows] == 0)
-        high, low = scores[rows][positive][:, None], scores[rows][negative][None, :]
-        member = np.eye(len(names))[group]
-        table = member[positive].T @ ((high > low) + 0.5 * (high == low)) @ member[negative]
-        concordant += np.einsum("db,db->d", weights @ table, weights)
-        pairs += (weights @ member[positive].sum(0)) * (weights @ member[negative].sum(0))
-    return np.divide(concordant, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+        rows = folds == fold
+        found = _pairs_across(scores[rows], labels[rows], groups[rows], draws)
+        right, pairs = right + found[0], pairs + found[1]
+    return share(right, pairs)[1:]
+
+
+def _pairs_across(scores, labels, groups, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+    """As `fold_pairs`, of one fold's rows [n]: [1 + n_draws] each."""
+    names, group = np.unique(groups, return_inverse=True)
+    weights = np.vstack([np.ones(len(names)), draws.weights[:, draws.columns(names)]])
+    positive, negative = (labels == 1), (labels == 0)
+    member = np.eye(len(names))[group]
+    right = right_order(scores[positive][:, None], scores[negative][None, :])
+    table = member[positive].T @ right @ member[negative]
+    pairs = (weights @ member[positive].sum(0)) * (weights @ member[negative].sum(0))
+    return np.einsum("db,db->d", weights @ table, weights), pairs
+
+
+def _pairs_within(scores, labels, groups, items, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+    positive, negative = item_pairs(labels, items, np.zeros(len(labels), int))
+    right = right_order(scores[positive], scores[negative])
+    return tuple(_sums((right, np.ones(len(right))), groups[positive], draws).T)
+
+
+def fold_pairs(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    folds: np.ndarray,
+    draws: Draws,
+    n_folds: int,
+    items: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs in the right order, ties counting one half, and pairs, of each test fold: [1 + n_draws, lines, K]
+    each, first those of the rows as they are and then those of every draw.
+
+    Arguments: as for `auroc_lines`. Of pairs within an item, a group that is drawn twice brings its pairs
+    twice.
+    """
+    labels, folds = np.broadcast_to(labels, scores.shape), np.broadcast_to(folds, scores.shape)
+    within = items is not None and len(items) > 0
+    found = np.zeros((2, 1 + len(draws.weights), len(scores), n_folds))
+    for line, f in np.ndindex(len(scores), n_folds):
+        rows = folds[line] == f
+        about = scores[line, rows], labels[line, rows], groups[rows]
+        found[:, :, line, f] = (
+            _pairs_within(*about, items[rows], draws) if within else _pairs_across(*about, draws)
+        )
+    return found[0], found[1]
+
+
+def share(right: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """right / pairs; NaN where there are no pairs."""
+    return np.divide(right, pairs, out=np.full(np.shape(pairs), np.nan), where=pairs > 0)
 
 
 def within_draws(

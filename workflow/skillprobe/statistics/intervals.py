@@ -141,6 +141,10 @@ class Estimate:
     def __sub__(self, other: Estimate) -> Estimate:
         return weighted([(self, 1), (other, -1)])
 
+    def minus(self, number: float) -> Estimate:
+        """Less a constant."""
+        return replace(self, by_seed=self.by_seed - number, drawn=self.drawn - number)
+
     def __getitem__(self, place) -> Estimate:
         return replace(self, by_seed=self.by_seed[:, *place], drawn=self.drawn[:, *place])
 

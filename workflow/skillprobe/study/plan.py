@@ -83,6 +83,7 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         "extract_random_activations": twins * tasks * shards,
         "fit_random_probes": twins * tasks,
         "fit_general_probe": sum(layers),
+        "refit_probes": models,
         "compare_generality": models,
         "transfer_probes": sum(layers),
         "compare_transfer": models,

@@ -81,7 +81,9 @@ SCOPED = (
     | per("fit_general_probe", layers=(0, 4))
     | per("fit_course", layers=(4,))
     | per("fit_prefix_baselines", tasks=TASKS)
+    | per("fit_across_wordings", layers=(4,))
     | TIME
+    | ROBUSTNESS
 )
 ERASED = (
     per("ablate_activations", layers=(4,))
@@ -266,9 +268,10 @@ CHANGES = {
         | per("compare_generality")
         | per("compare_transfer")
         | per("compare_layers")
-        | merged("generality", "transfer", "transfer_summary", "layers")
-        | plots("generality", "transfer", "layers")
+        | merged("generality", "transfer", "transfer_summary", "layers", "specificity")
+        | plots("generality", "transfer", "layers", "specificity")
         | TIME
+        | per("compare_specificity")
         | PAGES,
     ),
     "claims.margin": (0.03, DECIDED),

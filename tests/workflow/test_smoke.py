@@ -102,7 +102,7 @@ def test_every_stage_has_its_results(smoke):
     between = tables.read_csv(root / "tables/model_similarity.csv")
     assert len({(row["first"], row["second"]) for row in between}) == 3
     figures = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "robustness")
-    figures += ("generality_within", "layers_within", "time_within", "transfer_within")
+    figures += ("generality_within", "layers_within", "robustness_within", "time_within", "transfer_within")
     for name in (*figures, "scorecard", "similarity", "specificity", "time", "transfer"):
         assert {path.suffix for path in (root / "figures").glob(f"{name}.*")} == {".svg", ".png", ".csv"}
 

@@ -162,6 +162,11 @@ rule plot_robustness:
         svg=shown_figure("robustness", "Probes", "Does the wording of the instruction matter?"),
         png=f"{RESULTS}/figures/robustness.png",
         data=f"{RESULTS}/figures/robustness.csv",
+        within_svg=shown_figure(
+            "robustness_within", "Probes", "Does the wording of the instruction matter, within one prompt?"
+        ),
+        within_png=f"{RESULTS}/figures/robustness_within.png",
+        within_data=f"{RESULTS}/figures/robustness_within.csv",
     log:
         f"{RESULTS}/logs/plot_robustness.log",
     benchmark:

@@ -22,9 +22,7 @@ rule fit_across_wordings:
         mem_mb=1000,
         runtime=60,
     params:
-        settings=settings(
-            *("seed", "tasks", "groups", "probes.position", "robustness.draws"), probes=PROTOCOL
-        ),
+        settings=settings(*("seed", "tasks", "groups", "probes.position", "robustness.draws"), probes=SCOPED),
     script:
         "../scripts/fit_across_wordings.py"
 

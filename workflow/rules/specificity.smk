@@ -35,7 +35,7 @@ rule compare_specificity:
     params:
         settings=lambda w: chosen(
             *("seed", "tasks", "groups", "statistics"),
-            *("claims.looks", "claims.crossings", "claims.crossing_groups"),
+            *("claims.looks", "claims.signal", "claims.crossings", "claims.crossing_groups"),
             probes=PROTOCOL | {"position": STUDY["probes"]["position"]},
             layers=layers_of(w.model),
         ),

@@ -22,6 +22,8 @@ table = specificity_table(
     read_twins(files.shards, by_scope[ACROSS], settings),
     tasks.categories_of(names),
     crossings=read_crossings(files.crossings, files.crossed, by_scope, settings),
+    specialists=by_scope,
+    signal=settings["claims.signal"],
     least=(settings["claims.crossings"], settings["claims.crossing_groups"]),
     n_draws=settings["statistics"]["bootstrap_draws"],
     seed=settings["seed"],

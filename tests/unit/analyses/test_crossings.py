@@ -3,10 +3,21 @@
 import numpy as np
 import pytest
 from made.crossings import GROUPS, SEEDS, TESTED, WORLDS, crossings
-from skillprobe.analyses.crossings import N_UNTESTED, match_cells, matched
+from skillprobe.analyses import crossings as analysed
+from skillprobe.analyses.counting import Counting
+from skillprobe.analyses.crossings import N_UNTESTED, Cell, matched
 from skillprobe.statistics.bootstrap import draw_groups
 
 DRAWS = draw_groups(TESTED, n_draws=400)
+
+
+def match_cells(layers, draws, least=(40, 20), silent=(), counts=None):
+    """With tasks that count everywhere, but for the silent ones; counts: {task: [K] bool}."""
+    tasks = tuple(next(iter(layers.values())))
+    counting = np.ones((SEEDS, 5, len(tasks)), bool)
+    for k, task in enumerate(tasks):
+        counting[..., k] = (counts or {}).get(task, task not in silent)
+    return analysed.match_cells(layers, draws, Counting(tasks, counting), least)
 
 
 def of_world(name, layers=(2,), **changes):
@@ -59,6 +70,12 @@ def test_who_reads_the_likelihood_has_no_match_beyond_it():
     assert own[0].value > 0.95 and other[0].value > 0.95
     assert beyond[0].value == pytest.approx(own[0].value - other[0].value)
     assert bounds(beyond)[1] < 0 < bounds(beyond)[2]
+    # As much of one that prefers what doesn't match: read the other way round, it gives the match away.
+    found = match_cells({2: {"topic": crossings(scores, log_probability=-told)}}, DRAWS)
+    assert found[2, "topic", "likelihood_match"][0].value < 0.05
+    for task in ("topic", "mean"):
+        again = found[2, task, "match_beyond_likelihood"]
+        assert again[0].value == pytest.approx(beyond[0].value, abs=0.01) and bounds(again)[1] < 0
 
 
 def test_errors_are_at_least_those_of_a_coin_thrown_once_a_group():
@@ -70,12 +87,8 @@ def test_errors_are_at_least_those_of_a_coin_thrown_once_a_group():
 def test_too_few_crossings_are_insufficient_with_the_reason():
     found = of_world("match", per_group=1, groups=GROUPS[:24])
     n = sum(group in TESTED for group in GROUPS[:24])
-    assert found["match"] == (
-        None,
-        n,
-        n,
-        f"insufficient: {n} crossings of {n} groups; the match needs 40 of 20",
-    )
+    few = f"insufficient: {n} crossings of {n} groups; the match needs 40 of 20"
+    assert found["match"] == Cell(None, n, n, few)
     few = {2: {"topic": crossings(WORLDS["match"], per_group=1, groups=GROUPS[:24])}}
     assert match_cells(few, DRAWS)[2, "mean", "match"][3].startswith("insufficient: no task has enough")
     assert match_cells(few, DRAWS, (10, 10))[2, "topic", "match"][3] == ""
@@ -91,8 +104,40 @@ def test_the_mean_is_of_the_tasks_with_a_match():
     }
     found = match_cells({2: tasks}, DRAWS)
     values = [found[2, task, "match"][0].value for task in ("topic", "sentiment")]
-    assert found[2, "mean", "match"][0].value == pytest.approx(np.mean(values))
-    assert found[2, "mean", "match"][1] == 2 * found[2, "topic", "match"][1]
+    mean = found[2, "mean", "match"]
+    # Over folds, which have about as many crossings.
+    assert mean.estimate.value == pytest.approx(np.mean(values), abs=0.01)
+    assert mean.n == 2 * found[2, "topic", "match"].n and mean.tasks == ("topic", "sentiment")
+
+
+def test_a_task_whose_probe_is_silent_has_no_part_in_the_mean():
+    """Nor a fold in which a task doesn't count."""
+    tasks = {"topic": crossings(WORLDS["match"]), "sentiment": crossings(WORLDS["text only"])}
+    found = match_cells({2: tasks}, DRAWS, silent=("sentiment",))
+    mean, own = found[2, "mean", "match"], found[2, "topic", "match"]
+    assert mean.tasks == ("topic",) and (mean.n, mean.n_groups) == (own.n, own.n_groups)
+    assert mean.estimate.value == pytest.approx(own.estimate.value, abs=0.01)
+    assert found[2, "sentiment", "match"].status == ""
+    first = np.arange(5) == 0
+    cell = match_cells({2: tasks}, DRAWS, counts={"topic": first, "sentiment": ~first})[2, "mean", "match"]
+    by_fold = {task: found[2, task, "match"].by_fold.by_seed for task in tasks}
+    expected = (by_fold["topic"][:, 0] + by_fold["sentiment"][:, 1:].sum(axis=1)) / 5
+    np.testing.assert_allclose(cell.estimate.by_seed, expected)
+    # It counts in too few folds to be named.
+    assert cell.tasks == ("sentiment",)
+    none = match_cells({2: tasks}, DRAWS, silent=tuple(tasks))
+    for name in ("match", "match_beyond_likelihood"):
+        assert none[2, "mean", name] == Cell(None, 0, 0, "insufficient: no task has a signal")
+
+
+def test_a_mean_is_no_surer_than_a_coin_thrown_once_a_group_of_the_folds_that_count():
+    tasks = {"topic": crossings(WORLDS["match"])}
+    some = np.arange(5) < 3
+    found = match_cells({2: tasks}, DRAWS, counts={"topic": some})[2, "mean", "match"]
+    folds, groups = tasks["topic"].folds, tasks["topic"].groups
+    n = min(len(set(groups[np.isin(of_seed, (0, 1, 2))])) for of_seed in folds)
+    assert found.estimate.drawn.std(ddof=1) == pytest.approx(np.sqrt(0.25 / n), rel=0.01)
+    assert n < 0.7 * len(TESTED)
 
 
 def test_counts_say_whether_the_number_was_tested():

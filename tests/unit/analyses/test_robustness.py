@@ -9,6 +9,7 @@ from skillprobe.analyses.robustness import COLUMNS, robustness_table
 from skillprobe.errors import UserError
 from skillprobe.probes.results import load, save
 from skillprobe.probes.wordings import fit_wordings
+from skillprobe.storage.tables import in_scope
 
 KINDS = ("human", "plm", "entailment")
 
@@ -17,7 +18,7 @@ def by_kind(number, kind, polarity):
     return axis(KINDS.index(kind))
 
 
-def tabulate(by_task, n_draws=200):
+def tabulate(by_task, n_draws=200, scope="across"):
     """{(task, contrast, trained on or number of phrasings, tested on): row} at the selected layer."""
     tasks = {task: fit_wordings(rows, SETTINGS) for task, rows in by_task.items()}
     table = robustness_table(
@@ -27,7 +28,7 @@ def tabulate(by_task, n_draws=200):
     return {
         (row["task"], row["contrast"], row["n_phrasings"] or row["trained_on"], row["tested_on"]): row
         for row in table
-        if row["layer"] == "selected"
+        if (row["layer"], row["scope"]) == ("selected", scope)
     }
 
 
@@ -97,6 +98,31 @@ def test_more_phrasings_help_where_each_has_its_own_direction():
     assert found["mean", "held_out", "any_minus_other", ""]["estimate"] > 0
 
 
+def test_within_prompts_directions_carry_over_or_not_as_across():
+    for direction, carries in ((same, True), (by_kind, False)):
+        found = tabulate({"t": plant(direction)}, scope="within")
+        for a in KINDS:
+            for b in KINDS:
+                row = found["t", "type", a, b]
+                good = row["estimate"] > 0.75 if carries or a == b else abs(row["estimate"] - 0.5) < 0.2
+                assert good, (a, b, row)
+        difference = found["t", "type", "within_minus_across", ""]
+        assert (difference["lower99"] > 0.1) != carries
+        assert found["t", "diversity", 4, "unseen"]["status"] == ""
+
+
+def test_how_easy_a_prompt_is_carries_over_across_prompts_and_is_nothing_within():
+    """A state that holds the prompt's odds, which are also the wording's, and nothing of the response."""
+    rows, rng = plant(lambda *_: np.zeros(SIZE)), np.random.default_rng(3)
+    odds = dict(zip(BASES, rng.normal(size=len(BASES)), strict=True))
+    of_row = np.array([odds[group] for group in rows.groups])
+    y = (rng.logistic(size=len(of_row)) < 1.5 * of_row).astype(np.int8)
+    told = {"t": replace(rows, y=y, x=rows.x + (2 * of_row[:, None] * np.eye(SIZE)[0]).astype(np.float32))}
+    for scope, read in (("across", True), ("within", False)):
+        row = tabulate(told, scope=scope)["t", "held_out", "other_phrasings", "held_out"]
+        assert row["lower99"] > 0.55 if read else row["lower99"] < 0.5 < row["upper99"]
+
+
 # --- insufficient, in words
 
 
@@ -110,7 +136,11 @@ def test_a_curve_starts_where_half_of_the_draws_suffice(tables):
         n_draws=100,
         study_groups=BASES,
     )
-    rows = {row["n_phrasings"]: row for row in table if row["contrast"] == "diversity" and row["layer"] == 3}
+    rows = {
+        row["n_phrasings"]: row
+        for row in in_scope(table)
+        if row["contrast"] == "diversity" and row["layer"] == 3
+    }
     assert rows[1]["status"].startswith("insufficient:") and rows[4]["status"] == ""
     assert rows[""]["trained_on"] == "most_minus_fewest" and rows[""]["status"].startswith("insufficient:")
 
@@ -149,11 +179,11 @@ def test_results_survive_a_file_and_the_best_layer_is_selected(tmp_path):
     for layer, results in by_layer.items():
         save(tmp_path / f"{layer}.h5", results)
     again = {layer: load(tmp_path / f"{layer}.h5") for layer in by_layer}
-    assert not again[3]["t"]["type"]["plm"]["human"].weights.size
+    assert not again[3]["t"]["across"]["type"]["plm"]["human"].weights.size
     table = robustness_table("m", again, {"t": "structural"}, n_draws=100, study_groups=BASES)
     value = {
         row["layer"]: row["estimate"]
-        for row in table
+        for row in in_scope(table)
         if (row["task"], row["trained_on"], row["tested_on"]) == ("t", "plm", "human")
     }
     assert value["selected"] == pytest.approx(value[3]) and abs(value[0] - 0.5) < 0.15

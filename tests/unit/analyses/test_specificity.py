@@ -1,5 +1,7 @@
 """The same probe with and without the constraint: by hand and on planted worlds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made.crossings import WORLDS, crossings
@@ -60,9 +62,15 @@ def test_what_is_silent_without_the_constraint_is_specific(tables):
 
 def test_matches_are_rows_of_their_scope_beside_the_others(worlds):
     twins = read_twins(*worlds["planned"], SETTINGS)
-    of_layers = {layer: {task: crossings(WORLDS["match"]) for task in CATEGORIES} for layer in LAYERS}
+    made = crossings(WORLDS["match"])
+    # Of as many fold seeds as the probes.
+    of_seeds = ("folds", "scores", "inner_auroc", "answer_folds", "with_constraint", "without_constraint")
+    made = replace(made, **{name: getattr(made, name)[:2] for name in of_seeds})
+    of_layers = {layer: dict.fromkeys(CATEGORIES, made) for layer in LAYERS}
     both = {"across": of_layers, "within": of_layers}
-    rows = specificity_table("m", twins, CATEGORIES, crossings=both, n_draws=300, study_groups=BASES)
+    of_scope = worlds["planned"][1]
+    crossed = {"crossings": both, "specialists": {"across": of_scope, "within": of_scope}}
+    rows = specificity_table("m", twins, CATEGORIES, **crossed, n_draws=300, study_groups=BASES)
     alone = specificity_table("m", twins, CATEGORIES, n_draws=300, study_groups=BASES)
     assert rows[: len(alone)] == alone
     found = {(row["scope"], row["layer"], row["task"], row["quantity"]): row for row in rows}
@@ -71,12 +79,18 @@ def test_matches_are_rows_of_their_scope_beside_the_others(worlds):
         for layer in (*LAYERS, "selected"):
             row = found[scope, layer, "mean", "match"]
             assert row["estimate"] > 0.95 and row["upper99"] <= 1 and row["lower99"] > 0.55
+            assert (row["n_tasks"], row["tasks"], row["truncated"]) == (2, "word_count topic", 0)
     few = specificity_table(
-        "m", twins, CATEGORIES, crossings=both, least=(500, 20), n_draws=300, study_groups=BASES
+        "m", twins, CATEGORIES, **crossed, least=(500, 20), n_draws=300, study_groups=BASES
     )
     of_few = {(row["scope"], row["layer"], row["task"], row["quantity"]): row for row in few}
     status = of_few["within", "selected", "topic", "match"]["status"]
     assert status.startswith("insufficient: ") and "the match needs 500 of 20" in status
+    silent = specificity_table("m", twins, CATEGORIES, **crossed, signal=0.999, n_draws=300)
+    for row in silent:
+        if (row["task"], row["quantity"]) == ("mean", "match"):
+            assert (row["n_tasks"], row["tasks"]) == (0, "")
+            assert row["status"] == "insufficient: no task has a signal"
 
 
 def test_noise_is_neither(tables):

@@ -27,7 +27,7 @@ def plant(direction, *, seed=0, phrasings=PHRASINGS, per_base=4, noise=1.0):
     kinds, polarities = (np.array([phrasings[k][place] for k in number]) for place in (0, 1))
     names = np.array([f"t.{phrasings[k][0]}.{k}" for k in number])
     groups = np.array(BASES)[group]
-    ids = np.array([f"t/{name}/{k}" for k, name in enumerate(groups)])
+    ids = np.array([f"t/{name}/constrained/{k}" for k, name in enumerate(groups)])
     lengths = np.full(len(y), 9)
     return ProbeRows(x.astype(np.float32), y, groups, ids, names, kinds, polarities, lengths, 0.0)
 

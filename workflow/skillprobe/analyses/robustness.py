@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 from skillprobe.analyses import wording
 from skillprobe.analyses.generality import MEAN, SELECTED, Scored, select_layer
@@ -20,12 +21,13 @@ from skillprobe.statistics.intervals import (
     mean_of_known,
     tested_rows,
 )
-from skillprobe.storage.tables import NO_TASK
+from skillprobe.storage.tables import NO_TASK, SCOPES
 
 COLUMNS = (
-    *("model", "layer", "task", "category", "contrast", "trained_on", "tested_on", "n_phrasings"),
-    *("estimate", *BOUNDS, "n", "n_groups", "n_tasks", "status"),
+    *("model", "scope", "layer", "task", "category", "contrast", "trained_on", "tested_on", "n_phrasings"),
+    *("estimate", *BOUNDS, "n", "n_groups", "n_tasks", "truncated", "status"),
 )
+# Of the tested wording's own probe, and of another's; no scopes.
 WITHIN, ACROSS = "within", "across"
 # What each contrast comes to, and why it may be missing.
 SUMMARIES = {
@@ -61,7 +63,7 @@ _Nested = Mapping[str, Mapping[str, Mapping[str, ProbeResult]]]
 
 def robustness_table(
     model: str,
-    by_layer: Mapping[int, Mapping[str, _Nested]],
+    by_layer: Mapping[int, Mapping[str, Mapping[str, _Nested]]],
     categories: Mapping[str, str],
     *,
     n_draws: int = 2000,
@@ -83,27 +85,36 @@ def robustness_table(
 
     A mean is of the n_tasks tasks that have all its parts, so two cells may be of different tasks. But the
     means of held-out phrasings, and those of the diversity curve, are all of the same ones: those with every
-    point that at least half of the tasks with any point have. status: "", or "insufficient: …" with NaN for
+    point that at least half of the tasks with any point have. truncated: the share of the tasks' responses
+    that are left out for that. status: "", or "insufficient: …" with NaN for
     the numbers. Raises UserError where there are no probes.
     """
     if not by_layer:
         raise UserError(f"there are no probes across wordings of model {model!r}; fit them first")
     layers = sorted(by_layer)
-    some = (result for nested in by_layer[layers[0]].values() for result in _results(nested))
+    first = by_layer[layers[0]]
+    some = [result for scopes in first.values() for nested in scopes.values() for result in _results(nested)]
     draws = draw_tested(some, study_groups, n_draws=n_draws, seed=seed)
+    cut = {task: _truncated(scopes.values()) for task, scopes in first.items()}
     rows = []
     cells: dict[str, _Cells] = {}
-    for layer in (*layers, SELECTED):
+    for scope, layer in ((scope, layer) for scope in SCOPES for layer in (*layers, SELECTED)):
         # Of one layer alone, the selected one's cells are those.
         if layer != SELECTED or len(layers) > 1:
             at = layers if layer == SELECTED else [layer]
-            cells = {task: _cells([by_layer[each][task] for each in at], draws) for task in categories}
+            cells = {task: _cells([by_layer[each][task][scope] for each in at], draws) for task in categories}
         for task in (*categories, MEAN):
             found = _mean(cells) if task == MEAN else cells[task]
-            category = MEAN if task == MEAN else categories[task]
-            about = {"model": model, "layer": layer, "task": task, "category": category}
-            rows += [about | row for row in _rows(found)]
+            about = {"model": model, "scope": scope, "layer": layer, "task": task}
+            about |= {"category": MEAN if task == MEAN else categories[task]}
+            truncated = {"truncated": fmean(cut.values()) if task == MEAN else cut[task]}
+            rows += [{name: (about | truncated | row)[name] for name in COLUMNS} for row in _rows(found)]
     return rows
+
+
+def _truncated(scopes: Iterable[_Nested]) -> float:
+    """Of a task; 0 where its wordings allow no contrast."""
+    return max((result.truncated for nested in scopes for result in _results(nested)), default=0.0)
 
 
 def _results(nested: _Nested) -> Iterator[ProbeResult]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from skillprobe.analyses.crossings import match_cells
+from skillprobe.analyses.counting import count_tasks
+from skillprobe.analyses.crossings import BEYOND, Cell, match_cells
 from skillprobe.analyses.generality import MEAN, SELECTED, Scored, select_layer
 from skillprobe.errors import UserError
 from skillprobe.probes.crossings import Crossings
@@ -25,11 +26,11 @@ from skillprobe.statistics.intervals import (
 from skillprobe.storage.tables import ACROSS, DRAWS
 
 COLUMNS = ("model", "scope", "layer", "task", "category", "quantity")
-COLUMNS += ("estimate", *BOUNDS, "n", "n_groups", "status")
+COLUMNS += ("estimate", *BOUNDS, "n", "n_groups", "truncated", "n_tasks", "tasks", "status")
 VARIANTS = ("constrained", "twins")
 _SHARES = ("constrained", "twins", "match", "match_n", "match_one_relation", "likelihood_match")
 _SHARES += ("same_answers_with", "same_answers_without")
-_DIFFERENCES = ("specificity", "match_beyond_likelihood", "same_answers_difference")
+_DIFFERENCES = ("specificity", BEYOND, "same_answers_difference")
 _LIMITS = dict.fromkeys(_SHARES, (0.0, 1.0)) | dict.fromkeys(_DIFFERENCES, (-1.0, 1.0))
 
 
@@ -39,12 +40,14 @@ def specificity_table(
     categories: Mapping[str, str],
     *,
     crossings: Mapping[str, Mapping[int, Mapping[str, Crossings]]] | None = None,
+    specialists: Mapping[str, Mapping[str, Mapping[int, ProbeResult]]] | None = None,
+    signal: float = 0.55,
     least: tuple[int, int] = (40, 20),
     n_draws: int = 2000,
     seed: int = 0,
     study_groups: Iterable[str] | None = None,
 ) -> list[dict]:
-    """Rows with COLUMNS, of every task and of task "mean" (over tasks with enough of both variants).
+    """Rows with COLUMNS, of every task and of task "mean".
 
     layers: {layer: `cross_twins`}; categories: {task: category}. layer is a number, or "selected": for each
     outer fold the one with the best inner AUROC of the specialist. The bootstrap over groups is joint over
@@ -55,11 +58,15 @@ def specificity_table(
     "twin_violated": mean projection on the probe's direction, in standard deviations of the constrained rows
     of the fold, from their mean (first fold seed). Of numbered layers only: "row_space_constrained" and
     "row_space_twins", the share of the variance within a task that lies in the row-space of all tasks'
-    probes; "row_space_random" would lie in a random space. All of these are of scope "across".
+    probes; "row_space_random" would lie in a random space. All of these are of scope "across", their means
+    over the tasks with enough of both variants; no claim rests on them, since prompts differ too.
 
-    crossings: as `read_crossings` gives them, by the scope of the probes; least: how many crossings, of how
-    many groups, a task needs. Their quantities: see `match_cells`. status: "" or "insufficient: …" with NaN
-    for the numbers. Raises UserError where there are no probes.
+    crossings: as `read_crossings` gives them, by the scope of the probes, which are specialists: {scope:
+    {task: {layer: result}}}; signal: what the AUROC of these must be above for a task to count
+    (`count_tasks`, at the selected layer); least: how many crossings, of how many groups, a task needs. Their
+    quantities: see `match_cells`. truncated: the share of the tasks' constrained responses that are left out
+    for that. tasks: names of the n_tasks that a row is of. status: "" or "insufficient: …" with NaN for the
+    numbers. Raises UserError where there are no probes.
     """
     if not layers:
         raise UserError(
@@ -69,7 +76,7 @@ def specificity_table(
     first = next(iter(layers.values()))
     every = [result for each in first.values() for result in (each.constrained, each.twins)]
     draws = draw_tested(every, study_groups, n_draws=n_draws, seed=seed)
-    cells: dict[tuple, tuple[Estimate | None, int, int, str]] = {}
+    cells: dict[tuple, Cell] = {}
     for layer in (*sorted(layers), SELECTED):
         found: dict[str, dict[str, tuple[Estimate | None, int, int, str]]] = {}
         for task in categories:
@@ -84,17 +91,24 @@ def specificity_table(
             if layer != SELECTED:
                 found[task] |= dict(_shares(layers[layer][task], draws))
         for task, by_quantity in {**found, MEAN: _means(found)}.items():
-            for quantity, (estimate, n, n_groups, status) in by_quantity.items():
-                cells[ACROSS, layer, task, quantity] = estimate, n, n_groups, status
+            for quantity, cell in by_quantity.items():
+                cells[ACROSS, layer, task, quantity] = Cell(*cell)
     for scope, of_scope in (crossings or {}).items():
-        cells |= {(scope, *place): cell for place, cell in match_cells(of_scope, draws, least).items()}
+        selected = {task: [select_layer(specialists[scope][task])] for task in categories}
+        counting = count_tasks(selected, draws, signal)
+        found = match_cells(of_scope, draws, counting, least)
+        cells |= {(scope, *place): cell for place, cell in found.items()}
+    truncated = {task: twins.constrained.truncated for task, twins in first.items()}
     table = []
-    for (scope, layer, task, quantity), (estimate, n, n_groups, status) in cells.items():
+    for (scope, layer, task, quantity), cell in cells.items():
         row = {"model": model, "scope": scope, "layer": layer, "task": task}
         row |= {"category": categories.get(task, MEAN), "quantity": quantity}
-        row |= cells_of(estimate, _LIMITS.get(quantity, (-np.inf, np.inf)))
-        drawn = estimate if task == MEAN else None
-        table.append(row | {"n": n, "n_groups": n_groups, "status": status, DRAWS: drawn})
+        row |= cells_of(cell.estimate, _LIMITS.get(quantity, (-np.inf, np.inf)))
+        names = cell.tasks if task == MEAN else (task,) if cell.estimate is not None else ()
+        cut = np.mean([truncated[each] for each in names or truncated]) if task == MEAN else truncated[task]
+        row |= {"n": cell.n, "n_groups": cell.n_groups, "truncated": float(cut)}
+        row |= {"n_tasks": len(names), "tasks": " ".join(names), "status": cell.status}
+        table.append(row | {DRAWS: cell.estimate if task == MEAN else None})
     return table
 
 
@@ -154,7 +168,8 @@ def _shares(twins: Twins, draws: Draws) -> Iterator:
 
 def _means(found: Mapping[str, Mapping[str, tuple]]) -> dict[str, tuple]:
     """Over the tasks that have a specificity, so that all means are of the same tasks."""
-    used = [each for each in found.values() if each["specificity"][0] is not None]
+    names = tuple(task for task, each in found.items() if each["specificity"][0] is not None)
+    used = [found[task] for task in names]
     if not used:
         status = "insufficient: no task has enough responses both with and without the constraint"
         return {"specificity": (None, 0, 0, status)}
@@ -162,5 +177,5 @@ def _means(found: Mapping[str, Mapping[str, tuple]]) -> dict[str, tuple]:
     for quantity in used[0]:
         cells = [each[quantity] for each in used if quantity in each]
         n, n_groups = sum(cell[1] for cell in cells), max(cell[2] for cell in cells)
-        means[quantity] = (mean_of_known(cell[0] for cell in cells)[0], n, n_groups, "")
+        means[quantity] = (mean_of_known(cell[0] for cell in cells)[0], n, n_groups, "", None, names)
     return means

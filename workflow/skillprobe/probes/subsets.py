@@ -22,6 +22,8 @@ def on_subsets(
     ids: Sequence[str] | None = None,
     study_groups: Sequence[str] | None = None,
     truncated_fraction: float = 0.0,
+    scale: np.ndarray | None = None,
+    items: Sequence[str] = (),
 ) -> list[list[ProbeResult]]:
     """Probes of one task that are trained on some of its rows each, and score all rows: a result for each
     subset, [n] bool, of each contrast.
@@ -32,7 +34,7 @@ def on_subsets(
     The other arguments: as for `specialist`.
     """
     study_groups = groups if study_groups is None else study_groups
-    task = Task.make("", x, y, groups, ids, settings, study_groups, truncated_fraction)
+    task = Task.make("", x, y, groups, ids, settings, study_groups, truncated_fraction, items)
     rows = None
     results: list[list[ProbeResult]] = []
     for subsets in contrasts:
@@ -46,9 +48,11 @@ def on_subsets(
             if status:
                 results[-1].append(task.insufficient(settings, status))
                 continue
-            rows = rows or Rows(x, feature_scale_of([x], [task], settings, None))
+            rows = rows or Rows(x, feature_scale_of([x], [task], settings, scale))
             own = [np.flatnonzero(subset)]
-            found = cross_validate(rows, task.folds, task.labels, settings, [own], [training])
+            found = cross_validate(
+                rows, task.folds, task.labels, settings, [own], [training], items=task.items
+            )
             results[-1].append(found.result(task, 0))
     return results
 

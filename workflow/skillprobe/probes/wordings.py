@@ -11,9 +11,11 @@ from skillprobe.probes.course import without_weights
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows
+from skillprobe.probes.solver import feature_scale
 from skillprobe.probes.subsets import equal_parts, on_subsets
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.folds import CALIBRATION, keyed_hash, unpaired
+from skillprobe.storage.tables import ACROSS, WITHIN
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
 
 TYPE, POLARITY, HELD_OUT, DIVERSITY = "type", "polarity", "held_out", "diversity"
@@ -22,13 +24,18 @@ OTHER_TYPES, OTHER, ANY = "other_types", "other_phrasings", "any_phrasing"
 PARTS = 3
 
 
-def fit_wordings(rows: ProbeRows, settings: Mapping) -> dict[str, dict[str, dict[str, ProbeResult]]]:
-    """{contrast: {trained on: {tested on: result}}}, tested on other groups than those trained on, and
-    without weights.
+# {contrast: {trained on: {tested on: result}}}
+Wordings = dict[str, dict[str, dict[str, ProbeResult]]]
+
+
+def fit_wordings(rows: ProbeRows, settings: Mapping) -> dict[str, Wordings]:
+    """{scope: {contrast: {trained on: {tested on: result}}}}, tested on other groups than those trained on,
+    and without weights.
 
     settings: the config's "seed", "groups" and "probes", and "robustness.draws". The probes of one contrast
     are trained on equally many rows, but for "held_out", where this holds of the probes that are compared.
-    A contrast that the rows' wordings don't allow is left out.
+    A contrast that the rows' wordings don't allow is left out. A prompt has one wording, so within prompts
+    all is the same with the rows of `ProbeRows.within`.
 
     "type": instruction types, each on each, and of three types both "other_types" together on each.
     "polarity": the polarities of human phrasings, each on each; of other types none is negated. "held_out":
@@ -40,10 +47,29 @@ def fit_wordings(rows: ProbeRows, settings: Mapping) -> dict[str, dict[str, dict
     there, are insufficient. Parts and draws depend on the phrasings' names and the seed alone.
     """
     probes = replace(Settings.from_config(settings["probes"], settings["seed"]), shuffles=0)
+    dealt = probes.row_folds(rows.groups, group_ids(settings["groups"]))[0] != CALIBRATION
+    # One scale, and one choice of phrasings, for both.
+    scale = feature_scale(rows.x[~dealt]) if probes.feature_scaling else None
+    names = sorted(set(rows.phrasings[dealt].tolist()))
+    within = rows.within()
+    return {
+        ACROSS: _fit(rows, (), probes, settings, names, scale),
+        WITHIN: _fit(within, within.items, probes, settings, names, scale),
+    }
+
+
+def _fit(
+    rows: ProbeRows,
+    items: Sequence[str],
+    probes: Settings,
+    settings: Mapping,
+    names: Sequence[str],
+    scale: np.ndarray | None,
+) -> Wordings:
+    """Of one scope; names: of the phrasings."""
     study_groups = group_ids(settings["groups"])
     folds = probes.row_folds(rows.groups, study_groups)
     dealt = folds[0] != CALIBRATION
-    names = sorted(set(rows.phrasings[dealt].tolist()))
     human = rows.instruction_types == INSTRUCTION_TYPES[0]
     kinds = {
         TYPE: {name: rows.instruction_types == name for name in INSTRUCTION_TYPES},
@@ -76,6 +102,8 @@ def fit_wordings(rows: ProbeRows, settings: Mapping) -> dict[str, dict[str, dict
         ids=rows.ids,
         study_groups=study_groups,
         truncated_fraction=rows.truncated,
+        scale=scale,
+        items=items,
     )
     results = dict(zip(subsets, fitted, strict=True))
 
@@ -164,6 +192,7 @@ def _tested(result: ProbeResult, tested: np.ndarray) -> ProbeResult:
         labels=result.labels[tested],
         folds=result.folds[:, tested],
         scores=np.where(status == "", result.scores, np.float32("nan"))[:, tested],
+        items=result.items[tested] if len(result.items) else result.items,
         status=status,
     )
 

@@ -7,6 +7,7 @@ from made.tables import (
     draw_ablation,
     generality_rows,
     make_settings,
+    robustness_rows,
     texts_of,
     time_rows,
     transfer_rows,
@@ -40,6 +41,7 @@ def test_the_title_names_the_scope_within_prompts():
         ("layers", generality_rows(["a"], tasks)),
         ("transfer", transfer_rows(["a"], tasks, [])),
         ("time", time_rows(["a"], tasks)),
+        ("robustness", robustness_rows(["a"], tasks)),
     ):
         for scope, words in (("across", "?"), ("within", "?\nwithin one prompt")):
             drawn = FIGURES[figure]([row | {"scope": scope} for row in rows], settings)

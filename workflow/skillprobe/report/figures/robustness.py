@@ -27,6 +27,7 @@ from skillprobe.report.figures.style import (
     fill_cell,
     in_order,
     legend_key,
+    question_mark,
     task_lines,
     without_zero,
     wrapped,
@@ -57,6 +58,7 @@ def robustness(rows: Sequence[Mapping], wording: Sequence[Mapping], settings: Ma
     columns = ("panel", "model", "task", "category", "trained_on", "tested_on", "n_phrasings")
     columns += ("estimate", "lower95", "upper95", "n", "n_groups", "n_tasks", "status")
     rows = [row | {"panel": row["contrast"]} for row in rows if row["layer"] == SELECTED]
+    asked = question_mark(rows)
     rows += [
         row | {"panel": COMPLIANCE, "trained_on": "", "tested_on": row["wording"], "n_phrasings": ""}
         for row in wording
@@ -91,7 +93,7 @@ def robustness(rows: Sequence[Mapping], wording: Sequence[Mapping], settings: Ma
         )
         for name, line in zip(words, grid, strict=True):
             line[0].set_ylabel(name)
-        canvas.suptitle("Does the wording of the instruction matter?", **TITLE)
+        canvas.suptitle("Does the wording of the instruction matter" + asked, **TITLE)
         canvas.legend(
             handles=[
                 legend_key("mean of tasks, 95 %", marker="o", ls="-", lw=1.6),

@@ -23,7 +23,6 @@ from skillprobe.statistics.intervals import (
     FIXED_PROBES,
     Estimate,
     cells_of,
-    enough_signal,
     simultaneous,
     tested_rows,
 )
@@ -122,13 +121,6 @@ def pair_status(results: Mapping[str, ProbeResult], source: str, target: str) ->
         if reason := results[task].status:
             return f"insufficient: {task_words(task)}: {reason}"
     return ""
-
-
-def structure_status(n_signal: int, n_tasks: int) -> str:
-    """ "" or why a summary over tasks is insufficient."""
-    if enough_signal(n_signal, n_tasks):
-        return ""
-    return f"insufficient: {n_signal} of {n_tasks} tasks have a signal; two thirds are needed"
 
 
 @dataclass(frozen=True)

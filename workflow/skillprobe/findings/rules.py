@@ -576,8 +576,8 @@ def _pooled_p(
         ratios = np.array([[cells.get((i, j), math.nan) for j in tasks] for i in tasks], float)
         matrices.append((ratios + ratios.T) / 2)
     groups = np.unique(paper_groups(tasks), return_inverse=True)[1]
-    p, p_other, n = joint_permutation_p(matrices, groups)
-    return {"p": p, "p_other": p_other, "n_permutations": n}
+    found = joint_permutation_p(matrices, groups)
+    return {"p": found.p, "p_other": found.p_other}
 
 
 def _row(rows: Sequence[Mapping], model: str, scope: str, **values) -> Mapping | None:

@@ -233,11 +233,3 @@ def simultaneous(estimate: Estimate, level: float) -> np.ndarray:
 # Of version 1; `analyses.counting` takes their place.
 def enough_signal(n_signal: int, n_tasks: int) -> bool:
     return 3 * n_signal >= 2 * n_tasks
-
-
-def lower_above(by_seed: np.ndarray, drawn: np.ndarray, threshold: float) -> np.ndarray:
-    bounds = [
-        interval(by_seed[:, t], drawn[:, t], claims_level(), UNIT, FIXED_PROBES).lower
-        for t in range(by_seed.shape[1])
-    ]
-    return np.array(bounds) > threshold

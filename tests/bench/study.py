@@ -24,7 +24,7 @@ from skillprobe.analyses.time import time_tables
 from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.erasure import cross
 from skillprobe.findings import planted
-from skillprobe.probes import results, transfer
+from skillprobe.probes import refits, results, transfer
 from skillprobe.probes.course import fit_course, read_course
 from skillprobe.probes.general_probes import fit_general
 from skillprobe.probes.prefix import fit_prefixes
@@ -117,6 +117,19 @@ def fit_general_probe(folder):
     results.save(folder / "general.h5", fit_general(rows_of(folder), SETTINGS))
 
 
+def refit_probes(folder):
+    """As if all tasks had this layer in all folds."""
+    found = refits.refit_probes(
+        lambda layer: rows_of(folder),
+        {ACROSS: layered(folder)},
+        {LAYER: {ACROSS: results.load(folder / "general.h5")}},
+        n_draws=SETTINGS["statistics"]["refit_draws"],
+        seed=SETTINGS["seed"],
+        study_groups=OPTIONS["study_groups"],
+    )
+    refits.save(folder / "refits.h5", found)
+
+
 def transfer_probes(folder):
     transfer.save(folder / "transfer.h5", transfer.cross_scores(*parts(folder)))
 
@@ -181,12 +194,16 @@ def layered(folder):
 
 def compare_generality(folder):
     generals = {LAYER: results.load(folder / "general.h5")}
-    generality_table("planted", layered(folder), generals, CATEGORIES, **OPTIONS)
+    anew = refits.load(folder / "refits.h5")[ACROSS]
+    more = {"signal": CLAIMS["signal"], "refits": anew}
+    generality_table("planted", layered(folder), generals, CATEGORIES, **more, **OPTIONS)
 
 
 def compare_transfer(folder):
     crossed = {LAYER: transfer.load(folder / "transfer.h5")}
-    transfer_tables("planted", layered(folder), crossed, CATEGORIES, signal=CLAIMS["signal"], **OPTIONS)
+    anew = refits.load(folder / "refits.h5")[ACROSS]
+    more = {"signal": CLAIMS["signal"], "refits": anew}
+    transfer_tables("planted", layered(folder), crossed, CATEGORIES, **more, **OPTIONS)
 
 
 def compare_ablation(folder):
@@ -223,6 +240,7 @@ STAGES = {
         other_specialists,
         fit_random_probes,
         fit_general_probe,
+        refit_probes,
         transfer_probes,
         ablate_activations,
         fit_course_,

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from skillprobe.analyses.counting import Counting, count_tasks, fold_aurocs
+from skillprobe.analyses.counting import Counting, Pairs, count_tasks, fold_aurocs
 from skillprobe.statistics.bootstrap import draw_groups
 from skillprobe.statistics.folds import CALIBRATION
-from skillprobe.statistics.intervals import Estimate
+from skillprobe.statistics.intervals import Estimate, auroc_estimate
 from skillprobe.statistics.metrics import auroc
 
 K, GROUPS, PER_GROUP = 5, 60, 6
@@ -61,6 +61,22 @@ def test_aurocs_of_folds_are_of_their_rows():
         expected = auroc(one.scores[s][rows], one.labels[rows], one.folds[s][rows]).value
         assert found.by_seed[s, f] == pytest.approx(expected)
     assert found.drawn.mean() == pytest.approx(found.by_seed.mean(), abs=0.02)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_pairs_of_all_folds_and_of_all_but_one(within):
+    items = np.repeat(np.arange(GROUPS * PER_GROUP // 3), 3).astype(str) if within else ()
+    one = result(1.0, items=items)
+    draws = draws_of(one)
+    pairs = Pairs.of(one, draws, K)
+    pooled, expected = pairs.pooled(), auroc_estimate(one, draws)
+    np.testing.assert_allclose(pooled.by_seed, expected.by_seed)
+    np.testing.assert_allclose(pooled.drawn, expected.drawn)
+    values, drawn = pairs.without(2)
+    rest = SimpleNamespace(**{**vars(one), "folds": np.where(one.folds == 2, CALIBRATION, one.folds)})
+    expected = auroc_estimate(rest, draws)
+    np.testing.assert_allclose(values, expected.by_seed)
+    np.testing.assert_allclose(drawn.mean(axis=1), expected.drawn)
 
 
 def test_means_are_over_the_tasks_that_count_in_each_fold():

@@ -69,3 +69,35 @@ def test_pairs_within_an_item_are_drawn_with_their_group():
         # Each copy of a group has items of its own.
         own = np.concatenate([[f"{items[row]}/{copy}" for row in rows] for rows, copy in copies])
         assert drawn[0, i] == pytest.approx(auroc_within(scores[rows], labels[rows], own, folds[rows]).value)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_pairs_of_folds_are_those_of_their_rows_as_they_are_and_drawn(within):
+    rng = np.random.default_rng(2)
+    made = [clustered(rng, n_groups=15, per_base=8) for _ in range(2)]
+    _, labels, groups, _ = made[0]
+    scores = np.stack([each[0] for each in made]).round(1)
+    folds = np.stack([made[0][3], np.roll(made[0][3], 8)])
+    folds[:, groups == "b003"] = CALIBRATION
+    items = np.array([f"{group}/{n % 2}" for n, group in enumerate(groups)]) if within else None
+    draws = bootstrap.draw_groups(groups[folds[0] != CALIBRATION], n_draws=6, seed=2)
+    right, pairs = bootstrap.fold_pairs(scores, labels, groups, folds, draws, 5, items)
+    assert right.shape == pairs.shape == (7, 2, 5)
+    weights = np.vstack([np.ones(len(draws.groups)), draws.weights]).astype(int)
+    for draw, line, f in np.ndindex(3, 2, 5):
+        copies = [
+            (row, copy)
+            for group, times in zip(draws.groups, weights[draw], strict=True)
+            for copy in range(times)
+            for row in np.flatnonzero((groups == group) & (folds[line] == f))
+        ]
+        of_fold = [
+            float(scores[line, a] > scores[line, b]) + 0.5 * float(scores[line, a] == scores[line, b])
+            for a, copy in copies
+            for b, other in copies
+            if labels[a] > labels[b] and (not within or (items[a] == items[b] and copy == other))
+        ]
+        assert pairs[draw, line, f] == len(of_fold) and right[draw, line, f] == pytest.approx(sum(of_fold))
+    # Without rows there are no pairs, and no AUROC.
+    assert not bootstrap.fold_pairs(scores, labels, groups, folds, draws, 6, items)[1][..., 5].any()
+    assert np.isnan(bootstrap.share(np.zeros(2), np.array([0.0, 2.0]))).tolist() == [True, False]

@@ -82,7 +82,8 @@ def generality_page(rows: Sequence[Mapping], settings: Mapping) -> str:
     body = [
         f"""<p class="lead">Each probe is at the layer that the inner folds selected, and tested within
 one task on held-out requests. Brackets: 95 % intervals. “Lost”: the specialist’s AUROC minus that of
-the general probe, paired. “Within prompts”: the AUROC of responses to the same prompt, of so many prompts
+the general probe, paired. The mean is over the tasks that count, whose AUROC is clearly above chance in
+the other folds. “Within prompts”: the AUROC of responses to the same prompt, of so many prompts
 that have both satisfied and violated responses. The table file also has every layer and
 {level_words(settings["claims.looks"])} intervals.</p>"""
     ]

@@ -154,6 +154,7 @@ class _Aurocs:
         self, results: Mapping[str, Mapping[str, ProbeResult | Scored]], draws: Draws, truncated: float
     ):
         self.draws = draws
+        self.of_folds: dict[tuple[str, str], Estimate] = {}
         self.results: dict[tuple[str, str], ProbeResult | Scored] = {}
         self.estimates: dict[tuple[str, str], Estimate] = {}
         self.about: dict[tuple[str, str], dict] = {}
@@ -175,7 +176,7 @@ class _Aurocs:
     def __or__(self, other: _Aurocs) -> _Aurocs:
         both = object.__new__(_Aurocs)
         both.draws = self.draws
-        for name in ("results", "estimates", "about"):
+        for name in ("of_folds", "results", "estimates", "about"):
             setattr(both, name, getattr(self, name) | getattr(other, name))
         return both
 
@@ -187,9 +188,9 @@ class _Aurocs:
 
     def by_fold(self, signs: Mapping[tuple[str, str], float], n_folds: int) -> Estimate:
         """The same of each test fold, as of `fold_aurocs`; all parts must be there."""
-        return weighted(
-            [(fold_aurocs(self.results[key], self.draws, n_folds), sign) for key, sign in signs.items()]
-        )
+        for key in signs.keys() - self.of_folds.keys():
+            self.of_folds[key] = fold_aurocs(self.results[key], self.draws, n_folds)
+        return weighted([(self.of_folds[key], sign) for key, sign in signs.items()])
 
 
 def _curves(found: Mapping[str, _Aurocs], categories: Mapping[str, str], selected: bool) -> Iterator[dict]:

@@ -90,7 +90,12 @@ def test_every_stage_has_its_results(smoke):
     assert len(same) == 9 and all(row["estimate"] == 0 for row in same)
     generality = tables.read_csv(root / "tables/generality.csv")
     assert {row["layer"] for row in generality} == {0, 4, "selected"}
-    for name, task in (("generality", "mean"), ("transfer", "json_format"), ("layers", "all")):
+    for name, task in (
+        ("generality", "mean"),
+        ("transfer", "json_format"),
+        ("layers", "all"),
+        ("ablation", "json_format"),
+    ):
         rows = tables.read_csv(root / f"tables/{name}.csv")
         of_scope = {row["scope"] for row in rows if task in row.values()}
         assert of_scope == {"across", "within"}, name
@@ -102,7 +107,8 @@ def test_every_stage_has_its_results(smoke):
     between = tables.read_csv(root / "tables/model_similarity.csv")
     assert len({(row["first"], row["second"]) for row in between}) == 3
     figures = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "robustness")
-    figures += ("generality_within", "layers_within", "robustness_within", "time_within", "transfer_within")
+    figures += ("ablation_within", "generality_within", "layers_within", "robustness_within", "time_within")
+    figures += ("transfer_within",)
     for name in (*figures, "scorecard", "similarity", "specificity", "time", "transfer"):
         assert {path.suffix for path in (root / "figures").glob(f"{name}.*")} == {".svg", ".png", ".csv"}
 

@@ -20,13 +20,15 @@ def make(falls, losses, half=0.05, model="m", kind="flip", tasks=TASKS):
         for j, target in enumerate(tasks):
             cell = "" if i == j else "dependent" if falls[i, j] > 0.5 else "independent"
             row = {"model": model, "source": source, "target": target, "cell": cell}
-            for layer, method, probe, net in (
-                ("selected", "inlp", "retrained", falls[i, j]),
-                (2, "inlp", "retrained", 9.0),
-                ("selected", "leace", "retrained", 9.0),
-                ("selected", "inlp", "frozen", 9.0),
+            for scope, layer, method, probe, net in (
+                ("across", "selected", "inlp", "retrained", falls[i, j]),
+                ("within", "selected", "inlp", "retrained", 9.0),
+                ("across", 2, "inlp", "retrained", 9.0),
+                ("across", "selected", "leace", "retrained", 9.0),
+                ("across", "selected", "inlp", "frozen", 9.0),
             ):
-                ablation.append(row | {"layer": layer, "method": method, "probe": probe, "net": net})
+                row |= {"scope": scope, "layer": layer, "method": method, "probe": probe, "net": net}
+                ablation.append(dict(row))
             for quantity, value in (("change_minus_random", -losses[i, j]), ("change", 9.0)):
                 row = {"model": model, "condition": f"{kind}:{source}", "task": target, "quantity": quantity}
                 behaviour.append(

@@ -107,12 +107,14 @@ all data, matched n, and other tasks only [2410.14516]) is compared with the spe
 task's probe is tested on every task at one common layer, with its sign; weak transfer is a ratio of sums
 over pairs of tasks that count. Clusters are tested by permuting the names of tasks.""",
         "Erasure": f"""
-INLP [2004.07667] of rank {ablation["rank"]}, fitted on the source task's training folds only; target
-probes are trained again on the erased activations and compared with erasers of
-{counted(ablation["shuffles"], "shuffled labelling")} and random subspaces [2006.00995]. Also computed:
-LEACE [2306.03819], reflection [2606.13720], completeness, selectivity and reliability [2408.15510].
-Simultaneous intervals over all pairs. Asymmetry is the mean squared difference between the two directions
-of a pair, beyond what the sources' strengths explain and beyond noise.""",
+INLP [2004.07667] of rank {ablation["rank"]}, fitted on the source task's training folds only, for all
+tasks on as many responses of each class; target probes are trained again on the erased activations and
+compared with erasers of {counted(ablation["shuffles"], "shuffled labelling")} and random subspaces
+[2006.00995]. Tasks that don't count, or have fewer than {ablation["min_rows"]} such responses, are only
+targets. Claims are decided at one layer. Also computed: LEACE [2306.03819], reflection [2606.13720],
+completeness, selectivity and reliability [2408.15510]. Simultaneous intervals over all pairs. Asymmetry is
+the mean squared difference between the two directions of a pair, beyond what the sources' strengths explain
+and beyond noise.""",
         "Edits during generation": edits,
         "Time": """
 Probes are trained at every position; the EOS probe is also tested at earlier positions, and the

@@ -42,6 +42,7 @@ def test_the_title_names_the_scope_within_prompts():
         ("transfer", transfer_rows(["a"], tasks, [])),
         ("time", time_rows(["a"], tasks)),
         ("robustness", robustness_rows(["a"], tasks)),
+        ("ablation", ablation_rows(["a"], tasks)),
     ):
         for scope, words in (("across", "?"), ("within", "?\nwithin one prompt")):
             drawn = FIGURES[figure]([row | {"scope": scope} for row in rows], settings)

@@ -123,7 +123,7 @@ def _block(body: str, name: str) -> str:
 
 def _outputs(body: str) -> dict[str, str]:
     """{name: path} of a rule's outputs below results/<study>/."""
-    pattern = r'(\w+)=(?:report\(\s*)?f"\{RESULTS\}/([^"]*)"'
+    pattern = r'(\w+)=(?:(?:report|expand)\(\s*)?f"\{RESULTS\}/([^"]*)"'
     return dict(re.findall(pattern, _block(body, "output")))
 
 

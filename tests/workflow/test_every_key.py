@@ -57,7 +57,7 @@ EXTRACTED = (
     | {("compare_models", "")}
 )
 # What a number format of the activations changes of them.
-CROSSED = per("extract_crossings", tasks=TASKS, shard=True)
+CROSSED = per("extract_crossings", shard=True)
 RANDOM = per("extract_random_activations", tasks=TASKS, shard=True) | per("fit_random_probes", tasks=TASKS)
 TIME = per("compare_time") | merged("time", "time_summary") | plots("time")
 ROBUSTNESS = per("compare_robustness") | merged("robustness") | plots("robustness")

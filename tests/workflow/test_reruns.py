@@ -76,7 +76,7 @@ def crossings(models=MODELS, tasks=TASKS):
     """Of a task, made anew whenever any task has new responses; and what follows."""
     return (
         per("make_crossings", models, tasks, shard=True)
-        | per("extract_crossings", models, tasks, shard=True)
+        | per("extract_crossings", models, shard=True)
         | SPECIFICITY
         | per("compare_specificity", models)
     )

@@ -32,17 +32,24 @@ rule make_crossings:
 
 
 rule extract_crossings:
+    # Of all tasks, whose crossings are made of the same responses: those of one take less time than to load the model.
     input:
-        crossings=rules.make_crossings.output.crossings,
+        crossings=expand(rules.make_crossings.output.crossings, task=TASKS, allow_missing=True),
         fetched=fetched,
         code=code("extract_crossings"),
     output:
-        shard=f"{RESULTS}/crossing_activations/{{model}}/{{task}}/{{shard}}.h5",
-        manifest=f"{RESULTS}/crossing_activations/{{model}}/{{task}}/{{shard}}.json",
+        shards=expand(
+            f"{RESULTS}/crossing_activations/{{model}}/{{task}}/{{shard}}.h5", task=TASKS, allow_missing=True
+        ),
+        manifests=expand(
+            f"{RESULTS}/crossing_activations/{{model}}/{{task}}/{{shard}}.json",
+            task=TASKS,
+            allow_missing=True,
+        ),
     log:
-        f"{RESULTS}/logs/extract_crossings/{{model}}/{{task}}/{{shard}}.log",
+        f"{RESULTS}/logs/extract_crossings/{{model}}/{{shard}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/extract_crossings/{{model}}/{{task}}/{{shard}}.tsv"
+        f"{RESULTS}/benchmarks/extract_crossings/{{model}}/{{shard}}.tsv"
     conda:
         "../../envs/gpu.yaml"
     resources:
@@ -51,7 +58,7 @@ rule extract_crossings:
         runtime=model_resource("runtime"),
     params:
         settings=model_settings(
-            "study", "activations.dtype", "activations.tokens_per_batch", "probes.position"
+            "study", "tasks", "activations.dtype", "activations.tokens_per_batch", "probes.position"
         ),
     script:
         "../scripts/extract_crossings.py"

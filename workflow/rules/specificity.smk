@@ -10,12 +10,8 @@ rule compare_specificity:
             rules.extract_activations.output.manifest, task=TASKS, shard=SHARDS, allow_missing=True
         ),
         crossings=expand(rules.make_crossings.output.crossings, task=TASKS, shard=CROSSED, allow_missing=True),
-        crossed=ancient(
-            expand(rules.extract_crossings.output.shard, task=TASKS, shard=CROSSED, allow_missing=True)
-        ),
-        crossed_manifests=expand(
-            rules.extract_crossings.output.manifest, task=TASKS, shard=CROSSED, allow_missing=True
-        ),
+        crossed=ancient(expand(rules.extract_crossings.output.shards, shard=CROSSED, allow_missing=True)),
+        crossed_manifests=expand(rules.extract_crossings.output.manifests, shard=CROSSED, allow_missing=True),
         specialists=lambda w: expand(
             rules.fit_specialist_probe.output.probe, model=w.model, task=TASKS, layer=layers_of(w.model)
         ),

@@ -20,6 +20,17 @@ def test_auroc_equals_brute_force_with_ties(rows):
     np.testing.assert_allclose(bootstrap.auroc_draws(scores, labels, groups, folds, draws), result.value)
 
 
+def test_of_many_lines_of_scores_each_is_as_alone():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 9, (4, 60)).astype(np.float32)
+    labels, folds = rng.integers(0, 2, 60), rng.integers(-1, 3, 60)
+    labels[folds == 2] = 1
+    alone = [metrics.auroc(line, labels, folds).value for line in scores]
+    np.testing.assert_array_equal(metrics.aurocs(scores, labels, folds), alone)
+    assert len(set(alone)) == 4
+    assert np.isnan(metrics.aurocs(scores, np.ones(60), folds)).all()
+
+
 def test_constant_scores_give_a_half_and_a_flag():
     labels, folds = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
     assert metrics.auroc(np.array([1.0, 1.0, 3.0, 3.0]), labels, folds) == metrics.Auroc(0.5, 2, True)

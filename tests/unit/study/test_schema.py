@@ -33,9 +33,9 @@ def test_the_shipped_config_states_every_key_and_its_default():
             trimmed = {("ablation", "layers"): [3], ("time", "layers"): [4]}
             trimmed |= {("robustness", "layers"): [4]}
             # Of 14,580 answers of the toy models, one is longer.
-            trimmed |= {("generation", "max_new_tokens"): 64, ("generation", "batch_size"): 256}
-            trimmed |= {("similarity", "layers"): [2, 4]}
-            trimmed |= {("behaviour", "bases"): 24, ("behaviour", "strengths"): [-4, 4]}
+            trimmed |= {("generation", "max_new_tokens"): 64, ("generation", "batch_size"): 512}
+            trimmed |= {("prompts", "bases"): 80, ("similarity", "layers"): [2, 4]}
+            trimmed |= {("behaviour", "bases"): 12, ("behaviour", "strengths"): [-4, 4]}
             default = trimmed.get((name, key), fill_defaults(setting["default"], setting))
             assert shipped[name][key] == default, f"{name}.{key}"
 

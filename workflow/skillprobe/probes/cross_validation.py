@@ -23,7 +23,7 @@ from skillprobe.statistics.folds import (
     sufficiency,
     within_sufficiency,
 )
-from skillprobe.statistics.metrics import auroc, item_pairs, right_order
+from skillprobe.statistics.metrics import aurocs, item_pairs, right_order
 
 MIXED = ("min_mixed_items", "min_mixed_groups", "min_mixed_in_fold")
 
@@ -309,9 +309,7 @@ def cross_validate(
         if within:
             by_penalty = np.transpose([_within(held_out, pairs, rest) for pairs in paired[which]])
         else:
-            by_penalty = np.array(
-                [[auroc(row[r], y[r], rest[r]).value for r in task_rows[which]] for row in held_out]
-            )
+            by_penalty = np.transpose([aurocs(held_out[:, r], y[r], rest[r]) for r in task_rows[which]])
         best = int(np.argmax(by_penalty.mean(axis=1)))  # the first, so the smallest C, among equals
         chosen[place], inner_auroc[place] = best, by_penalty[best]
         column = which * (len(outer_sets) + 1) + s * n_folds + f

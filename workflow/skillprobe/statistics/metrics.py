@@ -41,6 +41,17 @@ def auroc(scores: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> Auroc:
     return Auroc(concordant / pairs if pairs else float("nan"), pairs, bool(pairs) and bool(constant))
 
 
+def aurocs(scores: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """The value of `auroc` for every line of scores [lines, n]: [lines]."""
+    concordant, pairs = np.zeros(len(scores)), 0
+    for fold in np.unique(folds[folds != CALIBRATION]):
+        positive = scores[:, (folds == fold) & (labels == 1)]
+        negative = scores[:, (folds == fold) & (labels == 0)]
+        pairs += positive.shape[1] * negative.shape[1]
+        concordant += [concordance(*line) for line in zip(positive, negative, strict=True)]
+    return concordant / pairs if pairs else np.full(len(scores), np.nan)
+
+
 def item_pairs(labels: np.ndarray, items: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the satisfied and of the violated row of every pair within an item, [pairs] each; labels (in
     {0, 1}), items (names), folds: [n]; rows of calibration groups are left out."""

@@ -77,7 +77,7 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         "summarise_compliance": 1,
         "extract_activations": models * tasks * shards,
         "make_crossings": crossed,
-        "extract_crossings": crossed,
+        "extract_crossings": crossed // tasks,
         "fit_specialist_probe": tasks * sum(layers),
         "fit_surface_probes": models * tasks,
         "extract_random_activations": twins * tasks * shards,

@@ -298,6 +298,8 @@ CHANGES = {
     "calibration.aurocs": ([0.8], OVERVIEW),
     "calibration.hidden_size": (64, OVERVIEW),
     "calibration.num_layers": (5, OVERVIEW),
+    "calibration.refits": (True, OVERVIEW),
+    "calibration.studies": (0, OVERVIEW),
     "figures.palette": ("deep", FIGURES | OVERVIEW),
     "figures.dpi": (90, FIGURES | OVERVIEW),
     "report.examples": (2, {("write_examples", "")} | OVERVIEW),

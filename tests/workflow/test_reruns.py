@@ -282,7 +282,7 @@ def test_draws_to_refit_on_refit_the_probes(study):
     change(study, statistics__refit_draws=30)
     jobs = study.planned()
     assert per("refit_probes") | per("compare_generality") | per("compare_transfer") <= jobs
-    assert not {rule for rule, _ in jobs if rule.startswith(("fit_", "ablate_"))}
+    assert not {rule for rule, _ in jobs if rule.startswith("fit_")}
 
 
 def test_a_strength_of_steering_is_answered_anew(study):

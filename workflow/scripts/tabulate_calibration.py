@@ -1,14 +1,16 @@
-"""Count how often the verdicts on planted worlds were right."""
+"""Count how often the verdicts on planted worlds were right, and how often intervals missed."""
 
 from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe.findings import calibration
+from skillprobe.findings import coverage, error_rates
 from skillprobe.storage import files, tables
 
-rows = calibration.calibration_table(tables.read_all(snakemake.input.verdicts))
-power = calibration.power_table(rows)
+rows = error_rates.calibration_table(tables.read_all(snakemake.input.verdicts))
+power = error_rates.power_table(rows)
+covered = coverage.coverage_table(tables.read_all(snakemake.input.studies))
 tables.write_csv(snakemake.output.table, rows)
-tables.write_csv(snakemake.output.power, power, calibration.POWER_COLUMNS)
-files.write_text(snakemake.output.text, calibration.describe(rows, settings))
+tables.write_csv(snakemake.output.power, power, error_rates.POWER_COLUMNS)
+tables.write_csv(snakemake.output.coverage, covered, coverage.COLUMNS)
+files.write_text(snakemake.output.text, error_rates.describe(rows, settings, covered))

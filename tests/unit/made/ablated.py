@@ -30,9 +30,7 @@ CLAIMS = {"signal": 0.55, "margins": MARGINS, "n_draws": 300}
 @cache
 def world(name, seed=0, fold_seeds=(0,)):
     """{task: x}, {task: specialist} of a planted world; half of the rows' variance is the request's."""
-    made = plant(
-        name, CATEGORIES, BASES, seed=seed, auroc=0.95, rows_per_group=4, hidden_size=32, num_layers=1
-    )
+    made = plant(name, CATEGORIES, BASES, seed=seed, auroc=0.95, samples=4, hidden_size=32, num_layers=1)
     return {task: rows.x[-1] for task, rows in made.items()}, {
         task: probe(task, rows.x[-1], rows.labels, rows.groups, fold_seeds) for task, rows in made.items()
     }

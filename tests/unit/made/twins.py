@@ -1,6 +1,7 @@
 """Planted worlds with twins, and their specialists."""
 
-from skillprobe.findings import planted
+from skillprobe.findings.planted import plant
+from skillprobe.findings.planted_shards import write_shards
 from skillprobe.probes.rows import read_rows
 from skillprobe.probes.specialists import fit_specialist
 
@@ -14,9 +15,9 @@ LAYERS = (0, 2)
 
 def make(world, folder):
     """Shards and specialists of a world."""
-    made = planted.plant(world, CATEGORIES, BASES, seed=0, auroc=0.97, hidden_size=32, num_layers=2)
+    made = plant(world, CATEGORIES, BASES, seed=0, auroc=0.97, hidden_size=32, num_layers=2)
     paths = {task: str(folder / f"{task}.h5") for task in made}
-    planted.write_shards(paths, made, position="eos", study="test", world=world)
+    write_shards(paths, made, position="eos", study="test", world=world)
     specialists = {
         task: {layer: fit_specialist(read_rows([path], layer, "eos"), SETTINGS) for layer in LAYERS}
         for task, path in paths.items()

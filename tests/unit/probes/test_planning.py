@@ -143,7 +143,7 @@ def test_items_of_rows_are_those_of_the_labels(tmp_path):
         len(items.ids) == 240 and items.samples.sum() == len(rows.y) and items.satisfied.sum() == rows.y.sum()
     )
     for item, group, row in zip(items.ids, items.groups, first, strict=True):
-        assert group == rows.groups[row] and item.endswith(group)
+        assert group == rows.groups[row] and item == f"topic/{group}/0"
     with pytest.raises(UserError, match="in the activations but not in the labels"):
         planning.items_of(rows, labels[1:])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made.courses import SETTINGS, make_worlds
 from skillprobe.errors import UserError
-from skillprobe.findings import planted
+from skillprobe.findings.planted_shards import verify
 from skillprobe.probes.course import read_course
 from skillprobe.probes.prefix import fit_prefixes, params_features, verdict_features
 from skillprobe.statistics.metrics import auroc, auroc_within
@@ -49,7 +49,7 @@ def test_verdicts_become_columns():
 def test_the_whole_text_decides_and_its_beginning_only_what_it_says(worlds):
     path, labels = worlds["monitored"]["topic"]
     rows = read_course([path], None)
-    found = fit_prefixes(rows, labels, planted.verify, SETTINGS)
+    found = fit_prefixes(rows, labels, verify, SETTINGS)
     within, found = found["within"], found["across"]
     assert set(found) == {"text", "length", "words", "surface"} and set(within) == {"text"}
     value = {
@@ -76,6 +76,6 @@ def test_the_whole_text_decides_and_its_beginning_only_what_it_says(worlds):
 def test_a_row_without_a_label_is_refused(worlds):
     path, labels = worlds["monitored"]["topic"]
     with pytest.raises(
-        UserError, match="'topic/g000/constrained/0' is in the activations but not in the labels"
+        UserError, match="'topic/g000/0/constrained/0' is in the activations but not in the labels"
     ):
-        fit_prefixes(read_course([path], None), labels[1:], planted.verify, SETTINGS)
+        fit_prefixes(read_course([path], None), labels[1:], verify, SETTINGS)

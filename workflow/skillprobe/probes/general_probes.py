@@ -92,14 +92,16 @@ def fit_general(
     )
 
 
-def fit_general_scopes(rows: Mapping[str, ProbeRows], settings: Mapping) -> dict[str, dict[str, dict]]:
+def fit_general_scopes(
+    rows: Mapping[str, ProbeRows], settings: Mapping, variants: Sequence[str] = VARIANTS
+) -> dict[str, dict[str, dict]]:
     """`general` in both scopes, {scope: {variant: {task: result}}}; arguments: as for `fit_general`."""
     own = Settings.from_config(settings["probes"], settings["seed"])
     study_groups = group_ids(settings["groups"])
     within = {task: part.within() for task, part in rows.items()}
     x = [part.x[own.row_folds(part.groups, study_groups)[0] == CALIBRATION] for part in rows.values()]
     return {
-        ACROSS: fit_general(rows, settings),
+        ACROSS: fit_general(rows, settings, variants),
         WITHIN: general(
             {task: part.x for task, part in within.items()},
             {task: part.y for task, part in within.items()},
@@ -110,7 +112,7 @@ def fit_general_scopes(rows: Mapping[str, ProbeRows], settings: Mapping) -> dict
             truncated_fraction={task: part.truncated for task, part in rows.items()},
             # One scale for both.
             scale=feature_scale(np.concatenate(x)) if own.feature_scaling else None,
-            variants=WITHIN_VARIANTS,
+            variants=[variant for variant in variants if variant in WITHIN_VARIANTS],
             items_by_task={task: part.items for task, part in within.items()},
         ),
     }

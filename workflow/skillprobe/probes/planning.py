@@ -112,9 +112,15 @@ def load(path: str | Path) -> PromptScores:
 
 
 def fit_planning(
-    paths: Sequence[str], layers: Sequence[int], labels: Sequence[Mapping], settings: Mapping, task: str
+    paths: Sequence[str],
+    layers: Sequence[int],
+    labels: Sequence[Mapping],
+    settings: Mapping,
+    task: str,
+    directions: int | None = None,
 ) -> PromptScores:
-    """Of one model and task, from its shards and label rows; settings: as for `course.fit_course`."""
+    """Of one model and task, from its shards and label rows; settings: as for `course.fit_course`;
+    directions: of the power control (None: DIRECTIONS)."""
     rows = read_rows(paths, layers[0], PROMPT_END)
     items, first = items_of(rows, labels)
     protocol = Settings.from_config(settings["probes"], settings["seed"])
@@ -130,7 +136,7 @@ def fit_planning(
         protocol,
         task=task,
         status=status,
-        directions=DIRECTIONS,
+        directions=DIRECTIONS if directions is None else directions,
     )
 
 

@@ -228,8 +228,3 @@ def simultaneous(estimate: Estimate, level: float) -> np.ndarray:
         estimate.by_seed[:, known], drawn[:, known], estimate.factor
     )
     return half_width
-
-
-# Of version 1; `analyses.counting` takes their place.
-def enough_signal(n_signal: int, n_tasks: int) -> bool:
-    return 3 * n_signal >= 2 * n_tasks

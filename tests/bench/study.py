@@ -45,6 +45,8 @@ CATEGORIES = tasks.categories_of(NAMES)
 STUDY = yaml.safe_load((ROOT / "config.yaml").read_text())
 update_config(STUDY, yaml.safe_load((ROOT / "workflow/studies/paper.yaml").read_text()))
 SETTINGS = config.complete(STUDY, ROOT)
+# As many subjects as requests.
+SETTINGS["groups"] = SETTINGS["prompts"]["bases"]
 SETTINGS["robustness.draws"] = SETTINGS["robustness"]["draws"]
 OPTIONS = {
     "n_draws": SETTINGS["statistics"]["bootstrap_draws"],

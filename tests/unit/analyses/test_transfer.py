@@ -92,7 +92,7 @@ def test_insufficient_and_silent_tasks_flow_through():
     assert max(row["source_place"] for row in cells if row["source"] == "topic") == 5
 
     _, summary = tables([np.zeros(D)] * 6, constant=TASKS[:3])
-    few = "insufficient: 0 of 6 tasks have an AUROC clearly above 0.55"
+    few = "insufficient: 0 of 6 tasks with an AUROC clearly above 0.55"
     assert all(row["status"].startswith(few) and row["n_tasks"] == 0 for row in summary)
     _, summary = tables([np.eye(D)[0]] * 2 + [np.zeros(D)] * 4)
     assert find(summary, layer=3, quantity="ratio")["status"] == ""

@@ -223,7 +223,7 @@ class _Matrix:
 def _summary(matrix: _Matrix, signal: float, categories: Mapping[str, str]) -> Iterator[dict]:
     tasks = [task for task, kept in zip(matrix.tasks, matrix.counts, strict=True) if kept]
     about = {"n_tasks": len(tasks), "tasks": " ".join(tasks)}
-    few = f"{len(tasks)} of {len(matrix.tasks)} tasks have an AUROC clearly above {signal:g}"
+    few = f"{len(tasks)} of {len(matrix.tasks)} tasks with an AUROC clearly above {signal:g}"
     nothing = {"p": float("nan"), "p_other": float("nan"), "n_permutations": 0}
     ratio = matrix.ratio() if len(tasks) > 1 else None
     row = {"quantity": "ratio", "grouping": "", **cells_of(ratio), **nothing}

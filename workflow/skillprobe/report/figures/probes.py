@@ -102,7 +102,7 @@ def specialist_against_general(rows: Sequence[Mapping], settings: Mapping) -> Fi
             handles=(
                 legend_key("specialist: trained on this task", marker="o", ls="-"),
                 legend_key("general: trained on all tasks", marker="s", mfc="white", ms=4.2, ls="-"),
-                legend_key("specialist − general, mean of tasks", marker="$Δ$", ms=6, mew=0.4),
+                legend_key("specialist − general, mean of tasks that count", marker="$Δ$", ms=6, mew=0.4),
                 *(
                     legend_key(f"control: {label}", marker=mark, color=FAINT, ms=4)
                     for prefix, label, mark in CONTROLS

@@ -28,6 +28,7 @@ from skillprobe.erasure.leace import leace
 from skillprobe.errors import UserError
 from skillprobe.probes import LogisticProbe
 from skillprobe.probes.solver import Rows, feature_scale
+from skillprobe.probes.specialists import specialist
 from skillprobe.statistics.folds import CALIBRATION
 from sklearn.linear_model import LogisticRegression
 
@@ -236,6 +237,24 @@ def test_the_stopped_variant_ends_where_nothing_is_found(stop, rank):
         else:
             expected = scores[task].curve[rank - 1]
         np.testing.assert_allclose(scores[task].retrained["inlp_stopped"][:, 0], expected, atol=2e-4)
+
+
+def test_within_prompts_the_stopped_variant_ends_where_no_item_is_told_apart():
+    """The sign of an item's rows says everything across items, and nothing within them."""
+    rng = np.random.default_rng(0)
+    groups, items = np.repeat(BASES, 8), np.repeat(np.arange(2 * len(BASES)), 4).astype(str)
+    easy = np.repeat(rng.random(2 * len(BASES)) < 0.5, 4)
+    y = np.where(easy, np.tile([1, 1, 1, 0], len(easy) // 4), np.tile([1, 0, 0, 0], len(easy) // 4))
+    x = rng.normal(size=(len(y), 8)) + 3.0 * np.outer(2 * easy - 1, np.eye(8)[0])
+    ids = [f"topic/{number}" for number in range(len(y))]
+    stopped = {}
+    for scope, names in (("across", ()), ("within", items)):
+        result = specialist(x, y, groups, PROBES, ids=ids, items=names)
+        assert not result.status
+        scores, _ = ablate({"topic": x}, {"topic": result}, replace(SETTINGS, stop=0.7))
+        each = scores["topic"]
+        stopped[scope] = np.nanmax(np.abs(each.retrained["inlp_stopped"][0] - each.before)) > 0.05
+    assert stopped == {"across": True, "within": False}
 
 
 def test_the_primary_erasers_alone_give_the_same():

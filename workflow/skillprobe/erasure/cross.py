@@ -21,10 +21,9 @@ from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.solver import Erased, Rows, feature_scale
 from skillprobe.probes.specialists import shuffle_labels
-from skillprobe.statistics.bootstrap import auroc_draws, draw_groups
+from skillprobe.statistics.bootstrap import auroc_lines, draw_groups
 from skillprobe.statistics.folds import CALIBRATION, keyed_hash
 from skillprobe.statistics.intervals import FIXED_PROBES, UNIT, interval
-from skillprobe.statistics.metrics import auroc
 from skillprobe.storage import hdf5
 from skillprobe.storage.progress import progress
 
@@ -291,9 +290,8 @@ def _stopped(found: Directions, plan: Plan, settings: Settings) -> np.ndarray:
                 if f in pair:
                     scored = fold == sum(pair) - f
                     scores[scored] = decision[step, scored, number]
-            value = auroc(scores, labels, rest).value
-            drawn = auroc_draws(scores, labels, groups, rest, draws)
-            if interval([value], drawn, 0.95, UNIT, FIXED_PROBES).upper < settings.stop:
+            value, drawn = auroc_lines(scores[None], labels, groups, rest, draws, result.items)
+            if interval(value, drawn[0], 0.95, UNIT, FIXED_PROBES).upper < settings.stop:
                 ranks[:, f] = step
                 break
     return ranks.ravel()

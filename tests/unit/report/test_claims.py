@@ -112,3 +112,11 @@ def test_the_page_on_findings_agrees_with_the_rules():
                 assert f"{threshold:g}" in words or f"{threshold:.0%}".replace("%", " %") in words
     verdicts = re.findall(r"^- \*\*(.+?)\*\*", page, re.M)
     assert set(verdicts) == set(rules.VERDICTS)
+
+
+def test_what_a_task_needs_beside_a_signal():
+    config = {"claims": THRESHOLDS, "ablation": {"min_rows": 71}}
+    words = {claim: claims.also_words(claim, config) for claim in rules.CLAIMS}
+    assert "40 crossings of 20 subjects" in words.pop("specificity")
+    assert all("needs 71 responses" in words.pop(f"ablation_{name}") for name in ("sparse", "asymmetric"))
+    assert set(words.values()) == {""}

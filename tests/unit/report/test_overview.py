@@ -46,7 +46,7 @@ def test_overview_has_the_numbers():
     page = overview(compliance, rows, config)
     text = " ".join(parse(page).text.split())
     # A specialist of 0.80 [0.75, 0.85] with topic missing; 0.75 [0.70, 0.80] without the confounds.
-    assert "Across prompts, 2 of 3 tasks had enough data" in text
+    assert "Across prompts, 2 of 3 tasks had enough data (240 tested responses about 40 subjects)" in text
     assert "and 2 of them a clear signal (2 after the confounds are regressed out)" in text
     assert "within prompts, 1 and 1." in text and "within prompts, 0 and 0." in text
     assert "Within prompts, specialists reach a mean AUROC of 0.800 [0.750, 0.850] and the general" in text
@@ -137,7 +137,10 @@ def test_what_is_missing_is_said_with_what_to_do():
     assert "topic 12 %" not in said["transfer_weak"] and "Topic has" not in said["ablation_sparse"]
     assert "across prompts: 1 task counts; 4 are needed. Topic has" in said["monitoring"]
     assert "as above. A task also needs 40 crossings of 20 subjects" in said["specificity"]
-    assert "also needs 80 responses of each class" in said["ablation_sparse"]
+    # These need four and five tasks.
+    assert "as above. The study has only 3 tasks." in said["ablation_sparse"]
+    assert "The study has only 3 tasks." in said["layers_stratified"]
+    assert "has only" not in said["generality"] + said["monitoring"]
     # Where as many tasks count as a claim needs, they aren't what is missing.
     enough = finding("generality", "insufficient", tasks=config["tasks"]) | {"tasks": config["tasks"]}
     found["a"]["generality"] = enough | {"reason": "erasure failed"}

@@ -154,7 +154,8 @@ def _answers(
                     repeated = missing and where in told
                     missing = " The same tasks are missing as above." if repeated else missing
                     told.add(where)
-                    missing += f" {escape(also_words(claim, config))}".rstrip()
+                    more = _few_at_all(claim, config) or escape(also_words(claim, config))
+                    missing += f" {more}".rstrip()
                 text = _said(claim, _WHO, finding, missing, config)
                 alike.setdefault((finding["verdict"], text), []).append(model)
             for (verdict, text), names in alike.items():
@@ -214,6 +215,12 @@ def _lacks_tasks(claim: str, finding: Mapping, config: Mapping) -> bool:
     """Whether a finding is insufficient because too few tasks count."""
     least = config["claims"]["min_tasks"].get(claim)
     return finding["verdict"] == INSUFFICIENT and (not least or len(finding["tasks"]) < least)
+
+
+def _few_at_all(claim: str, config: Mapping) -> str:
+    """Where a study has fewer tasks than a claim needs, a sentence on that, else ""."""
+    n, least = len(config["tasks"]), config["claims"]["min_tasks"].get(claim, 0)
+    return f"The study has only {counted(n, 'task')}." if n < least else ""
 
 
 def _gaps(finding: Mapping, gaps: Sequence[Missing]) -> str:
@@ -332,18 +339,20 @@ def _finding(
         spread = f" (mean of tasks; {percent(min(rates))} to {percent(max(rates))})" if rates[1:] else ""
         obeys = f"It complies in {percent(fmean(rates))} of its responses{spread}."
     probes = f"{_reached(generality, model, WITHIN)} {_reached(generality, model, ACROSS)}"
-    enough, clear = [], []
+    known, clear = {}, {}
     for scope in SCOPES:
         aurocs = _aurocs(generality, model, scope)
-        enough.append(sum(has_estimate(aurocs.get((task, "specialist"))) for task in tasks))
-        clear.append(len(tasks_with_signal(generality, model, thresholds["signal"], scope=scope)))
+        rows = [aurocs.get((task, "specialist")) for task in tasks]
+        known[scope] = [row for row in rows if has_estimate(row)]
+        clear[scope] = len(tasks_with_signal(generality, model, thresholds["signal"], scope=scope))
     kept = len(tasks_with_signal(generality, model, thresholds["signal"], "residualised"))
-    confounds = f" ({kept} after the confounds are regressed out)" if kept or clear[0] else ""
-    n = found["monitoring"]["n"]
+    confounds = f" ({kept} after the confounds are regressed out)" if kept or clear[ACROSS] else ""
+    answers = sum(row["n"] for row in known[ACROSS])
+    subjects = max((row["n_groups"] for row in known[ACROSS]), default=0)
     return f"""<section class="finding {_colour_of(found)}"><h3>{escape(model)}</h3>
-<p>{obeys} {probes} Across prompts, {enough[0]} of {counted(len(tasks), "task")} had enough data
-({counted(n["answers"], "tested response")} to {counted(n["requests"], "request")}), and {clear[0]} of them a
-clear signal{confounds}; within prompts, {enough[1]} and {clear[1]}.{more}</p>
+<p>{obeys} {probes} Across prompts, {len(known[ACROSS])} of {counted(len(tasks), "task")} had enough data
+({counted(answers, "tested response")} about {counted(subjects, "subject")}), and {clear[ACROSS]} of them a
+clear signal{confounds}; within prompts, {len(known[WITHIN])} and {clear[WITHIN]}.{more}</p>
 {_table_of(found)}</section>"""
 
 

@@ -5,8 +5,9 @@ import pytest
 from made.crossings import GROUPS, SEEDS, TESTED, WORLDS, crossings
 from skillprobe.analyses import crossings as analysed
 from skillprobe.analyses.counting import Counting
-from skillprobe.analyses.crossings import N_UNTESTED, Cell, matched
+from skillprobe.analyses.crossings import Cell, matched
 from skillprobe.statistics.bootstrap import draw_groups
+from skillprobe.storage.tables import N_UNTESTED
 
 DRAWS = draw_groups(TESTED, n_draws=400)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from made.findings import TASKS, THRESHOLDS, estimate, noises, planted_matrix, row_of, study
 from skillprobe.analyses.blocks import PAPER_GROUPS
-from skillprobe.analyses.crossings import N_UNTESTED
 from skillprobe.findings import rules
 from skillprobe.storage import files
+from skillprobe.storage.tables import N_UNTESTED
 
 NAN = float("nan")
 NAMES = ["p", "q", "r", "s", "t", "u"]

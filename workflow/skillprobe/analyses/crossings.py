@@ -14,11 +14,11 @@ from skillprobe.probes.crossings import Crossings
 from skillprobe.statistics.bootstrap import Draws, ratio
 from skillprobe.statistics.folds import CALIBRATION, unpaired
 from skillprobe.statistics.intervals import Estimate, auroc_estimate
+from skillprobe.storage.tables import N_UNTESTED
 
 MATCH, LIKELIHOOD, BEYOND = "match", "likelihood_match", "match_beyond_likelihood"
 # A contrast this small, in standard deviations of the score, is none.
 _NOTHING = 1e-6
-N_UNTESTED = "reads the relation, n untested"
 
 
 class Cell(NamedTuple):

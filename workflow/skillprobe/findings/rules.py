@@ -13,9 +13,17 @@ from statistics import NormalDist, fmean
 import numpy as np
 
 from skillprobe.analyses.blocks import joint_permutation_p, paper_groups
-from skillprobe.analyses.crossings import N_UNTESTED
 from skillprobe.statistics.intervals import both_intervals, level_of, weighted
-from skillprobe.storage.tables import ACROSS, DRAWS, MEAN, SELECTED, WITHIN, is_number, task_words
+from skillprobe.storage.tables import (
+    ACROSS,
+    DRAWS,
+    MEAN,
+    N_UNTESTED,
+    SELECTED,
+    WITHIN,
+    is_number,
+    task_words,
+)
 
 VERSION = 2
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
@@ -185,7 +193,7 @@ RULES = {
         "intervals: supported if it is at most {sparse_dependent:.0%} and at least {sparse_independent:.0%} "
         "are independent, contradicted if at least {not_sparse:.0%} are dependent, else inconclusive. "
         + _ERASURE,
-        "at least {not_sparse:.0%} of the pairs in which erasing one task lowers the other",
+        "erasing one task lowers the other in at least {not_sparse:.0%} of the pairs",
         {name: _ablation(name) for name in ("dependent", "independent", "diagonal")},
         lambda rows, at: (
             rows["dependent"]["estimate"] <= at["sparse_dependent"]

@@ -18,6 +18,8 @@ SCOPES = ACROSS, WITHIN = ("across", "within")
 DRAWS = "draws"
 # The status of a mean over no task.
 NO_TASK = "insufficient: no task has enough data"
+# In the status of a count's match whose crossings differ in relation or far in number.
+N_UNTESTED = "reads the relation, n untested"
 # What is text whatever it looks like.
 _NAMES = ("model",)
 _INTEGER = re.compile(r"-?\d+")

@@ -346,8 +346,23 @@ def test_tasks_that_do_not_count_are_targets_only(monkeypatch):
         for source, reason, left in zip(TASKS, each.without, each.retrained["inlp"], strict=True):
             assert (reason == "") == (source in counting) == np.isfinite(left[:, tested]).all()
         assert "not clearly above chance" in each.without[TASKS.index("topic")]
-    nothing, erasers = ablate(x, specialists, SETTINGS, counting=[])
-    assert erasers == {} and all(all(each.without) for each in nothing.values())
+    nothing, _ = ablate(x, specialists, replace(SETTINGS, primary_only=True), counting=[])
+    assert all(all(each.without) for each in nothing.values())
+
+
+def test_erasers_for_edits_are_there_whether_a_task_counts_or_not():
+    x, specialists = rare_world()
+    _, all_count = ablate(x, specialists, SETTINGS)
+    for counting in ([], TASKS[:1]):
+        scores, erasers = ablate(x, specialists, replace(SETTINGS, min_rows=80), counting=counting)
+        assert list(erasers) == ["word_count", "toxicity", "term_inclusion"]
+        assert [not reason for reason in scores["topic"].without] == [task in counting for task in TASKS]
+        for task, by_fold in erasers.items():
+            assert list(by_fold) == list(all_count[task]) == ["0", "1", "2", "3", "4", "all"]
+            # Not of the few rows that a rare task would leave.
+            assert all(each.rank == SETTINGS.max_rank for each in by_fold.values())
+            along = np.abs(by_fold["all"].b[0]) / np.linalg.norm(by_fold["all"].b[0])
+            assert along.argmax() == TASKS.index(task) and along.max() > 0.9
 
 
 def test_the_scale_may_be_that_of_other_rows():

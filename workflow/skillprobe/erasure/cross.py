@@ -107,9 +107,10 @@ def cross_ablate(
     specialists: of the same rows, which give labels, folds and the penalty of each fold; counting: names of
     the tasks that count. Those of them that have enough rows (`Settings.min_rows`) are erased, all by erasers
     fitted on as many rows of each class: the least that one of them has. Others are targets only, so that a
-    task with few violations takes no power from the rest. scale: [d], the feature scale (None:
-    `common_scale`, or none if the settings want none). Raises UserError where rows and probes don't belong
-    together, and for a rank that some task can't have.
+    task with few violations takes no power from the rest. Among the erasers that are returned are also those
+    of sufficient tasks with enough rows that don't count (unless `Settings.primary_only`). scale: [d], the
+    feature scale (None: `common_scale`, or none if the settings want none). Raises UserError where rows and
+    probes don't belong together, and for a rank that some task can't have.
     """
     for task, result in specialists.items():
         if not np.array_equal(np.asarray(ids_by_task[task], str), result.ids):
@@ -121,18 +122,26 @@ def cross_ablate(
     plans = {task: Plan.make(specialists[task], settings) for task in usable}
     without = unerased(specialists, plans, counting, settings.min_rows)
     sources = [task for task, reason in without.items() if not reason]
-    per_class = rows_per_class([plans[task] for task in sources])
-    for task in sources:
-        most = min(2 * per_class - 1, rows[task].coordinates.shape[1])
+    # Edits of a model that writes are of other tasks too.
+    many = [task for task in usable if plans[task].smallest_class(null=False) >= settings.min_rows]
+    erased = sources if settings.primary_only else many
+    per_class = rows_per_class([plans[task] for task in sources or many])
+    for task in erased:
+        least = min(per_class, plans[task].smallest_class())
+        most = min(2 * least - 1, rows[task].coordinates.shape[1])
         if settings.max_rank > most:
             raise UserError(
                 f"ablation.max_rank is {settings.max_rank}, but erasers of task '{task}' have "
-                f"{2 * per_class} training rows in {rows[task].x.shape[1]} dimensions; lower it to {most}"
+                f"{2 * least} training rows in {rows[task].x.shape[1]} dimensions; lower it to {most}"
             )
-    found, targets = {}, {}
-    with progress("tasks erased", len(sources)) as advance:
-        for task in sources:
-            found[task] = _Source.make(rows[task], plans[task], per_class, settings)
+    found, stored, targets = {}, {}, {}
+    with progress("tasks erased", len(erased)) as advance:
+        for task in erased:
+            if task in sources:
+                found[task] = _Source.make(rows[task], plans[task], per_class, settings)
+                stored[task] = found[task].stored()
+            else:
+                stored[task] = _erasers(rows[task], plans[task], per_class, settings)
             advance(1)
     with progress("tasks probed without others", len(specialists)) as advance:
         for task, result in specialists.items():
@@ -141,8 +150,8 @@ def cross_ablate(
                 _ablate_target(rows[task], plans[task], result, found, targets[task], settings)
             advance(1)
     return targets, {
-        "tasks": {task: source.stored() for task, source in found.items()},
-        "random": _random_erasers([rows[task] for task in sources], specialists, settings),
+        "tasks": stored,
+        "random": _random_erasers([rows[task] for task in erased], specialists, settings),
     }
 
 
@@ -166,6 +175,19 @@ def unerased(
 def rows_per_class(plans: Collection[Plan]) -> int:
     """How many rows of each class all erasers of these tasks are fitted on, null ones too."""
     return min((plan.smallest_class() for plan in plans), default=0)
+
+
+def _erasers(rows: Rows, plan: Plan, per_class: int, settings: Settings) -> dict[str, Eraser]:
+    """As `_Source.stored`, of a task that is no source."""
+    columns = [*range(plan.n_folds), -1]
+    train = plan.balanced(per_class)[:, columns]
+    found = inlp(rows, train, plan.labels[:, columns], plan.penalty[columns], settings.max_rank)
+    return _named(found.erasers())
+
+
+def _named(erasers: list[Eraser]) -> dict[str, Eraser]:
+    """By fold, and of all rows."""
+    return dict(zip([*map(str, range(len(erasers) - 1)), "all"], erasers, strict=True))
 
 
 def _random_erasers(
@@ -270,8 +292,7 @@ class _Source:
         )
 
     def stored(self) -> dict[str, Eraser]:
-        names = [*map(str, range(self.plan.n_folds)), "all"]
-        return dict(zip(names, self.erasers, strict=True))
+        return _named(self.erasers)
 
 
 def _stopped(found: Directions, plan: Plan, settings: Settings) -> np.ndarray:

@@ -332,11 +332,11 @@ def test_rules_that_load_a_model_ask_for_what_its_entry_says(tmp_path):
     rules += ("edit_behaviour",)
     loading = [job for job in jobs if job["rule"] in rules]
     asked = [job["resources"] for job in loading if "toy-llama" in job["wildcards"]]
-    assert len(asked) == 15 and len(loading) == 45
+    assert len(asked) == 13 and len(loading) == 39
     assert all("gpu=1" in line and "mem_mb=24000" in line and "runtime=90" in line for line in asked)
     # Toy models on the CPU, and all that needs no language model, ask for none.
     others = [job["resources"] for job in jobs if job not in loading or "toy-llama" not in job["wildcards"]]
-    assert len(others) == len(jobs) - 15 and not any("gpu=1" in line for line in others)
+    assert len(others) == len(jobs) - 13 and not any("gpu=1" in line for line in others)
 
 
 def test_a_judge_on_a_gpu_is_asked_for_beside_a_model_on_the_cpu(tmp_path):

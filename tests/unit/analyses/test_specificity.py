@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from made.crossings import WORLDS, crossings
 from made.twins import BASES, CATEGORIES, LAYERS, SETTINGS, make_worlds
-from skillprobe.analyses.specificity import COLUMNS, specificity_table
+from skillprobe.analyses.specificity import COLUMNS, _interval_cells, specificity_table
 from skillprobe.errors import UserError
 from skillprobe.probes.rows import read_rows
 from skillprobe.probes.specialists import fit_specialist
 from skillprobe.probes.twins import read_twins
+from skillprobe.statistics.intervals import Estimate
 from skillprobe.storage.tables import columns_of
 
 
@@ -143,3 +144,14 @@ def test_away_from_eos_there_are_no_twins(worlds):
 def test_nothing_to_tabulate_is_refused():
     with pytest.raises(UserError, match="no probes of model 'm'"):
         specificity_table("m", {}, CATEGORIES)
+
+
+def test_where_nearly_all_crossings_match_the_interval_is_as_wide_as_a_coins():
+    """And not all of [0, 1], as it would be on the logit scale."""
+    drawn = 0.999 + 0.05 * np.random.default_rng(0).normal(size=500)
+    cells = _interval_cells("match", Estimate(np.array([0.999]), drawn, factor=1.0))
+    assert (
+        cells["lower99"] == pytest.approx(0.999 - 2.576 * drawn.std(ddof=1), abs=1e-4)
+        and cells["upper99"] == 1.0
+    )
+    assert np.isnan(_interval_cells("match", None)["lower99"])

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from made.worlds import small_settings
-from skillprobe.findings.coverage import COLUMNS, STUDY_COLUMNS, coverage_table, simulate
+from skillprobe.findings.coverage import COLUMNS, FIXED, REFITTED, STUDY_COLUMNS, coverage_table, simulate
+from skillprobe.storage.tables import SCOPES
 
 
 def studies(width, n=400, seed=0):
@@ -33,10 +34,10 @@ def test_intervals_of_an_auroc_miss_as_rarely_as_they_say():
     """ESTIMANDS' bounds: fails only where the counts refute them at 99 %."""
     settings = small_settings(tasks=["word_count", "topic"])
     rows = []
-    for seed in range(60):
+    for seed in range(40):
         rows += simulate(settings, auroc=0.85, bases=90, seed=seed, only=["auroc"])
     assert set(rows[0]) == set(STUDY_COLUMNS)
-    table = {row["scope"]: row for row in coverage_table(rows)}
-    assert set(table) == {"across", "within"}
+    table = {(row["scope"], row["probes"]): row for row in coverage_table(rows)}
+    assert set(table) == {(scope, probes) for scope in SCOPES for probes in (REFITTED, FIXED)}
     for row in table.values():
-        assert row["n_studies"] == 60 and row["met"] != "no" and 0.6 < row["truth"] < 0.85
+        assert row["n_studies"] == 40 and row["met"] != "no" and 0.6 < row["truth"] < 0.85

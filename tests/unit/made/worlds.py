@@ -16,7 +16,7 @@ def small_settings(**changes):
         "items_per_base": 2,
         "probes": config["probes"] | {"penalties": [1e-3, 1e-2], "fold_seeds": 1},
         "ablation": config["ablation"] | {"rank": 2, "max_rank": 2, "shuffles": 2},
-        "statistics": {"bootstrap_draws": 200},
+        "statistics": {"bootstrap_draws": 200, "refit_draws": 100},
         "claims": config["claims"],
         "hidden_size": 24,
         "num_layers": 3,

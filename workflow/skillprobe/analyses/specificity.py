@@ -32,6 +32,9 @@ _SHARES = ("constrained", "twins", "match", "match_n", "match_one_relation", "li
 _SHARES += ("same_answers_with", "same_answers_without")
 _DIFFERENCES = ("specificity", BEYOND, "same_answers_difference")
 _LIMITS = dict.fromkeys(_SHARES, (0.0, 1.0)) | dict.fromkeys(_DIFFERENCES, (-1.0, 1.0))
+# Shares of crossings, whose error is at least a coin's: on the logit scale, as for AUROCs, an interval would
+# be all of [0, 1] where nearly all crossings match.
+_MATCHES = ("match", "match_n", "match_one_relation", "likelihood_match")
 
 
 def specificity_table(
@@ -103,13 +106,19 @@ def specificity_table(
     for (scope, layer, task, quantity), cell in cells.items():
         row = {"model": model, "scope": scope, "layer": layer, "task": task}
         row |= {"category": categories.get(task, MEAN), "quantity": quantity}
-        row |= cells_of(cell.estimate, _LIMITS.get(quantity, (-np.inf, np.inf)))
+        row |= _interval_cells(quantity, cell.estimate)
         names = cell.tasks if task == MEAN else (task,) if cell.estimate is not None else ()
         cut = np.mean([truncated[each] for each in names or truncated]) if task == MEAN else truncated[task]
         row |= {"n": cell.n, "n_groups": cell.n_groups, "truncated": float(cut)}
         row |= {"n_tasks": len(names), "tasks": " ".join(names), "status": cell.status}
         table.append(row | {DRAWS: cell.estimate if task == MEAN else None})
     return table
+
+
+def _interval_cells(quantity: str, estimate: Estimate | None) -> dict[str, float]:
+    if quantity not in _MATCHES:
+        return cells_of(estimate, _LIMITS.get(quantity, (-np.inf, np.inf)))
+    return {name: float(np.clip(value, 0.0, 1.0)) for name, value in cells_of(estimate).items()}
 
 
 def _about(result: ProbeResult | Scored) -> tuple[int, int, str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 
 from skillprobe import tasks
@@ -35,7 +36,7 @@ from skillprobe.probes.transfer import cross_scores
 from skillprobe.probes.twins import read_twins
 from skillprobe.prompts.bases import group_ids
 from skillprobe.storage.files import by_task
-from skillprobe.storage.tables import ACROSS, SCOPES, WITHIN
+from skillprobe.storage.tables import ACROSS, MEAN, SCOPES, SELECTED, WITHIN
 
 # Of planning's power control. A study has more, which takes most of the time of a world over time.
 DIRECTIONS = 5
@@ -71,7 +72,7 @@ def judge_world(world: str, settings: Mapping, *, auroc: float, bases: int, seed
     names, claims = settings["tasks"], settings["claims"]
     judged = rules.table(rules.judge(tables, [world], names, claims))
     judged += [_beyond_confounds(tables["generality"], world, scope, claims) for scope in SCOPES]
-    reached = {scope: rules.mean_auroc(tables["generality"], world, scope=scope) for scope in SCOPES}
+    reached = {scope: _reached(tables["generality"], scope) for scope in SCOPES}
     rows = []
     for row in judged:
         truth = WORLDS[world].truth[row["scope"]].get(row["claim"])
@@ -242,6 +243,8 @@ def _specificity(world: str, fits: Fits, settings: Mapping):
         read_twins(fits.shards, fits.specialists[ACROSS], settings),
         tasks.categories_of(names),
         crossings=crossings,
+        specialists=fits.specialists,
+        signal=claims["signal"],
         least=(claims["crossings"], claims["crossing_groups"]),
         **_options(settings),
     )
@@ -268,6 +271,18 @@ def _time(world: str, fits: Fits, settings: Mapping):
         **_options(settings),
     )
     yield "time_summary", summary
+
+
+def _reached(generality: Sequence[Mapping], scope: str) -> float:
+    """Of all tasks, those that don't count too; NaN where none is sufficient."""
+    wanted = {"scope": scope, "layer": SELECTED, "probe": "specialist", "metric": "auroc"}
+    found = [
+        row["estimate"]
+        for row in generality
+        if row["task"] != MEAN and all(row[key] == value for key, value in wanted.items())
+    ]
+    known = [value for value in found if math.isfinite(value)]
+    return fmean(known) if known else math.nan
 
 
 def _beyond_confounds(generality: Sequence[Mapping], world: str, scope: str, claims: Mapping) -> dict:

@@ -445,14 +445,6 @@ def tasks_with_signal(
     ]
 
 
-def mean_auroc(
-    generality: Sequence[Mapping], model: str, probe: str = "specialist", scope: str = ACROSS
-) -> float:
-    """Mean over the tasks that count of a probe's AUROC at its selected layers; NaN where there are none."""
-    row = _row(generality, model, scope, task=MEAN, layer=SELECTED, probe=probe, metric="auroc")
-    return row["estimate"] if row else float("nan")
-
-
 def has_estimate(row: Mapping | None) -> bool:
     return row is not None and is_number(row["estimate"])
 

@@ -119,6 +119,14 @@ ONE_TASK_LESS = (
     | crossings(tasks=("word_count", "json_format"))
     | per("edit_behaviour", tasks=("word_count", "json_format"))
 )
+# What is made of the probes that are fitted anew.
+REFITTED = (
+    per("compare_generality")
+    | per("compare_transfer")
+    | merged("generality", "transfer", "transfer_summary")
+    | plots("generality", "transfer", "layers")
+    | PAGES
+)
 # All that draws content requests, and what is erased.
 DRAWN = comparisons() | ERASED | per("compare_wording") | merged("wording") | COMPLIANCE
 JUDGE = {
@@ -247,8 +255,8 @@ CHANGES = {
     "behaviour.strengths": ([3], edited() | OVERVIEW),
     # They say which tasks count, and only those are erased.
     "statistics.bootstrap_draws": (300, DRAWN),
-    # Every analysis depends on the whole section.
-    "statistics.refit_draws": (30, DRAWN | per("refit_probes")),
+    # Of probes and of erasers.
+    "statistics.refit_draws": (30, per("refit_probes") | REFITTED | ERASED | CELLS),
     # All tables with intervals that decide claims; those of compliance alone have none.
     "claims.looks": (
         2,

@@ -31,8 +31,8 @@ rule ablate_activations:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "tasks", "groups", "statistics", "claims.signal", "claims.looks"),
-            *("probes.position", "probes.feature_scaling"),
+            *("seed", "tasks", "groups", "statistics.bootstrap_draws", "statistics.refit_draws"),
+            *("claims.signal", "claims.looks", "probes.position", "probes.feature_scaling"),
             ablation={key: value for key, value in STUDY["ablation"].items() if key != "layers"},
             layers=section_layers_of("ablation", w.model),
         ),
@@ -70,7 +70,7 @@ rule compare_ablation:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "tasks", "groups", "statistics", "claims.signal", "claims.looks"),
+            *("seed", "tasks", "groups", "statistics.bootstrap_draws", "claims.signal", "claims.looks"),
             *("claims.dependent", "claims.dependent_share"),
             *("claims.independent", "claims.independent_share"),
             layers=section_layers_of("ablation", w.model),

@@ -59,6 +59,6 @@ rule compare_behaviour:
         mem_mb=2000,
         runtime=30,
     params:
-        settings=settings("seed", "tasks", "statistics", "claims.looks", probes=PROTOCOL),
+        settings=settings("seed", "tasks", "statistics.bootstrap_draws", "claims.looks", probes=PROTOCOL),
     script:
         "../scripts/compare_behaviour.py"

@@ -43,6 +43,6 @@ rule summarise_compliance:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=settings("tasks", "seed", "statistics", models=MODELS),
+        settings=settings("tasks", "seed", "statistics.bootstrap_draws", models=MODELS),
     script:
         "../scripts/summarise_compliance.py"

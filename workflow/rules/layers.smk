@@ -21,7 +21,7 @@ rule compare_layers:
         runtime=60,
     params:
         settings=layer_settings(
-            *("seed", "tasks", "groups", "statistics"),
+            *("seed", "tasks", "groups", "statistics.bootstrap_draws"),
             *("claims.signal", "claims.emergence_share", "claims.looks"),
         ),
     script:

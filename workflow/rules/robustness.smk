@@ -48,7 +48,7 @@ rule compare_robustness:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "tasks", "groups", "statistics", "claims.looks"),
+            *("seed", "tasks", "groups", "statistics.bootstrap_draws", "claims.looks"),
             layers=section_layers_of("robustness", w.model),
         ),
     script:
@@ -71,6 +71,6 @@ rule compare_wording:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=settings("seed", "tasks", "groups", "statistics", "claims.looks", "probes.min_groups"),
+        settings=settings("seed", "tasks", "groups", "statistics.bootstrap_draws", "claims.looks", "probes.min_groups"),
     script:
         "../scripts/compare_wording.py"

@@ -30,7 +30,7 @@ rule compare_specificity:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "tasks", "groups", "statistics"),
+            *("seed", "tasks", "groups", "statistics.bootstrap_draws"),
             *("claims.looks", "claims.signal", "claims.crossings", "claims.crossing_groups"),
             probes=PROTOCOL | {"position": STUDY["probes"]["position"]},
             layers=layers_of(w.model),

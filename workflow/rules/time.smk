@@ -101,7 +101,7 @@ rule compare_time:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "tasks", "groups", "statistics"),
+            *("seed", "tasks", "groups", "statistics.bootstrap_draws"),
             *("claims.signal", "claims.prompt_variance", "claims.looks"),
             layers=section_layers_of("time", w.model),
         ),

@@ -25,7 +25,7 @@ for scope, specialists in results.load_scopes(snakemake.input.specialists, names
         signal=settings["claims.signal"],
         margins=Margins(**{name: settings[f"claims.{name}"] for name in margins}),
         scope=scope,
-        n_draws=settings["statistics"]["bootstrap_draws"],
+        n_draws=settings["statistics.bootstrap_draws"],
         seed=settings["seed"],
         study_groups=group_ids(settings["groups"]),
     )

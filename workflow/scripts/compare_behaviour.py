@@ -25,7 +25,7 @@ rows = behaviour_table(
     perplexities,
     cross_validation.Settings.from_config(settings["probes"], settings["seed"]),
     controls=controls,
-    n_draws=settings["statistics"]["bootstrap_draws"],
+    n_draws=settings["statistics.bootstrap_draws"],
     seed=settings["seed"],
 )
 tables.write_csv(snakemake.output.table, rows)

@@ -21,7 +21,7 @@ for scope, specialists in results.load_scopes(snakemake.input.specialists, names
         tasks.categories_of(names),
         settings["num_layers"],
         scope=scope,
-        n_draws=settings["statistics"]["bootstrap_draws"],
+        n_draws=settings["statistics.bootstrap_draws"],
         seed=settings["seed"],
         study_groups=group_ids(settings["groups"]),
         signal=settings["claims.signal"],

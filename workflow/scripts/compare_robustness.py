@@ -16,7 +16,7 @@ rows = robustness_table(
     snakemake.wildcards.model,
     dict(zip(settings["layers"], map(results.load, snakemake.input.probes), strict=True)),
     tasks.categories_of(settings["tasks"]),
-    n_draws=settings["statistics"]["bootstrap_draws"],
+    n_draws=settings["statistics.bootstrap_draws"],
     seed=settings["seed"],
     study_groups=group_ids(settings["groups"]),
 )

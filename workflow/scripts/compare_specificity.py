@@ -25,7 +25,7 @@ table = specificity_table(
     specialists=by_scope,
     signal=settings["claims.signal"],
     least=(settings["claims.crossings"], settings["claims.crossing_groups"]),
-    n_draws=settings["statistics"]["bootstrap_draws"],
+    n_draws=settings["statistics.bootstrap_draws"],
     seed=settings["seed"],
     study_groups=group_ids(settings["groups"]),
 )

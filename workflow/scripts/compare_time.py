@@ -21,7 +21,7 @@ curves, summary = time_tables(
     planning=dict(zip(names, map(planning.load, snakemake.input.planning), strict=True)),
     signal=settings["claims.signal"],
     prompt_variance=settings["claims.prompt_variance"],
-    n_draws=settings["statistics"]["bootstrap_draws"],
+    n_draws=settings["statistics.bootstrap_draws"],
     seed=settings["seed"],
     study_groups=group_ids(settings["groups"]),
 )

@@ -18,7 +18,7 @@ rows = wording_table(
     tasks.categories_of(settings["tasks"]),
     group_ids(settings["groups"]),
     min_groups=settings["probes.min_groups"],
-    n_draws=settings["statistics"]["bootstrap_draws"],
+    n_draws=settings["statistics.bootstrap_draws"],
     seed=settings["seed"],
 )
 tables.write_csv(snakemake.output.table, rows)

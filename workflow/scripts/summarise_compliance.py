@@ -10,7 +10,7 @@ from skillprobe import tasks
 from skillprobe.analyses import compliance
 from skillprobe.storage import files, tables
 
-n_draws = settings["statistics"]["bootstrap_draws"]
+n_draws = settings["statistics.bootstrap_draws"]
 cells = list(product(settings["models"], settings["tasks"]))
 rows = []
 for (model, task), paths in files.by_task(snakemake.input.labels, cells).items():

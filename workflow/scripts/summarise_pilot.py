@@ -19,7 +19,7 @@ cells = {names: files.read_all(of_cell) for names, of_cell in paths.items()}
 table = []
 for (model, task), rows in cells.items():
     about = {"model": model, "task": task, "category": tasks.get(task).category}
-    found = pilot.summarise(rows, settings["statistics"]["bootstrap_draws"], settings["seed"])
+    found = pilot.summarise(rows, settings["statistics.bootstrap_draws"], settings["seed"])
     table.append(about | found | pilot.expected(found, design))
 world = adapted(load_world(snakemake.input.world), settings["prompts"])
 changes, notes = pilot.advise(table, cells, settings, world)

@@ -26,7 +26,6 @@ from skillprobe.probes.prefix import params_features
 from skillprobe.probes.rows import ProbeRows, read_rows
 from skillprobe.probes.solver import Rows, feature_scale
 from skillprobe.probes.surface import bag_of_words, one_hot
-from skillprobe.probes.trees import boosted
 from skillprobe.prompts.bases import group_ids, seed_from
 from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.statistics.variance import between_variance
@@ -267,7 +266,7 @@ def _stacked(satisfied: np.ndarray, items: Items, axes, fold: np.ndarray, settin
     rates = satisfied / items.samples
     n_folds, (n_labels, n) = settings.n_folds, rates.shape
     inner = [_inner(fold, f) for f in range(n_folds)]
-    trees = _tree_scores(satisfied, items, fold, n_folds)
+    trees = np.array([_tree_scores(y, items, fold, n_folds, settings.seed) for y in satisfied])
     targets = np.broadcast_to(rates[:, None], trees.shape)
     linear = (
         _ridge_scores(*_surface_axes(features), targets, fold, SURFACE_PENALTIES)
@@ -343,17 +342,33 @@ def _surface_axes(features: np.ndarray) -> tuple[np.ndarray, int]:
     return (Rows(x).coordinates if x.size else np.zeros((len(x), 1))), max(x.shape[1], 1)
 
 
-def _tree_scores(satisfied: np.ndarray, items: Items, fold: np.ndarray, n_folds: int) -> np.ndarray:
-    """[L, K, n]: for outer fold f, items of f as scored by trees of all other folds, items of fold g by trees
-    of all but f and g; NaN on calibration items."""
-    left_out = [*combinations(range(n_folds), 1), *combinations(range(n_folds), 2)]
-    train = np.array([(fold != CALIBRATION) & ~np.isin(fold, held) for held in left_out])
-    found = boosted(items.features, satisfied, items.samples, train, **TREES)
-    scores = np.full((len(satisfied), n_folds, len(fold)), np.nan)
-    for number, held in enumerate(left_out):
-        for f, g in zip(held, held[::-1], strict=True):
-            scores[:, f, fold == g] = found[:, number, fold == g]
+def _tree_scores(satisfied: np.ndarray, items: Items, fold: np.ndarray, n_folds: int, seed: int):
+    """[K, n]: for outer fold f, items of f as scored by trees of all other folds, items of fold g by trees of
+    all but f and g; NaN on calibration items."""
+    scores = np.full((n_folds, len(fold)), np.nan)
+    for f in range(n_folds):
+        scores[f, fold == f] = _trees(satisfied, items, (fold != f) & (fold != CALIBRATION), fold == f, seed)
+    for f, g in combinations(range(n_folds), 2):
+        tested = (fold == f) | (fold == g)
+        found = np.full(len(fold), np.nan)
+        found[tested] = _trees(satisfied, items, ~tested & (fold != CALIBRATION), tested, seed)
+        scores[f, fold == g], scores[g, fold == f] = found[fold == g], found[fold == f]
     return scores
+
+
+def _trees(satisfied: np.ndarray, items: Items, train: np.ndarray, tested: np.ndarray, seed: int):
+    """Probabilities of the tested items by boosted trees of the training items' samples, a row each."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    rows = np.repeat(np.flatnonzero(train), items.samples[train])
+    place = np.concatenate([np.arange(size) for size in items.samples[train]] or [np.zeros(0, int)])
+    y = (place < satisfied[rows]).astype(int)
+    if y.min(initial=1) == y.max(initial=0):
+        return np.full(tested.sum(), float(y[0]) if len(y) else 0.5)
+    if not items.features.shape[1]:
+        return np.full(tested.sum(), y.mean())
+    trees = HistGradientBoostingClassifier(**TREES, early_stopping=False, random_state=seed % 2**32)
+    return trees.fit(items.features[rows], y).predict_proba(items.features[tested])[:, 1]
 
 
 def _ridge_scores(

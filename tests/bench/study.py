@@ -23,7 +23,7 @@ from skillprobe.analyses.similarity import similarity_table
 from skillprobe.analyses.time import time_tables
 from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.erasure import cross
-from skillprobe.findings import planted
+from skillprobe.findings import planted, planted_shards
 from skillprobe.probes import refits, results, transfer
 from skillprobe.probes.course import fit_course, read_course
 from skillprobe.probes.general_probes import fit_general
@@ -88,14 +88,14 @@ def plant(folder):
         OPTIONS["study_groups"],
         seed=0,
         auroc=0.9,
-        rows_per_group=SETTINGS["generation"]["samples"],
+        samples=SETTINGS["generation"]["samples"],
         hidden_size=HIDDEN,
         num_layers=LAYER,
     )
     for task in NAMES:
         (folder / task).mkdir()
     paths = {task: shard(folder, task) for task in NAMES}
-    planted.write_shards(paths, world, position="eos", study="bench", world="monitored")
+    planted_shards.write_shards(paths, world, position="eos", study="bench", world="monitored")
 
 
 def fit_specialist_probe(folder, task=NAMES[0]):
@@ -170,7 +170,7 @@ def prefixes(folder, task):
         words = ["so"] * (int(length) - 2) + ["yes" if label else "no"]
         about = {"id": name, "item": f"{task}/{base}", "prompt": f"request {base}", "phrasing": "planted"}
         labels.append(about | {"params": {}, "response": " ".join(words)})
-    return fit_prefixes(rows, labels, planted.verify, SETTINGS)
+    return fit_prefixes(rows, labels, planted_shards.verify, SETTINGS)
 
 
 def fit_prefix_baselines(folder, task=NAMES[0]):

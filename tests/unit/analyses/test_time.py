@@ -7,7 +7,7 @@ import pytest
 from made.courses import BASES, CATEGORIES, POSITIONS, PROBES, SETTINGS, make, make_worlds
 from skillprobe.analyses.time import CURVE_COLUMNS, SUMMARY_COLUMNS, time_tables
 from skillprobe.errors import UserError
-from skillprobe.findings import planted
+from skillprobe.findings.planted_shards import verify
 from skillprobe.probes import planning
 from skillprobe.probes.course import CourseRows, fit_course, read_course
 from skillprobe.probes.prefix import fit_prefixes
@@ -27,7 +27,7 @@ def analyse(world, layers=(2,)):
         for layer in layers
     }
     prefixes = {
-        task: fit_prefixes(read_course([path], None), labels, planted.verify, SETTINGS)
+        task: fit_prefixes(read_course([path], None), labels, verify, SETTINGS)
         for task, (path, labels) in world.items()
     }
     return courses, prefixes
@@ -72,9 +72,7 @@ def test_a_position_that_no_answer_has_to_itself_is_insufficient(worlds):
         valid = {**rows.valid, "onset": nowhere, "body_50": nowhere, "last": nowhere}
         world[task] = CourseRows(**{**rows.__dict__, "valid": valid}), labels
     courses = {2: {task: fit_course(rows, SETTINGS) for task, (rows, _) in world.items()}}
-    prefixes = {
-        task: fit_prefixes(rows, labels, planted.verify, SETTINGS) for task, (rows, labels) in world.items()
-    }
+    prefixes = {task: fit_prefixes(rows, labels, verify, SETTINGS) for task, (rows, labels) in world.items()}
     assert not [name for name in courses[2]["topic"]["across"]["trained"] if name.startswith("tokens_")]
     curves, summary = tabulate(courses, prefixes)
     for probe in ("trained", "eos_back", "prompt_forward", "text", "words", "length"):
@@ -232,7 +230,7 @@ def test_the_share_truncated_is_told(worlds):
         rows, **{name: ends_of(getattr(rows, name)) for name in ("valid", "tokens", "characters", "x")}
     )
     course = fit_course(rows, LOOSE)
-    prefix = fit_prefixes(rows, labels, planted.verify, LOOSE)
+    prefix = fit_prefixes(rows, labels, verify, LOOSE)
     for scope in ("across", "within"):
         curves, _ = tabulate({2: {"topic": course}}, {"topic": prefix}, scope, {"topic": "semantic"})
         assert {row["truncated"] for row in curves.values()} == {0.1}
@@ -268,7 +266,7 @@ def test_an_insufficient_task_is_left_out_of_the_mean(worlds, analysed):
     path, labels = worlds["monitored"]["topic"]
     strict = SETTINGS | {"probes": PROBES | {"min_rows": 500}}
     courses[2]["topic"] = fit_course(read_course([path], 2), strict)
-    prefixes["topic"] = fit_prefixes(read_course([path], None), labels, planted.verify, strict)
+    prefixes["topic"] = fit_prefixes(read_course([path], None), labels, verify, strict)
     curves, summary = tabulate(courses, prefixes)
     assert "probes need 500 from 10 of each class" in curves["selected", "topic", "trained", "eos"]["status"]
     assert summary["selected", "topic", "gain"]["status"].startswith("insufficient:")

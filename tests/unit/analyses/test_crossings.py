@@ -41,6 +41,19 @@ def test_who_reads_the_text_or_the_prompt_alone_has_a_match_of_a_half(name):
     assert lower < 0.5 < upper and abs(estimate - 0.5) < 0.15
 
 
+def test_a_mean_of_tasks_has_the_floor_of_as_many_coins_and_so_can_be_contradicted():
+    """Of 54 tested groups a coin is 0.07 from a half: no upper bound of one task could be below 0.55."""
+    tasks = [f"task {number}" for number in range(9)]
+    world = {2: {task: crossings(WORLDS["text only"], seed=seed) for seed, task in enumerate(tasks)}}
+    found = match_cells(world, DRAWS)
+    alone, mean = (found[2, task, "match"][0] for task in (tasks[0], "mean"))
+    assert alone.standard_error() >= np.sqrt(0.25 / len(TESTED)) - 1e-9
+    assert np.sqrt(0.25 / (9 * len(TESTED))) - 1e-9 <= mean.standard_error() < 0.5 * alone.standard_error()
+    agreeing = {2: {task: crossings(WORLDS["match"], seed=seed) for seed, task in enumerate(tasks)}}
+    found = match_cells(agreeing, DRAWS)[2, "mean", "match"][0]
+    assert found.standard_error() == pytest.approx(np.sqrt(0.25 / (9 * len(TESTED))), rel=0.05)
+
+
 def test_main_effects_however_strong_leave_a_half_exactly_where_there_is_no_noise():
     n = 50
     rng = np.random.default_rng(0)

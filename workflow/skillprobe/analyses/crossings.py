@@ -68,8 +68,8 @@ def match_cells(
     "same_answers_without": AUROC of the probe on own answers, read with the constraint and with the prompt of
     the unconstrained twin, and "same_answers_difference".
 
-    Means are over the folds and tasks that count and have enough crossings. Standard errors of shares are at
-    least that of a share of ½ of as many independent groups.
+    Means are over the folds and tasks that count and have enough crossings. A task's share has at least the
+    standard error of a coin that is thrown once a group; a mean of tasks that of as many such coins.
     """
     cells = {}
     for layer in (*sorted(layers), SELECTED):
@@ -185,7 +185,7 @@ def _complement(share: Estimate) -> Estimate:
 def _at_least(estimate: Estimate, n_groups: int, draws: Draws) -> Estimate:
     """With the draws of a coin's share, thrown once a group, where its own differ less: few groups that all
     agree don't make a share certain."""
-    error, n_coins = np.sqrt(0.25 / n_groups), max(n_groups, 2)
+    error, n_coins = np.sqrt(0.25 / n_groups), min(max(n_groups, 2), draws.weights.shape[1])
     if estimate.factor * np.nanstd(estimate.drawn, ddof=1) >= error:
         return estimate
     weights = draws.weights[:, :n_coins]
@@ -246,16 +246,18 @@ def _means(
 
 
 def _groups_of(counting: Counting, cells: Mapping[str, Cell], layers) -> int:
-    """Of how many groups a mean over folds and tasks is, at least: those of its largest task in the folds
-    where that counts, in the fold seed with the fewest. Tasks are about the same groups."""
+    """Of how many groups' shares a mean over folds and tasks is made: Σ over tasks of those in folds where
+    the task counts, in the fold seed with the fewest. That tasks share groups is in the draws; a floor that
+    took them for one task would leave no study able to contradict the claim (740 content requests of nine
+    tasks)."""
     first = next(iter(layers.values()))
     by_seed = []
     for s in range(len(counting.counts)):
-        groups = [0]
+        groups = 0
         for task in cells:
             folds = np.flatnonzero(counting.counts[s, :, counting.tasks.index(task)])
-            groups.append(len(set(first[task].groups[np.isin(first[task].folds[s], folds)].tolist())))
-        by_seed.append(max(groups))
+            groups += len(set(first[task].groups[np.isin(first[task].folds[s], folds)].tolist()))
+        by_seed.append(groups)
     return max(min(by_seed), 1)
 
 

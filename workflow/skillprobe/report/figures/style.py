@@ -440,6 +440,7 @@ def why(row: Mapping | None) -> str:
         ("both satisfied and violated", "few mixed"),
         ("violated", "few violated"),
         ("satisfied", "few satisfied"),
+        ("task with a signal", "no task counts"),
         ("crossings", "few crossings"),
     ):
         if word in status:

@@ -282,9 +282,17 @@ CHANGES = {
         | per("compare_specificity")
         | PAGES,
     ),
+    **{
+        f"claims.min_tasks.{claim}": (2, DECIDED)
+        for claim in ("generality", "transfer_weak", "ablation_sparse", "layers_stratified", "monitoring")
+    },
+    "claims.min_tasks.ablation_asymmetric": (3, DECIDED),
+    "claims.min_tasks.specificity": (2, DECIDED),
+    "claims.min_partitions": (100, DECIDED),
     "claims.margin": (0.03, DECIDED),
     "claims.weak_ratio": (0.4, DECIDED),
     "claims.cluster_p": (0.05, DECIDED),
+    "claims.other_p": (0.1, DECIDED),
     "claims.dependent": (0.03, CELLS),
     "claims.dependent_share": (0.2, CELLS),
     "claims.independent": (0.06, CELLS),
@@ -293,8 +301,11 @@ CHANGES = {
     "claims.sparse_dependent": (0.3, DECIDED),
     "claims.sparse_independent": (0.6, DECIDED),
     "claims.not_sparse": (0.6, DECIDED),
+    "claims.asymmetry": (0.3, DECIDED),
     "claims.gain": (0.06, DECIDED),
     "claims.planning": (0.6, DECIDED),
+    "claims.recovered": (0.6, DECIDED),
+    "claims.match": (0.6, DECIDED),
     "claims.prompt_variance": (0.03, TIME | DECIDED),
     "claims.crossings": (30, per("compare_specificity") | SPECIFICITY),
     "claims.crossing_groups": (15, per("compare_specificity") | SPECIFICITY),

@@ -272,7 +272,11 @@ def test_what_counts_as_signal_is_compared_anew_where_it_counts(study):
         | merged(*names)
         | edited()
         | AGREEMENT
+        | per("compare_specificity")
+        | merged("specificity", "time", "time_summary")
+        | per("compare_time")
         | {(f"plot_{name}", "") for name in ("generality", "transfer", "ablation", "layers", "similarity")}
+        | {("plot_specificity", ""), ("plot_time", "")}
         | FINDINGS
         | PAGES
     )

@@ -1,5 +1,7 @@
 """Draws beside tables."""
 
+import time
+
 import h5py
 import numpy as np
 import pytest
@@ -37,3 +39,13 @@ def test_draws_of_another_table_are_refused(tmp_path):
             draws.with_draws(rows, path)
     with h5py.File(path) as file:
         assert set(file) == {"row", "by_seed", "n_seeds", "factor", "drawn"}
+
+
+def test_equal_rows_have_equal_bytes_at_any_time(tmp_path):
+    """HDF5 puts the time of day into groups that nobody made by name."""
+    rows, path = [{"estimate": 0.2, DRAWS: estimate(0.2, np.arange(5.0))}], tmp_path / "t.h5"
+    draws.write_draws(path, rows)
+    first = path.read_bytes()
+    time.sleep(1.1)
+    draws.write_draws(path, rows)
+    assert path.read_bytes() == first

@@ -32,9 +32,11 @@ def write_draws(path: str | Path, rows: Sequence[Mapping]) -> None:
         file["by_seed"] = np.array([np.resize(each.by_seed, max(n_seeds)) for each in estimates], float)
         file["n_seeds"] = np.array(n_seeds, int)
         file["factor"] = np.array([each.factor for each in estimates], float)
+        # By name: a group that a path makes on the way has the time of day in it.
+        drawn = file.create_group("drawn")
         for number, each in enumerate(estimates):
             # Fewer where probes are fitted on each.
-            file[f"drawn/{number}"] = each.drawn
+            drawn[str(number)] = each.drawn
 
 
 def with_draws(rows: Sequence[Mapping], path: str | Path) -> list[dict]:

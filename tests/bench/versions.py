@@ -20,11 +20,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from skillprobe import tasks  # noqa: E402
 from skillprobe.findings import calibration, planted_shards, rules  # noqa: E402
-from skillprobe.findings.planted import plant  # noqa: E402
 from skillprobe.findings.worlds import BEYOND, WORLDS  # noqa: E402
-from skillprobe.prompts.bases import group_ids  # noqa: E402
 from skillprobe.storage import files  # noqa: E402
 from skillprobe.study import config  # noqa: E402
 
@@ -82,7 +79,7 @@ def main(commit: str, n_seeds: int) -> None:
             for seed in range(n_seeds):
                 here = Path(folder) / world / str(seed)
                 here.mkdir(parents=True)
-                planted = plant_world(world, settings, seed)
+                planted = calibration.plant_study(world, settings, auroc=AUROC, seed=seed)
                 newer = judged(world, planted, here, settings)
                 older = judged_by(source, world, planted, here, settings)
                 for claim in claims:
@@ -93,20 +90,6 @@ def main(commit: str, n_seeds: int) -> None:
                 truth = WORLDS[world].truth[headline][claim]
                 shown = ("; ".join(f"{verdict} {n}" for verdict, n in each.most_common()) for each in both)
                 print(f"| {world} | {claim} | {truth} | {' | '.join(shown)} |", flush=True)
-
-
-def plant_world(world: str, settings: dict, seed: int) -> dict:
-    return plant(
-        world,
-        tasks.categories_of(settings["tasks"]),
-        group_ids(BASES),
-        seed=seed,
-        auroc=AUROC,
-        items=settings["items_per_base"],
-        samples=settings["generation.samples"],
-        hidden_size=settings["hidden_size"],
-        num_layers=settings["num_layers"],
-    )
 
 
 def judged(world: str, planted: dict, folder: Path, settings: dict) -> dict[str, str]:

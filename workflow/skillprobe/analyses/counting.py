@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
 from skillprobe.statistics.bootstrap import Draws, fold_pairs, share
-from skillprobe.statistics.intervals import FIXED_PROBES, Estimate, claims_level
+from skillprobe.statistics.intervals import FIXED_PROBES, UNIT, Estimate, claims_level, interval
 
 
 @dataclass(frozen=True)
@@ -119,9 +118,8 @@ def fold_aurocs(result, draws: Draws, n_folds: int) -> Estimate:
 
 
 def _lower(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Lower bounds [S] of AUROCs [S] by their draws [n_draws, S], on the logit scale; 0 where unknown."""
-    inside = np.clip(values, 1e-6, 1 - 1e-6)
-    error = FIXED_PROBES * np.nanstd(drawn, axis=0, ddof=1) / (inside * (1 - inside))
-    z = NormalDist().inv_cdf((1 + claims_level()) / 2)
-    lower = 1 / (1 + np.exp(-(np.log(inside / (1 - inside)) - z * error)))
-    return np.where(np.isfinite(values) & np.isfinite(lower), lower, 0.0)
+    """Lower bounds [S] of AUROCs [S] by their draws [n_draws, S]; NaN where unknown."""
+    pairs = zip(values, drawn.T, strict=True)
+    return np.array(
+        [interval([value], own, claims_level(), UNIT, FIXED_PROBES).lower for value, own in pairs]
+    )

@@ -16,7 +16,6 @@ from skillprobe.erasure.inlp import inlp
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.solver import Rows
 from skillprobe.statistics.bootstrap import Draws, weighted_pairs
-from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.storage.progress import progress
 
 # Draws of one fit: as many as keep its matrices small.
@@ -79,9 +78,7 @@ class _Task:
         self.rows, self.result, self.settings = Rows(x, scale), result, settings
         self.plan = Plan.make(result, settings)
         self.fold = result.folds[0]
-        used = self.fold != CALIBRATION
-        self.weights = np.zeros((len(draws.weights), len(self.fold)))
-        self.weights[:, used] = draws.weights[:, draws.columns(result.groups[used])]
+        self.weights = draws.of_rows(result.groups, self.fold)
         outer, penalty = self.plan.train[:, : self.plan.n_folds], self.plan.penalty[: self.plan.n_folds]
         before = self.rows.fit(outer, result.labels, [penalty])
         self.before = before.coefficients[0], before.intercepts[0]

@@ -54,17 +54,7 @@ def judge_world(world: str, settings: Mapping, *, auroc: float, bases: int, seed
     mean AUROC that specialists reached in that scope.
     """
     settings = {**settings, "groups": bases}
-    planted = plant(
-        world,
-        tasks.categories_of(settings["tasks"]),
-        group_ids(bases),
-        seed=seed,
-        auroc=auroc,
-        items=settings["items_per_base"],
-        samples=settings["generation.samples"],
-        hidden_size=settings["hidden_size"],
-        num_layers=settings["num_layers"],
-    )
+    planted = plant_study(world, settings, auroc=auroc, seed=seed)
     with TemporaryDirectory() as folder:
         fits = fit_probes(world, planted, Path(folder), settings)
         wanted = set(WORLDS[world].truth[ACROSS])
@@ -81,6 +71,21 @@ def judge_world(world: str, settings: Mapping, *, auroc: float, bases: int, seed
             about |= {"outcome": outcome(row["verdict"], truth), "specialist": reached[row["scope"]]}
             rows.append({name: (row | about)[name] for name in VERDICT_COLUMNS})
     return rows
+
+
+def plant_study(world: str, settings: Mapping, *, auroc: float, seed: int) -> dict[str, Planted]:
+    """`plant` as large as a study; settings: as for `judge_world`, and "groups"."""
+    return plant(
+        world,
+        tasks.categories_of(settings["tasks"]),
+        group_ids(settings["groups"]),
+        seed=seed,
+        auroc=auroc,
+        items=settings["items_per_base"],
+        samples=settings["generation.samples"],
+        hidden_size=settings["hidden_size"],
+        num_layers=settings["num_layers"],
+    )
 
 
 @dataclass(frozen=True)

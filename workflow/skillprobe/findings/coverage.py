@@ -9,12 +9,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from skillprobe import tasks
 from skillprobe.findings import rules
-from skillprobe.findings.calibration import fit_probes, tabulate
+from skillprobe.findings.calibration import fit_probes, plant_study, tabulate
 from skillprobe.findings.error_rates import DOUBT, MISSES, at_least, grouped
-from skillprobe.findings.planted import plant
-from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import BOUNDS
 from skillprobe.storage.tables import SCOPES, SELECTED
 
@@ -46,21 +43,11 @@ def simulate(
     settings: Mapping, *, auroc: float, bases: int, seed: int, only: Sequence[str] = (), refits: bool = True
 ) -> list[dict]:
     """One study's estimates and intervals, rows with STUDY_COLUMNS; settings: as for
-    `calibration.judge_world`; only: these quantities (none: all); refits: intervals of
-    probes that are fitted anew on draws, too."""
+    `calibration.judge_world`; only: these quantities (none: all); refits: intervals of probes that are fitted
+    anew on draws, too."""
     names = list(settings["tasks"])[:N_TASKS]
     settings = {**settings, "tasks": names, "num_layers": NUM_LAYERS, "groups": bases}
-    planted = plant(
-        WORLD,
-        tasks.categories_of(names),
-        group_ids(bases),
-        seed=seed,
-        auroc=auroc,
-        items=settings["items_per_base"],
-        samples=settings["generation.samples"],
-        hidden_size=settings["hidden_size"],
-        num_layers=NUM_LAYERS,
-    )
+    planted = plant_study(WORLD, settings, auroc=auroc, seed=seed)
     wanted = {name: each for name, each in quantities(names[0]).items() if not only or name in only}
     claims = {claim for claim, _ in wanted.values()}
     rows = []

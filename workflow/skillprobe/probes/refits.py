@@ -140,7 +140,7 @@ class _Scope:
         self.weights = {}
         for t, task in enumerate(specialists):
             result = _any(specialists[task])
-            self.weights[task] = _row_weights(result, draws)
+            self.weights[task] = draws.of_rows(result.groups, result.folds[0])
             if task in self.tasks:
                 for f in range(n_folds):
                     _, self.found.pairs[t, :, f] = self._score(task, f, np.zeros((1, len(result.labels))))
@@ -240,14 +240,6 @@ def _fits(
             )
             fit = rows.fit(train, labels, penalty, confounds, start=start, tolerance=TOLERANCE)
             yield int(f), some, fit
-
-
-def _row_weights(result: ProbeResult, draws: Draws) -> np.ndarray:
-    """How often each row's group is in each draw, [n_draws, n]; 0 for calibration rows."""
-    weights = np.zeros((len(draws.weights), len(result.labels)))
-    used = result.folds[0] != CALIBRATION
-    weights[:, used] = draws.weights[:, draws.columns(result.groups[used])]
-    return weights
 
 
 def _any(by_layer: Mapping[int, ProbeResult]) -> ProbeResult:

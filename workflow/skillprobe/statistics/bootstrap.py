@@ -25,6 +25,13 @@ class Draws:
             raise KeyError("a row's group is not among the groups that are drawn")
         return found
 
+    def of_rows(self, groups: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        """How often each row's group is in each draw, [n_draws, n]; 0 for calibration rows. Both: [n]."""
+        weights = np.zeros((len(self.weights), len(groups)))
+        used = folds != CALIBRATION
+        weights[:, used] = self.weights[:, self.columns(groups[used])]
+        return weights
+
 
 def draw_groups(groups: Iterable[str], *, n_draws: int = 2000, seed: int = 0) -> Draws:
     """Draw groups with replacement. The same set of groups gives the same draws: joint over everything."""

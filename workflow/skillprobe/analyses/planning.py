@@ -68,16 +68,29 @@ def planning_rows(
             by_direction = list(zip(*(parts[each].drawn for each in members), strict=True))
             found[RECOVERED] = _recovered(by_direction), members, ""
         for quantity, (estimate, names, status) in found.items():
-            yield {
-                "task": task,
-                "category": MEAN if task == MEAN else categories[task],
-                "quantity": quantity,
-                **cells_of(estimate),
-                "n_tasks": len(names),
-                "tasks": " ".join(names),
-                "status": status,
-                DRAWS: estimate if task == MEAN else None,
-            }
+            yield summary_row(task, categories, quantity, estimate, names, status)
+
+
+def summary_row(
+    task: str,
+    categories: Mapping[str, str],
+    quantity: str,
+    estimate: Estimate | None,
+    tasks: Sequence[str],
+    status: str,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> dict:
+    """Of tables/time_summary.csv, but for model, scope and layer; tasks: that the estimate is of."""
+    return {
+        "task": task,
+        "category": MEAN if task == MEAN else categories[task],
+        "quantity": quantity,
+        **cells_of(estimate, bounds),
+        "n_tasks": len(tasks),
+        "tasks": " ".join(tasks),
+        "status": status,
+        DRAWS: estimate if task == MEAN else None,
+    }
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from skillprobe.activations.positions import in_order
 from skillprobe.analyses.counting import Counting, count_tasks, fold_aurocs
 from skillprobe.analyses.generality import MEAN, SELECTED, Scored, select_layer
-from skillprobe.analyses.planning import planning_rows
+from skillprobe.analyses.planning import planning_rows, summary_row
 from skillprobe.errors import UserError
 from skillprobe.probes.course import EOS, PROMPT_END, TRAINED, in_prompt
 from skillprobe.probes.planning import PromptScores
@@ -27,7 +27,7 @@ from skillprobe.statistics.intervals import (
     tested_rows,
     weighted,
 )
-from skillprobe.storage.tables import ACROSS, DRAWS, NO_TASK, SCOPES
+from skillprobe.storage.tables import ACROSS, NO_TASK, SCOPES
 
 ONSET, LAST = "onset", "last"
 CURVE_COLUMNS = ("model", "scope", "layer", "task", "category", "probe", "position", "estimate", *BOUNDS)
@@ -261,16 +261,9 @@ def _summary(
                 tasks = [each for each in counting.names if by_task[each] is not None]
             else:
                 estimate, tasks = by_task[task], [task] if by_task[task] is not None else []
-            yield {
-                "task": task,
-                "category": MEAN if task == MEAN else categories[task],
-                "quantity": name,
-                **cells_of(estimate, UNIT if name in _PROBABILITIES else (-np.inf, np.inf)),
-                "n_tasks": len(tasks),
-                "tasks": " ".join(tasks),
-                "status": "" if estimate is not None else _why(found, task, counting),
-                DRAWS: estimate if task == MEAN else None,
-            }
+            status = "" if estimate is not None else _why(found, task, counting)
+            bounds = UNIT if name in _PROBABILITIES else (-np.inf, np.inf)
+            yield summary_row(task, categories, name, estimate, tasks, status, bounds)
 
 
 def _minus_chance(name: str, estimate: Estimate | None) -> Estimate | None:

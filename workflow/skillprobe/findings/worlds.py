@@ -51,15 +51,14 @@ class World:
 
     truth, by scope and claim: the verdict that is right; "none" where neither supported nor contradicted is,
     as there is nothing to find; "unsupported" where only supported is wrong, "uncontradicted" where only
-    contradicted is. Claims that are missing are not
-    judged, and what only they need is not computed.
+    contradicted is. Claims that are missing are not judged, and what only they need is not computed.
 
-    by_length: satisfied answers are longer. strengths: "equal", "unequal" or
-    "faint" (unequal, and some hardly there). odds: what decides whether an
-    answer will satisfy, beside chance: "" (how easy requests and items are), "subject" (strongly), "params"
-    (the constraint's number, which the state knows, and nothing else), "prompt" (strongly), "half" (the
-    params, something that the state at the prompt's end knows, and as much that it doesn't) or "all" (without
-    the latter). few: one task has few violations. silent: every third task has no signal.
+    by_length: satisfied answers are longer. strengths: "equal", "unequal" or "faint" (unequal, and some
+    hardly there). odds: what decides whether an answer will satisfy, beside chance: "" (how easy requests and
+    items are), "subject" (strongly), "params" (the constraint's number, which the state knows, and nothing
+    else), "prompt" (strongly), "half" (the params, something that the state at the prompt's end knows, and as
+    much that it doesn't) or "all" (without the latter). few: one task has few violations. silent:
+    every third task has no signal.
 
     course, over time: "" (EOS is all there is), "planned" (whether an answer will satisfy depends on its
     prompt, whose state says so), "monitored" (the state tells only as the answer is written), or "text" (the

@@ -76,7 +76,16 @@ rule summarise_pilot:
         runtime=20,
     params:
         settings=settings(
-            *("study", "seed", "models", "tasks", "prompts", "pilot", "generation", "statistics.bootstrap_draws"),
+            *(
+                "study",
+                "seed",
+                "models",
+                "tasks",
+                "prompts",
+                "pilot",
+                "generation",
+                "statistics.bootstrap_draws",
+            ),
             probes={key: STUDY["probes"][key] for key in slices.SIZES},
             contents=CONTENTS,
             asked=sources.pilot_of(STUDY),

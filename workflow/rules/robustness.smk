@@ -71,6 +71,8 @@ rule compare_wording:
         mem_mb=1000,
         runtime=20,
     params:
-        settings=settings("seed", "tasks", "groups", "statistics.bootstrap_draws", "claims.looks", "probes.min_groups"),
+        settings=settings(
+            "seed", "tasks", "groups", "statistics.bootstrap_draws", "claims.looks", "probes.min_groups"
+        ),
     script:
         "../scripts/compare_wording.py"

@@ -57,17 +57,14 @@ def item_pairs(labels: np.ndarray, items: np.ndarray, folds: np.ndarray) -> tupl
     {0, 1}), items (names), folds: [n]; rows of calibration groups are left out."""
     used = np.flatnonzero(folds != CALIBRATION)
     item = np.unique(items[used], return_inverse=True)[1]
-    order = used[np.argsort(item, kind="stable")]
-    counts = np.bincount(item)
-    ends = np.cumsum(counts)
-    positive, negative = [], []
-    for start, end in zip(ends - counts, ends, strict=True):
-        rows = order[start:end]
-        ones, zeros = rows[labels[rows] == 1], rows[labels[rows] == 0]
-        positive.append(np.repeat(ones, len(zeros)))
-        negative.append(np.tile(zeros, len(ones)))
-    nothing = np.zeros(0, int)
-    return np.concatenate([nothing, *positive]), np.concatenate([nothing, *negative])
+    order = np.argsort(item, kind="stable")
+    rows, item = used[order], item[order]
+    positive, negative = labels[rows] == 1, labels[rows] == 0
+    # Violated rows lie item by item; each satisfied row meets all of its own item's.
+    counts = np.bincount(item[negative], minlength=item.max(initial=-1) + 1)
+    starts, times = (np.cumsum(counts) - counts)[item[positive]], counts[item[positive]]
+    place = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+    return np.repeat(rows[positive], times), rows[negative][np.repeat(starts, times) + place]
 
 
 def right_order(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:

@@ -306,7 +306,7 @@ CHANGES = {
     "claims.planning": (0.6, DECIDED),
     "claims.recovered": (0.6, DECIDED),
     "claims.match": (0.6, DECIDED),
-    "claims.prompt_variance": (0.03, TIME | DECIDED),
+    "claims.prompt_variance": (0.03, per("fit_planning", tasks=TASKS) | TIME | DECIDED),
     "claims.crossings": (30, per("compare_specificity") | SPECIFICITY),
     "claims.crossing_groups": (15, per("compare_specificity") | SPECIFICITY),
     "claims.emergence_share": (0.6, per("compare_layers") | merged("layers") | plots("layers") | DECIDED),

@@ -296,7 +296,12 @@ def test_a_strength_of_steering_is_answered_anew(study):
 
 def test_a_share_of_what_a_prompt_can_tell_decides_anew(study):
     change(study, claims__prompt_variance=0.1)
-    time = per("compare_time") | merged("time", "time_summary") | {("plot_time", "")}
+    time = (
+        per("fit_planning", tasks=TASKS)
+        | per("compare_time")
+        | merged("time", "time_summary")
+        | {("plot_time", "")}
+    )
     assert study.planned() == time | FINDINGS | OVERVIEW
 
 

@@ -72,7 +72,9 @@ rule fit_planning:
         runtime=60,
     params:
         settings=lambda w: chosen(
-            *("seed", "groups"), probes=PROTOCOL, layers=section_layers_of("time", w.model)
+            *("seed", "groups", "claims.prompt_variance"),
+            probes=PROTOCOL,
+            layers=section_layers_of("time", w.model),
         ),
     script:
         "../scripts/fit_planning.py"

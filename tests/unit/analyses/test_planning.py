@@ -65,6 +65,20 @@ def test_a_task_whose_prompt_decides_little_does_not_count(half):
         assert row["status"].startswith("insufficient: ") and "the variance between items" in row["status"]
 
 
+def test_a_task_that_can_not_count_needs_no_scores(half):
+    """Rows are the same as if it had been scored, but for its own redrawn labels, of which there are none."""
+    little = plant(9, 90, surface=0.02)
+    rows = []
+    for least in (0.02, -np.inf):
+        scores = {"toxicity": scored(little, task="toxicity", directions=2, least=least)}
+        assert np.isnan(scores["toxicity"].both).all() == (least == 0.02)
+        assert len(scores["toxicity"].drawn_both) == (0 if least == 0.02 else 2)
+        draws = drawn(scores["toxicity"])
+        rows.append([*planning_rows(scores, {"toxicity": "stylistic"}, draws, least=0.02)])
+    for one, other in zip(*rows, strict=True):
+        assert str({**one, "draws": None}) == str({**other, "draws": None})
+
+
 def test_a_state_that_knows_all_beside_a_surface_that_knows_part():
     found = tabulate({"topic": plant(3, 90, surface=0.15, known=0.25)}, directions=1)
     assert found["topic", "planning_share"]["lower99"] > 0.5

@@ -149,7 +149,7 @@ def test_planning_stands_beside_the_quantities_of_the_selected_layer(worlds, ana
     # One direction of the power control is enough to have its row.
     monkeypatch.setattr(planning, "DIRECTIONS", 1)
     scores = {
-        task: planning.fit_planning([path], [0, 2], labels, SETTINGS, task)
+        task: planning.fit_planning([path], [0, 2], labels, SETTINGS, task, least=0.02)
         for task, (path, labels) in worlds["planned"].items()
     }
     options = {"signal": 0.55, "n_draws": 300, "study_groups": BASES}

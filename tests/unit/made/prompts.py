@@ -52,12 +52,11 @@ def protocol(fold_seeds=1, seed=0):
     return Settings(fold_seeds=tuple(range(fold_seeds)), seed=seed)
 
 
-def scored(made, directions=3, fold_seeds=1, task="topic", **more):
+def scored(made, directions=3, fold_seeds=1, task="topic", least=-np.inf, **more):
     settings = protocol(fold_seeds)
     folds = settings.row_folds(made.items.groups, sorted(set(made.items.groups)))
-    return score_items(
-        made.items, made.states, [4, 8], folds, settings, directions=directions, task=task, **more
-    )
+    about = {"directions": directions, "task": task, "least": least}
+    return score_items(made.items, made.states, [4, 8], folds, settings, **about, **more)
 
 
 def drawn(scores, n_draws=300):

@@ -151,7 +151,7 @@ def test_items_of_rows_are_those_of_the_labels(tmp_path):
 def test_scores_of_shards_come_back_from_their_file(tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "DIRECTIONS", 2)
     path, labels = make("planned", tmp_path)["topic"]
-    scores = planning.fit_planning([path], [0, 1], labels, SETTINGS, "topic")
+    scores = planning.fit_planning([path], [0, 1], labels, SETTINGS, "topic", least=0.02)
     assert scores.status == "" and (scores.layers == 1).mean() > 0.5 and len(scores.drawn_both) == 2
     assert np.nanstd(scores.both) > 2 * np.nanstd(scores.surface)
     for name in ("a.h5", "b.h5"):
@@ -165,7 +165,7 @@ def test_scores_of_shards_come_back_from_their_file(tmp_path, monkeypatch):
 def test_a_task_without_enough_data_has_no_scores(tmp_path):
     path, labels = make("planned", tmp_path)["topic"]
     strict = SETTINGS | {"probes": SETTINGS["probes"] | {"min_rows": 500}}
-    scores = planning.fit_planning([path], [2], labels, strict, "topic")
+    scores = planning.fit_planning([path], [2], labels, strict, "topic", least=0.02)
     assert "probes need 500 from 10 of each class" in scores.status
     assert np.isnan(scores.both).all() and scores.drawn_both.shape == (0, 240)
     planning.save(tmp_path / "none.h5", scores)

@@ -264,7 +264,9 @@ def _time(world: str, fits: Fits, settings: Mapping):
         labels = label_rows(task, fits.planted[task])
         courses[task] = fit_course(read_course(paths, last), settings)
         prefixes[task] = fit_prefixes(read_course(paths, None), labels, verify, settings)
-        planning[task] = fit_planning(paths, [last], labels, settings, task, DIRECTIONS)
+        planning[task] = fit_planning(
+            paths, [last], labels, settings, task, DIRECTIONS, least=claims["prompt_variance"]
+        )
     _, summary = time_tables(
         world,
         {last: courses},

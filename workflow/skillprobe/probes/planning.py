@@ -63,7 +63,8 @@ class PromptScores:
     the surface's score and that stacked with the prompt probe, probabilities, NaN on calibration items;
     layers, penalties: [S, K], the prompt probe's. Power control, on the first fold seed: drawn_satisfied,
     drawn_surface and drawn_both, [D, n], the same of labels that are redrawn from the state along a direction
-    at layer drawn_layers, [D]. status: "" or why there are no scores (then they are NaN, and D is 0).
+    at layer drawn_layers, [D]. status: "" or why there are no scores (then they are NaN, and D is 0; as
+    they are of a task whose prompts decide too little).
     """
 
     ids: np.ndarray
@@ -117,9 +118,11 @@ def fit_planning(
     settings: Mapping,
     task: str,
     directions: int | None = None,
+    *,
+    least: float,
 ) -> PromptScores:
     """Of one model and task, from its shards and label rows; settings: as for `course.fit_course`;
-    directions: of the power control (None: DIRECTIONS)."""
+    directions: of the power control (None: DIRECTIONS); least: as for `score_items`."""
     rows = read_rows(paths, layers[0], PROMPT_END)
     items, first = items_of(rows, labels)
     protocol = Settings.from_config(settings["probes"], settings["seed"])
@@ -136,6 +139,7 @@ def fit_planning(
         task=task,
         status=status,
         directions=DIRECTIONS if directions is None else directions,
+        least=least,
     )
 
 
@@ -189,18 +193,20 @@ def score_items(
     task: str = "",
     status: str = "",
     directions: int,
+    least: float,
 ) -> PromptScores:
     """Surface and stacked scores of the items, and those of the power control.
 
     states: activations [n, d] at the prompt's end, one a layer of `layers`; folds: [S, n]; task: its name,
     which redrawn labels depend on; status: why there is nothing to score, or ""; directions: of the power
-    control.
+    control; least: a task counts only if a lower bound of its variance between items is above it
+    (`analyses.planning`), so one whose estimate isn't has no scores.
     """
     tested = folds[0] != CALIBRATION
     status = status or ("" if (items.samples[tested] > 1).any() else "no item has two responses to compare")
     n_seeds, n = folds.shape
     shape = (n_seeds, settings.n_folds)
-    if status:
+    if status or not _variance(items, tested) > least:
         nothing = np.full(folds.shape, np.nan)
         return PromptScores(
             *(items.ids, items.groups, items.satisfied, items.samples, folds, nothing, nothing),
@@ -236,6 +242,10 @@ def _axes(x: np.ndarray, fold: np.ndarray, settings: Settings) -> tuple[np.ndarr
     return Rows(x, scale).coordinates, x.shape[1]
 
 
+def _variance(items: Items, tested: np.ndarray) -> float:
+    return between_variance(items.satisfied[tested], items.samples[tested], items.groups[tested])[0]
+
+
 def _redrawn(items: Items, axes, tested: np.ndarray, directions: int, seed: int):
     """Satisfied samples of each item, [D, n], had the state decided along a random direction, and the number
     of each direction's layer.
@@ -244,7 +254,7 @@ def _redrawn(items: Items, axes, tested: np.ndarray, directions: int, seed: int)
     truth, all of it is in the state, and all in one direction.
     """
     rate = items.satisfied / items.samples
-    variance = between_variance(items.satisfied[tested], items.samples[tested], items.groups[tested])[0]
+    variance = _variance(items, tested)
     drawn = np.zeros((directions, len(rate)), int)
     # Layers take turns: which is selected depends on the labels.
     numbers = np.arange(directions) % len(axes)

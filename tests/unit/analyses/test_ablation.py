@@ -139,6 +139,12 @@ def test_tables_have_their_columns_and_one_row_for_each_cell():
     assert len(cells) == 2 * pairs * (len(RETRAINED) + len(FROZEN))  # a layer, and "selected"
     assert len(curves) == 2 * pairs * (SETTINGS.max_rank + 1)
     assert len({tuple(row[c] for c in CELL_COLUMNS[:7]) for row in cells}) == len(cells)
+    cut = {task: k / 100 for k, task in enumerate(TASKS)}
+    specialists = {
+        task: replace(each, truncated=cut[task]) for task, each in world("compositional")[1].items()
+    }
+    cells, *_ = tabulate(specialists, ablated("compositional")[0])
+    assert all(row["truncated"] == cut[row["target"]] for row in cells)
 
 
 def test_cells_are_differences_of_aurocs():

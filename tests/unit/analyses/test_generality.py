@@ -116,6 +116,20 @@ def test_compositional_world_general_is_worse(compositional):
         assert row["lower99"] < row["lower95"] < row["estimate"] < row["upper95"] < row["upper99"]
 
 
+def test_rows_tell_how_much_was_cut_short():
+    layers, y, groups = planted(np.eye(D)[:4])
+    cut = dict(zip(TASKS, (0.1, 0.02, 0.0, 0.0), strict=True))
+    specialists = {
+        task: {0: specialist(layers[0][task], y[task], groups[task], SETTINGS, truncated_fraction=cut[task])}
+        for task in TASKS
+    }
+    rows = generality.generality_table("toy", specialists, {}, CATEGORIES, signal=0.55, n_draws=100)
+    for layer in (0, "selected"):
+        of = {row["task"]: row for row in rows if row["layer"] == layer and row["metric"] == "auroc"}
+        assert {task: of[task]["truncated"] for task in cut} == cut
+        assert of["mean"]["truncated"] == pytest.approx(0.03)
+
+
 def test_columns_values_and_pairing(universal):
     rows, specialists, _ = universal
     assert all(columns_of(row) == generality.COLUMNS for row in rows)

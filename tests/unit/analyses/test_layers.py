@@ -1,5 +1,7 @@
 """Planted worlds: tasks that emerge at known layers; and what the table says of their order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
@@ -148,6 +150,10 @@ def test_insufficient_task_flows_through(stratified, tmp_path):
     for task in ("json", "term"):
         row = find(rows, task)
         assert is_missing(row) and row["status"].startswith("insufficient: 0 violated responses")
+    cut = {layer: replace(each, truncated=0.1) for layer, each in stratified["words"].items()}
+    told = table(stratified | {"words": cut})
+    assert find(told, "words")["truncated"] == 0.1 and find(told, "topic")["truncated"] == 0
+    assert find(told, "all")["truncated"] == pytest.approx(0.1 / len(stratified))
     tau = find(rows, "all")
     assert (tau["n_tasks"], tau["status"]) == (4, "") and tau["estimate"] == pytest.approx(1)
 

@@ -1,5 +1,7 @@
 """What the tables say of transfer on planted worlds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made.transfers import TASKS, D, world
@@ -32,6 +34,15 @@ def test_universal_world_transfers_fully():
     assert row["lower99"] > 0.5 and 0.85 < row["estimate"] < 1.15 and row["status"] == ""
     assert all(tuple(row) == CELL_COLUMNS for row in cells)
     assert all(set(columns_of(row)) == set(SUMMARY_COLUMNS) for row in summary)
+
+
+def test_cells_tell_how_much_of_the_target_was_cut_short():
+    x, ids, specialists = world(np.eye(D)[:6])
+    cut = {task: k / 100 for k, task in enumerate(specialists)}
+    by_layer = {task: {3: replace(each, truncated=cut[task])} for task, each in specialists.items()}
+    crossed = {3: cross_scores(x, ids, specialists)}
+    cells, _ = transfer_tables("toy", by_layer, crossed, CATEGORIES, signal=0.55, n_draws=50)
+    assert all(row["truncated"] == cut[row["target"]] for row in cells)
 
 
 def test_compositional_world_transfers_nothing():

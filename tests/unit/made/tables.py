@@ -146,7 +146,8 @@ def auroc_row(model, task, category, layer, probe, value, half=0.05, status=""):
     row |= {"depth": "" if layer == "selected" else layer / 2, "probe": probe, "metric": "auroc"}
     row |= {"estimate": value}
     row |= {bound: value + (half if bound.startswith("upper") else -half) for bound in BOUNDS}
-    return row | {"n": 120, "n_groups": 40, "base_rate": 0.6, "n_tasks": 1, "tasks": task, "status": status}
+    row |= {"n": 120, "n_groups": 40, "truncated": 0.0, "base_rate": 0.6}
+    return row | {"n_tasks": 1, "tasks": task, "status": status}
 
 
 def generality_rows(models, tasks, insufficient=(), constant=(), difference=0.1, half=0.02):

@@ -32,7 +32,7 @@ PRIMARY = ("inlp", "retrained")
 CELL_COLUMNS = (
     *("model", "scope", "layer", "source", "target", "method", "probe", "before", "after", "estimate"),
     *(*BOUNDS, "null", "random", "net", *(f"net_{bound}" for bound in BOUNDS)),
-    *("lower_simultaneous99", "upper_simultaneous99", "cell", "n", "n_groups", "status"),
+    *("lower_simultaneous99", "upper_simultaneous99", "cell", "n", "n_groups", "truncated", "status"),
 )
 CURVE_COLUMNS = ("model", "scope", "layer", "source", "target", "rank", "estimate", *BOUNDS, "status")
 SUMMARY_COLUMNS = (
@@ -121,7 +121,8 @@ def ablation_tables(
     subspaces, and net, the fall minus the null's. Those off the diagonal whose source was erased and whose
     source and target count (`count_tasks`, with the threshold `signal`) are "dependent" if the lower end of
     net's simultaneous 99 % interval is above one of the margins, else "independent" if its upper end is below
-    the other, else "undecided".
+    the other, else "undecided". n, n_groups, truncated: the target's rows, their groups, and the share of its
+    responses that are left out, cut short.
 
     Summaries, of the tasks that count and were erased: "diagonal", the mean net fall of a task's own probe;
     "dependent" and "independent", shares of the cells off the diagonal; "asymmetry" and "asymmetry_whole"
@@ -363,6 +364,7 @@ def _cells(matrix: _Matrices, margins: Margins) -> Iterator[dict]:
                     "cell": str(words[i, j]) if primary else "",
                     "n": n,
                     "n_groups": n_groups,
+                    "truncated": matrix.results[target].truncated,
                     "status": matrix.status(source, target),
                 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from statistics import fmean
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from skillprobe.storage.tables import ACROSS, DRAWS, MEAN, NO_TASK, SELECTED
 TABLE_METRICS = ("auroc", *(metric for metric in METRICS if metric != "base_rate"))
 COLUMNS = (
     *("model", "scope", "task", "category", "layer", "probe", "metric", "estimate", *BOUNDS),
-    *("n", "n_groups", "n_items", "base_rate", "detectable", "n_tasks", "tasks", "status"),
+    *("n", "n_groups", "n_items", "truncated", "base_rate", "detectable", "n_tasks", "tasks", "status"),
 )
 _BOUNDS = {"log_loss": (0.0, np.inf), "difference": (-1.0, 1.0)}
 SPECIALIST, GENERAL = "specialist", f"general_{PRIMARY}"
@@ -58,13 +59,14 @@ def generality_table(
     Means, at every layer, are over the tasks that count in each fold at the selected layers: whose mean of
     the specialist's and the primary general probe's AUROC is above `signal` in the other folds
     (`count_tasks`). n_tasks, tasks: of a mean, those that count in three fifths of the folds; without one
-    there is no mean. n, n_groups, n_items and base_rate are theirs. refits: of the scope; with them, the
-    intervals of the specialist, of the primary general probe and of their difference, at the selected
-    layers, are of probes that are fitted anew on every draw. All others keep the probes fixed.
+    there is no mean. n, n_groups, n_items, truncated and base_rate are theirs. refits: of the scope; with
+    them, the intervals of the specialist, of the primary general probe and of their difference, at the
+    selected layers, are of probes that are fitted anew on every draw. All others keep the probes fixed.
 
     scope: of the results. Within prompts there are AUROCs only. n_items: the prompts within which responses
-    are compared (empty across prompts). detectable: the AUROC that would be found to be above 0.55 in 80 %
-    of studies with this standard error, of rows that are AUROCs.
+    are compared (empty across prompts). truncated: share of responses that are left out, cut short.
+    detectable: the AUROC that would be found to be above 0.55 in 80 % of studies with this standard error, of
+    rows that are AUROCs.
     """
     probes = _by_probe(specialists, generals) | ({"random_weights": random} if random else {})
     everything = [
@@ -152,6 +154,7 @@ class Scored:
     shuffled_labels: np.ndarray
     status: str
     items: np.ndarray
+    truncated: float
 
 
 def select_layer(by_layer: Mapping[int, ProbeResult], own: bool = False) -> Scored:
@@ -180,6 +183,7 @@ def select_layer(by_layer: Mapping[int, ProbeResult], own: bool = False) -> Scor
         first.shuffled_labels,
         first.status,
         first.items,
+        first.truncated,
     )
 
 
@@ -205,6 +209,7 @@ class _Cell:
     groups: frozenset
     n: int
     base_rate: float
+    truncated: float
     status: str = ""
     n_items: int | str = ""
     by_fold: Estimate | None = None
@@ -217,6 +222,7 @@ def _evaluate(scored: ProbeResult | Scored, draws: Draws, n_folds: int) -> dict[
         "groups": frozenset(groups.tolist()),
         "n": len(labels),
         "base_rate": float(labels.mean()) if len(labels) else float("nan"),
+        "truncated": scored.truncated,
         "n_items": len(set(scored.items[used].tolist())) if len(scored.items) else "",
     }
     if scored.status:
@@ -243,6 +249,7 @@ def _controls(scored: ProbeResult | Scored, draws: Draws, n_folds: int) -> dict[
     """AUROC of the residualised probe and of those with shuffled labels, where there are any."""
     used = scored.folds[0] != CALIBRATION
     about = (frozenset(scored.groups[used].tolist()), int(used.sum()), float(scored.labels[used].mean()))
+    about += (scored.truncated,)
     found = {}
     if len(scored.residualised_scores):
         pairs = Pairs.of(replace(scored, scores=scored.residualised_scores), draws, n_folds)
@@ -312,7 +319,7 @@ def _mean_row(
         mean = counting.mean({task: known.get(task, nothing) for task in counting.tasks})
     if mean is None:
         status = NO_TASK if not known else f"insufficient: no task's AUROC is clearly above {signal:g}"
-        cell, names = _Cell(None, frozenset(), 0, float("nan"), status), []
+        cell, names = _Cell(None, frozenset(), 0, float("nan"), float("nan"), status), []
     else:
         used = [cells[task] for task in names]
         n = sum(each.n for each in used)
@@ -321,6 +328,7 @@ def _mean_row(
             frozenset().union(*(each.groups for each in used)),
             n,
             sum(each.base_rate * each.n for each in used) / n,
+            fmean(each.truncated for each in used),
             n_items=sum(each.n_items for each in used) if all(each.n_items != "" for each in used) else "",
         )
     row = _row(MEAN, categories, layer, probe, "auroc", cell)
@@ -342,7 +350,8 @@ def _row(task, categories, layer, probe, metric, cell: _Cell) -> dict:
     }
     bounds = _BOUNDS.get("difference" if "minus" in probe else metric, (0.0, 1.0))
     row |= cells_of(cell.estimate, bounds)
-    row |= {"n": cell.n, "n_groups": len(cell.groups), "n_items": cell.n_items, "base_rate": cell.base_rate}
+    row |= {"n": cell.n, "n_groups": len(cell.groups), "n_items": cell.n_items}
+    row |= {"truncated": cell.truncated, "base_rate": cell.base_rate}
     is_auroc = metric == "auroc" and "minus" not in probe and cell.estimate is not None
     row |= {"detectable": detectable(cell.estimate) if is_auroc else ""}
     row |= {"n_tasks": "", "tasks": "", "status": cell.status}

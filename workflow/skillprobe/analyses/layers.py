@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -21,7 +22,7 @@ EMERGENCE, LATE, CENTROID = "emergence", "emergence_95", "centroid"
 TAUS = {EMERGENCE: "tau", LATE: "tau_95", CENTROID: "tau_centroid"}
 CATEGORY_RANKS = {"structural": 1, "lexical": 2, "semantic": 3, "stylistic": 3}
 COLUMNS = ("model", "scope", "task", "category", "quantity", "estimate", *BOUNDS)
-COLUMNS += ("n_tasks", "tasks", "status")
+COLUMNS += ("truncated", "n_tasks", "tasks", "status")
 
 
 def layers_table(
@@ -46,7 +47,8 @@ def layers_table(
     weighted by (AUROC − ½)₊. "tau", "tau_95", "tau_centroid": Kendall's tau-b of category rank and that depth
     over the n_tasks tasks that count (`count_tasks`, of the specialist at its selected layer, above
     `signal`). The bootstrap is joint: one set of draws of groups (of the study, None: of the rows) for all
-    tasks and layers, with the probes fixed. tasks: names of those that count. status: "", or with NaN for the
+    tasks and layers, with the probes fixed. tasks: names of those that count. truncated: share of responses
+    that are left out, cut short (of "all": the mean over tasks). status: "", or with NaN for the
     numbers "no signal: …" of a task that does not count, or "insufficient: …": of tau where the tasks that
     count have categories of one rank, or one depth. Raises UserError where there are no probes, a layer is
     not the model's or a category has no rank.
@@ -62,15 +64,18 @@ def layers_table(
         else dict.fromkeys(TAUS, _BySeed.missing(_why(task, by_layer, counting)))
         for task, by_layer in ordered.items()
     }
+    cut = {task: next(iter(by_layer.values())).truncated for task, by_layer in ordered.items()}
     rows = [
-        _row(task, categories[task], quantity, depth, UNIT, [task] if task in counting.names else [])
+        _row(
+            task, categories[task], quantity, depth, UNIT, [task] if task in counting.names else [], cut[task]
+        )
         for task, by_quantity in found.items()
         for quantity, depth in by_quantity.items()
     ]
     ranks = np.array([CATEGORY_RANKS[categories[task]] for task in counting.names])
     for quantity, tau in TAUS.items():
         order = _tau_of(ranks, [found[task][quantity] for task in counting.names])
-        rows.append(_row(ALL, ALL, tau, order, (-1.0, 1.0), counting.names))
+        rows.append(_row(ALL, ALL, tau, order, (-1.0, 1.0), counting.names, fmean(cut.values())))
     return [{"model": model, "scope": scope} | row for row in rows]
 
 
@@ -192,11 +197,12 @@ def _order(ranks: np.ndarray, depths: np.ndarray) -> np.ndarray:
     return np.where(tied, 0.0, kendall_tau_b(ranks, depths))
 
 
-def _row(task, category, quantity, found: _BySeed, bounds, tasks: list[str]) -> dict:
+def _row(task, category, quantity, found: _BySeed, bounds, tasks: list[str], truncated: float) -> dict:
     row = {"task": task, "category": category, "quantity": quantity}
     if found.status:
         row |= both_intervals(None)
     else:
         row[DRAWS] = Estimate(found.by_seed, found.draws.mean(axis=0))
         row |= row[DRAWS].cells(bounds)
-    return row | {"n_tasks": len(tasks), "tasks": " ".join(tasks), "status": found.status}
+    about = {"truncated": truncated, "n_tasks": len(tasks), "tasks": " ".join(tasks)}
+    return row | about | {"status": found.status}

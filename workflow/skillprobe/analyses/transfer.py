@@ -31,7 +31,7 @@ from skillprobe.storage.tables import ACROSS, DRAWS, SELECTED, task_words
 CELL_COLUMNS = (
     *("model", "scope", "layer", "source", "target", "estimate", *BOUNDS, "lower_simultaneous95"),
     *("upper_simultaneous95", "ratio", *(f"ratio_{bound}" for bound in BOUNDS)),
-    *("n", "n_groups", "source_place", "target_place", "status"),
+    *("n", "n_groups", "truncated", "source_place", "target_place", "status"),
 )
 SUMMARY_COLUMNS = (
     *("model", "scope", "layer", "quantity", "grouping", "estimate", *BOUNDS),
@@ -66,7 +66,9 @@ def transfer_tables(
     (n_tasks, tasks), how much more alike those of a group are than others (groupings "paper" and
     "categories"), with the permutation test's p, the p of its other side, and how many distinct partitions
     there are (n_permutations). Cells have the ratio (T_ij − ½) / (T_jj − ½) where the target counts. status:
-    "" or why there is no number. place: a task's place in the order of the hierarchical clustering.
+    "" or why there is no number. n, n_groups, truncated: the target's rows, their groups, and the share of
+    its responses that are left out, cut short. place: a task's place in the order of the hierarchical
+    clustering.
 
     scope: of the results and scores. refits: of the scope; with them, intervals at the selected layer are of
     probes that are fitted anew on every draw. All others keep the probes fixed.
@@ -126,8 +128,8 @@ def pair_status(results: Mapping[str, ProbeResult], source: str, target: str) ->
 @dataclass(frozen=True)
 class _Matrix:
     """aurocs: [T, T], of T sources on T targets, NaN where insufficient; by_fold: {(source, target): AUROC of
-    each test fold} of the sufficient ones; counting: which tasks count; n, n_groups: [T] of the targets;
-    reasons: [T], "" or why a task is insufficient."""
+    each test fold} of the sufficient ones; counting: which tasks count; n, n_groups, truncated: [T] of the
+    targets; reasons: [T], "" or why a task is insufficient."""
 
     tasks: list[str]
     aurocs: Estimate
@@ -135,6 +137,7 @@ class _Matrix:
     counting: Counting
     n: np.ndarray
     n_groups: np.ndarray
+    truncated: list[float]
     reasons: list[str]
 
     @classmethod
@@ -170,7 +173,8 @@ class _Matrix:
         counting = count_tasks(own, draws, signal)
         n, n_groups = np.array([tested_rows(result) for result in results.values()]).T
         reasons = [result.status for result in results.values()]
-        return cls(tasks, aurocs, by_fold, counting, n, n_groups, reasons)
+        truncated = [result.truncated for result in results.values()]
+        return cls(tasks, aurocs, by_fold, counting, n, n_groups, truncated, reasons)
 
     @property
     def counts(self) -> np.ndarray:
@@ -215,6 +219,7 @@ class _Matrix:
                 **{f"ratio_{bound}": ratio[bound] for bound in BOUNDS},
                 "n": int(self.n[j]),
                 "n_groups": int(self.n_groups[j]),
+                "truncated": self.truncated[j],
                 "source_place": place[source],
                 "target_place": place[target],
             }

@@ -31,6 +31,19 @@ def test_dtype_and_attention_of_the_entry_are_used(model_folders, architecture):
     assert (model.dtype, model.attn_implementation) == ("bfloat16", "eager")
 
 
+def test_the_head_reads_the_last_token_without_copies_of_its_weight(loaded):
+    """Its input is a slice when a prompt is read, of which torch makes a copy of the weight for each row."""
+    seen = []
+    handle = loaded.model.get_output_embeddings().register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    with torch.inference_mode():
+        ids = torch.ones((3, 5), dtype=torch.long)
+        whole = loaded.model(ids).logits
+        last = loaded.model(ids, logits_to_keep=1).logits
+    handle.remove()
+    assert [x.shape[1] for x in seen] == [5, 1] and all(x.is_contiguous() for x in seen)
+    torch.testing.assert_close(last, whole[:, -1:])
+
+
 def test_every_eos_of_the_model_and_of_the_tokenizer_ends_a_response(model_folders, tmp_path):
     folder = edited(model_folders["llama"], tmp_path, "generation_config.json", eos_token_id=[7, 9])
     assert load({"name": "m", "source": str(folder)}).eos_ids == (7, 9, 3)

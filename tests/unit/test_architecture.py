@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from workdir import SMOKE, copy_repository
+from workdir import copy_repository
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
@@ -96,36 +96,8 @@ def test_a_list_has_the_files_that_mention_its_example_and_no_others(texts, exam
 
 
 @pytest.fixture(scope="module")
-def extended(tmp_path_factory):
-    """A copy of the repository with the page's new task: its module, and its line in a config."""
-    workdir = copy_repository(tmp_path_factory.mktemp("extended"))
-    section = PAGE.partition("### A new task")[2].partition("###")[0]
-    module, line = re.findall(r"^```(?:python|yaml)\n(.*?)^```", section, re.M | re.S)
-    name = re.search(r"saved as\s+`(\w+\.py)`", section)[1]
-    (workdir.path / "workflow/skillprobe/tasks" / name).write_text(module, encoding="utf-8")
-    config = workdir.path / SMOKE
-    text = config.read_text(encoding="utf-8")
-    config.write_text(text.replace("tasks:\n", f"tasks:\n{line}", 1), encoding="utf-8")
-    return workdir
-
-
-@pytest.fixture(scope="module")
-def jobs(extended):
-    return extended.listed()
-
-
-def test_one_module_and_one_line_make_a_task(extended, jobs):
-    def of(task):
-        return sorted(
-            (job["rule"], job["wildcards"].replace(task, ""))
-            for job in jobs
-            if task in str(job.get("wildcards"))
-        )
-
-    assert len(of("lower_case")) > 20 and of("lower_case") == of("word_count")
-    extended.snakemake("results/smoke/prompts/lower_case/0.jsonl", "--configfile", SMOKE)
-    prompts = (extended.path / "results/smoke/prompts/lower_case/0.jsonl").read_text(encoding="utf-8")
-    assert "lower case" in prompts
+def jobs(tmp_path_factory):
+    return copy_repository(tmp_path_factory.mktemp("copy")).listed()
 
 
 def test_the_picture_shows_what_snakemake_plans(jobs):

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from pathlib import Path
 from string import Formatter
 
 import pytest
@@ -10,7 +11,11 @@ from hypothesis import strategies as st
 from made.tasks import JUDGED, any_text, given, judge_for, sampled, satisfied
 from skillprobe import tasks
 from skillprobe.errors import UserError
+from skillprobe.study.task_files import check_task
 from skillprobe.tasks.world import load_world
+
+# Whatever files there are: also those that users add.
+EVERY = tasks.available()
 
 # The table of tasks
 
@@ -23,10 +28,15 @@ def test_nine_tasks_in_four_categories():
     assert {task.name for task in found if task.judged} == set(JUDGED)
 
 
-@pytest.mark.parametrize("name", ["nope", "base", "world", "../x", "", "word_count.x"])
+@pytest.mark.parametrize("name", ["nope", "base", "text", "world", "../x", "", "word_count.x"])
 def test_unknown_task_lists_the_known(name):
     with pytest.raises(UserError, match="word_count.*toxicity"):
         tasks.get(name)
+
+
+def test_every_file_in_the_folder_is_a_task_but_for_what_they_share():
+    holds = {path.stem for path in Path(tasks.__path__[0]).glob("*.py") if "\nTASK = " in path.read_text()}
+    assert holds == set(EVERY)
 
 
 def test_a_new_task_is_one_new_file(tmp_path, monkeypatch):
@@ -34,9 +44,11 @@ def test_a_new_task_is_one_new_file(tmp_path, monkeypatch):
     with open(source, encoding="utf-8") as file:
         (tmp_path / "kindness.py").write_text(file.read().replace('name = "toxicity"', 'name = "kindness"'))
     (tmp_path / "hollow.py").write_text("")
+    (tmp_path / "_lists.py").write_text("")
     monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path)])
     assert tasks.get("kindness").name == "kindness"
     assert "kindness" in tasks.available() and "kindness" not in tasks.NAMES
+    assert "_lists" not in tasks.available()
     with pytest.raises(UserError, match="hollow.py does not define TASK"):
         tasks.get("hollow")
 
@@ -44,7 +56,13 @@ def test_a_new_task_is_one_new_file(tmp_path, monkeypatch):
 # Phrasings and samplers
 
 
-@pytest.mark.parametrize("name", tasks.NAMES)
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("world", ["toy", "general"])
+def test_a_study_takes_it(name, world):
+    check_task(name, load_world(world))
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_enough_phrasings_of_each_kind(name):
     phrasings = tasks.get(name).phrasings
     assert (
@@ -61,7 +79,7 @@ def test_enough_phrasings_of_each_kind(name):
         assert phrasing.template.endswith(":" if phrasing.instruction_type == "plm" else ".")
 
 
-@pytest.mark.parametrize("name", tasks.NAMES)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("world", ["toy", "general"])
 def test_prompts_say_what_the_params_ask(name, world):
     task, world = tasks.get(name), load_world(world)
@@ -72,6 +90,8 @@ def test_prompts_say_what_the_params_ask(name, world):
         for phrasing in task.phrasings:
             prompt = tasks.render(task, phrasing, world.requests[0], world.subjects[0], params)
             assert world.subjects[0] in prompt and not re.search(r"[{}]|  | [.:]", prompt)
+            if name not in tasks.NAMES:  # Others may word theirs in another way; `check_task` compares them.
+                continue
             named = [str(params[key]) for key in ("n", "label") if key in params]
             named += [f'"{item}"' for key in ("terms", "keys") for item in params.get(key, [])]
             assert all(item in prompt for item in named), prompt
@@ -88,7 +108,7 @@ def test_what_an_empty_response_satisfies(name, seed):
     assert satisfied(name, "", params) is may
 
 
-@pytest.mark.parametrize("name", tasks.NAMES)
+@pytest.mark.parametrize("name", EVERY)
 @given(text=any_text | st.just("a" * 3000), seed=st.integers(0, 20))
 def test_verdicts_are_small_json(name, text, seed):
     verdict = tasks.get(name).verify(text, sampled(name, seed), judge_for(name))
@@ -138,7 +158,7 @@ def test_wrong_params_are_refused_by_name(name, params, key):
         assert len(str(caught.value)) < 200 and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", tasks.NAMES)
+@pytest.mark.parametrize("name", EVERY)
 def test_what_is_no_mapping_or_no_text_is_refused(name):
     with pytest.raises(UserError, match=name):
         satisfied(name, "text", ["n"])

@@ -9,7 +9,7 @@ rule write_findings:
         draws=expand(f"{RESULTS}/tables/{{analysis}}/{{model}}.h5", analysis=JUDGED, model=MODELS),
         transfer=merged("transfer"),
         reported=REPORTED,
-        code=code("write_findings"),
+        code=code("write_findings", *TASKS),
     output:
         findings=f"{RESULTS}/findings.json",
         table=f"{RESULTS}/tables/findings.csv",

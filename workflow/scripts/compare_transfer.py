@@ -28,6 +28,7 @@ for scope, specialists in results.load_scopes(snakemake.input.specialists, names
         study_groups=group_ids(settings["groups"]),
         signal=settings["claims.signal"],
         refits=anew[scope],
+        joined=tasks.clusters_of(names),
     )
     cells += parts[0]
     summary += parts[1]

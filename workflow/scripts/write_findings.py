@@ -4,6 +4,7 @@ from skillprobe.study.job import start
 
 settings = start(snakemake)
 
+from skillprobe import tasks
 from skillprobe.findings import rules
 from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, files, tables
@@ -19,6 +20,7 @@ found = rules.judge(
     settings["tasks"],
     settings["claims"],
     files.read_json(snakemake.input.reported)["claims"],
+    tasks.clusters_of(settings["tasks"]),
 )
 files.write_json(snakemake.output.findings, found)
 tables.write_csv(snakemake.output.table, rules.table(found))

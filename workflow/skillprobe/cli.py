@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", required=True, metavar="NAME", help="the task whose constraint is checked")
     parser.add_argument(
-        "--judge", metavar="KIND", help="for topic, sentiment, register, toxicity: lexicon or transformers"
+        "--judge", metavar="KIND", help="for a judged task, such as topic: lexicon or transformers"
     )
     parser.add_argument(
         "--judge-settings",

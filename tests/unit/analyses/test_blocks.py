@@ -7,9 +7,33 @@ from skillprobe.analyses.blocks import (
     block_statistic,
     joint_permutation_p,
     n_partitions,
+    paper_groups,
     partitions,
     permutation_p,
 )
+
+
+def blocks(tasks, joined=None):
+    """Sets of tasks of one group."""
+    groups = paper_groups(tasks, joined)
+    return {frozenset(task for task, own in zip(tasks, groups, strict=True) if own == g) for g in groups}
+
+
+def test_a_new_task_is_a_block_of_its_own_unless_it_joins_another():
+    known = ["word_count", "topic", "sentiment", "register"]
+    alone = {frozenset(["word_count"]), frozenset(["topic", "sentiment"]), frozenset(["register"])}
+    assert blocks(known) == alone
+    assert blocks([*known, "a", "b"]) == alone | {frozenset("a"), frozenset("b")}
+    assert blocks([*known, "a", "b"], {"b": "a"}) == alone | {frozenset("ab")}
+    with_topic = blocks([*known, "a"], {"a": "sentiment"})
+    assert with_topic == alone - {frozenset(["topic", "sentiment"])} | {
+        frozenset(["topic", "sentiment", "a"])
+    }
+    # The task whose block it joins need not be studied.
+    assert blocks(["a", "topic"], {"a": "sentiment"}) == {frozenset(["a", "topic"])}
+    assert blocks(["a", "b"], {"a": "c", "b": "c"}) == {frozenset("ab")}
+    # The paper's tasks stay where they are.
+    assert paper_groups(known, {"a": "topic"}) == paper_groups(known)
 
 
 def test_block_statistic_ignores_rows_and_columns_and_the_diagonal():

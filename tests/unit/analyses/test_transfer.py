@@ -113,6 +113,28 @@ def test_insufficient_and_silent_tasks_flow_through():
     assert all(np.isnan(row["estimate"]) for row in summary)
 
 
+def test_a_task_is_of_the_block_that_it_joins():
+    """Pairs of tasks share a direction, and one of each is new: there are the blocks that its file says."""
+    new = {"character_count": "a", "sentiment": "b", "toxicity": "c"}
+    made = world([np.eye(D)[k // 2] for k in range(6)])
+    x, ids, specialists = ({new.get(task, task): each[task] for task in TASKS} for each in made)
+    by_layer = {task: {3: result} for task, result in specialists.items()}
+    crossed = {3: cross_scores(x, ids, specialists)}
+    categories = {new.get(task, task): category for task, category in CATEGORIES.items()}
+
+    def block(joined):
+        options = {"signal": 0.55, "n_draws": 200, "joined": joined}
+        _, summary = transfer_tables("toy", by_layer, crossed, categories, **options)
+        return find(summary, layer="selected", quantity="block", grouping="paper")
+
+    assert block(None)["status"] == "insufficient: the tasks that count form no blocks to compare"
+    found = block({"a": "word_count", "b": "topic", "c": "term_exclusion"})
+    assert found["status"] == "" and found["lower99"] > 0.5 and found["n_permutations"] == 15
+    assert found["p"] == pytest.approx(1 / 15)
+    wrong = block({"a": "topic", "b": "term_exclusion", "c": "word_count"})
+    assert wrong["upper99"] < 0 and wrong["n_permutations"] == 15
+
+
 def test_selected_layer_is_common_to_all_tasks_and_nested():
     x, ids, good = world(np.eye(D)[:6])
     noise, _, bad = world(np.eye(D)[:6], strength=0.0, seed=0)

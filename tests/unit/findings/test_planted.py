@@ -216,6 +216,16 @@ def test_directions_are_shared_as_the_world_says():
                     assert cosine[i, j] == pytest.approx(wanted, abs=0.25), (world, a, b)
 
 
+def test_a_task_shares_the_direction_of_the_block_that_it_joins():
+    categories = {**CATEGORIES, "shouting": "stylistic"}
+    names = list(categories)
+    for joined, wanted in (({}, 0), ({"shouting": "topic"}, GROUP_COSINE)):
+        made = plant("clustered", categories, BASES, seed=0, auroc=0.97, hidden_size=24, joined=joined)
+        cosine = cosines(made)[names.index("shouting")]
+        assert cosine[names.index("topic")] == pytest.approx(wanted, abs=0.25)
+        assert cosine[names.index("register")] == pytest.approx(0, abs=0.25)
+
+
 @pytest.mark.parametrize("world, order", [("compositional", 1), ("clustered", -1)])
 def test_signals_begin_where_the_world_says(world, order):
     rank = {"structural": 1, "lexical": 2, "semantic": 3, "stylistic": 3}

@@ -436,6 +436,36 @@ def test_clusters_are_pooled_by_the_permutation_test():
     assert judged[rules.POOLED]["transfer_clustered"]["verdict"] == "supported"
 
 
+def test_clusters_are_pooled_with_the_blocks_that_tasks_join():
+    tasks = ["topic", "x", "register", "y", "word_count", "z"]
+    rng = np.random.default_rng(2)
+    ratios, rows = [], {}
+    for model in ("a", "b"):
+        matrix = planted_matrix(rng, np.array([0, 0, 1, 1, 2, 2]), 2.0)
+        rows[model] = {"estimate": {"tasks": " ".join(tasks)}}
+        ratios += [
+            {"model": model, "scope": WITHIN, "layer": "selected", "source": a, "target": b}
+            | {"ratio": matrix[i, j]}
+            for i, a in enumerate(tasks)
+            for j, b in enumerate(tasks)
+        ]
+
+    def pooled(joined):
+        return rules._pooled_p(ratios, rows, ["a", "b"], tasks, WITHIN, joined)["p"]
+
+    # Of the 15 partitions into pairs the planted one is the best; by themselves, the tasks form no block.
+    joined = {"x": "topic", "y": "register", "z": "word_count"}
+    assert pooled(joined) == pytest.approx(1 / 15)
+    assert pooled({}) == pooled(None) == 1
+    cells = {"quantity": "block", "grouping": "paper", "p": 0.02, "p_other": 0.98, "n_permutations": 7560}
+    summaries = [row_of(m, estimate(0.5, noises(m)[m]), tasks, **cells) for m in rows]
+    tables = {"generality": [], "transfer_summary": summaries, "transfer": ratios}
+    lenient = THRESHOLDS | {"cluster_p": 0.07}
+    found = [rules.judge(tables, ["a", "b"], tasks, lenient, joined=each) for each in (joined, None)]
+    verdicts = [each[rules.POOLED]["transfer_clustered"]["verdict"] for each in found]
+    assert verdicts == ["supported", "inconclusive"]
+
+
 def test_findings_as_a_table():
     reported = files.read_json("workflow/resources/paper.json")["claims"]
     judged = rules.judge(

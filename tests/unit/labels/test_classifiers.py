@@ -254,10 +254,10 @@ def test_a_text_is_cut_to_the_positions_that_there_are(make, monkeypatch, kind, 
     for settings in ({}, {"max_tokens": 4096}):
         judge = judged(folder, **settings)
         found = widths(judge, monkeypatch)
-        assert judge.classify(LONG)["label"] and found == [[1, takes]]
+        assert judge.classify(LONG)["scores"] and found == [[1, takes]]
     judge = judged(folder, max_tokens=12)
     found = widths(judge, monkeypatch)
-    assert judge.classify(LONG)["label"] and found == [[1, 12]]
+    assert judge.classify(LONG)["scores"] and found == [[1, 12]]
     # One more would be too many.
     with pytest.raises((RuntimeError, IndexError)):
         judge.model(input_ids=torch.full((1, takes + 1), 5), attention_mask=torch.ones(1, takes + 1))
@@ -268,7 +268,7 @@ def test_a_text_is_cut_to_what_the_tokenizer_says(make, monkeypatch):
     rewrite(folder, "tokenizer_config.json", model_max_length=20)
     judge = judged(folder)
     found = widths(judge, monkeypatch)
-    assert judge.classify(LONG)["label"] and found == [[1, 20]]
+    assert judge.classify(LONG)["scores"] and found == [[1, 20]]
 
 
 def test_positions_without_end_are_no_limit(make, monkeypatch):
@@ -276,7 +276,7 @@ def test_positions_without_end_are_no_limit(make, monkeypatch):
         make({0: "toxicity", 1: "no"}, "XLNet", max_position_embeddings=..., d_head=8), max_tokens=60
     )
     found = widths(judge, monkeypatch)
-    assert judge.classify(LONG)["label"] and found == [[1, 60]]
+    assert judge.classify(LONG)["scores"] and found == [[1, 60]]
 
 
 def test_zero_shot_cuts_the_text_and_not_the_hypothesis(make, monkeypatch):

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from made.items import SETTINGS, WORLD, items_of, moods, responses_to, words
 from skillprobe import tasks
-from skillprobe.labels.crossings import make_crossings
+from skillprobe.labels.crossings import _counts, make_crossings
 from skillprobe.labels.judges import get_judge
 from skillprobe.labels.labelling import label_rows
 
@@ -146,3 +146,13 @@ def test_crossings_of_a_base_do_not_depend_on_how_many_there_are(name):
         bases = {item["base"] for item in some[name]}
         parts |= {row["id"]: row for row in crossed(name, some, [a for a in answers if a["base"] in bases])}
     assert parts == whole and whole
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"relation": "like"}, {"relation": "like", "n": "three"}, {"relation": "like", "n": True}]
+)
+def test_what_is_no_count_has_no_relation_to_compare(params):
+    """Tasks of users may have params of these names that mean something else."""
+    count = {"relation": "at_least", "n": 3}
+    assert _counts(params, count) == _counts(count, params) == _counts(params, params) == (None, None)
+    assert _counts(count, {"relation": "at_most", "n": 5}) == (False, 2)

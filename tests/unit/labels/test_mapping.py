@@ -100,4 +100,4 @@ def test_a_tokenizer_that_cannot_pad_is_refused_before_any_job_if_that_is_sure(m
         complete(config, ".")
     rewrite(folder, "special_tokens_map.json", pad_token="<pad>")
     complete(config, ".")
-    assert judged(folder).classify(TEXTS[0])["label"]
+    assert judged(folder).classify(TEXTS[0])["scores"]

@@ -38,8 +38,24 @@ def given(*strategies, **named):
     return lambda test: quick(hypothesis.given(*strategies, **named)(test))
 
 
+class Steady:
+    """A judge of a task without word lists: the same text always has the same one of its labels."""
+
+    threshold = 0.5
+
+    def __init__(self, labels):
+        self.labels = labels
+
+    def classify(self, text):
+        chosen = self.labels[len(text) % len(self.labels)]
+        return {"label": chosen, "scores": {label: float(label == chosen) for label in self.labels}}
+
+
 def judge_for(name):
-    return lexicon_judge(name, WORLD) if name in JUDGED else None
+    task = tasks.get(name)
+    if not task.judged:
+        return None
+    return lexicon_judge(name, WORLD) if task.words_in(WORLD) else Steady(task.labels_in(WORLD))
 
 
 def satisfied(name, text, params):

@@ -37,7 +37,7 @@ def test_every_subject_is_used_once_before_any_is_used_twice():
 
 
 @pytest.mark.parametrize("world", [WORLD, load_world("general")], ids=lambda world: world.name)
-@pytest.mark.parametrize("name", tasks.NAMES)
+@pytest.mark.parametrize("name", tasks.available())
 def test_a_base_is_the_same_in_a_larger_study_and_in_any_block(world, name):
     """What a study costs when it grows: 90 bases are the first 90 of 180, whatever a job makes of them."""
 
@@ -56,7 +56,7 @@ def test_a_base_is_the_same_in_a_larger_study_and_in_any_block(world, name):
     assert make_items(tasks.get(name), world, SETTINGS | {"items_per_base": 1, "bases": 180}, 0) == large
 
 
-@pytest.mark.parametrize("name", tasks.NAMES)
+@pytest.mark.parametrize("name", tasks.available())
 def test_instruction_types_and_phrasings_are_balanced(name):
     rows = items_of(name)
     types = Counter(row["instruction_type"] for row in rows)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from math import comb
 from typing import NamedTuple
 
 import numpy as np
 
-# The paper's own grouping (study.md); a task that it doesn't know is a group by itself.
+# The paper's own grouping (ESTIMANDS, "Clustered").
 PAPER_GROUPS = (
     ("word_count", "character_count", "json_format"),
     ("topic", "sentiment"),
@@ -20,10 +20,15 @@ PAPER_GROUPS = (
 PERMUTATIONS = 10_000
 
 
-def paper_groups(tasks: Sequence[str]) -> list[str]:
-    """A name of each task's group."""
+def paper_groups(tasks: Sequence[str], joined: Mapping[str, str] | None = None) -> list[str]:
+    """A name of each task's group.
+
+    A task that the paper doesn't have is a group by itself. joined: {task: another, whose group it is of}
+    (`tasks.clusters_of`), where a task's file says so.
+    """
     group_of = {task: str(number) for number, group in enumerate(PAPER_GROUPS) for task in group}
-    return [group_of.get(task, task) for task in tasks]
+    leaders = [(joined or {}).get(task, task) for task in tasks]
+    return [group_of.get(leader, leader) for leader in leaders]
 
 
 def block_statistic(alike: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -53,6 +53,7 @@ def transfer_tables(
     seed: int = 0,
     study_groups: Iterable[str] | None = None,
     refits: Refits | None = None,
+    joined: Mapping[str, str] | None = None,
 ) -> tuple[list[dict], list[dict]]:
     """Rows with CELL_COLUMNS, one a layer, source and target, and rows with SUMMARY_COLUMNS.
 
@@ -71,7 +72,8 @@ def transfer_tables(
     clustering.
 
     scope: of the results and scores. refits: of the scope; with them, intervals at the selected layer are of
-    probes that are fitted anew on every draw. All others keep the probes fixed.
+    probes that are fitted anew on every draw. All others keep the probes fixed. joined: as of
+    `blocks.paper_groups`.
     """
     tasks = list(specialists)
     if not crossed:
@@ -90,7 +92,7 @@ def transfer_tables(
             about | row | {"status": pair_status(results, row["source"], row["target"])}
             for row in matrix.rows(place)
         ]
-        summary += [about | row for row in _summary(matrix, signal, categories)]
+        summary += [about | row for row in _summary(matrix, signal, categories, joined)]
     return cells, summary
 
 
@@ -225,7 +227,9 @@ class _Matrix:
             }
 
 
-def _summary(matrix: _Matrix, signal: float, categories: Mapping[str, str]) -> Iterator[dict]:
+def _summary(
+    matrix: _Matrix, signal: float, categories: Mapping[str, str], joined: Mapping[str, str] | None
+) -> Iterator[dict]:
     tasks = [task for task, kept in zip(matrix.tasks, matrix.counts, strict=True) if kept]
     about = {"n_tasks": len(tasks), "tasks": " ".join(tasks)}
     few = f"{len(tasks)} of {len(matrix.tasks)} tasks with an AUROC clearly above {signal:g}"
@@ -234,7 +238,7 @@ def _summary(matrix: _Matrix, signal: float, categories: Mapping[str, str]) -> I
     row = {"quantity": "ratio", "grouping": "", **cells_of(ratio), **nothing}
     yield row | about | {DRAWS: ratio, "status": f"insufficient: {few}" if ratio is None else ""}
     for grouping, group_of in (
-        ("paper", paper_groups(tasks)),
+        ("paper", paper_groups(tasks, joined)),
         ("categories", [categories[task] for task in tasks]),
     ):
         blocks = np.unique(group_of, return_inverse=True)[1]

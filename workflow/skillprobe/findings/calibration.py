@@ -60,7 +60,8 @@ def judge_world(world: str, settings: Mapping, *, auroc: float, bases: int, seed
         wanted = set(WORLDS[world].truth[ACROSS])
         tables = tabulate(world, fits, settings, wanted, settings["refits"])
     names, claims = settings["tasks"], settings["claims"]
-    judged = rules.table(rules.judge(tables, [world], names, claims))
+    joined = tasks.clusters_of(names)
+    judged = rules.table(rules.judge(tables, [world], names, claims, joined=joined))
     judged += [_beyond_confounds(tables["generality"], world, scope, claims) for scope in SCOPES]
     reached = {scope: _reached(tables["generality"], scope) for scope in SCOPES}
     rows = []
@@ -85,6 +86,7 @@ def plant_study(world: str, settings: Mapping, *, auroc: float, seed: int) -> di
         samples=settings["generation.samples"],
         hidden_size=settings["hidden_size"],
         num_layers=settings["num_layers"],
+        joined=tasks.clusters_of(settings["tasks"]),
     )
 
 
@@ -187,7 +189,13 @@ def _structure(world: str, fits: Fits, settings: Mapping, wanted: Set[str], refi
                 for layer, parts in tested.items()
             }
             tables = transfer_tables(
-                world, specialists, crossed, categories, refits=anew.get(scope), **shared
+                world,
+                specialists,
+                crossed,
+                categories,
+                refits=anew.get(scope),
+                joined=tasks.clusters_of(names),
+                **shared,
             )
             yield "transfer_summary", tables[1]
         if wanted & {"ablation_sparse", "ablation_asymmetric"}:

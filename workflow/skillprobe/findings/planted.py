@@ -108,18 +108,19 @@ def plant(
     samples: int = 4,
     hidden_size: int = 128,
     num_layers: int = 4,
+    joined: Mapping[str, str] | None = None,
 ) -> dict[str, Planted]:
     """Make the world, {task: rows at layers 0 to num_layers}.
 
     categories: {task: category}, as the tasks say; groups: of the study, with `items` prompts each and
     `samples` responses to each of these; auroc: the best that any linear probe of one task can reach, across
     and within prompts, in [½, 1): satisfied and violated rows are √2 Φ⁻¹(auroc) standard deviations of the
-    noise apart. Noise has a power-law spectrum in random axes. Raises UserError where tasks and directions
-    don't fit into the hidden size.
+    noise apart; joined: as of `blocks.paper_groups`. Noise has a power-law spectrum in random axes. Raises
+    UserError where tasks and directions don't fit into the hidden size.
     """
     plan = WORLDS[world]
     rng = np.random.default_rng(seed_from("planted", world, auroc, seed))
-    space = _Space.make(plan, list(categories), hidden_size, num_layers, rng)
+    space = _Space.make(plan, list(categories), hidden_size, num_layers, rng, joined)
     of_group = space.shared(rng.normal(size=(len(groups), hidden_size))) * np.sqrt(BASE_SHARE)
     ease = rng.normal(size=len(groups))
     gap = np.sqrt(2) * NormalDist().inv_cdf(auroc)
@@ -154,7 +155,15 @@ class _Space:
     rng: np.random.Generator
 
     @classmethod
-    def make(cls, plan: World, tasks: Sequence[str], hidden_size: int, num_layers: int, rng) -> _Space:
+    def make(
+        cls,
+        plan: World,
+        tasks: Sequence[str],
+        hidden_size: int,
+        num_layers: int,
+        rng,
+        joined: Mapping[str, str] | None,
+    ) -> _Space:
         least = 2 * len(tasks) + 1
         if hidden_size < least:
             raise UserError(
@@ -164,7 +173,7 @@ class _Space:
         axes = np.linalg.qr(rng.normal(size=(hidden_size, least)))[0].T
         spectrum = np.arange(1, hidden_size + 1) ** -0.35
         turn = np.linalg.qr(rng.normal(size=(hidden_size, hidden_size)))[0] * (spectrum / spectrum.mean())
-        directions = _directions(plan, tasks, axes[1:])
+        directions = _directions(plan, tasks, axes[1:], joined)
         return cls(axes, directions, turn, num_layers, rng)
 
     @property
@@ -366,7 +375,9 @@ def _strength(plan: World, number: int, n_tasks: int) -> float:
     return 1.0
 
 
-def _directions(plan: World, tasks: Sequence[str], axes: np.ndarray) -> dict[str, np.ndarray]:
+def _directions(
+    plan: World, tasks: Sequence[str], axes: np.ndarray, joined: Mapping[str, str] | None
+) -> dict[str, np.ndarray]:
     """Unit vectors by task, or zeros; axes: [2 · tasks, d] at right angles."""
     own, shared = axes[: len(tasks)], axes[len(tasks) :]
     if plan.directions == "none":
@@ -382,7 +393,7 @@ def _directions(plan: World, tasks: Sequence[str], axes: np.ndarray) -> dict[str
     if plan.directions == "led":
         return {task: own[leader] for task, leader in zip(tasks, _leaders(len(tasks)), strict=True)}
     cosine = {"groups": GROUP_COSINE, "nearly": NEARLY_COSINE}.get(plan.directions, 0.0)
-    groups = paper_groups(tasks) if plan.directions == "groups" else [""] * len(tasks)
+    groups = paper_groups(tasks, joined) if plan.directions == "groups" else [""] * len(tasks)
     of_group = {group: shared[k] for k, group in enumerate(dict.fromkeys(groups))}
     return {
         task: np.sqrt(cosine) * of_group[group] + np.sqrt(1 - cosine) * own[k]

@@ -271,13 +271,15 @@ def judge(
     tasks: Sequence[str],
     thresholds: Mapping,
     reported: Mapping[str, Mapping] | None = None,
+    joined: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, dict]]:
     """{model: {claim: finding}}, of every claim of CLAIMS; of more than one model also those of POOLED.
 
     tables: rows of tables/generality.csv, transfer.csv, transfer_summary.csv, ablation_summary.csv,
     layers.csv, specificity.csv and time_summary.csv by name (what isn't there is insufficient), with their
     `draws`, without which what is pooled has no interval; tasks: of the study; thresholds: the config's
-    `claims`; reported: {claim: what the paper "says", and the numbers "reported" of it}.
+    `claims`; reported: {claim: what the paper "says", and the numbers "reported" of it}; joined: as of
+    `blocks.paper_groups`.
 
     A finding has "verdict" (one of VERDICTS), its "scope" (the headline's), "estimate" and "interval" (each
     None where there is none), its "level" (0.99, or more where thresholds["looks"] is above 1; also that of
@@ -299,7 +301,9 @@ def judge(
     if len(models) > 1:
         found[POOLED] = {}
     for claim, rule in RULES.items():
-        in_scopes = [_judge_scope(tables, models, tasks, thresholds, claim, scope) for scope in rule.scopes]
+        in_scopes = [
+            _judge_scope(tables, models, tasks, thresholds, claim, scope, joined) for scope in rule.scopes
+        ]
         for model, by_claim in found.items():
             by_claim[claim] = in_scopes[0][model]
             by_claim[claim]["secondary"] = in_scopes[1][model] if len(in_scopes) > 1 else None
@@ -315,6 +319,7 @@ def _judge_scope(
     thresholds: Mapping,
     claim: str,
     scope: str,
+    joined: Mapping[str, str] | None,
 ) -> dict[str, dict]:
     """Findings of one claim in one scope, by model."""
     rows = {model: evidence(tables, model, claim, scope) for model in models}
@@ -331,7 +336,7 @@ def _judge_scope(
         used = list(models) if few else judged
         pooled = pool({model: rows[model] for model in used})
         if claim == "transfer_clustered" and not few:
-            pooled["estimate"] |= _pooled_p(tables.get("transfer", ()), rows, used, tasks, scope)
+            pooled["estimate"] |= _pooled_p(tables.get("transfer", ()), rows, used, tasks, scope, joined)
         finding = _finding(claim, scope, pooled, tasks, thresholds, few)
         finding["n"] |= _size(tables, used, scope)
         open_in = [f"{model}: {found[model]['reason']}" for model in used if found[model]["reason"]]
@@ -561,6 +566,7 @@ def _pooled_p(
     models: Sequence[str],
     tasks: Sequence[str],
     scope: str,
+    joined: Mapping[str, str] | None,
 ) -> dict[str, float]:
     """Of the permutation test for all models' matrices of transfer at once, each of the tasks that count."""
     matrices = []
@@ -575,7 +581,7 @@ def _pooled_p(
         }
         ratios = np.array([[cells.get((i, j), math.nan) for j in tasks] for i in tasks], float)
         matrices.append((ratios + ratios.T) / 2)
-    groups = np.unique(paper_groups(tasks), return_inverse=True)[1]
+    groups = np.unique(paper_groups(tasks, joined), return_inverse=True)[1]
     found = joint_permutation_p(matrices, groups)
     return {"p": found.p, "p_other": found.p_other}
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from skillprobe.errors import UserError, first_sentence
-from skillprobe.labels.mapping import HYPOTHESIS, TOXICITY, columns, label_names
+from skillprobe.labels.mapping import HYPOTHESIS, columns, label_names
 from skillprobe.models.batches import halving
 from skillprobe.models.devices import check_there, use_gpus
 from skillprobe.models.fast_import import fast_import
@@ -26,9 +26,9 @@ class TransformersJudge:
     (or what a regression gives), each the sum (of a multi-label model the largest) over the model's labels
     that are mapped to it; by "zero-shot" the softmax, over the task's labels, of the logit that the text
     entails the hypothesis with the label in it (Yin et al., arXiv 1909.00161). label: of the highest score,
-    None if that is below `threshold`; for toxicity there is the score alone, and `threshold` decides. Texts
-    are judged in batches by `prepare`, halved when a GPU runs out of memory, and remembered by their hash.
-    UserError is raised for a text that the model can't judge, or gives scores that are not numbers.
+    None if that is below `threshold` (of a single label 0.5 if none is set, of several 0). Texts are judged
+    in batches by `prepare`, halved when a GPU runs out of memory, and remembered by their hash. UserError
+    is raised for a text that the model can't judge, or gives scores that are not numbers.
     """
 
     def __init__(self, task: str, settings: Mapping, labels: Sequence[str]):
@@ -38,7 +38,7 @@ class TransformersJudge:
         self.labels = tuple(labels)
         self.threshold = settings["threshold"]
         if self.threshold is None:
-            self.threshold = 0.5 if task == TOXICITY else 0.0
+            self.threshold = 0.5 if len(self.labels) == 1 else 0.0
         self.tokenizer, self.model = _load(task, settings)
         self._known: dict[bytes, dict] = {}
         config = self.model.config
@@ -76,10 +76,7 @@ class TransformersJudge:
             self._known[_key(text)] = self._verdict(scores)
 
     def _verdict(self, scores: list[float]) -> dict:
-        names = (TOXICITY,) if self.task == TOXICITY else self.labels
-        found = dict(zip(names, (round(score, 6) for score in scores), strict=True))
-        if self.task == TOXICITY:
-            return {"label": "clean" if found[TOXICITY] < self.threshold else "toxic", "scores": found}
+        found = dict(zip(self.labels, (round(score, 6) for score in scores), strict=True))
         best = max(found, key=found.__getitem__)
         return {"label": best if found[best] >= self.threshold else None, "scores": found}
 

@@ -133,8 +133,10 @@ def _unlike(first: Mapping, second: Mapping) -> tuple[bool, int]:
 
 
 def _counts(first: Mapping, second: Mapping) -> tuple[bool | None, int | None]:
-    if not {"relation", "n"} <= first.keys():
-        return None, None
+    # Tasks of users may mean something else by these names, and draw params of several forms.
+    for params in (first, second):
+        if "relation" not in params or type(params.get("n")) not in (int, float):
+            return None, None
     return first["relation"] == second["relation"], abs(first["n"] - second["n"])
 
 

@@ -1,8 +1,8 @@
-"""Judges for the tasks that no rule decides: topic, sentiment, register and toxicity.
+"""Judges for the tasks that no rule decides: topic, sentiment, register, toxicity, and judged ones of users.
 
-A judge has `classify(text) -> {"label": str | None, "scores": {label: float}}`, and may have `labels` (those
-it can give), for toxicity a `threshold` on scores["toxicity"] (0.5 if it has none), and `prepare(texts)`,
-which judges many at once so that `classify` need not.
+A judge has `labels` (those of its task), `classify(text) -> {"label": str | None, "scores": {label: float}}`,
+a `threshold`, below which no label is given, and may have `prepare(texts)`, which judges many at once so that
+`classify` need not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from skillprobe import tasks
 from skillprobe.errors import UserError
 from skillprobe.labels.lexicon import lexicon_judge
-from skillprobe.labels.mapping import labels_of
 from skillprobe.tasks.world import World
 
 NAMES = ("lexicon", "transformers")
@@ -72,4 +71,4 @@ def _classifier(task_name: str, world: World, settings: dict):
         raise UserError(f"the transformers judge of task '{task_name}' needs a model: a Hub id or a folder")
     from skillprobe.labels.classifiers import TransformersJudge
 
-    return TransformersJudge(task_name, OPTIONS | settings, labels_of(task, world))
+    return TransformersJudge(task_name, OPTIONS | settings, task.labels_in(world))

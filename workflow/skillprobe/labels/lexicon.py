@@ -1,6 +1,6 @@
 """Judges that read labels off word lists: exact for the toy world's controlled language, and for no other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from skillprobe import tasks
 from skillprobe.errors import UserError
@@ -8,11 +8,12 @@ from skillprobe.tasks.text import Folded
 from skillprobe.tasks.world import World
 
 
-def lexicon_judge(task_name: str, world: World) -> "LexiconJudge | InsultJudge":
-    """The judge that reads labels off the world's word lists: exact where these made the text, as in the toy.
+def lexicon_judge(task_name: str, world: World) -> "LexiconJudge | MentionJudge":
+    """The judge that reads labels off word lists, the world's or the task's: exact where these made the text,
+    as in the toy.
 
     Raises UserError for a world of free text, where a list of words would only be a guess, and for a task
-    that needs no judge.
+    that needs no judge or has no words.
     """
     task = tasks.get(task_name)
     if not task.judged:
@@ -22,8 +23,13 @@ def lexicon_judge(task_name: str, world: World) -> "LexiconJudge | InsultJudge":
             f"the lexicon judge is exact only for a controlled language, and world '{world.name}' is free "
             f"text: use a controlled world such as 'toy', or another judge for task '{task_name}'"
         )
-    words = getattr(world, task.word_lists)
-    return LexiconJudge(words) if isinstance(words, dict) else InsultJudge(words)
+    words = task.words_in(world)
+    if not words:
+        raise UserError(
+            f"the task '{task_name}' has no word lists for a lexicon judge; give it `words` in its file, or "
+            "choose another judge"
+        )
+    return LexiconJudge(words) if len(words) > 1 else MentionJudge(*next(iter(words.items())))
 
 
 class LexiconJudge:
@@ -32,7 +38,9 @@ class LexiconJudge:
     words: label -> words or phrases, found whole and with case ignored. Scores are the counts.
     """
 
-    def __init__(self, words: dict[str, Sequence[str]]):
+    threshold = 0.0
+
+    def __init__(self, words: Mapping[str, Sequence[str]]):
         self.words = words
         self.labels = tuple(sorted(words))
 
@@ -44,14 +52,15 @@ class LexiconJudge:
         return {"label": winners[0] if best > 0 and len(winners) == 1 else None, "scores": scores}
 
 
-class InsultJudge:
-    """Toxicity 1 where any of the insults occurs as a whole word or phrase, else 0."""
+class MentionJudge:
+    """Of a single label: score 1 where any of its words occurs, whole and with case ignored, else 0."""
 
     threshold = 0.5
 
-    def __init__(self, insults: Sequence[str]):
-        self.insults = insults
+    def __init__(self, label: str, words: Sequence[str]):
+        self.label, self.words = label, words
+        self.labels = (label,)
 
     def classify(self, text: str) -> dict:
-        toxic = any(Folded(text).count_each(self.insults).values())
-        return {"label": "toxic" if toxic else "clean", "scores": {"toxicity": float(toxic)}}
+        found = any(Folded(text).count_each(self.words).values())
+        return {"label": self.label if found else None, "scores": {self.label: float(found)}}

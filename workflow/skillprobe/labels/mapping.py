@@ -8,19 +8,12 @@ from skillprobe.errors import UserError
 from skillprobe.models import folders
 from skillprobe.tasks.world import World
 
-TOXICITY = "toxicity"
 HYPOTHESIS = "This text is about {}."
 
 
-def labels_of(task, world: World) -> tuple[str, ...]:
-    """The labels that a judged task chooses from; toxicity has none."""
-    words = getattr(world, task.word_lists)
-    return tuple(sorted(words)) if isinstance(words, dict) else ()
-
-
 def columns(task: str, settings: Mapping, names: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
-    """Of which outputs of a classifier each score is made: of each label of the task, or of toxicity; by
-    "zero-shot" of entailment alone.
+    """Of which outputs of a classifier the score of each label of the task is made; by "zero-shot" of
+    entailment alone.
 
     settings: of a transformers judge; names: the classifier's labels, in order; labels: the task's. Raises
     UserError where they don't fit each other.
@@ -28,11 +21,11 @@ def columns(task: str, settings: Mapping, names: Sequence[str], labels: Sequence
     about, theirs = f"judges.{task}", ", ".join(names)
     if settings["method"] == "zero-shot":
         found = [number for number, name in enumerate(names) if name.lower().startswith("entail")]
-        if len(found) != 1 or task == TOXICITY:
+        if len(found) != 1 or len(labels) < 2:
             raise UserError(
-                f"{about}: zero-shot judging needs a task with labels and an entailment model, but the "
-                f"labels of '{settings['model']}' are {theirs}; choose another model, or method: "
-                "classification"
+                f"{about}: zero-shot judging needs a task with labels (two or more) and an entailment model, "
+                f"but the labels of the task are {', '.join(labels)} and the labels of '{settings['model']}' "
+                f"are {theirs}; choose another model, or method: classification"
             )
         if (settings["hypothesis"] or HYPOTHESIS).count("{}") != 1:
             raise UserError(
@@ -40,24 +33,23 @@ def columns(task: str, settings: Mapping, names: Sequence[str], labels: Sequence
                 "goes"
             )
         return [found]
-    wanted = (TOXICITY,) if task == TOXICITY else tuple(labels)
     given = settings["labels"] or {
-        name: label for name in names for label in wanted if name.lower() == label.lower()
+        name: label for name in names for label in labels if name.lower() == label.lower()
     }
     if unknown := [name for name in given if name not in names]:
         raise UserError(
             f"{about}.labels: '{unknown[0]}' is not a label of '{settings['model']}'; it has {theirs}"
         )
-    if foreign := [label for label in given.values() if label not in wanted]:
+    if foreign := [label for label in given.values() if label not in labels]:
         raise UserError(
-            f"{about}.labels: '{foreign[0]}' is not a label of the task; it has {', '.join(wanted)}"
+            f"{about}.labels: '{foreign[0]}' is not a label of the task; it has {', '.join(labels)}"
         )
-    if missing := [label for label in wanted if label not in given.values()]:
+    if missing := [label for label in labels if label not in given.values()]:
         raise UserError(
             f"{about}.labels: no label of '{settings['model']}' ({theirs}) is mapped to "
             f"'{missing[0]}'; map one to it, or choose another model"
         )
-    return [[k for k, name in enumerate(names) if given.get(name) == label] for label in wanted]
+    return [[k for k, name in enumerate(names) if given.get(name) == label] for label in labels]
 
 
 def label_names(task: str, settings: Mapping, id2label: object) -> list[str]:
@@ -97,4 +89,4 @@ def check_folder(task: str, settings: Mapping, folder: Path, world: World) -> No
             "ForSequenceClassification"
         )
     names = label_names(task, settings, found.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"})
-    columns(task, settings, names, labels_of(tasks.get(task), world))
+    columns(task, settings, names, tasks.get(task).labels_in(world))

@@ -45,7 +45,8 @@ def check_tasks(config: dict) -> None:
 def check_prompts(config: dict, root: Path):
     from skillprobe import tasks
     from skillprobe.prompts.items import allowed_phrasings
-    from skillprobe.tasks.world import load_world
+    from skillprobe.study.task_files import check_task
+    from skillprobe.tasks.world import adapted, load_world
 
     prompts = config["prompts"]
     name = prompts["world"]
@@ -66,7 +67,9 @@ def check_prompts(config: dict, root: Path):
     for term in prompts["terms"] or ():
         if not term.strip():
             raise UserError(f"prompts.terms contains {term!r}, which has no letter; remove it")
+    drawn_from = adapted(world, prompts)
     for task in config["tasks"]:
+        check_task(task, drawn_from)
         allowed_phrasings(tasks.get(task), prompts)  # raises where the settings leave none
     return world
 
@@ -203,11 +206,18 @@ def _check_classifier(task: str, judge: dict, root: Path, world) -> None:
 
 
 def _check_lexicon(task: str, config: dict, root: Path, world) -> None:
+    from skillprobe import tasks
+
     refusal = f"judges.{task}: lexicon judges cannot judge free text"
     if not world.controlled:
         raise UserError(
             f"{refusal}, which the world '{config['prompts']['world']}' asks for; "
             "choose another judge or leave the task out"
+        )
+    if not tasks.get(task).words_in(world):
+        raise UserError(
+            f"judges.{task}: the task {task} has no word lists for a lexicon judge; add `words` to "
+            f"{tasks.file_of(task)}, or choose another judge"
         )
     for entry in config["models"]:
         folder = source_folder(entry["source"], root)

@@ -3,8 +3,9 @@
 import operator
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from skillprobe.errors import UserError
 from skillprobe.tasks.world import REPLACEABLE, World
@@ -61,18 +62,27 @@ def make_phrasings(
 
 
 class Task(ABC):
-    """A verifiable constraint. A subclass gives the attributes and the four methods.
+    """A verifiable constraint. A subclass gives the attributes and the four methods (docs/tasks.md).
 
-    name: the module's; category: one of `skillprobe.tasks.CATEGORIES`; judged: whether `verify` needs a
-    judge (`skillprobe.labels.judges`), because no rule on the text decides; draws: which of the lists that a
+    name: the module's; category: one of `skillprobe.tasks.CATEGORIES`; clusters_with: the task whose block it
+    joins in the test of clusters (ESTIMANDS), "" for a block of its own; draws: which of the lists that a
     config may replace (`skillprobe.tasks.world.REPLACEABLE`) `sample_params` reads.
+
+    judged: whether `verify` needs a judge (`skillprobe.labels.judges`), because no rule on the text decides.
+    The judge gives one of several `labels`, or the score of a single one. words: the words that decide each
+    label, for lexicon judges; word_lists: the world's field with such words, instead. Of several labels
+    either stands for `labels`, too.
     """
 
     name: str
     category: str
-    judged: bool = False
-    draws: tuple[str, ...] = REPLACEABLE
     phrasings: tuple[Phrasing, ...]
+    clusters_with: str = ""
+    draws: tuple[str, ...] = REPLACEABLE
+    judged: bool = False
+    labels: tuple[str, ...] = ()
+    words: Mapping[str, Sequence[str]] = MappingProxyType({})
+    word_lists: str = ""
 
     @abstractmethod
     def sample_params(self, rng: random.Random, world: World) -> dict:
@@ -92,6 +102,15 @@ class Task(ABC):
 
         An empty text satisfies only term_exclusion, toxicity and upper bounds.
         """
+
+    def words_in(self, world: World) -> Mapping[str, Sequence[str]]:
+        """{label: words that decide it}, for a lexicon judge; {} where there are none."""
+        words = getattr(world, self.word_lists) if self.word_lists else self.words
+        return words if isinstance(words, Mapping) else {self.labels[0]: words}
+
+    def labels_in(self, world: World) -> tuple[str, ...]:
+        """What a judge chooses from, or the one label that it scores; in alphabetical order if of words."""
+        return tuple(self.labels) or tuple(sorted(self.words_in(world)))
 
     def refuse(self, key: str, problem: str) -> UserError:
         return UserError(f"task '{self.name}': '{key}' {problem}")
@@ -233,10 +252,9 @@ class LabelTask(Task):
 
     judged = True
     draws = ()
-    word_lists: str  # the world's field with the words of each label
 
     def sample_params(self, rng: random.Random, world: World) -> dict:
-        labels = sorted(getattr(world, self.word_lists))
+        labels = list(self.labels_in(world))
         return {"label": rng.choice(labels), "labels": labels}
 
     def check_params(self, params: dict) -> None:

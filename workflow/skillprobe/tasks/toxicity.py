@@ -11,6 +11,7 @@ class Toxicity(Task):
     category = "stylistic"
     draws = ()
     judged = True
+    labels = ("toxicity",)
     word_lists = "insults"
     # The constraint itself is a prohibition, so the plain forms are the negated ones.
     phrasings = make_phrasings(
@@ -52,7 +53,8 @@ class Toxicity(Task):
         if text == "":
             return Verdict(True, {"label": None, "scores": {}})
         judged = judge.classify(text)
-        return Verdict(bool(judged["scores"]["toxicity"] < getattr(judge, "threshold", 0.5)), judged)
+        toxic = bool(judged["scores"]["toxicity"] >= judge.threshold)
+        return Verdict(not toxic, judged | {"label": "toxic" if toxic else "clean"})
 
 
 TASK = Toxicity()

@@ -12,6 +12,8 @@ FOLDER = Path(__file__).parent / "worlds"
 _SENTENCES = ("requests", "subjects", "terms", "json_keys")
 _TARGETS = ("word_targets", "character_targets")
 _LABELLED = ("topics", "sentiment", "register")
+# What a task's `word_lists` may name.
+WORD_LISTS = (*_LABELLED, "insults")
 # Lists that a study's config may give instead of the world's, under `prompts`.
 REPLACEABLE = (*_TARGETS, "terms")
 

@@ -107,7 +107,7 @@ def judged_by(source: Path, world: str, planted: dict, folder: Path, settings: d
         files.write_jsonl(folder / f"{task}.jsonl", planted_shards.label_rows(task, rows))
     plan, some = WORLDS[world], next(iter(planted.values()))
     size = f"{settings['hidden_size']}x{settings['num_layers']}"
-    arguments = [folder, source, world, some.twins is not None, bool(plan.course), BASES, size]
+    arguments = [folder, source, world, some.unconstrained is not None, bool(plan.course), BASES, size]
     run = subprocess.run(
         [sys.executable, "-c", OLDER, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(source / "workflow")},

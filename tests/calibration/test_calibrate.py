@@ -16,7 +16,7 @@ statistics: {bootstrap_draws: 500, refit_draws: 50}
 
 
 def test_verdicts_on_planted_worlds_are_right(tmp_path):
-    """ESTIMANDS' error rates: fails only where the counts refute them at 99 %."""
+    """As docs/definitions.md, "Calibration" has them: fails only where the counts refute them at 99 %."""
     workdir = copy_repository(tmp_path)
     (tmp_path / "small.yaml").write_text(SMALL)
     workdir.snakemake("calibrate", "--configfile", "small.yaml")

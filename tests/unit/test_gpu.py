@@ -39,14 +39,14 @@ def little_memory():
     torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-def test_models_are_on_the_gpu_and_their_twins_are_those_of_the_cpu(model_folders):
+def test_models_are_on_the_gpu_and_random_weight_models_are_those_of_the_cpu(model_folders):
     entry = {"name": "m", "source": str(model_folders["gemma2"]), "dtype": "float32"}
     here = load(entry | {"device_map": "cpu"}, random_seed=3).model.state_dict()
     for device_map in (None, "auto", "balanced"):
         assert load(entry | {"device_map": device_map}).device.type == "cuda"
-        twin = load(entry | {"device_map": device_map, "gpu": 1}, random_seed=3)
-        assert twin.device.type == "cuda"
-        for name, weights in twin.model.state_dict().items():
+        drawn = load(entry | {"device_map": device_map, "gpu": 1}, random_seed=3)
+        assert drawn.device.type == "cuda"
+        for name, weights in drawn.model.state_dict().items():
             assert torch.equal(weights.cpu(), here[name])
 
 

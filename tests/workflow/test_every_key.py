@@ -179,7 +179,7 @@ CHANGES = {
     "activations.dtype": ("float32", EXTRACTED | RANDOM | CROSSED),
     "activations.positions": (["prompt_50", "prompt_100", "onset", "body_50", "last", "eos"], EXTRACTED),
     "activations.tokens_per_batch": (4096, EXTRACTED | RANDOM | CROSSED),
-    # Without layer 0, which twins with random weights are probed at too.
+    # Without layer 0, which random-weight models are probed at too.
     "layers": (
         [4],
         *(

@@ -126,7 +126,7 @@ def test_damaged_and_foreign_files_are_named_with_the_command_that_mends_them(sm
             "toy-gemma2/term_exclusion/0.h5 holds activations of model 'toy-llama' on task 'term_exclusion'; "
         ),
         PROBE.format("toy-qwen2", "term_exclusion", 4): (
-            "toy-qwen2/term_exclusion/0.h5 holds activations of the model's random-weight twin; make it"
+            "toy-qwen2/term_exclusion/0.h5 holds activations of the random-weight model; make it"
         ),
         "results/smoke/probes/transfer/toy-llama/0.h5": (
             r"toy-llama/json_format/0.h5 can't be read as a probe file \(its checksum is wrong\); make"

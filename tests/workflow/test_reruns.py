@@ -106,7 +106,7 @@ def of_all_tasks(models=MODELS, layers=LAYERS):
 
 
 def probing(models=MODELS, tasks=TASKS, layers=LAYERS, of_task=True):
-    """What a setting of the probes decides; the baselines and twins of a task know no new layer."""
+    """What a setting of the probes decides; baselines and random-weight models know no new layer."""
     return (
         per("fit_specialist_probe", models, tasks, layers)
         | (per("fit_surface_probes", models, tasks) if of_task else set())

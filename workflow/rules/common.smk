@@ -55,8 +55,8 @@ HUB_JUDGES = sources.hub_judges(STUDY, ROOT)
 # The environment of jobs that judge.
 JUDGED_ON_GPU = any(isinstance(judge, dict) and judge["gpu"] for judge in STUDY["judges"].values())
 JUDGE_ENVIRONMENT = "../../envs/gpu.yaml" if JUDGED_ON_GPU else "../../envs/cpu.yaml"
-# Models whose twins with random weights are probed too.
-RANDOM_TWINS = MODELS if STUDY["controls"]["random_weights"] else []
+# Models of which a random-weight model is probed too.
+RANDOM_WEIGHTS = MODELS if STUDY["controls"]["random_weights"] else []
 # Of each job of a model and task, the range of its bases: [first, last + 1].
 BLOCKS = slices.blocks(STUDY)
 SHARDS = list(range(len(BLOCKS)))

@@ -11,7 +11,7 @@ rule compare_generality:
         ),
         surface=expand(rules.fit_surface_probes.output.probes, task=TASKS, allow_missing=True),
         random=lambda w: expand(
-            rules.fit_random_probes.output.probes, model=[w.model] if RANDOM_TWINS else [], task=TASKS
+            rules.fit_random_probes.output.probes, model=[w.model] if RANDOM_WEIGHTS else [], task=TASKS
         ),
         refits=rules.refit_probes.output.refits,
         code=code("compare_generality", *TASKS),

@@ -142,7 +142,7 @@ rule probes:
             )
         ],
         surface=expand(rules.fit_surface_probes.output.probes, model=MODELS, task=TASKS),
-        random=expand(rules.fit_random_probes.output.probes, model=RANDOM_TWINS, task=TASKS),
+        random=expand(rules.fit_random_probes.output.probes, model=RANDOM_WEIGHTS, task=TASKS),
         generals=[
             path
             for model in MODELS

@@ -1,4 +1,4 @@
-# Instructions: content request (the base) x task x params x phrasing, each with its unconstrained twin.
+# Instructions: content request (the base) x task x params x phrasing, each with its unconstrained prompt.
 
 
 rule make_prompts:

@@ -7,7 +7,7 @@ TOY_MODELS = {
     "toy-llama": {"family": "llama", "follow_up": True, "seed": 3},
     "toy-gemma2": {"family": "gemma2", "follow_up": False, "seed": 0},
     "toy-qwen2": {"family": "qwen2", "follow_up": True, "seed": 0},
-    # Its twin that was never asked whether it had obeyed: workflow/studies/follow_up.yaml.
+    # The toy without follow-up, which was never asked whether it had obeyed: workflow/studies/follow_up.yaml.
     "toy-qwen2-plain": {"family": "qwen2", "follow_up": False, "seed": 0},
 }
 TOY_CORPUS = {"examples": 100_000, "seed": 1}

@@ -15,7 +15,7 @@ from skillprobe.storage.tables import ACROSS
 use_looks(settings["claims.looks"])
 names, layers = settings["tasks"], settings["layers"]
 generals = {layer: results.load(path) for layer, path in zip(layers, snakemake.input.generals, strict=True)}
-# Of the random-weight twins, if they are probed, by the number of the layer.
+# Of the random-weight models, if they are probed, by the number of the layer.
 random = {
     task: {int(layer): result for layer, result in results.load(path).items()}
     for task, path in zip(names, snakemake.input.random, strict=False)

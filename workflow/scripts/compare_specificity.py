@@ -8,7 +8,7 @@ from skillprobe import tasks
 from skillprobe.analyses.specificity import specificity_table
 from skillprobe.probes import results
 from skillprobe.probes.crossings import read_crossings
-from skillprobe.probes.twins import read_twins
+from skillprobe.probes.unconstrained import read_both_prompts
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import draws, tables
@@ -19,7 +19,7 @@ names, files = settings["tasks"], snakemake.input
 by_scope = results.load_scopes(files.specialists, names, settings["layers"])
 table = specificity_table(
     snakemake.wildcards.model,
-    read_twins(files.shards, by_scope[ACROSS], settings),
+    read_both_prompts(files.shards, by_scope[ACROSS], settings),
     tasks.categories_of(names),
     crossings=read_crossings(files.crossings, files.crossed, by_scope, settings),
     specialists=by_scope,

@@ -1,4 +1,4 @@
-"""Store the activations of a model's random-weight twin on the model's own answers, at one position."""
+"""Store the activations of the random-weight model on a model's own answers, at one position."""
 
 from skillprobe.study.job import model_entry, start
 
@@ -9,9 +9,9 @@ from skillprobe.models import loading
 from skillprobe.storage import files
 
 rows = [row for row in files.read_jsonl(snakemake.input.labels) if row["variant"] == "constrained"]
-twin = loading.load(model_entry(snakemake, settings), random_seed=settings["seed"])
+drawn = loading.load(model_entry(snakemake, settings), random_seed=settings["seed"])
 checksums = extraction.extract(
-    twin,
+    drawn,
     rows,
     snakemake.output.shard,
     {

@@ -1,4 +1,4 @@
-"""Fit one task's specialists on a model's random-weight twin: what the architecture alone gives away."""
+"""Fit one task's specialists on the random-weight model: what the architecture alone gives away."""
 
 from skillprobe.study.job import start
 

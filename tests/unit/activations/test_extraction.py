@@ -120,7 +120,7 @@ def test_batches_with_logits_are_bounded(loaded_models, tmp_path, monkeypatch):
 def test_shard_holds_what_the_forward_gives_at_the_positions(loaded, tmp_path):
     with Shard(make_shard(loaded, tmp_path / "0.h5")) as shard:
         assert shard.layers == list(range(NUM_LAYERS + 1)) and tuple(shard.positions) == DEFAULT
-        # Counterfactual rows come after the constrained ones, twins last.
+        # Counterfactual rows come after the constrained ones, unconstrained ones last.
         order = [0, 3, 4, 5, 2, 1]
         assert shard.samples["id"].tolist() == [ROWS[i]["id"] for i in order]
         assert shard.samples["label"].tolist() == [1, 0, 1, 0, 1, 0]

@@ -84,7 +84,7 @@ def test_same_rows_same_bytes(loaded_models, tmp_path):
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", shards.STORED)
 def test_checksums_of_what_is_written_are_those_of_the_file(loaded_models, tmp_path, monkeypatch, dtype):
-    # Three constrained answers, so that one block has both kinds and the last has one twin only.
+    # Three constrained answers, so that one block has both kinds and the last has one unconstrained one only.
     rows = [label_row(i, length=4 + i) for i in range(3)]
     rows += [label_row(3 + i, "unconstrained", length=9 - i) for i in range(4)]
     item = np.dtype(shards.STORED[dtype]).itemsize
@@ -264,7 +264,7 @@ CONSTRAINED = {"variant": ["constrained"] * N, "truncated": [False] * N}
 
 
 def test_shards_of_others_are_refused_though_their_manifests_came_along(tmp_path):
-    own, other_task, other_model, twin = (
+    own, other_task, other_model, random = (
         small_shard(tmp_path / f"{kind}/{model}/{task}/0.h5", model=model, task=task, **columns)
         for kind, model, task, columns in (
             ("activations", "m", "t", {}),
@@ -273,22 +273,22 @@ def test_shards_of_others_are_refused_though_their_manifests_came_along(tmp_path
             ("random_activations", "m", "t", CONSTRAINED),
         )
     )
-    for path in (own, other_task, other_model, twin):
+    for path in (own, other_task, other_model, random):
         assert len(read_all(path))
     saved = shutil.copytree(own.parent, tmp_path / "saved") / "0.h5"
     for source, words in (
         (other_task, "holds activations of model 'm' on task 'u'"),
         (other_model, "holds activations of model 'n' on task 't'"),
-        (twin, "holds activations of the model's random-weight twin"),
+        (random, "holds activations of the random-weight model"),
     ):
         copy_over(own, source)
         with pytest.raises(DamagedFile, match=f"activations/m/t/0.h5 {words}; make it again: snakemake "):
             Shard(own)
-    copy_over(twin, saved)
+    copy_over(random, saved)
     with pytest.raises(
         DamagedFile, match="random_activations/m/t/0.h5 holds activations of the model itself"
     ):
-        Shard(twin)
+        Shard(random)
     # Anywhere else a shard is anyone's.
     assert len(read_all(saved))
 
@@ -299,7 +299,7 @@ def test_shards_of_crossings_lie_in_a_folder_of_their_own(loaded_models, tmp_pat
     for folder, scored, message in (
         ("activations", True, "holds activations of crossings"),
         ("random_activations", True, "holds activations of crossings"),
-        ("crossing_activations", False, "holds activations of answers that are not crossed"),
+        ("crossing_activations", False, "holds activations of responses that are not crossed"),
         ("crossing_activations", True, ""),
     ):
         path = tmp_path / folder / "llama/topic" / f"{int(scored)}.h5"

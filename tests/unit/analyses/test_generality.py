@@ -51,7 +51,7 @@ def table(layers, y, groups, **kwargs):
         for task in TASKS
     }
     generals = {layer: general(x, y, groups, SETTINGS) for layer, x in layers.items()}
-    # Layer 0 again as a random-weight twin, and as a surface baseline.
+    # Layer 0 again as the random-weight model, and as a surface baseline.
     first = {task: by_layer[0] for task, by_layer in specialists.items()}
     kwargs |= {"random": {task: {0: result} for task, result in first.items()}}
     kwargs |= {"surface": {task: {"length": result} for task, result in first.items()}}

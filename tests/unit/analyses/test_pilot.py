@@ -25,7 +25,8 @@ def config_of(root, **changes):
 
 
 def cell(task, rates=(0.1, 0.5, 0.9), truncated=0.0, mean=40, now=96, seed=0):
-    """Label rows of 30 items with 4 responses each, satisfied with the rates in turn, and a twin's each.
+    """Label rows of 30 items with 4 responses each, satisfied with the rates in turn, and a fifth without the
+    constraint.
 
     rates: of 0 and 1 alone, no item is mixed; truncated: share of the responses; mean: of the words written.
     """
@@ -33,15 +34,15 @@ def cell(task, rates=(0.1, 0.5, 0.9), truncated=0.0, mean=40, now=96, seed=0):
     nouns = ["river", "garden", "engine", "winter", "market"]
     rows = []
     for k, sample in product(range(30), range(5)):
-        twin = sample == 4
-        cut = not twin and rng.random() < truncated
+        plain = sample == 4
+        cut = not plain and rng.random() < truncated
         n_words = max(1, round(rng.gauss(mean, mean / 4)))
         text = " ".join(["the", *(noun for noun in nouns if rng.random() < 0.4)])
-        text += " title" if task == "json_format" and not twin else ""
+        text += " title" if task == "json_format" and not plain else ""
         item = {
             "item": f"{task}/b{k:03d}/0",
             "group": f"g{k:03d}",
-            "variant": "unconstrained" if twin else "constrained",
+            "variant": "unconstrained" if plain else "constrained",
         }
         satisfied = rng.random() < rates[k % len(rates)]
         item |= {"satisfied": satisfied, "truncated": cut, "evidence": {"count": n_words}, "response": text}

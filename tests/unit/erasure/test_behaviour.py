@@ -277,10 +277,10 @@ def test_perplexity_halves_its_batches_when_out_of_memory(loaded_models, monkeyp
 def test_all_conditions_with_their_controls(loaded_models, monkeypatch):
     loaded, settings = loaded_models["llama"], SAMPLING | {"tokens_per_batch": 60}
     conditions = {name: CONDITIONS[name] for name in ("flip", "steer")}
-    twins = [row | {"base": f"b{n + 1:03d}", "group": f"g{n + 1:03d}"} for n, row in enumerate(TEXTS)]
+    unconstrained = [row | {"base": f"b{n + 1:03d}", "group": f"g{n + 1:03d}"} for n, row in enumerate(TEXTS)]
 
     def run(conditions):
-        return under_all(loaded, TASK, ITEMS, twins, conditions, FOLDS, settings, 7)
+        return under_all(loaded, TASK, ITEMS, unconstrained, conditions, FOLDS, settings, 7)
 
     answers, texts = run(conditions)
     ids = by_condition(answers)
@@ -291,7 +291,7 @@ def test_all_conditions_with_their_controls(loaded_models, monkeypatch):
     table = behaviour_table("toy", answers, texts, Settings(), n_draws=10)
     assert {row["condition"] for row in table} == {"identity", "flip", "steer"}
     assert list(by_condition(run({})[0])) == ["none", "identity"]
-    # Where every twin is truncated there is no text to predict.
+    # Where every unconstrained response is truncated there is no text to predict.
     assert under_all(loaded, TASK, ITEMS, [], conditions, FOLDS, settings, 7) == (answers, [])
     monkeypatch.setattr(behaviour, "identity", lambda hidden: -hidden)
     with pytest.raises(UserError, match="generates different text under hooks that change nothing"):

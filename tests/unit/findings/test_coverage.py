@@ -1,4 +1,7 @@
-"""Intervals hold what studies of the same size find on average, as often as they say (ESTIMANDS)."""
+"""Intervals hold what studies of the same size find on average, as often as they say.
+
+See docs/definitions.md, "Calibration".
+"""
 
 import numpy as np
 import pytest
@@ -31,7 +34,7 @@ def test_intervals_that_are_too_narrow_are_refuted(width, met):
 
 
 def test_intervals_of_an_auroc_miss_as_rarely_as_they_say():
-    """ESTIMANDS' bounds: fails only where the counts refute them at 99 %."""
+    """The bounds of docs/definitions.md, "Calibration": fails only where the counts refute them at 99 %."""
     settings = small_settings(tasks=["word_count", "topic"])
     rows = []
     for seed in range(40):

@@ -383,8 +383,47 @@ def test_pooled_intervals_are_of_joint_draws(joint, width):
     assert upper - lower == pytest.approx(2 * 2.576 * 0.01 * width, rel=0.06)
     assert (pooled["verdict"], pooled["models"]) == ("supported", models)
     assert judged["a"]["generality"]["verdict"] == "inconclusive"
-    assert pooled["n"] == {"tasks": 3, "answers": 900, "requests": 81}
-    assert judged["a"]["generality"]["n"] == {"tasks": 3, "answers": 300, "requests": 81}
+    assert pooled["n"] == {"tasks": 3, "fewest_tasks": 3, "responses": 900, "subjects": 62}
+    own = judged["a"]["generality"]
+    assert own["n"] == {"tasks": 3, "fewest_tasks": 3, "responses": 300, "subjects": 62}
+
+
+def test_a_finding_counts_its_own_tasks_and_their_responses():
+    """Of each model the tasks that count there; of all models, those that count in every one."""
+    models = ["a", "b"]
+    counting = {"a": TASKS[:2], "b": TASKS[1:]}
+    tables = {"generality": [], "time_summary": []}
+    for model in models:
+        for name, rows in study({model: 0.1}, noises(model), counting[model]).items():
+            tables[name] += rows
+    few = THRESHOLDS | {"min_tasks": THRESHOLDS["min_tasks"] | {"generality": 2, "monitoring": 3}}
+    judged = rules.judge(tables, models, TASKS, few)
+    for model, subjects in (("a", 61), ("b", 62)):
+        own = judged[model]["generality"]
+        assert own["tasks"] == counting[model]
+        assert own["n"] == {"tasks": 2, "fewest_tasks": 2, "responses": 200, "subjects": subjects}
+    pooled = judged[rules.POOLED]["generality"]
+    # Each model's mean is over its two tasks, though only one of these counts in both.
+    assert (pooled["verdict"], pooled["tasks"]) == ("supported", TASKS[1:2])
+    assert pooled["n"] == {"tasks": 1, "fewest_tasks": 2, "responses": 400, "subjects": 62}
+    line = next(each for each in rules.table(judged) if each["model"] == rules.POOLED)
+    assert [line[name] for name in ("n_tasks", "fewest_tasks", "n_responses", "n_subjects")] == [
+        1,
+        2,
+        400,
+        62,
+    ]
+    # Where too few models are sufficient, what is shown and counted is of those that have a number.
+    tables["generality"] = [
+        each | ({"estimate": NAN, "tasks": "", "n_tasks": 0} if each["model"] == "b" else {})
+        for each in tables["generality"]
+    ]
+    alone = rules.judge(tables, models, TASKS, few)[rules.POOLED]["generality"]
+    assert (alone["reason"], alone["tasks"]) == ("sufficient in 1 of 2 models", TASKS[:2])
+    assert alone["n"] == {"tasks": 2, "fewest_tasks": 2, "responses": 200, "subjects": 61}
+    # A claim without a number rests on nothing.
+    nothing = judged["a"]["layers_stratified"]
+    assert nothing["n"] == {"tasks": 0, "fewest_tasks": 0, "responses": 0, "subjects": 0}
 
 
 def test_sentences_that_count_models_have_a_level_for_all_of_them():
@@ -476,7 +515,7 @@ def test_findings_as_a_table():
     # Monitoring has one scope, the others two.
     assert len(rows) == 3 * (2 * len(rules.CLAIMS) - 1)
     first, second = rows[:2]
-    assert (first["model"], first["claim"], first["n_answers"]) == ("a", "generality", 300)
+    assert (first["model"], first["claim"], first["n_responses"]) == ("a", "generality", 300)
     assert (first["scope"], first["headline"], first["tasks"]) == (WITHIN, "yes", " ".join(TASKS))
     assert (second["scope"], second["headline"]) == (ACROSS, "no")
     assert (

@@ -67,7 +67,7 @@ def test_crossings_are_balanced_and_of_answers_to_other_prompts(name):
     assert of_variant(crossed(name, items, answers, crossings=2, seed=1)) != rows
 
 
-def test_answers_to_other_tasks_and_twins_are_candidates():
+def test_answers_to_other_tasks_and_to_unconstrained_prompts_are_candidates():
     items = {name: items_of(name) for name in NAMES}
     moodless = responses_to(items["sentiment"], words)
     assert of_variant(crossed("sentiment", items, moodless)) == []
@@ -109,11 +109,11 @@ def test_more_content_requests_leave_crossings_as_they_were():
     assert few == [row for row in of_variant(crossed("sentiment", items, answers)) if row["base"] < "b006"]
 
 
-def test_own_answers_come_again_with_the_prompt_of_the_twin():
+def test_own_answers_come_again_with_the_unconstrained_prompt():
     items, answers = answered(["word_count"])
     rows = of_variant(crossed("word_count", items, answers), "without_constraint")
     own = {row["id"]: row for row in label_rows(tasks.get("word_count"), items["word_count"], answers, None)}
-    twins = {item["item"]: item["unconstrained_prompt"] for item in items["word_count"]}
+    plain = {item["item"]: item["unconstrained_prompt"] for item in items["word_count"]}
     outcomes = {
         (row["item"], row["satisfied"])
         for row in own.values()
@@ -122,7 +122,7 @@ def test_own_answers_come_again_with_the_prompt_of_the_twin():
     assert sorted((row["item"], row["satisfied"]) for row in rows) == sorted(outcomes)
     for row in rows:
         source = own[row["answer_from"]]
-        assert source["variant"] == "constrained" and row["prompt"] == twins[row["item"]] != source["prompt"]
+        assert source["variant"] == "constrained" and row["prompt"] == plain[row["item"]] != source["prompt"]
         assert all(row[key] == source[key] for key in ("response", "token_ids", "satisfied", "group"))
 
 

@@ -14,7 +14,7 @@ CASES = [("word_count", words), ("sentiment", moods)]
 
 
 @pytest.mark.parametrize(("name", "text_of"), CASES)
-def test_own_answers_and_twins_are_verified_with_the_items_params(name, text_of):
+def test_own_and_unconstrained_answers_are_verified_with_the_items_params(name, text_of):
     task, items = tasks.get(name), items_of(name)
     judge = get_judge("lexicon", name, WORLD) if task.judged else None
     responses = responses_to(items, text_of)

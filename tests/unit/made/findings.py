@@ -40,6 +40,10 @@ def study(difference, noise, counting=TASKS):
             auroc = estimate(0.8, noise[model])
             generality += [row_of(model, auroc, probe="specialist", **about)]
             generality += [row_of(model, found, probe="specialist_minus_general_centred", **about)]
+            # A hundred tested responses of every task, about ever more subjects.
+            for number, task in enumerate(TASKS):
+                own = cells | {"task": task, "n": 100, "n_groups": 60 + number}
+                generality.append(row_of(model, auroc, [task], scope, probe="specialist", **own))
         time.append(row_of(model, found, counting, "across", task="mean", quantity="gain"))
     return {"generality": generality, "time_summary": time}
 
@@ -69,6 +73,10 @@ VALUES = {
 }
 
 
+# Tested responses, and subjects that they are about.
+SIZE = {"responses": 300, "subjects": 81}
+
+
 def finding(claim, verdict="supported", scope=None, tasks=TASKS, **more):
     """As `rules.judge` makes one, without a secondary."""
     value, *interval = VALUES[claim]
@@ -79,7 +87,9 @@ def finding(claim, verdict="supported", scope=None, tasks=TASKS, **more):
     made |= {"rule": f"{rule} {rules.needs(claim, THRESHOLDS)}", "rules_version": rules.VERSION}
     counting = list(tasks)[:2] if blank else list(tasks)
     made |= {"reason": rules.few_tasks(len(counting), 4) if blank else "", "tasks": counting}
-    return made | {"n": {"tasks": len(counting), "answers": 300, "requests": 81}, "secondary": None} | more
+    return (
+        made | {"n": {"tasks": len(counting), "fewest_tasks": len(counting)} | SIZE, "secondary": None} | more
+    )
 
 
 def made_findings(names, tasks=TASKS):

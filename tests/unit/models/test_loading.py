@@ -49,7 +49,7 @@ def test_every_eos_of_the_model_and_of_the_tokenizer_ends_a_response(model_folde
     assert load({"name": "m", "source": str(folder)}).eos_ids == (7, 9, 3)
 
 
-def test_random_twin_has_the_shape_of_the_model_and_weights_of_its_seed(loaded):
+def test_the_random_weight_model_has_the_shape_of_the_model_and_weights_of_its_seed(loaded):
     entry = {"name": loaded.name, "source": loaded.source}
     first, again, other = (load(entry, random_seed=seed) for seed in (3, 3, 4))
     shapes = [{k: (v.shape, v.dtype) for k, v in m.model.state_dict().items()} for m in (loaded, first)]
@@ -215,7 +215,7 @@ def test_a_token_to_pad_with_is_one_that_the_model_has(model_folders, tmp_path):
     assert tokenizer.pad_token_id == loaded.model.config.vocab_size and loaded.pad_id == 3
 
 
-def test_the_twin_is_of_the_weights_dtype_where_the_config_names_none(model_folders, tmp_path):
+def test_the_random_weight_model_is_of_the_weights_dtype_where_the_config_names_none(model_folders, tmp_path):
     folder = edited(model_folders["llama"], tmp_path, "config.json", dtype=None)
     save_weights(folder, {name: each.bfloat16() for name, each in weights_of(folder).items()})
     entry = {"name": "m", "source": str(folder)}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made.twins import BASES, SETTINGS
+from made.unconstrained import BASES, SETTINGS
 from skillprobe.activations import shards
 from skillprobe.errors import UserError
 from skillprobe.probes.cross_validation import Settings

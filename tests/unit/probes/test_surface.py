@@ -111,7 +111,7 @@ def test_an_xor_of_prompt_and_response_is_found_by_none():
 
 
 def mixed():
-    """A planted world with twins and crossings, and one in forty constrained responses cut short."""
+    """A planted world with unconstrained rows and crossings; one in forty constrained ones is cut short."""
     rows = planted(WORLDS["response_words"])
     for number, row in enumerate(rows):
         row["truncated"] = number % 40 == 7

@@ -72,7 +72,7 @@ def test_instruction_types_and_phrasings_are_balanced(name):
             assert not group or max(counts[p] for p in group) - min(counts[p] for p in group) <= 2
 
 
-def test_restricted_phrasings_and_twins():
+def test_restricted_phrasings_and_unconstrained_prompts():
     rows = items_of("word_count", instruction_types=["human"], polarities=["negated"])
     assert {(row["instruction_type"], row["polarity"]) for row in rows} == {("human", "negated")}
     for row in rows:

@@ -99,7 +99,8 @@ def test_estimates_in_cells():
 
 def test_the_page_on_findings_agrees_with_the_rules():
     page = Path("docs/findings.md").read_text(encoding="utf-8")
-    rows = {name: line for line in page.splitlines() for name in re.findall(r"^\| `(\w+)`", line)}
+    table = page.partition("\n## Claims\n")[2].partition("\n## ")[0]
+    rows = {name: line for line in table.splitlines() for name in re.findall(r"^\| `(\w+)`", line)}
     assert list(rows) == list(rules.CLAIMS)
     assert f"version {rules.VERSION} of the rules" in page
     for claim, line in rows.items():
@@ -112,6 +113,15 @@ def test_the_page_on_findings_agrees_with_the_rules():
                 assert f"{threshold:g}" in words or f"{threshold:.0%}".replace("%", " %") in words
     verdicts = re.findall(r"^- \*\*(.+?)\*\*", page, re.M)
     assert set(verdicts) == set(rules.VERDICTS)
+
+
+def test_the_page_on_findings_has_what_a_finding_counts():
+    page = Path("docs/findings.md").read_text(encoding="utf-8")
+    table = page.partition("\n## What a finding counts\n")[2].partition("\n## ")[0]
+    keys, columns = zip(*re.findall(r"^\| `([\w.]+)` \| `(\w+)` \|", table, re.M), strict=True)
+    assert {f"n.{key}" for key in finding("generality")["n"]} | {"tasks"} == set(keys)
+    counted = [name for name in rules.COLUMNS if name in ("tasks", "fewest_tasks") or name.startswith("n_")]
+    assert sorted(counted) == sorted(columns)
 
 
 def test_what_a_task_needs_beside_a_signal():

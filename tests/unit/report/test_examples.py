@@ -8,7 +8,7 @@ def test_examples_alternate_while_there_are_both():
     rows = [label_row(k, "yes", True) for k in range(6)] + [label_row(9, "no", False)]
     rows += [
         label_row(10, "cut", False, truncated=True),
-        label_row(11, "twin", False, variant="unconstrained"),
+        label_row(11, "plain", False, variant="unconstrained"),
     ]
     chosen = examples.choose_examples(rows, 4, seed=0)
     assert [row["satisfied"] for row in chosen] == [True, False, True, True]

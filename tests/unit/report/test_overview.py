@@ -24,7 +24,7 @@ def small_config():
         "models": [{"name": "a"}, {"name": "b"}],
         "tasks": ["word_count", "topic", "toxicity"],
         "prompts": {"bases": 90},
-        "probes": {"position": "eos", "max_truncated": 0.05},
+        "probes": {"position": "eos", "max_truncated": 0.05, "calibration_fraction": 0.1},
         "ablation": {"min_rows": 80},
         "claims": THRESHOLDS,
     }
@@ -104,9 +104,32 @@ def test_models_that_differ_are_told_apart():
     assert "supported in the mean of 2 models within prompts" in text
     # The tasks are named once.
     assert text.count("(word count, topic)") == 2 and text.count("on the same tasks") == 0
-    found["b"]["generality"]["tasks"] = ["word_count", "topic"]
+    found["b"]["generality"] |= {"tasks": ["word_count", "topic"], "n": found["a"]["generality"]["n"]}
     text = answers(found, config)[0]["generality"]
     assert text.count("(word count, topic)") == 1 and text.count("on the same tasks") == 2
+
+
+def test_models_in_which_other_tasks_count_are_not_said_to_share_them():
+    found = one_verdict("supported")
+    found[rules.POOLED]["generality"] |= {"tasks": ["topic"], "n": {"tasks": 1, "fewest_tasks": 2}}
+    text = answers(found, small_config())[0]["generality"]
+    assert "on at least 2 of 3 tasks in each model, 1 of them in all (topic): the AUROC" in text
+    found[rules.POOLED]["generality"] |= {"tasks": [], "n": {"tasks": 0, "fewest_tasks": 2}}
+    text = answers(found, small_config())[0]["generality"]
+    assert "on at least 2 of 3 tasks in each model, none of them in all: the AUROC" in text
+
+
+def test_tasks_that_are_obeyed_less_than_by_chance_are_explained():
+    config = small_config()
+    compliance = compliance_rows(["a", "b"], config["tasks"])
+    found = one_verdict("supported")
+    assert "a prompt can call up what it names" not in answers(found, config, compliance)[1]
+    # Of one model clearly; of the other within the interval.
+    compliance[0] |= {"compliance": 0.8, "upper95": 0.85, "twin_compliance": 0.95}
+    compliance[3] |= {"compliance": 0.8, "upper95": 0.85, "twin_compliance": 0.84}
+    text = answers(found, config, compliance)[1]
+    assert "without it in word count (a 80% against 95%). This is no error" in text.replace(" %", "%")
+    assert "a prompt can call up what it names" in text
 
 
 def test_models_are_counted_only_where_all_hold_at_once():

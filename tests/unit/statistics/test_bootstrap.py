@@ -1,4 +1,4 @@
-"""The bootstrap is that of ESTIMANDS, exactly."""
+"""The bootstrap is that of docs/definitions.md, "Intervals", exactly."""
 
 import numpy as np
 import pytest

@@ -97,13 +97,12 @@ def extract(
     [layer][position], for `shards.manifest`.
 
     settings: "positions" (names), "dtype" (of the file: float32, float16 or bfloat16), "tokens_per_batch"
-    (padded; halved with a warning when a GPU runs out of memory). Unconstrained twins are read at eos
-    only. Samples are ordered as _VARIANTS, and as in `rows` within each. log_probabilities: also store that
-    of each response given its prompt (in nats, the sum over its tokens with the EOS).
-    While a block of the file (1.5 MB at most for each layer and position) is being written, the forward
-    passes go on until the next is whole, so two blocks are in memory, and not more.
-    Raises UserError naming layer and sample for values that are not finite, or don't fit the dtype.
-    """
+    (padded; halved with a warning when a GPU runs out of memory). Responses to unconstrained prompts are read
+    at eos only. Samples are ordered as _VARIANTS, and as in `rows` within each. log_probabilities: also store
+    that of each response given its prompt (in nats, the sum over its tokens with the EOS). While a block of
+    the file (1.5 MB at most for each layer and position) is being written, the forward passes go on until the
+    next is whole, so two blocks are in memory, and not more. Raises UserError naming layer and sample for
+    values that are not finite, or don't fit the dtype."""
     names = list(settings["positions"])
     for name in names:
         check_position_name(name)

@@ -1,4 +1,4 @@
-"""Named positions in a templated prompt and the response after it (ESTIMANDS, "Positions")."""
+"""Named positions in a templated prompt and the response after it (docs/definitions.md, "Positions")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activation shards: HDF5 files with the layout of DESIGN §7, written whole or not at all."""
+"""Activation shards: HDF5 files, written whole or not at all."""
 
 import hashlib
 import json
@@ -77,7 +77,8 @@ class ShardWriter:
                 chunk[:] = 0
             sums = self.checksums[layer]
             sums[position] = zlib.crc32(chunk, sums[position])
-            # Chunks that are never written take no space and read as zeros: twins have one position only.
+            # Chunks that are never written take no space and read as zeros: responses to unconstrained
+            # prompts have one position only.
             if stored:
                 self.layers[layer][position, start : start + n] = chunk
                 # On a full disk the rest need not be computed.
@@ -166,7 +167,7 @@ class Shard:
 
     Where its `manifest` lies beside it (0.json beside 0.h5), a shard of another size or with another head is
     refused, and so is, when it is read, each layer and position whose values are not those that were written.
-    In a study's folders, a shard of another model or task is refused, or of a twin with random weights.
+    In a study's folders, a shard of another model or task is refused, or of a random-weight model.
     samples: name -> array [sample] (texts as str); positions: names; valid and characters (how many of the
     response there are up to the position): [position, sample]; log_probability: [sample] of each response
     given its prompt, in nats, None in shards without it;
@@ -206,15 +207,15 @@ class Shard:
         origin = [str(self.attrs.get(name)) for name in ("model", "task")]
         if origin != named:
             return f"holds activations of model '{origin[0]}' on task '{origin[1]}'"
-        # Twins read these alone, and every model has answers without the constraint.
+        # Random-weight models read these alone, and every model has answers without the constraint.
         variants = set(self.samples["variant"].tolist())
         crossed = self.log_probability is not None
         if crossed != (kind == "crossing_activations"):
-            return f"holds activations of {'crossings' if crossed else 'answers that are not crossed'}"
+            return f"holds activations of {'crossings' if crossed else 'responses that are not crossed'}"
         if crossed:
             return ""
         if variants and (variants == {"constrained"}) != (kind == "random_activations"):
-            whose = "the model's random-weight twin" if kind == "activations" else "the model itself"
+            whose = "the random-weight model" if kind == "activations" else "the model itself"
             return f"holds activations of {whose}"
         return ""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# The paper's own grouping (ESTIMANDS, "Clustered").
+# The paper's own grouping (docs/definitions.md, "Transfer").
 PAPER_GROUPS = (
     ("word_count", "character_count", "json_format"),
     ("topic", "sentiment"),

@@ -1,4 +1,4 @@
-"""How often each model obeys each task's constraints, and how often its uninstructed twins do by chance."""
+"""How often each model obeys each task's constraints, and how often without them, by chance."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
     """
     constrained = [row for row in rows if row["variant"] == "constrained"]
     whole = [row for row in constrained if not row["truncated"]]
-    twins = [row for row in rows if row["variant"] == "unconstrained" and not row["truncated"]]
+    unconstrained = [row for row in rows if row["variant"] == "unconstrained" and not row["truncated"]]
     estimate = lower = upper = ""
     if whole:
         groups = [row["group"] for row in whole]
@@ -37,8 +37,10 @@ def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
         "n": len(whole),
         "n_groups": len({row["group"] for row in whole}),
         "truncated": 1 - len(whole) / len(constrained) if constrained else "",
-        "twin_compliance": float(np.mean([row["satisfied"] for row in twins])) if twins else "",
-        "n_twin": len(twins),
+        "twin_compliance": float(np.mean([row["satisfied"] for row in unconstrained]))
+        if unconstrained
+        else "",
+        "n_twin": len(unconstrained),
         "distinct_responses": len({row["response"] for row in whole}),
         "mixed": sum(len(set(found)) > 1 for found in compared) / len(compared) if compared else "",
         "n_items": len(compared),

@@ -1,4 +1,6 @@
-"""Which tasks count for a claim, and means over them, without a winner's curse (ESTIMANDS).
+"""Which tasks count for a claim, and means over them, without a winner's curse.
+
+See docs/definitions.md, "Which tasks count".
 
 Whether a task counts in an outer fold is decided by the other folds' test groups, so the groups that its
 effect is measured on had no say in it.

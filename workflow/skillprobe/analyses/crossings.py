@@ -1,4 +1,4 @@
-"""Does a probe read whether text and constraint match? Shares of crossings (ESTIMANDS, "Specificity")."""
+"""Do probes read whether text and constraint match? (docs/definitions.md, "Specificity")"""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def match_cells(
     likelier), and a probe that reads it, the other way round, must not pass for a reader of the match. This
     is stricter than the plain difference. Of counts also "match_n", of crossings of one relation or whose
     numbers differ by less than the median, and "match_one_relation". "same_answers_with",
-    "same_answers_without": AUROC of the probe on own answers, read with the constraint and with the prompt of
-    the unconstrained twin, and "same_answers_difference".
+    "same_answers_without": AUROC of the probe on own answers, read with the constraint and with the
+    unconstrained prompt, and "same_answers_difference".
 
     Means are over the folds and tasks that count and have enough crossings. A task's share has at least the
     standard error of a coin that is thrown once a group; a mean of tasks that of as many such coins.
@@ -156,7 +156,7 @@ def _few(n: int, n_groups: int, least: tuple[int, int]) -> str:
     if n >= least[0] and n_groups >= least[1]:
         return ""
     few = f"{n} crossings of {n_groups} groups; the match needs {least[0]} of {least[1]}"
-    return few if n else f"{few} (answers that satisfy one constraint of the task and violate another)"
+    return few if n else f"{few} (responses that satisfy one constraint of the task and violate another)"
 
 
 def _share(
@@ -199,7 +199,7 @@ def _at_least(estimate: Estimate, n_groups: int, draws: Draws) -> Estimate:
 def _same_answers(crossings: Crossings, draws: Draws) -> Iterator[tuple[str, Cell]]:
     used = crossings.answer_folds[0] != CALIBRATION
     about = int(used.sum()), len(set(crossings.answer_groups[used].tolist()))
-    status = crossings.status or ("" if used.any() else "no answers of which both outcomes are known")
+    status = crossings.status or ("" if used.any() else "no responses of which both outcomes are known")
     status = status or unpaired(crossings.labels, crossings.answer_folds)
     found = {name: (None, None) for name in ("with", "without", "difference")}
     if not status:

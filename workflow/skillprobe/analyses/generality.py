@@ -47,14 +47,14 @@ def generality_table(
 
     specialists: {task: {layer: result}}; generals: {layer: {variant: {task: result}}}; categories: {task:
     category}. layer is a number, or "selected": chosen for each outer fold by inner AUROC, each probe by its
-    own, a general probe by that of the task that it is tested on (ESTIMANDS, "Layer"). Controls of the
-    specialist, AUROC only and at its own layer: probe "residualised", without what the confounds predict, and
-    "shuffled", the mean over shuffled labels. random: {task: {layer: result}} of the random-weight twin, in
-    rows "random_weights", its selected layer its own. surface: {task: {baseline: result}}, in rows
-    "surface_<baseline>" of layer "selected", as they have no layer. Rows of probe "specialist_minus_<other>"
-    are paired differences. The bootstrap is joint: one set of draws of groups (of the study, None: of the
-    rows) for everything. status: "", "constant scores" (a value of ½ that means no signal at all), or
-    "insufficient: …" with NaN for the numbers.
+    own, a general probe by that of the task that it is tested on (docs/definitions.md, "Probes and
+    layers"). Controls of the specialist, AUROC only and at its own layer: probe "residualised", without what
+    the confounds predict, and "shuffled", the mean over shuffled labels. random: {task: {layer: result}} of
+    the random-weight model, in rows "random_weights", its selected layer its own. surface: {task: {baseline:
+    result}}, in rows "surface_<baseline>" of layer "selected", as they have no layer. Rows of probe
+    "specialist_minus_<other>" are paired differences. The bootstrap is joint: one set of draws of groups (of
+    the study, None: of the rows) for everything. status: "", "constant scores" (a value of ½ that means no
+    signal at all), or "insufficient: …" with NaN for the numbers.
 
     Means, at every layer, are over the tasks that count in each fold at the selected layers: whose mean of
     the specialist's and the primary general probe's AUROC is above `signal` in the other folds

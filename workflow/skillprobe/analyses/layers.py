@@ -38,7 +38,8 @@ def layers_table(
     seed: int = 0,
     study_groups: Iterable[str] | None = None,
 ) -> list[dict]:
-    """Rows with COLUMNS: the depths of every task, and their order, of task "all" (ESTIMANDS, Layers).
+    """Rows with COLUMNS: the depths of every task, and their order, of task "all" (docs/definitions.md,
+    "Depths").
 
     specialists: {task: {layer: result}}; categories: {task: a key of CATEGORY_RANKS}; num_layers: the
     model's blocks, so that layers 0 (embeddings) to num_layers have relative depths 0 to 1, the unit of

@@ -233,14 +233,14 @@ def _terms(name: str, table, cells, terms: Sequence[str]) -> Change | None:
     wrong = [row for row in table if row["task"] == name and _is_lopsided(row)]
     if not wrong:
         return None
-    twins, others = [], []
+    unconstrained, others = [], []
     for (_, task), rows in cells.items():
         for row in rows:
             if not row["truncated"] and row["variant"] == "unconstrained":
-                twins.append(row["response"])
+                unconstrained.append(row["response"])
             elif not row["truncated"] and not isinstance(tasks.get(task), TermTask):
                 others.append(row["response"])
-    proposed = usual_terms(twins, others)
+    proposed = usual_terms(unconstrained, others)
     if not proposed or sorted(proposed) == sorted(terms):
         return None
     rates = ", ".join(f"{row['model']} {row['compliance']:.0%}" for row in wrong)
@@ -248,18 +248,18 @@ def _terms(name: str, table, cells, terms: Sequence[str]) -> Change | None:
     return Change("prompts.terms", proposed, why)
 
 
-def usual_terms(twins: Sequence[str], others: Sequence[str]) -> list[str]:
+def usual_terms(unconstrained: Sequence[str], others: Sequence[str]) -> list[str]:
     """At most twenty words that some texts use and others don't, those nearest to a half of the texts first;
     [] where there are fewer than four.
 
-    twins: responses without a constraint, in which a word must occur too: what a constraint brings along,
-    such as the keys of JSON, is no word on the subject; others: responses under other constraints.
+    unconstrained: responses without a constraint, in which a word must occur too: what a constraint brings
+    along, such as the keys of JSON, is no word on the subject; others: responses under other constraints.
     """
-    in_twins, in_all = _shares(twins), _shares([*twins, *others])
+    plain, in_all = _shares(unconstrained), _shares([*unconstrained, *others])
     found = [
         word
         for word, share in in_all.items()
-        if OFTEN[0] <= share <= OFTEN[1] and in_twins.get(word, 0) >= OFTEN[0]
+        if OFTEN[0] <= share <= OFTEN[1] and plain.get(word, 0) >= OFTEN[0]
     ]
     found.sort(key=lambda word: (abs(in_all[word] - 0.5), word))
     return found[:TERMS] if len(found) >= 4 else []

@@ -1,5 +1,5 @@
 """Planning as a share of variance: how much of what the prompt decides, beyond what its surface says, can be
-read at its end (ESTIMANDS, "Planning")."""
+read at its end (docs/definitions.md, "Monitoring and planning")."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def planning_rows(
     """Rows of tables/time_summary.csv, but for model, scope and layer, of every task and of task "mean".
 
     scores: {task: `fit_planning`}; draws: of groups, with the probes fixed; least: what the lower 99 % bound
-    of a task's V must exceed to count (ESTIMANDS), and twice what that of the mean of V(1 − R²_surface) must.
+    of a task's V must exceed to count, and twice what that of the mean of V(1 − R²_surface) must.
 
     Quantities: "between_variance", V (of "mean": over all tasks with scores). Of tasks that count, "mean"
     being the ratio of their sums: "surface_r2" and "both_r2", R² of the surface's score and of the stacked

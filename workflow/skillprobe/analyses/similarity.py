@@ -270,7 +270,7 @@ def _means(x: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 
 
 def _too_truncated(rows: ProbeRows, max_truncated: float) -> str:
-    """ "" or why a task doesn't count (ESTIMANDS, "Rows and groups")."""
+    """ "" or why a task doesn't count (docs/definitions.md, "Enough data")."""
     return f"{rows.truncated:.1%} of the responses are truncated" if rows.truncated > max_truncated else ""
 
 

@@ -1,4 +1,4 @@
-"""Is it the constraint that a probe reads, or what any such text shows (ESTIMANDS, "Specificity")?"""
+"""Does a probe read the constraint, or what any such text shows (docs/definitions.md, "Specificity")?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skillprobe.analyses.generality import MEAN, SELECTED, Scored, select_layer
 from skillprobe.errors import UserError
 from skillprobe.probes.crossings import Crossings
 from skillprobe.probes.results import ProbeResult
-from skillprobe.probes.twins import Twins
+from skillprobe.probes.unconstrained import BothPrompts
 from skillprobe.statistics.bootstrap import Draws, draw_tested, ratio
 from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.statistics.intervals import (
@@ -27,7 +27,8 @@ from skillprobe.storage.tables import ACROSS, DRAWS
 
 COLUMNS = ("model", "scope", "layer", "task", "category", "quantity")
 COLUMNS += ("estimate", *BOUNDS, "n", "n_groups", "truncated", "n_tasks", "tasks", "status")
-VARIANTS = ("constrained", "twins")
+# Names of the quantities of responses with and without the constraint, and where those are.
+VARIANTS = {"constrained": "constrained", "twins": "unconstrained"}
 _SHARES = ("constrained", "twins", "match", "match_n", "match_one_relation", "likelihood_match")
 _SHARES += ("same_answers_with", "same_answers_without")
 _DIFFERENCES = ("specificity", BEYOND, "same_answers_difference")
@@ -39,7 +40,7 @@ _MATCHES = ("match", "match_n", "match_one_relation", "likelihood_match")
 
 def specificity_table(
     model: str,
-    layers: Mapping[int, Mapping[str, Twins]],
+    layers: Mapping[int, Mapping[str, BothPrompts]],
     categories: Mapping[str, str],
     *,
     crossings: Mapping[str, Mapping[int, Mapping[str, Crossings]]] | None = None,
@@ -52,17 +53,18 @@ def specificity_table(
 ) -> list[dict]:
     """Rows with COLUMNS, of every task and of task "mean".
 
-    layers: {layer: `cross_twins`}; categories: {task: category}. layer is a number, or "selected": for each
+    layers: {layer: `cross_prompts`}; categories: {task: category}. layer is a number, or "selected": for each
     outer fold the one with the best inner AUROC of the specialist. The bootstrap over groups is joint over
     everything.
 
     Quantities: "constrained" and "twins", the AUROC of the task's probe on its own rows and of the same probe
-    on the twins', "specificity", the first minus the second. "satisfied", "violated", "twin_satisfied",
-    "twin_violated": mean projection on the probe's direction, in standard deviations of the constrained rows
-    of the fold, from their mean (first fold seed). Of numbered layers only: "row_space_constrained" and
-    "row_space_twins", the share of the variance within a task that lies in the row-space of all tasks'
-    probes; "row_space_random" would lie in a random space. All of these are of scope "across", their means
-    over the tasks with enough of both variants; no claim rests on them, since prompts differ too.
+    on those of the unconstrained prompts, "specificity", the first minus the second. "satisfied", "violated",
+    and "twin_satisfied", "twin_violated" of the unconstrained prompts: mean projection on the probe's
+    direction, in standard deviations of the constrained rows of the fold, from their mean (first fold seed).
+    Of numbered layers only: "row_space_constrained" and "row_space_twins", the share of the variance within a
+    task that lies in the row-space of all tasks' probes; "row_space_random" would lie in a random space. All
+    of these are of scope "across", their means over the tasks with enough of both variants; no claim rests on
+    them, since prompts differ too.
 
     crossings: as `read_crossings` gives them, by the scope of the probes, which are specialists: {scope:
     {task: {layer: result}}}; signal: what the AUROC of these must be above for a task to count
@@ -77,7 +79,7 @@ def specificity_table(
             "run the target probes first"
         )
     first = next(iter(layers.values()))
-    every = [result for each in first.values() for result in (each.constrained, each.twins)]
+    every = [result for each in first.values() for result in (each.constrained, each.unconstrained)]
     draws = draw_tested(every, study_groups, n_draws=n_draws, seed=seed)
     cells: dict[tuple, Cell] = {}
     for layer in (*sorted(layers), SELECTED):
@@ -86,10 +88,10 @@ def specificity_table(
             if layer == SELECTED:
                 pair = tuple(
                     select_layer({each: getattr(layers[each][task], name) for each in sorted(layers)})
-                    for name in VARIANTS
+                    for name in VARIANTS.values()
                 )
             else:
-                pair = layers[layer][task].constrained, layers[layer][task].twins
+                pair = layers[layer][task].constrained, layers[layer][task].unconstrained
             found[task] = dict(_aurocs(pair, draws)) | dict(_projections(pair, draws))
             if layer != SELECTED:
                 found[task] |= dict(_shares(layers[layer][task], draws))
@@ -101,7 +103,7 @@ def specificity_table(
         counting = count_tasks(selected, draws, signal)
         found = match_cells(of_scope, draws, counting, least)
         cells |= {(scope, *place): cell for place, cell in found.items()}
-    truncated = {task: twins.constrained.truncated for task, twins in first.items()}
+    truncated = {task: both.constrained.truncated for task, both in first.items()}
     table = []
     for (scope, layer, task, quantity), cell in cells.items():
         row = {"model": model, "scope": scope, "layer": layer, "task": task}
@@ -135,19 +137,21 @@ def _aurocs(pair, draws: Draws) -> Iterator:
         yield name, (estimate, *_about(result))
     n, n_groups, status = _about(pair[1])
     both = None if None in found else found[0] - found[1]
-    status = _about(pair[0])[-1] or (status and status.replace("insufficient: ", "insufficient: twins: "))
+    status = _about(pair[0])[-1] or (
+        status and status.replace("insufficient: ", "insufficient: unconstrained: ")
+    )
     yield "specificity", (both, n, n_groups, status)
 
 
 def _projections(pair, draws: Draws) -> Iterator:
-    constrained, twins = pair
+    constrained, unconstrained = pair
     if constrained.status:
         return
     centre, spread = {}, {}
     for fold in set(constrained.folds[0].tolist()) - {CALIBRATION}:
         scores = constrained.scores[0, constrained.folds[0] == fold]
         centre[fold], spread[fold] = scores.mean(), scores.std() or 1.0
-    for prefix, result in (("", constrained), ("twin_", twins)):
+    for prefix, result in (("", constrained), ("twin_", unconstrained)):
         if not result.status:
             for label, word in ((1, "satisfied"), (0, "violated")):
                 rows = np.flatnonzero((result.folds[0] != CALIBRATION) & (result.labels == label))
@@ -163,15 +167,16 @@ def _projections(pair, draws: Draws) -> Iterator:
                 yield f"{prefix}{word}", (Estimate(np.array([estimate]), drawn), len(rows), groups, "")
 
 
-def _shares(twins: Twins, draws: Draws) -> Iterator:
-    for name, result in zip(VARIANTS, (twins.constrained, twins.twins), strict=True):
-        rows = np.isfinite(twins.energy[name][:, 0])
+def _shares(both: BothPrompts, draws: Draws) -> Iterator:
+    for name, variant in VARIANTS.items():
+        result = getattr(both, variant)
+        rows = np.isfinite(both.energy[variant][:, 0])
         if rows.any():
-            inside, total = twins.energy[name][rows].T
+            inside, total = both.energy[variant][rows].T
             estimate, drawn = ratio(inside, total, result.groups[rows], draws)
             groups = len(set(result.groups[rows].tolist()))
             yield f"row_space_{name}", (Estimate(np.array([estimate]), drawn), int(rows.sum()), groups, "")
-    share = twins.rank / twins.hidden_size
+    share = both.rank / both.hidden_size
     yield "row_space_random", (Estimate(np.array([share]), np.full(len(draws.weights), share)), 0, 0, "")
 
 

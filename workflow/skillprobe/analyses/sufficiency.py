@@ -1,5 +1,5 @@
 """Will a study have enough data? An extrapolation from the labels of a pilot, or of the study itself
-(ESTIMANDS, "Sufficient").
+(docs/definitions.md, "Enough data").
 
 An item's probability to be satisfied is taken to be Beta-distributed over items: with the observed compliance
 as its mean, and as spread as the observed share of mixed items (those with both outcomes) says.

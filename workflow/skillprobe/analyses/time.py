@@ -1,4 +1,7 @@
-"""Satisfaction over time: is it read off the text as that is written, or known before (ESTIMANDS)?"""
+"""Satisfaction over time: is it read off the text as that is written, or known before?
+
+See docs/definitions.md, "Monitoring and planning".
+"""
 
 from __future__ import annotations
 

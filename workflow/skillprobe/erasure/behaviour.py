@@ -40,15 +40,15 @@ def under_all(
     loaded: LoadedModel,
     task: Task,
     items: Sequence[Mapping],
-    twins: Sequence[Mapping],
+    unconstrained: Sequence[Mapping],
     conditions: Conditions,
     folds: Mapping[str, int],
     settings: Mapping,
     seed: int,
     judge=None,
 ) -> tuple[list[dict], list[dict]]:
-    """`respond` to the items and `perplexity` of the twins, without edits ("none") and under all conditions,
-    and responses under hooks that change nothing ("identity"); each row with its "task".
+    """`respond` to the items and `perplexity` of the unconstrained rows, without edits ("none") and under all
+    conditions, and responses under hooks that change nothing ("identity"); each row with its "task".
 
     Raises UserError where the latter aren't the unedited ones to the last token.
     """
@@ -68,7 +68,7 @@ def under_all(
         )
     # Without any sufficient task there is nothing to erase.
     responses += same + (run(conditions) if conditions else [])
-    texts = perplexity(loaded, twins, {"none": nothing, **conditions}, folds, settings)
+    texts = perplexity(loaded, unconstrained, {"none": nothing, **conditions}, folds, settings)
     return responses, [{"task": task.name, **row} for row in texts]
 
 
@@ -198,8 +198,8 @@ def perplexity(
     """How well the model predicts the given responses, teacher-forced, under every condition: rows of
     "condition", "id", "base", "group", "nll" (sum over "token_ids", in nats) and "tokens" (their number).
 
-    rows: label rows; for text without constraints, the unconstrained twins. Their perplexity is exp(Σ nll /
-    Σ tokens). conditions, folds: as for `respond`. settings: "tokens_per_batch" (padded; halved with a
+    rows: label rows; for text without constraints, those of unconstrained prompts. Their perplexity is exp(Σ
+    nll / Σ tokens). conditions, folds: as for `respond`. settings: "tokens_per_batch" (padded; halved with a
     warning when a GPU runs out of memory).
     """
     batch = _Mixed(rows, conditions, folds)

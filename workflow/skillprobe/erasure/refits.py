@@ -1,4 +1,6 @@
-"""Draws of groups with the training in them: erasers and probes fitted anew on each (ESTIMANDS, "Intervals").
+"""Draws of groups with the training in them: erasers and probes fitted anew on each.
+
+See docs/definitions.md, "Intervals".
 
 As in `probes.refits`, a draw gives each group a weight, training and test rows have the weights of their
 groups, and draws are columns of one fit. Of the first fold seed.

@@ -1,4 +1,4 @@
-"""Planted worlds, judged by the code and the rules that judge a model (ESTIMANDS, "Calibration")."""
+"""Planted worlds, judged by the code and rules that judge a model (docs/definitions.md, "Calibration")."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows, read_tasks
 from skillprobe.probes.specialists import fit_scopes
 from skillprobe.probes.transfer import cross_scores
-from skillprobe.probes.twins import read_twins
+from skillprobe.probes.unconstrained import read_both_prompts
 from skillprobe.prompts.bases import group_ids
 from skillprobe.storage.files import by_task
 from skillprobe.storage.tables import ACROSS, MEAN, SCOPES, SELECTED, WITHIN
@@ -253,7 +253,7 @@ def _specificity(world: str, fits: Fits, settings: Mapping):
     )
     table = specificity_table(
         world,
-        read_twins(fits.shards, fits.specialists[ACROSS], settings),
+        read_both_prompts(fits.shards, fits.specialists[ACROSS], settings),
         tasks.categories_of(names),
         crossings=crossings,
         specialists=fits.specialists,

@@ -1,4 +1,7 @@
-"""How often intervals miss: simulated studies, which differ by chance alone (ESTIMANDS, "Intervals")."""
+"""How often intervals miss: simulated studies, which differ by chance alone.
+
+See docs/definitions.md, "Calibration".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How often verdicts on planted worlds are right: tables, and the page that shows them (ESTIMANDS)."""
+"""How often verdicts on planted worlds are right: tables, and the page that shows them.
+
+See docs/definitions.md, "Calibration".
+"""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class Crossed:
 class Planted:
     """One task: labels [n] in {0, 1}; lengths [n] in tokens; decided [n], the number of the token that
     decides; x: [layer, n, d] float32, at EOS; names of groups [n]; items [n], numbers within the group;
-    params: of each row; course: {position: as x} before EOS, or nothing; twins: answers without the
+    params: of each row; course: {position: as x} before EOS, or nothing; unconstrained: answers without the
     constraint, or None; crossed: the crossings, or None."""
 
     labels: np.ndarray
@@ -93,7 +93,7 @@ class Planted:
     items: np.ndarray
     params: Sequence[Mapping] = ()
     course: Mapping[str, np.ndarray] = field(default_factory=dict)
-    twins: Planted | None = None
+    unconstrained: Planted | None = None
     crossed: Crossed | None = None
 
 
@@ -255,9 +255,9 @@ def _plant_task(
             token = np.array([resolve([position], 1, length, True)[0][0] for length in lengths.tolist()])
             here = signal * (decided <= token)[:, None]
         course[position] = space.layers(still, here, present, each_row)
-    twins = crossed = None
+    unconstrained = crossed = None
     if plan.reads:
-        twins = _twins(plan, space, requests, direction, gap, present)
+        unconstrained = _unconstrained(plan, space, requests, direction, gap, present)
         crossed = _crossed(plan, space, requests, direction, gap, present)
     return Planted(
         labels,
@@ -268,7 +268,7 @@ def _plant_task(
         np.arange(n_items)[item] % items,
         [params[k] for k in item],
         course,
-        twins,
+        unconstrained,
         crossed,
     )
 
@@ -315,7 +315,7 @@ def _at_prompt(plan: World, chance, told, gap, direction, other) -> np.ndarray:
     return share * gap * (chance - 0.5)[:, None] * direction
 
 
-def _twins(plan, space, requests, direction, gap, present) -> Planted:
+def _unconstrained(plan, space, requests, direction, gap, present) -> Planted:
     """Half as many answers, who obey by chance."""
     rng, groups = space.rng, requests.groups
     own = np.repeat(np.arange(len(groups)), max(requests.items * requests.samples // 2, 1))

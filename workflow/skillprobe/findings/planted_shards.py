@@ -22,9 +22,9 @@ def write_shards(
     for task, path in paths.items():
         rows = planted[task]
         at = {**rows.course, **({"eos": rows.x} if rows.course else {}), position: rows.x}
-        twins = rows.twins
+        without = rows.unconstrained
         # Constrained answers first, then those without the constraint, who are there at EOS only.
-        variants = [("constrained", rows)] + ([("unconstrained", twins)] if twins else [])
+        variants = [("constrained", rows)] + ([("unconstrained", without)] if without else [])
         places = [resolve(list(at), 1, n, True) for _, each in variants for n in each.lengths.tolist()]
         n, total = len(rows.labels), len(places)
         valid = np.array([valid for _, valid in places]).T
@@ -42,11 +42,11 @@ def write_shards(
             np.concatenate([each.lengths for _, each in variants]),
         )
 
-        def values(layer: int, at=at, twins=twins) -> np.ndarray:
+        def values(layer: int, at=at, without=without) -> np.ndarray:
             here = np.array([x[layer] for x in at.values()])
-            if twins:
-                nothing = np.zeros((len(at), *twins.x[layer].shape), np.float32)
-                nothing[[name == "eos" for name in at]] = twins.x[layer]
+            if without:
+                nothing = np.zeros((len(at), *without.x[layer].shape), np.float32)
+                nothing[[name == "eos" for name in at]] = without.x[layer]
                 here = np.concatenate([here, nothing], axis=1)
             return here
 

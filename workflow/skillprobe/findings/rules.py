@@ -1,4 +1,4 @@
-"""What the analyses' tables say about each claim of the study, by the rules of ESTIMANDS and no others.
+"""What the analyses' tables say about each claim, by the rules of docs/definitions.md and no others.
 
 The rules were fixed before any result was seen. A change of one is a new VERSION.
 """
@@ -40,7 +40,7 @@ DIFFERENCE = f"specialist_minus_{GENERAL}"
 
 COLUMNS = (
     *("model", "claim", "scope", "headline", "verdict", "estimate", "lower99", "upper99", "level"),
-    *("n_tasks", "tasks", "n_answers", "n_requests", "reason", "rule", "paper"),
+    *("n_tasks", "fewest_tasks", "tasks", "n_responses", "n_subjects", "reason", "rule", "paper"),
 )
 # The rows that a claim is judged by, by name; None where a table has no such row.
 Rows = Mapping[str, Mapping | None]
@@ -284,10 +284,10 @@ def judge(
     A finding has "verdict" (one of VERDICTS), its "scope" (the headline's), "estimate" and "interval" (each
     None where there is none), its "level" (0.99, or more where thresholds["looks"] is above 1; also that of
     the tables' bounds), "rule" (the sentence that decides), "reason" (why it is insufficient, or what was
-    left open, else ""), "tasks" (names of those that count), "n" ("tasks", of how many; tested "answers" and
-    "requests"), "secondary" (a finding of the claim's other scope, without a secondary of its own, or None:
-    it never replaces the headline), "rules_version", for POOLED "models" and "counted" (`_counted`), and
-    "paper" where there is something reported.
+    left open, else ""), "tasks" (names of those that count; for POOLED, in every one of its models), "n"
+    (`_finding`, `_size`), "secondary" (a finding of the claim's other scope, without a secondary of its own,
+    or None: it never replaces the headline), "rules_version", for POOLED "models" and "counted"
+    (`_counted`), and "paper" where there is something reported.
 
     Pooled: the same rule on means over the models that aren't insufficient, of which there must be two (if
     not, the numbers are means over all). The models are taken as they are, so an interval says nothing about
@@ -326,7 +326,7 @@ def _judge_scope(
     found = {}
     for model in models:
         found[model] = _finding(claim, scope, rows[model], tasks, thresholds)
-        found[model]["n"] |= _size(tables, [model], scope)
+        found[model]["n"] |= _size(tables, {model: found[model]["tasks"]}, scope)
         if claim == "specificity" and found[model]["verdict"] != INSUFFICIENT:
             untested = _n_untested(tables, model, scope, found[model]["tasks"])
             found[model]["reason"] = "; ".join(filter(None, (found[model]["reason"], untested)))
@@ -338,7 +338,8 @@ def _judge_scope(
         if claim == "transfer_clustered" and not few:
             pooled["estimate"] |= _pooled_p(tables.get("transfer", ()), rows, used, tasks, scope, joined)
         finding = _finding(claim, scope, pooled, tasks, thresholds, few)
-        finding["n"] |= _size(tables, used, scope)
+        shown = [model for model in used if found[model]["estimate"] is not None]
+        finding["n"] |= _size(tables, {model: found[model]["tasks"] for model in shown}, scope)
         open_in = [f"{model}: {found[model]['reason']}" for model in used if found[model]["reason"]]
         if open_in and not few:
             finding["reason"] = "; ".join(open_in)
@@ -366,9 +367,10 @@ def table(found: Mapping[str, Mapping[str, Mapping]]) -> list[dict]:
                         "upper99": upper,
                         "level": finding["level"],
                         "n_tasks": finding["n"]["tasks"],
+                        "fewest_tasks": finding["n"]["fewest_tasks"],
                         "tasks": " ".join(finding["tasks"]),
-                        "n_answers": finding["n"]["answers"],
-                        "n_requests": finding["n"]["requests"],
+                        "n_responses": finding["n"]["responses"],
+                        "n_subjects": finding["n"]["subjects"],
                         "reason": finding["reason"],
                         "rule": finding["rule"],
                         "paper": reported_words(headline.get("paper", {})),
@@ -457,7 +459,9 @@ def has_estimate(row: Mapping | None) -> bool:
 def _finding(
     claim: str, scope: str, rows: Rows, tasks: Sequence[str], thresholds: Mapping, few: str = ""
 ) -> dict:
-    """few: why there is too little to judge by, or ""."""
+    """few: why there is too little to judge by, or "". Its "n": "tasks", how many "tasks" names; and
+    "fewest_tasks", how many count in the model that has the fewest, which must be as many as the claim needs
+    (of one model, the same number)."""
     rule, row = RULES[claim], next(iter(rows.values()))
     known = has_estimate(row)
     few = few or _too_few(claim, row, thresholds)
@@ -472,6 +476,7 @@ def _finding(
         reason = rule.note(rows, thresholds)
     interval = [row["lower99"], row["upper99"]] if known else []
     counting = str((row or {}).get("tasks", "")).split()
+    named = [task for task in tasks if task in counting]
     return {
         "verdict": verdict,
         "claim": rule.claim,
@@ -481,8 +486,8 @@ def _finding(
         "level": level_of(thresholds["looks"]),
         "rule": f"{rule.sentence.format(**thresholds)} {needs(claim, thresholds)}",
         "reason": reason,
-        "tasks": [task for task in tasks if task in counting],
-        "n": {"tasks": len(counting)},
+        "tasks": named,
+        "n": {"tasks": len(named), "fewest_tasks": row["n_tasks"] if row else 0},
         "rules_version": VERSION,
     }
 
@@ -500,14 +505,25 @@ def _too_few(claim: str, row: Mapping | None, thresholds: Mapping) -> str:
     return few_tasks(row["n_tasks"], least) if row["n_tasks"] < least else ""
 
 
-def _size(tables: Mapping[str, Sequence[Mapping]], models: Sequence[str], scope: str) -> dict:
-    """How many responses to how many content requests findings of these models rest on."""
-    mean = {"task": MEAN, "layer": SELECTED, "probe": "specialist", "metric": "auroc"}
-    rows = [_row(tables["generality"], model, scope, **mean) for model in models]
+def _size(
+    tables: Mapping[str, Sequence[Mapping]], counting: Mapping[str, Sequence[str]], scope: str
+) -> dict[str, int]:
+    """On how many "responses" of the tasks that count ({model: names}) specialists were tested, in all tasks
+    and models together; and how many "subjects" they are about, in the task that has the most.
+
+    Within prompts these are the responses to prompts that have both satisfied and violated ones. Calibration
+    subjects are never tested.
+    """
+    cells = {"layer": SELECTED, "probe": "specialist", "metric": "auroc"}
+    rows = [
+        _row(tables["generality"], model, scope, task=task, **cells)
+        for model, tasks in counting.items()
+        for task in tasks
+    ]
     known = [row for row in rows if row is not None]
     return {
-        "answers": sum(row["n"] for row in known),
-        "requests": max((row["n_groups"] for row in known), default=0),
+        "responses": sum(row["n"] for row in known),
+        "subjects": max((row["n_groups"] for row in known), default=0),
     }
 
 
@@ -522,8 +538,9 @@ def _n_untested(tables: Mapping[str, Sequence[Mapping]], model: str, scope: str,
 def _counted(
     rows: Mapping[str, Rows], claim: str, scope: str, tasks: Sequence[str], thresholds: Mapping
 ) -> dict[str, list[str]]:
-    """Models by verdict at a level that holds for all of them at once: 1 − 0.01 / models (ESTIMANDS), for
-    sentences that count models. Shares of cells, whose intervals are simultaneous ones, stay as they are."""
+    """Models by verdict at a level that holds for all of them at once, for sentences that count models: 1 −
+    0.01 / models (docs/definitions.md, "Intervals"). Shares of cells, whose intervals are simultaneous ones,
+    stay as they are."""
     looks = thresholds["looks"]
     z = [NormalDist().inv_cdf((1 + level_of(n)) / 2) for n in (looks, looks * len(rows))]
     counted: dict[str, list[str]] = {}
@@ -545,19 +562,24 @@ def _widened(row: Mapping | None, factor: float) -> dict | None:
 def _pooled(rows: Sequence[Mapping | None]) -> dict | None:
     known = [row for row in rows if has_estimate(row)]
     if not known:
-        return dict(rows[0]) if rows and rows[0] else None
+        given = [row for row in rows if row]
+        return {**given[0], **_counting_of(given)} if given else None
     row = both_intervals(None) | {"estimate": fmean(row["estimate"] for row in known), "status": ""}
     drawn = [row.get(DRAWS) for row in known]
     if all(each is not None for each in drawn):
         row[DRAWS] = weighted((each, 1 / len(drawn)) for each in drawn)
         row |= row[DRAWS].cells()
-    # The least of any model, and the tasks that count in all.
-    row["n_tasks"] = min(each["n_tasks"] for each in known)
-    counting = [str(each["tasks"]).split() for each in known]
-    row["tasks"] = " ".join(task for task in counting[0] if all(task in names for names in counting))
+    row |= _counting_of(known)
     if all("n_permutations" in each for each in known):
         row["n_permutations"] = min(each["n_permutations"] for each in known)
     return row
+
+
+def _counting_of(rows: Sequence[Mapping]) -> dict:
+    """n_tasks: the fewest of any model; tasks: those that count in all of them."""
+    counting = [str(each["tasks"]).split() for each in rows]
+    in_all = [task for task in counting[0] if all(task in names for names in counting)]
+    return {"n_tasks": min(each["n_tasks"] for each in rows), "tasks": " ".join(in_all)}
 
 
 def _pooled_p(

@@ -1,4 +1,4 @@
-"""The kinds of planted worlds, and which verdict is right in each (ESTIMANDS, "Calibration")."""
+"""The kinds of planted worlds, and which verdict is right in each (docs/definitions.md, "Calibration")."""
 
 from __future__ import annotations
 

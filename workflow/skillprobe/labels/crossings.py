@@ -1,4 +1,4 @@
-"""Crossings: two constraints and two answers, each answer under both (ESTIMANDS, "Specificity")."""
+"""Crossings: two constraints and two answers, each answer under both (docs/definitions.md, "Specificity")."""
 
 import json
 import random
@@ -33,9 +33,9 @@ def make_crossings(
     """Rows of crossings/<model>/<task>/<shard>.jsonl: as those of labels, with more columns.
 
     items: the task's prompts; labels: of its own answers; answers: responses of all tasks to the same content
-    requests, with those to the unconstrained twins. judge: None, or what the task's `verify` takes. settings:
-    "crossings" (how many a base, fewer where the answers give no more), "instruction_types", "polarities" and
-    the world's replaced lists (as the prompts').
+    requests, with those to the unconstrained prompts. judge: None, or what the task's `verify` takes.
+    settings: "crossings" (how many a base, fewer where the answers give no more), "instruction_types",
+    "polarities" and the world's replaced lists (as the prompts').
 
     Variant "counterfactual": four rows a crossing (their "item"), of params c0, c1 and answers r0, r1 of one
     base. "asked" and "answered" say which; the row is satisfied where they are equal. Neither answer's text
@@ -44,7 +44,7 @@ def make_crossings(
     first on, prefers one relation, then numbers that are near.
 
     Variant "without_constraint": own answers, one satisfied and one violated of each item if there are, with
-    the prompt of the unconstrained twin; "answer_from" is the id of the answer's own row. (The answers of
+    the unconstrained prompt; "answer_from" is the id of the answer's own row. (The answers of
     crossings would tell nothing there: each is once satisfied and once violated.)
 
     Truncated answers are left out.

@@ -1,4 +1,4 @@
-"""Labels by verification of the model's own answers (ESTIMANDS)."""
+"""Labels by verification of the model's own answers (docs/definitions.md, "Rows and groups")."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ PHRASING = ("instruction_type", "polarity", "phrasing")
 def label_rows(task: Task, items: Sequence[Mapping], responses: Sequence[Mapping], judge) -> list[dict]:
     """Rows of labels/<model>/<task>/<shard>.jsonl, one for each response.
 
-    An unconstrained twin's response is verified with its item's params. judge: None, or what the task's
+    A response to an unconstrained prompt is verified with its item's params. judge: None, or what the task's
     `verify` takes. Raises UserError for responses without an item.
     """
     by_id = {item["item"]: item for item in items}

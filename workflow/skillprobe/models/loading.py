@@ -45,7 +45,7 @@ class Outline:
 
 
 def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
-    """Load a model of the config, or its twin with random weights drawn from `random_seed`.
+    """Load a model of the config, or a random-weight model of the same shape, drawn from `random_seed`.
 
     entry: "name", "source" (hub id or folder); optional "revision", "dtype" (of DTYPES, default "auto": as
     stored), "device_map" (default: the GPU if there is one, else the CPU), "gpu" (how many a device_map may
@@ -71,7 +71,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
             if dtype == "auto" and not config.dtype and folder:
                 # What from_pretrained goes by, then.
                 dtype = folders.weights_dtype(folder)
-            model = _random_twin(config, where, entry, DTYPES[dtype], random_seed)
+            model = _random_weight_model(config, where, entry, DTYPES[dtype], random_seed)
             spread(model, device_map)
         embeddings = model.get_input_embeddings().weight
     model.eval().requires_grad_(False)
@@ -248,7 +248,7 @@ def _load_weights(
     return model
 
 
-def _random_twin(config, where: dict, entry: Mapping, dtype, seed: int) -> PreTrainedModel:
+def _random_weight_model(config, where: dict, entry: Mapping, dtype, seed: int) -> PreTrainedModel:
     """The same architecture and size, initialised as for training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

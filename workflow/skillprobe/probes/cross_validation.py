@@ -30,7 +30,7 @@ MIXED = ("min_mixed_items", "min_mixed_groups", "min_mixed_in_fold")
 
 @dataclass(frozen=True)
 class Settings:
-    """Penalties C (ascending), folds, and what counts as enough data, in the sense of ESTIMANDS."""
+    """Penalties C (ascending), folds, and what is enough data (docs/definitions.md, "Enough data")."""
 
     penalties: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
     n_folds: int = 5

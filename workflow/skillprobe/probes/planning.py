@@ -1,4 +1,6 @@
-"""How much of what the prompt decides is known at its end, beyond what its surface says (ESTIMANDS).
+"""How much of what the prompt decides is known at its end, beyond what its surface says.
+
+See docs/definitions.md, "Monitoring and planning".
 
 Everything here is of items: samples of one prompt share its state. Two held-out scores of an item's
 satisfaction rate are compared: that of the prompt's surface, and the surface stacked with a linear probe of

@@ -1,4 +1,6 @@
-"""What a reader of the text alone would know at each position: baselines of the probes over time (ESTIMANDS).
+"""What a reader of the text alone would know at each position: baselines of the probes over time.
+
+See docs/definitions.md, "Monitoring and planning".
 
 A probe that beats none of them has found nothing that isn't written there. Each is fitted by the
 specialists' protocol on the same rows, so that it differs from them in nothing but what it sees.

@@ -1,4 +1,6 @@
-"""Draws of groups with the training in them: probes fitted anew on every draw (ESTIMANDS, "Intervals").
+"""Draws of groups with the training in them: probes fitted anew on every draw.
+
+See docs/definitions.md, "Intervals".
 
 A draw gives each group a weight, how often it was drawn. Training and test rows have the weights of their
 groups, and a group that is drawn twice keeps its one fold. Weighted rows are repeated rows, so that all draws

@@ -85,7 +85,7 @@ def truncated_share(cut: np.ndarray) -> float:
 
 def read_rows(paths: Sequence[str], layer: int, position: str, variant: str = "constrained") -> ProbeRows:
     """Rows of one model and task at one layer and position, over all shards in order. variant: "constrained",
-    or "unconstrained" for the twins, which are there at eos only."""
+    or "unconstrained" for those without the constraint, which are there at eos only."""
     parts, truncated = [], []
     for shard in shards.each(paths):
         samples = shard.samples

@@ -1,4 +1,7 @@
-"""Which layer a probe is taken from in each outer fold: the one of best inner AUROC (ESTIMANDS, "Layer")."""
+"""Which layer a probe is taken from in each outer fold: the one of best inner AUROC.
+
+See docs/definitions.md, "Probes and layers".
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """L2 logistic regression, solved to convergence for many training sets, labels and penalties at once.
 
 min ½‖w‖² + C Σ log-loss with the intercept unpenalised: scikit-learn's C, on rows that are centred by
-training means and divided by one scalar (ESTIMANDS, "Scale").
+training means and divided by one scalar (docs/definitions.md, "Scale").
 
 The rows are rotated once into their principal axes, from the Gram matrix (n < d) or the features' products
 (n ≥ d). Rotations change no decision value, and in these axes a Hessian is nearly diagonal, so that

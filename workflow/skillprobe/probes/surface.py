@@ -1,8 +1,8 @@
 """Surface baselines: what a probe would find if all it read were length, template or words.
 
 They stand beside a specialist to rule out that it "knows" the constraint only through how long the answer
-is, which template asked for it, or which words occur (DESIGN §9, controls). Each one is fitted by the
-specialist's own protocol, so that the two differ in nothing but what they see.
+is, which template asked for it, or which words occur (docs/definitions.md, "Controls"). Each one is
+fitted by the specialist's own protocol, so that the two differ in nothing but what they see.
 """
 
 from collections import Counter

@@ -21,7 +21,8 @@ def base_number(base: str) -> int:
 
 
 def item_of(response: str) -> str:
-    """The item (ESTIMANDS) that a response's id names: "topic/b012/0" of "topic/b012/0/constrained/3"."""
+    """The item (docs/definitions.md, "Rows and groups") that a response's id names: "topic/b012/0" of
+    "topic/b012/0/constrained/3"."""
     return response.rsplit("/", 2)[0]
 
 
@@ -31,5 +32,5 @@ def group_id(number: int) -> str:
 
 
 def group_ids(groups: int) -> list[str]:
-    """Ids of so many groups (ESTIMANDS): all requests about one subject are one group."""
+    """Of so many groups: all requests about one subject are one (docs/definitions.md, "Rows and groups")."""
     return [group_id(number) for number in range(groups)]

@@ -21,7 +21,7 @@ def make_items(
     bases: numbers from 0; None for the first settings["bases"]. settings: "items_per_base" (an int),
     "instruction_types" and "polarities" (lists of names), and the lists to use instead of the world's
     (`tasks.world.adapted`). Each row has the constrained prompt and its
-    unconstrained twin, and depends on no other base. Raises UserError where the world has too few bases or no
+    unconstrained one, and depends on no other base. Raises UserError where the world has too few bases or no
     phrasing of the task is left to use.
     """
     allowed = allowed_phrasings(task, settings)

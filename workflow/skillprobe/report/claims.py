@@ -134,6 +134,15 @@ def estimate_words(finding: Mapping) -> str:
     return with_interval(row, 99, _digits(finding["estimate"])).replace(" ", "\u00a0")
 
 
+def tasks_words(finding: Mapping, whole: str) -> str:
+    """On how many of a study's tasks (in words) a finding rests: "5 of 9 tasks"; of models in which others
+    count, "at least 4 of 9 tasks in each model, 2 of them in all"."""
+    n, fewest = len(finding["tasks"]), finding["n"]["fewest_tasks"]
+    if n == fewest:
+        return f"{n} of {whole}"
+    return f"at least {fewest} of {whole} in each model, {n or 'none'} of them in all"
+
+
 def rules_list(found: Mapping[str, Mapping]) -> str:
     """HTML of the rules that decided one model's findings; what all end in is said once."""
     parts = {claim: finding["rule"].rpartition(". ") for claim, finding in found.items()}

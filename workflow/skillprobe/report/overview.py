@@ -23,7 +23,14 @@ from skillprobe.findings.rules import (
     opposite,
     tasks_with_signal,
 )
-from skillprobe.report.claims import also_words, estimate_words, number_words, rules_list, width_words
+from skillprobe.report.claims import (
+    also_words,
+    estimate_words,
+    number_words,
+    rules_list,
+    tasks_words,
+    width_words,
+)
 from skillprobe.report.html import (
     counted,
     html_page,
@@ -88,9 +95,14 @@ under {counted(len(tasks), "constraint")}, with {answers:,} untruncated response
 checked against its constraint, and linear probes read “satisfied” from the hidden states (position
 <code>{escape(config["probes"]["position"])}</code>). If following instructions left one universal
 signal, a general probe of all tasks would be as good as a specialist for each, and a probe of one task
-would work on the others.</p>""",
+would work on the others.</p>
+<p class="small">Compliance is counted over all content requests. Probes are tested on fewer:
+{percent(config["probes"]["calibration_fraction"])} of the subjects that requests are about set the scale of
+the features (<code>probes.calibration_fraction</code>) and are never tested. Within prompts, only prompts
+that have both satisfied and violated responses are used. So the numbers of responses and subjects below are
+smaller than the study’s.{_below_chance(compliance, models, tasks)}</p>""",
         "<h2>What was found</h2>",
-        _pooled(findings.get(POOLED)),
+        _pooled(findings.get(POOLED), len(tasks)),
         *(
             _finding(
                 model,
@@ -170,7 +182,31 @@ def _answers(
 <p class="small">Each claim has one scope that decides. <i>Within prompts</i>: responses to the same prompt
 are compared, so what the prompt says plays no part. <i>Across prompts</i>: responses to all prompts. A task
 counts for a claim if its probes clearly separate satisfied from violated responses (lower {level} bound of
-the AUROC above {config["claims"]["signal"]:g}, found on other requests than the effect).</p>"""
+the AUROC above {config["claims"]["signal"]:g}, found on other requests than the effect).
+<i>Insufficient</i> is no failure of the study and says nothing against a claim: there is too little to judge
+it by. What is missing, and what may mend it, stands beside it.</p>"""
+
+
+def _below_chance(compliance: Sequence[Mapping], models: Sequence[str], tasks: Sequence[str]) -> str:
+    """HTML on the tasks that a model obeys less often than it happens to without the constraint, or ""."""
+    rows = {(str(row["model"]), row["task"]): row for row in compliance}
+    cells = []
+    for task in tasks:
+        found = [
+            f"{escape(model)} {percent(row['compliance'])} against {percent(row['twin_compliance'])}"
+            for model in models
+            if (row := rows.get((model, task)))
+            and is_number(row["twin_compliance"])
+            and is_number(row["upper95"])
+            and row["upper95"] < row["twin_compliance"]
+        ]
+        if found:
+            cells.append(f"{task_words(task)} ({joined(found)})")
+    if not cells:
+        return ""
+    return f""" With the constraint, responses satisfy it less often than those to the same requests
+<i>without</i> it in {"; ".join(cells)}. This is no error: a constraint puts its words into the prompt, and a
+prompt can call up what it names, such as a forbidden word."""
 
 
 def _sentence_of(meaning: str, parts: Sequence[tuple[str, str]]) -> str:
@@ -190,7 +226,7 @@ def _said(claim: str, who: str, finding: Mapping, missing: str, config: Mapping)
     if verdict == INSUFFICIENT:
         return f"{head}: {escape(finding['reason'])}.{missing}"
     names = ", ".join(map(task_words, finding["tasks"]))
-    text = f"{head}, <span>on {len(finding['tasks'])} of {counted(len(config['tasks']), 'task')}"
+    text = f"{head}, <span>on {tasks_words(finding, counted(len(config['tasks']), 'task'))}"
     text += (f" ({escape(names)})" if names else "") + "</span>"
     if number := number_words(claim, finding, thresholds["looks"]):
         text += f": {escape(number)}"
@@ -258,13 +294,13 @@ def _all(models: Sequence[str]) -> str:
     return f"all {len(models)} models" if len(models) > 2 else escape(joined(models))
 
 
-def _table_of(found: Mapping[str, Mapping]) -> str:
+def _table_of(found: Mapping[str, Mapping], n_tasks: int) -> str:
     rows = [
         [
             sentence(CLAIMS[claim]),
             finding["verdict"],
             estimate_words(finding),
-            str(len(finding["tasks"])),
+            tasks_words(finding, str(n_tasks)),
             _other_scope(finding["secondary"]),
             finding["reason"],
         ]
@@ -279,13 +315,13 @@ def _other_scope(finding: Mapping | None) -> str:
     return f"{finding['verdict']} {SCOPE_WORDS[finding['scope']]} {estimate_words(finding)}".rstrip()
 
 
-def _pooled(found: Mapping[str, Mapping] | None) -> str:
+def _pooled(found: Mapping[str, Mapping] | None, n_tasks: int) -> str:
     if found is None:
         return ""
     return f"""<section class="finding {_colour_of(found)}"><h3>{sentence(POOLED)}</h3>
-<p>The same rules, applied to the means over the models that have enough data. The intervals say nothing
-about other models.</p>
-{_table_of(found)}</section>"""
+<p>The same rules, applied to the means over the models that have enough data, each of them over the tasks
+that count in it. The intervals say nothing about other models.</p>
+{_table_of(found, n_tasks)}</section>"""
 
 
 def _beside_paper(
@@ -347,13 +383,13 @@ def _finding(
         clear[scope] = len(tasks_with_signal(generality, model, thresholds["signal"], scope=scope))
     kept = len(tasks_with_signal(generality, model, thresholds["signal"], "residualised"))
     confounds = f" ({kept} after the confounds are regressed out)" if kept or clear[ACROSS] else ""
-    answers = sum(row["n"] for row in known[ACROSS])
+    responses = sum(row["n"] for row in known[ACROSS])
     subjects = max((row["n_groups"] for row in known[ACROSS]), default=0)
     return f"""<section class="finding {_colour_of(found)}"><h3>{escape(model)}</h3>
 <p>{obeys} {probes} Across prompts, {len(known[ACROSS])} of {counted(len(tasks), "task")} had enough data
-({counted(answers, "tested response")} about {counted(subjects, "subject")}), and {clear[ACROSS]} of them a
+({counted(responses, "tested response")} about {counted(subjects, "subject")}), and {clear[ACROSS]} of them a
 clear signal{confounds}; within prompts, {len(known[WITHIN])} and {clear[WITHIN]}.{more}</p>
-{_table_of(found)}</section>"""
+{_table_of(found, len(tasks))}</section>"""
 
 
 def _colour_of(found: Mapping[str, Mapping]) -> str:

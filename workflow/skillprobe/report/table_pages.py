@@ -11,7 +11,7 @@ from skillprobe.findings.rules import (
     SELECTED,
     has_estimate,
 )
-from skillprobe.report.claims import estimate_words, rules_list
+from skillprobe.report.claims import estimate_words, rules_list, tasks_words
 from skillprobe.report.html import html_page, html_table, percent, sentence, shown_number, with_interval
 from skillprobe.report.verdicts import SCOPE_WORDS
 from skillprobe.statistics.intervals import level_words
@@ -25,7 +25,7 @@ PROBES = {
     "general_leave_one_out": "general, other tasks only",
     "residualised": "control: specialist, confounds regressed out",
     "shuffled": "control: specialist, shuffled labels",
-    "random_weights": "control: random-weight twin",
+    "random_weights": "control: random-weight model",
     "surface_length": "surface: length of the response",
     "surface_template": "surface: phrasing of the instruction",
     "surface_prompt_words": "surface: words of the prompt",
@@ -38,7 +38,7 @@ def compliance_page(rows: Sequence[Mapping], settings: Mapping) -> str:
     found = {(str(row["model"]), row["task"]): row for row in rows}
     body = [
         """<p class="lead">Share of untruncated responses that satisfy the constraint, with 95 %
-intervals over content requests. “Unconstrained”: responses to the same requests without the constraint,
+intervals over subjects. “Unconstrained”: responses to the same requests without the constraint,
 checked in the same way.</p>"""
     ]
     head = (
@@ -48,7 +48,7 @@ checked in the same way.</p>"""
         "95 %",
         "unconstrained",
         "responses",
-        "requests",
+        "subjects",
         "truncated",
         "distinct",
     )
@@ -148,10 +148,14 @@ def findings_page(findings: Mapping[str, Mapping[str, Mapping]], settings: Mappi
     body = [
         f"""<p class="lead">The verdict on each claim in the scope that decides, and below it in the other,
 which is secondary. Brackets: {level_words(settings["claims.looks"])} intervals. “Tasks”: those that count for
-the claim. Responses and requests are those that probes were tested on. The rules:</p>""",
+the claim; of all models, those that count in every one are named, and each model’s own number is over all
+that count in it. “Responses”: those of these tasks that probes were tested on, all models together; within
+prompts, only responses to prompts that have both satisfied and violated ones. “Subjects”: what the responses
+of the task with the most subjects are about. They are fewer than the study’s content requests: the subjects
+that set the feature scale (probes.calibration_fraction) are never tested. The rules:</p>""",
         rules_list(next(iter(findings.values()))),
     ]
-    head = ("claim", "scope", "verdict", "estimate", "tasks", "reason", "responses", "requests")
+    head = ("claim", "scope", "verdict", "estimate", "tasks", "reason", "responses", "subjects")
     for model, by_claim in findings.items():
         cells = []
         for headline in by_claim.values():
@@ -162,10 +166,10 @@ the claim. Responses and requests are those that probes were tested on. The rule
                         SCOPE_WORDS[finding["scope"]],
                         finding["verdict"],
                         estimate_words(finding),
-                        _counting(finding["tasks"], settings["tasks"]),
+                        _counting(finding, len(settings["tasks"])),
                         finding["reason"],
-                        f"{finding['n']['answers']:,}",
-                        f"{finding['n']['requests']:,}",
+                        f"{finding['n']['responses']:,}",
+                        f"{finding['n']['subjects']:,}",
                     ]
                 )
         table = html_table(head, cells, words=6)
@@ -176,7 +180,7 @@ the claim. Responses and requests are those that probes were tested on. The rule
     return html_page("What decides each claim?", body)
 
 
-def _counting(counting: Sequence[str], tasks: Sequence[str]) -> str:
+def _counting(finding: Mapping, n_tasks: int) -> str:
     """How many tasks count, and which."""
-    names = f": {', '.join(map(task_words, counting))}" if counting else ""
-    return f"{len(counting)} of {len(tasks)}{names}"
+    names = f": {', '.join(map(task_words, finding['tasks']))}" if finding["tasks"] else ""
+    return f"{tasks_words(finding, str(n_tasks))}{names}"

@@ -1,1 +1,1 @@
-"""Folds, AUROC, the bootstrap over groups, and intervals (ESTIMANDS)."""
+"""Folds, AUROC, the bootstrap over groups, and intervals (docs/definitions.md, "Intervals")."""

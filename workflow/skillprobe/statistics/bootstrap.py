@@ -1,4 +1,4 @@
-"""The bootstrap over groups: draws, and the AUROC and other metrics of every draw (ESTIMANDS)."""
+"""The bootstrap over groups: draws, and the metrics of every draw (docs/definitions.md, "Intervals")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folds of groups that depend on no label, and what counts as enough data (ESTIMANDS)."""
+"""Folds of groups that depend on no label, and what counts as enough data (docs/definitions.md, "Folds")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skillprobe.errors import UserError
 
 CALIBRATION = -1
 CLASS_NAMES = ("violated", "satisfied")
-# The test folds that must have pairs, of all; the others are skipped (ESTIMANDS, "Two scopes").
+# The test folds that must have pairs, of all; the others are skipped (docs/definitions.md, "Two scopes").
 PAIRED_FOLDS = 0.8
 
 

@@ -1,4 +1,4 @@
-"""Estimates with their draws, and the intervals that decide claims (ESTIMANDS)."""
+"""Estimates with their draws, and the intervals that decide claims (docs/definitions.md, "Intervals")."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skillprobe.statistics.folds import CALIBRATION
 
 # The cells of a table that hold an estimate's intervals.
 BOUNDS = ("lower95", "upper95", "lower99", "upper99")
-# Draws that keep the probes fixed vary less than new training groups would make them: by so much (ESTIMANDS).
+# Draws that keep the probes fixed vary less than new training groups would make them: by so much.
 FIXED_PROBES = 1.3
 # The level of "lower99" and "upper99", which decide claims. A job sets it once (`use_looks`), as one
 # sets the precision of decimals, so that no row of its tables can have another.
@@ -65,7 +65,7 @@ def interval(
     factor: float = 1.0,
 ) -> Interval:
     """estimate ± z·SE, with SE² = factor² · variance of the draws about their own mean + variance over fold
-    seeds / their number (ESTIMANDS, "Intervals").
+    seeds / their number (docs/definitions.md, "Intervals").
 
     by_seed: [n_fold_seeds] estimates, whose mean is the estimate; draws: [n_draws] of that; bounds: of the
     number: between UNIT the interval is symmetric on the logit scale; factor: FIXED_PROBES for draws that

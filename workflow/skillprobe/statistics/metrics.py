@@ -1,4 +1,4 @@
-"""AUROC in the two scopes: over the pairs within a test fold, or within an item (ESTIMANDS)."""
+"""AUROC over the pairs within a test fold, or within an item (docs/definitions.md, "Two scopes")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Shares of the variance between items (prompts), of which each has a few samples (ESTIMANDS, "Planning").
+"""Shares of the variance between items (prompts), of which each has a few samples.
+
+See docs/definitions.md, "Monitoring and planning".
 
 An item's rate is its probability plus the noise of its samples. That noise is in no product of two samples,
 nor in a product with a held-out score, so the variance of the probabilities and their covariance with a score

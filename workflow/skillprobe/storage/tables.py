@@ -12,7 +12,8 @@ from skillprobe.storage.files import read_sealed, write_sealed
 
 # What tables say instead of a layer's number, where inner folds choose it, and of a task's name.
 SELECTED, MEAN = "selected", "mean"
-# Which pairs of responses are compared (ESTIMANDS, "Two scopes"): all of a test fold, or those to one prompt.
+# Which pairs of responses are compared: all of a test fold, or those to one prompt
+# (docs/definitions.md, "Two scopes").
 SCOPES = ACROSS, WITHIN = ("across", "within")
 # The key of a row's `intervals.Estimate`, which is no column (see `draws`).
 DRAWS = "draws"

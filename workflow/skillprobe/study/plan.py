@@ -40,11 +40,11 @@ def crossed_rows(config: Mapping) -> int:
 def activation_bytes(config: Mapping) -> int:
     """Size of all activation shards: task x layer x position x row x hidden."""
     rows = rows_per_task(config)
-    # Unconstrained twins are read at eos only, but where they share a chunk with other rows they take space
-    # all the same.
+    # Responses to unconstrained prompts are read at eos only, but where they share a chunk with other rows
+    # they take space all the same.
     vectors = sum(rows.values()) * len(config["activations"]["positions"])
     vectors += crossed_rows(config)  # at one position
-    # Twins with random weights have one position, and answer nothing but the instructions.
+    # Random-weight models have one position, and answer nothing but the instructions.
     vectors += rows["constrained"] * config["controls"]["random_weights"]
     return sum(
         BYTES[config["activations"]["dtype"]]
@@ -66,7 +66,7 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
     )
     timing = int(over_time(config))
     shards, edits = len(blocks(config)), int(config["behaviour"]["bases"] > 0)
-    twins = models if config["controls"]["random_weights"] else 0
+    random = models if config["controls"]["random_weights"] else 0
     crossed = models * tasks * shards * (config["labels"]["crossings"] > 0)
     counts = {
         "make_prompts": tasks * shards,
@@ -80,8 +80,8 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         "extract_crossings": crossed // tasks,
         "fit_specialist_probe": tasks * sum(layers),
         "fit_surface_probes": models * tasks,
-        "extract_random_activations": twins * tasks * shards,
-        "fit_random_probes": twins * tasks,
+        "extract_random_activations": random * tasks * shards,
+        "fit_random_probes": random * tasks,
         "fit_general_probe": sum(layers),
         "refit_probes": models,
         "compare_generality": models,

@@ -31,8 +31,8 @@ def layers_of(config: Mapping, model: str) -> list[int]:
 
 
 def random_layers_of(config: Mapping, model: str) -> list[int]:
-    """The analysed layers at which a model's random-weight twin is probed: every fourth block, or all of them
-    if the study analyses none of those."""
+    """The analysed layers at which the random-weight model is probed: every fourth block, or all of them if
+    the study analyses none of those."""
     layers = layers_of(config, model)
     return [layer for layer in layers if layer % 4 == 0] or layers
 

@@ -44,7 +44,7 @@ from skillprobe.report.figures.style import (
 CONTROLS = (
     ("residualised", "specialist without length and phrasing", "d"),
     ("shuffled", "specialist on shuffled labels", "|"),
-    ("random_weights", "specialist of a random-weight twin", "1"),
+    ("random_weights", "specialist of the random-weight model", "1"),
     ("surface_", "best of length, phrasing, words", "+"),
 )
 

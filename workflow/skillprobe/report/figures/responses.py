@@ -20,7 +20,7 @@ from skillprobe.storage.tables import is_number
 
 
 def compliance(rows: Sequence[Mapping], settings: Mapping) -> Figure:
-    """How often each model obeys, by task, beside the rate at which uninstructed twins happen to.
+    """How often each model obeys, by task, beside the rate at which it happens to without the constraint.
 
     rows: tables/compliance.csv; settings: "tasks" and "models" (names in the order shown), "figures" (the
     config's palette and dpi).

@@ -18,6 +18,7 @@ from skillprobe.report.figures.style import (
     FAINT,
     LINES,
     STYLE,
+    TEXT,
     TITLE,
     Figure,
     blank_line,
@@ -116,12 +117,17 @@ def _sign(axes: Axes, x: float, y: float, look: Look) -> None:
 
 
 def _keys() -> list[Line2D]:
-    """Of the legend: verdicts with their signs, and the two sizes."""
+    """Of the legend: verdicts with their signs, the two sizes, and the parts of a panel."""
     keys = []
     for verdict, look in LOOKS.items():
         label = f"{verdict} ({look.sign})" if look.sign else verdict
         keys.append(legend_key(label, **_marker(look, LARGE)))
         if look.dashed:
             keys[-1].set_markeredgecolor(FAINT)
-    other = Look("#ffffff", FAINT, "circle", "")
-    return [*keys, legend_key("small: the other scope", **_marker(other, SMALL))]
+    # Black, which no verdict is.
+    other = Look("#ffffff", TEXT, "circle", "")
+    keys.append(legend_key("small: the other scope", **_marker(other, SMALL)))
+    for verdict, what in (("supported", "the claim"), ("contradicted", "the opposite")):
+        part = {"marker": "s", "ms": LARGE, "mfc": LOOKS[verdict].edge, "mew": 0, "alpha": 0.2, "ls": "none"}
+        keys.append(legend_key(f"part where {what} holds", **part))
+    return keys

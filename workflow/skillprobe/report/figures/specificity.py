@@ -152,14 +152,14 @@ def _plane(axes: Axes, found: Mapping, tasks, marks, colour, limits) -> None:
         line(CHANCE, color=FAINT, ls=":", lw=0.6, zorder=1)
     blank = []
     for task in tasks:
-        own, twin = (found.get((task, variant)) for variant in ("constrained", "twins"))
-        if not has_estimate(own) or not has_estimate(twin):
+        own, other = (found.get((task, variant)) for variant in ("constrained", "twins"))
+        if not has_estimate(own) or not has_estimate(other):
             blank.append(task)
             continue
         style = {"color": colour[task], "lw": 0.8, "alpha": 0.6}
-        axes.plot((twin["lower95"], twin["upper95"]), (own["estimate"],) * 2, **style)
-        axes.plot((twin["estimate"],) * 2, (own["lower95"], own["upper95"]), **style)
-        axes.plot(twin["estimate"], own["estimate"], marks[task], color=colour[task], ms=4.5)
+        axes.plot((other["lower95"], other["upper95"]), (own["estimate"],) * 2, **style)
+        axes.plot((other["estimate"],) * 2, (own["lower95"], own["upper95"]), **style)
+        axes.plot(other["estimate"], own["estimate"], marks[task], color=colour[task], ms=4.5)
     axes.set(xlim=limits, ylim=limits, xlabel="AUROC without it", aspect="equal")
     mean, notes = found.get((MEAN, "specificity")), []
     if has_estimate(mean):

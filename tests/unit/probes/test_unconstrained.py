@@ -1,10 +1,10 @@
-"""Twins are scored by probes that never saw their group."""
+"""Responses without the constraint are scored by probes that never saw their group."""
 
 import numpy as np
 import pytest
-from made.twins import SETTINGS, make_worlds
+from made.unconstrained import SETTINGS, make_worlds
 from skillprobe.probes.rows import read_rows
-from skillprobe.probes.twins import read_twins
+from skillprobe.probes.unconstrained import read_both_prompts
 from skillprobe.statistics.folds import CALIBRATION
 
 
@@ -13,16 +13,16 @@ def worlds(tmp_path_factory):
     return make_worlds(tmp_path_factory)
 
 
-def test_twins_are_scored_by_probes_that_never_saw_their_base(worlds):
+def test_unconstrained_responses_are_scored_by_probes_that_never_saw_their_base(worlds):
     paths, specialists = worlds["planned"]
-    found = read_twins(paths, specialists, SETTINGS)[2]["topic"]
+    found = read_both_prompts(paths, specialists, SETTINGS)[2]["topic"]
     rows, probe = read_rows([paths[1]], 2, "eos", "unconstrained"), specialists["topic"][2]
     fold_of = dict(zip(probe.groups.tolist(), probe.folds[1].tolist(), strict=True))
-    assert found.twins.ids.tolist() == rows.ids.tolist() and len(rows.y) == 240
+    assert found.unconstrained.ids.tolist() == rows.ids.tolist() and len(rows.y) == 240
     for row, group in enumerate(rows.groups.tolist()):
         fold = fold_of[group]
-        assert found.twins.folds[1, row] == fold
-        score = found.twins.scores[1, row]
+        assert found.unconstrained.folds[1, row] == fold
+        score = found.unconstrained.scores[1, row]
         if fold == CALIBRATION:
             assert np.isnan(score)
         else:
@@ -32,7 +32,7 @@ def test_twins_are_scored_by_probes_that_never_saw_their_base(worlds):
 
 def test_energy_is_what_lies_in_the_row_space(worlds):
     paths, specialists = worlds["planned"]
-    found = read_twins(paths, specialists, SETTINGS)[2]["topic"]
+    found = read_both_prompts(paths, specialists, SETTINGS)[2]["topic"]
     x, probe = read_rows([paths[1]], 2, "eos").x, specialists["topic"][2]
     row = int(np.flatnonzero(probe.folds[0] == 3)[0])
     weights = np.array([each[2].fold_weights[0, 3] for each in specialists.values()], float)

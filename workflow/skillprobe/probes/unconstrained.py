@@ -16,62 +16,62 @@ from skillprobe.prompts.bases import group_ids
 
 
 @dataclass(frozen=True)
-class Twins:
-    """Of one task at one layer. constrained: the specialist, with its scores; twins: its probes on the twins'
-    rows. energy: by variant ("constrained", "twins"), [n, 2], how much of each row's squared distance from
-    the mean lies in the row-space of all tasks' probes, and all of it; NaN on calibration rows. rank: that
-    row-space's dimensions."""
+class BothPrompts:
+    """Of one task at one layer. constrained: the specialist, with its scores; unconstrained: its probes on
+    the responses to the unconstrained prompts. energy: by variant ("constrained", "unconstrained"), [n, 2],
+    how much of each row's squared distance from the mean lies in the row-space of all tasks' probes, and all
+    of it; NaN on calibration rows. rank: that row-space's dimensions."""
 
     constrained: ProbeResult
-    twins: ProbeResult
+    unconstrained: ProbeResult
     energy: Mapping[str, np.ndarray]
     rank: int
     hidden_size: int
 
 
-def cross_twins(
+def cross_prompts(
     rows: Mapping[str, ProbeRows],
-    twins: Mapping[str, ProbeRows],
+    unconstrained: Mapping[str, ProbeRows],
     specialists: Mapping[str, ProbeResult],
     settings: Settings,
     study_groups: Sequence[str],
-) -> dict[str, Twins]:
-    """{task: its probe on both variants}, at one layer; rows, twins: of each task.
+) -> dict[str, BothPrompts]:
+    """{task: its probe on both variants}, at one layer; rows, unconstrained: of each task.
 
     Every row is scored, and projected, by probes that never saw its group (the row-space is that of the first
-    fold seed's). Twins are insufficient by the rule of the rows that probes are trained on.
+    fold seed's). Unconstrained rows are insufficient by the rule of the rows that probes are trained on.
     """
     rank = sum(not probe.status for probe in specialists.values())
     found = {}
     for task, probe in specialists.items():
-        own, twin = rows[task], twins[task]
+        own, other = rows[task], unconstrained[task]
         target = unscored(
-            twin.y,
-            twin.groups,
+            other.y,
+            other.groups,
             settings,
-            ids=twin.ids,
+            ids=other.ids,
             study_groups=study_groups,
-            truncated_fraction=twin.truncated,
+            truncated_fraction=other.truncated,
         )
         energy = {
             "constrained": _energy(own.x, probe.folds[0], specialists),
-            "twins": _energy(twin.x, target.folds[0], specialists),
+            "unconstrained": _energy(other.x, target.folds[0], specialists),
         }
-        found[task] = Twins(
-            without_weights(probe), probe.on_rows(twin.x, target), energy, rank, own.x.shape[1]
+        found[task] = BothPrompts(
+            without_weights(probe), probe.on_rows(other.x, target), energy, rank, own.x.shape[1]
         )
     return found
 
 
-def read_twins(
+def read_both_prompts(
     paths: Sequence[str], specialists: Mapping[str, Mapping[int, ProbeResult]], settings: Mapping
-) -> dict[int, dict[str, Twins]]:
-    """{layer: `cross_twins`}. paths: shards, those of the first task, then of the second, …; specialists:
+) -> dict[int, dict[str, BothPrompts]]:
+    """{layer: `cross_prompts`}. paths: shards, those of the first task, then of the second, …; specialists:
     {task: {layer: result}}; settings: the config's "seed", "groups", and "probes" with their position."""
     tasks, position = list(specialists), settings["probes"]["position"]
     protocol = Settings.from_config(settings["probes"], settings["seed"])
     return {
-        layer: cross_twins(
+        layer: cross_prompts(
             read_tasks(paths, tasks, layer, position),
             read_tasks(paths, tasks, layer, position, "unconstrained"),
             {task: specialists[task][layer] for task in tasks},

@@ -1,4 +1,4 @@
-"""Planted worlds with twins, and their specialists."""
+"""Planted worlds with responses without the constraint, and their specialists."""
 
 from skillprobe.findings.planted import plant
 from skillprobe.findings.planted_shards import write_shards

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from made.judges import TEXTS, make_classifiers
 from skillprobe import cli, tasks
 from skillprobe.cli import main, verified
+from skillprobe.storage.tables import write_csv
 
 PACKAGE = Path(__file__).parents[2] / "workflow"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PACKAGE), "PYTHONUNBUFFERED": ""}
@@ -158,19 +159,20 @@ def test_a_reader_that_leaves_early_is_no_error():
     assert process.returncode == 1 and err == b""
 
 
-def test_inspect(monkeypatch, capsys, tmp_path):
-    def describe(path):
-        if Path(path).read_bytes():
-            return "a shard"
-        raise OSError("file signature not found")
-
-    monkeypatch.setitem(sys.modules, "skillprobe.activations.shards", SimpleNamespace(describe=describe))
-    shard, broken = tmp_path / "a.h5", tmp_path / "b.h5"
-    shard.write_bytes(b"x")
-    broken.write_bytes(b"")
-    assert main(["inspect", str(shard)]) == 0 and capsys.readouterr().out == "a shard\n"
-    assert main(["inspect", str(broken)]) == 2 and "can't be read as a shard" in capsys.readouterr().err
-    assert main(["inspect", str(tmp_path / "c.h5")]) == 2 and "there is no file" in capsys.readouterr().err
+def test_inspect(capsys, tmp_path):
+    table, broken = tmp_path / "tables/wording.csv", tmp_path / "time/m/1.h5"
+    write_csv(table, [{"model": "m", "wording": "human"}])
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"x")
+    assert main(["inspect", str(table)]) == 0 and "Compliance by instruction type" in capsys.readouterr().out
+    for path, why in (
+        (broken, "can't be read"),
+        (tmp_path / "c.h5", "there is no file"),
+        (tmp_path, "there is no"),
+    ):
+        assert main(["inspect", str(path)]) == 2
+        out, err = capsys.readouterr()
+        assert not out and err.startswith("skillprobe inspect: ") and why in err and err.count("\n") == 1
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+import skillprobe
 from skillprobe import tasks
 from skillprobe.study.code_files import code_files
 
@@ -30,7 +31,7 @@ SCRIPTS = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} - {"p
 FLOORS = ["errors", "statistics", "storage"]
 FLOORS += ["tasks", "prompts", "models", "labels", "toy", "activations"]
 FLOORS += ["study"]
-FLOORS += ["probes", "erasure", "analyses", "findings", "report"]
+FLOORS += ["probes", "erasure", "analyses", "findings", "catalogue", "report"]
 FLOORS += ["cli", "__main__"]
 # Tests of no single module.
 OF_THE_WHOLE = {"test_architecture", "test_floors", "test_gpu", "test_own_tasks"}
@@ -82,7 +83,7 @@ def test_the_floors_are_all_there_is():
 )
 def test_nothing_imports_upwards(path):
     reached = [Path(file).relative_to("workflow/skillprobe") for file in code_files(path, PACKAGE)]
-    # The package's own file holds the version alone.
+    # The package's own file holds the version, and what users import.
     reached = [file for file in reached if file != Path("__init__.py")]
     here = path.relative_to(PACKAGE)
     assert here == Path("__init__.py") or max(map(floor, reached)) == floor(here)
@@ -101,6 +102,22 @@ def test_no_modules_import_each_other_in_a_circle():
     imports = {path: set(own_imports(path)) for path in PACKAGE.rglob("*.py")}
     assert sum(map(len, imports.values())) > 200
     TopologicalSorter(imports).prepare()  # raises CycleError, which lists the circle
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted(PACKAGE.rglob("*.py")), *sorted((ROOT / "workflow/scripts").glob("*.py"))],
+    ids=lambda path: path.stem,
+)
+def test_what_is_lent_to_users_is_imported_by_no_job(path):
+    """The import graph doesn't see where it comes from."""
+    used = {
+        alias.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "skillprobe" and not node.level
+        for alias in node.names
+    }
+    assert used & set(skillprobe._EXPORTS) == set()
 
 
 def test_every_script_belongs_to_one_rule():

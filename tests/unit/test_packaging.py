@@ -1,6 +1,8 @@
 """The lists of packages agree: pyproject.toml's requirements, the lock and the conda specs."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -41,3 +43,26 @@ def test_conda_specs_have_the_pins_of_the_lock(kind):
 def test_the_citation_has_the_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == skillprobe.__version__
+
+
+def run(code):
+    """What it prints, as words."""
+    command, env = [sys.executable, "-c", code], {"PYTHONPATH": str(ROOT / "workflow"), "PATH": ""}
+    return set(subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.split())
+
+
+def test_importing_the_package_imports_nothing_else():
+    new = run("import sys; old = set(sys.modules); import skillprobe; print(*set(sys.modules) - old)")
+    assert {name.split(".")[0] for name in new} - set(sys.stdlib_module_names) == {"skillprobe"}
+    assert not [name for name in new if name.startswith("skillprobe.")]
+
+
+def test_what_users_import_is_there_without_torch():
+    for name in skillprobe.__all__:
+        assert getattr(skillprobe, name) is not None and name in dir(skillprobe)
+    assert skillprobe.LogisticProbe is skillprobe.probes.LogisticProbe
+    assert skillprobe.INLP is skillprobe.erasure.INLP and skillprobe.LEACE is skillprobe.erasure.LEACE
+    with pytest.raises(AttributeError, match="no attribute 'Probe'"):
+        _ = skillprobe.Probe
+    modules = run("import sys; from skillprobe import *; print(*sys.modules)")
+    assert {"sklearn", "h5py"} <= modules and "torch" not in modules

@@ -131,20 +131,13 @@ def _refuse_constant(name: str):
 
 
 def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE.h5", help="a shard of activations")
+    parser.add_argument("file", metavar="FILE", help="any file below results/, such as a probe or a table")
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from skillprobe.activations.shards import describe
+    from skillprobe.catalogue.inspection import describe
 
-    if not os.path.isfile(options.file):
-        raise UserError(f"there is no file {options.file}")
-    try:
-        print(describe(options.file))
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UserError(f"{options.file} can't be read as a shard: {error}") from error
+    print(describe(options.file))
     return 0
 
 
@@ -188,7 +181,9 @@ COMMANDS = {
         _verify_arguments,
         _verify,
     ),
-    "inspect": Command("describe a shard of activations", _inspect_arguments, _inspect),
+    "inspect": Command(
+        "say what a file of a study is and holds, and whether it is whole", _inspect_arguments, _inspect
+    ),
     "compare": Command(
         "put the findings of two studies, or of two models, side by side", _compare_arguments, _compare
     ),

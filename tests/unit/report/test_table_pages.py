@@ -3,6 +3,7 @@
 from made.findings import finding, made_findings
 from made.pages import parse
 from made.tables import FEW, compliance_rows, generality_rows
+from skillprobe.catalogue.tables import meanings
 from skillprobe.findings import rules
 from skillprobe.report import table_pages
 
@@ -43,3 +44,22 @@ def test_the_page_of_findings_has_both_scopes():
     assert found["<b>m"]["generality"]["secondary"]["verdict"] in second
     blank = {"m": {"generality": finding("generality", "insufficient", tasks=())}}
     assert "0 of 1" in parse(table_pages.findings_page(blank, {"tasks": ["topic"], "claims.looks": 1})).text
+
+
+def test_columns_are_explained_as_in_the_catalogue():
+    settings = {"models": ["a"], "tasks": ["topic"], "claims.looks": 1}
+    pages = {
+        "compliance": table_pages.compliance_page(compliance_rows(["a"], ["topic"]), settings),
+        "generality": table_pages.generality_page(generality_rows(["a"], ["topic"]), settings),
+        "findings": table_pages.findings_page(made_findings(["a"]), settings),
+    }
+    for name, heads in (
+        ("compliance", table_pages.COMPLIANCE),
+        ("generality", table_pages.GENERALITY),
+        ("findings", table_pages.FINDINGS),
+    ):
+        known, text = meanings(name), parse(pages[name]).text
+        for head, columns in heads.items():
+            assert f"<dt>{head}</dt>" in pages[name] and f">{head}</th>" in pages[name]
+            assert all(known[column].replace("`", "") in text for column in columns)
+    assert "<code>compliance</code>" in pages["compliance"] and "`" not in pages["compliance"]

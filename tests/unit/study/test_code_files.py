@@ -102,6 +102,31 @@ def test_an_init_with_code_counts(repository):
     assert "workflow/skillprobe/__init__.py" in files_of(root, "b")
 
 
+LENT = """
+import importlib
+
+__version__ = "1"
+_EXPORTS = {"y": "store"}
+__all__ = [*_EXPORTS]
+
+
+def __getattr__(name):
+    return getattr(importlib.import_module(f"skillprobe.{_EXPORTS[name]}"), name)
+"""
+
+
+def test_what_the_package_lends_to_users_reruns_nothing(repository):
+    root, _ = repository
+    (root / "workflow/skillprobe/__init__.py").write_text(LENT)
+    before = files_of(root, "b")
+    assert "workflow/skillprobe/__init__.py" not in before and "workflow/skillprobe/store.py" in before
+    # Of its own file alone: jobs import from those of the folders.
+    (root / "workflow/skillprobe/probes/__init__.py").write_text(LENT)
+    assert "workflow/skillprobe/probes/__init__.py" in files_of(root, "a")
+    (root / "workflow/skillprobe/__init__.py").write_text(LENT + "more = 1\n")
+    assert "workflow/skillprobe/__init__.py" in files_of(root, "b")
+
+
 def test_each_file_is_an_input_of_exactly_the_scripts_that_reach_it(repository):
     root, _ = repository
     scripts = {name: set(files_of(root, name)) for name in "abc"}

@@ -5,6 +5,7 @@ Whatever comes from a model, a config or a table is escaped.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -55,6 +56,16 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -
 </tbody></table></div>"""
 
 
+def meanings(pairs: Mapping[str, str]) -> str:
+    """What the heads of a table mean, {head: text}, folded; `words` between backticks are code."""
+    items = "".join(f"<dt>{escape(head)}</dt><dd>{_coded(text)}</dd>" for head, text in pairs.items())
+    return f"<details><summary>What the columns mean</summary><dl>{items}</dl></details>"
+
+
+def _coded(text: str) -> str:
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
 _CSS = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
@@ -101,6 +112,7 @@ td.why { color: #666; font-style: italic; }
   body { padding: 1rem .6rem 3rem; }
   .finding { padding-left: .5rem; }
 }
+dt { margin-top: .4rem; font-weight: bold; font-size: .85rem; } dd { margin-left: 1.2rem; font-size: .85rem; }
 details { margin: .6rem 0; } summary { cursor: pointer; }
 details pre { padding: .8rem; background: #f7f7f7; }
 .cards { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }

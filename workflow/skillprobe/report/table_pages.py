@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from skillprobe.findings.rules import (
-    MEAN,
-    POOLED,
-    SELECTED,
-    has_estimate,
-)
+from skillprobe.catalogue import tables as catalogue
+from skillprobe.findings.rules import MEAN, POOLED, SELECTED, has_estimate
 from skillprobe.report.claims import estimate_words, rules_list, tasks_words
-from skillprobe.report.html import html_page, html_table, percent, sentence, shown_number, with_interval
+from skillprobe.report.html import (
+    html_page,
+    html_table,
+    meanings,
+    percent,
+    sentence,
+    shown_number,
+    with_interval,
+)
 from skillprobe.report.verdicts import SCOPE_WORDS
 from skillprobe.statistics.intervals import level_words
 from skillprobe.storage.tables import WITHIN, in_scope, task_words
@@ -32,6 +36,34 @@ PROBES = {
     "surface_response_words": "surface: words of the response",
 }
 
+# Heads of tables, and what they show of the table files: columns, or what a column may say.
+COMPLIANCE = {
+    **{"task": ("task",), "category": ("category",), "complies": ("compliance",)},
+    **{"95 %": ("lower95", "upper95"), "unconstrained": ("twin_compliance",), "responses": ("n",)},
+    **{"subjects": ("n_groups",), "truncated": ("truncated",), "distinct": ("distinct_responses",)},
+}
+GENERALITY = {
+    **{"task": ("task",), "probe": ("probe",), "AUROC": ("metric.auroc",)},
+    **{"lost": ("probe.specialist_minus_<probe>",), "within prompts": ("scope.within",)},
+    **{"prompts": ("n_items",), "balanced accuracy": ("metric.balanced_accuracy",)},
+    **{"accuracy": ("metric.accuracy",), "log-loss": ("metric.log_loss",)},
+    **{"satisfied": ("base_rate",), "responses": ("n",)},
+}
+FINDINGS = {
+    **{"claim": ("claim",), "scope": ("scope",), "verdict": ("verdict",), "estimate": ("estimate",)},
+    **{
+        "tasks": ("tasks",),
+        "reason": ("reason",),
+        "responses": ("n_responses",),
+        "subjects": ("n_subjects",),
+    },
+}
+
+
+def _meanings(name: str, heads: Mapping[str, Sequence[str]]) -> str:
+    known = catalogue.meanings(name)
+    return meanings({head: "; ".join(known[column] for column in columns) for head, columns in heads.items()})
+
 
 def compliance_page(rows: Sequence[Mapping], settings: Mapping) -> str:
     """tables/compliance.csv to read; settings: "tasks" and "models" (names)."""
@@ -41,17 +73,7 @@ def compliance_page(rows: Sequence[Mapping], settings: Mapping) -> str:
 intervals over subjects. “Unconstrained”: responses to the same requests without the constraint,
 checked in the same way.</p>"""
     ]
-    head = (
-        "task",
-        "category",
-        "complies",
-        "95 %",
-        "unconstrained",
-        "responses",
-        "subjects",
-        "truncated",
-        "distinct",
-    )
+    body.append(_meanings("compliance", COMPLIANCE))
     for model in settings["models"]:
         cells = []
         for task in settings["tasks"]:
@@ -72,7 +94,7 @@ checked in the same way.</p>"""
                     str(row["distinct_responses"]),
                 ]
             )
-        body += [f"<h2>{escape(model)}</h2>", html_table(head, cells, words=2)]
+        body += [f"<h2>{escape(model)}</h2>", html_table(tuple(COMPLIANCE), cells, words=2)]
     return html_page("How often does each model comply?", body)
 
 
@@ -87,19 +109,7 @@ the other folds. “Within prompts”: the AUROC of responses to the same prompt
 that have both satisfied and violated responses. The table file also has every layer and
 {level_words(settings["claims.looks"])} intervals.</p>"""
     ]
-    head = (
-        "task",
-        "probe",
-        "AUROC",
-        "lost",
-        "within prompts",
-        "prompts",
-        "balanced accuracy",
-        "accuracy",
-        "log-loss",
-        "satisfied",
-        "responses",
-    )
+    body.append(_meanings("generality", GENERALITY))
     chosen = [row for row in in_scope(rows) if row["layer"] == SELECTED]
     within = {
         (str(row["model"]), row["task"], row["probe"]): row
@@ -138,7 +148,7 @@ that have both satisfied and violated responses. The table file also has every l
                         str(row["n"]),
                     ]
                 )
-        body += [f"<h2>{escape(model)}</h2>", html_table(head, cells, words=2)]
+        body += [f"<h2>{escape(model)}</h2>", html_table(tuple(GENERALITY), cells, words=2)]
     return html_page("Is one general probe as good as a specialist?", body)
 
 
@@ -155,7 +165,7 @@ of the task with the most subjects are about. They are fewer than the study’s 
 that set the feature scale (probes.calibration_fraction) are never tested. The rules:</p>""",
         rules_list(next(iter(findings.values()))),
     ]
-    head = ("claim", "scope", "verdict", "estimate", "tasks", "reason", "responses", "subjects")
+    body.append(_meanings("findings", FINDINGS))
     for model, by_claim in findings.items():
         cells = []
         for headline in by_claim.values():
@@ -172,7 +182,7 @@ that set the feature scale (probes.calibration_fraction) are never tested. The r
                         f"{finding['n']['subjects']:,}",
                     ]
                 )
-        table = html_table(head, cells, words=6)
+        table = html_table(tuple(FINDINGS), cells, words=6)
         body += [
             f"<h2>{escape(sentence(model) if model == POOLED else model)}</h2>",
             f'<div class="wrapping">{table}</div>',

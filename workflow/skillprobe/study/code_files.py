@@ -20,8 +20,9 @@ def code_files(script: str | Path, package: str | Path, extra: Iterable[str] = (
 
     package: the package's folder, workflow/skillprobe, two levels below the repository; extra: names of
     modules that it imports dynamically, such as "skillprobe.tasks.topic". With a module comes the
-    `__init__.py` of every package on the way, but for files with nothing but a docstring and the version: a
-    new version number alone recomputes nothing. Raises UserError for an import of a module that isn't there.
+    `__init__.py` of every package on the way, but for files with nothing but a docstring, the version, and
+    what the package's own file lends to users, which no job imports: a new version number alone recomputes
+    nothing. Raises UserError for an import of a module that isn't there.
     """
     script, package = Path(script).resolve(), Path(package).resolve()
     files: set[Path] = set()
@@ -35,7 +36,9 @@ def code_files(script: str | Path, package: str | Path, extra: Iterable[str] = (
             stat = path.stat()
             waiting += _imported_files(path, package, stat.st_mtime_ns, stat.st_size)
     root = package.parent.parent
-    return sorted(path.relative_to(root).as_posix() for path in files if path == script or not _is_bare(path))
+    return sorted(
+        path.relative_to(root).as_posix() for path in files if path == script or not _is_bare(path, package)
+    )
 
 
 def _module_files(name: str, package: Path, needed_by: str | None) -> list[Path]:
@@ -66,14 +69,18 @@ def _imported_files(path: Path, package: Path, mtime_ns: int, size: int) -> list
     return files
 
 
-def _is_bare(path: Path) -> bool:
+def _is_bare(path: Path, package: Path) -> bool:
+    if path.name != "__init__.py":
+        return False
     stat = path.stat()
-    return path.name == "__init__.py" and _parsed(str(path), stat.st_mtime_ns, stat.st_size)[1]
+    body = _parsed(str(path), stat.st_mtime_ns, stat.st_size)[1]
+    lends = path.parent == package
+    return all(_is_docstring(node) or _is_version(node) or (lends and _is_lent(node)) for node in body)
 
 
 @cache
-def _parsed(path: str, mtime_ns: int, size: int) -> tuple[list[tuple[str, int, list[str]]], bool]:
-    """The imports of a file as (module, level, imported names), and whether it holds no code but the version.
+def _parsed(path: str, mtime_ns: int, size: int) -> tuple[list[tuple[str, int, list[str]]], list[ast.stmt]]:
+    """The imports of a file as (module, level, imported names), and its statements.
 
     Time and size are there for the cache: a changed file is parsed anew.
     """
@@ -89,7 +96,7 @@ def _parsed(path: str, mtime_ns: int, size: int) -> tuple[list[tuple[str, int, l
             found += [(alias.name, 0, []) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             found.append((node.module or "", node.level, [alias.name for alias in node.names]))
-    return found, all(_is_docstring(node) or _is_version(node) for node in tree.body)
+    return found, tree.body
 
 
 def _is_docstring(node: ast.stmt) -> bool:
@@ -97,6 +104,18 @@ def _is_docstring(node: ast.stmt) -> bool:
 
 
 def _is_version(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [
-        "__version__"
-    ]
+    return _assigned(node) == "__version__"
+
+
+def _is_lent(node: ast.stmt) -> bool:
+    """What users import from the package itself, and how it is found."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name in ("__getattr__", "__dir__")
+    return ast.unparse(node) == "import importlib" or _assigned(node) in ("__all__", "_EXPORTS")
+
+
+def _assigned(node: ast.stmt) -> str:
+    """The one name that a statement gives a value, or ""."""
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id
+    return ""

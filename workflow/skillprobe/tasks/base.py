@@ -65,8 +65,8 @@ class Task(ABC):
     """A verifiable constraint. A subclass gives the attributes and the four methods (docs/tasks.md).
 
     name: the module's; category: one of `skillprobe.tasks.CATEGORIES`; clusters_with: the task whose block it
-    joins in the test of clusters (ESTIMANDS), "" for a block of its own; draws: which of the lists that a
-    config may replace (`skillprobe.tasks.world.REPLACEABLE`) `sample_params` reads.
+    joins in the test of clusters (docs/definitions.md, "Transfer"), "" for a block of its own; draws: which
+    of the lists that a config may replace (`skillprobe.tasks.world.REPLACEABLE`) `sample_params` reads.
 
     judged: whether `verify` needs a judge (`skillprobe.labels.judges`), because no rule on the text decides.
     The judge gives one of several `labels`, or the score of a single one. words: the words that decide each

@@ -20,6 +20,13 @@ SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 16
+	@echo
+	@echo 'A study of your own, in the environment (. .venv/bin/activate). Targets stand before --configfile,'
+	@echo 'which takes all words after it for files:'
+	@echo '  skillprobe check my.yaml                               what is wrong in it, by line'
+	@echo '  snakemake --cores 1 plan --configfile my.yaml          jobs, time, gigabytes'
+	@echo '  snakemake --cores 4 pilot --configfile my.yaml         a few prompts first'
+	@echo '  snakemake --cores 4 --configfile my.yaml               the study'
 
 setup: ## make .venv, or bring it up to date
 	@envs/setup.sh

@@ -67,6 +67,8 @@ def make_model(folder):
         tokenizer._tokenizer = Tokenizer.from_str(json.dumps(state))
     torch.manual_seed(0)
     config = LlamaConfig(vocab_size=len(tokenizer), **SHAPE)
+    # All that its tokenizer knows.
+    config.skillprobe_world = "toy"
     with torch.device(PLACE.get("device", "cpu")):
         model = AutoModelForCausalLM.from_config(config, dtype=ENTRY["dtype"])
     ends = list(range(3, len(tokenizer), ENDS))

@@ -41,8 +41,9 @@ snakemake --dry-run --cores 4 --configfile my.yaml
 
 The table shows this for the smoke study (`workflow/studies/smoke.yaml`: three models, three tasks, two
 layers), which has {total} jobs. The study is finished, then one key is changed, and the jobs of a dry run are
-counted by stage. The last nine rows have larger changes. `tests/workflow/test_every_key.py` checks every job
-by rule and wildcards. It also checks this page, which `python tests/workflow/rerun_matrix.py` prints.
+counted by stage. The last eleven rows have other changes, of several keys or of one model.
+`tests/workflow/test_every_key.py` checks every job by rule and wildcards. It also checks this page, which
+`python tests/workflow/rerun_matrix.py` prints.
 
 **Growing a study** costs the growth. One job makes a block of consecutive content requests for a model and
 task (`generation.block`, here 40). With `prompts.bases: 80` instead of 40, the prompts, responses, labels and

@@ -358,6 +358,15 @@ PAIRS = {
         {"models": lambda models: models[:1], "generation.temperature": 1.1},
         from_responses(models=("toy-llama",)) - {("compare_models", "")},
     ),
+    "another temperature of one model": (
+        {"models": lambda models: [models[0] | {"temperature": 1.1}, *models[1:]]},
+        from_responses(models=("toy-llama",)),
+    ),
+    # All of these are layers 0 and 4.
+    "the same layers as relative depths": (
+        {"layers": [0, 0.9], "ablation.layers": [0.75], "time.layers": [0.99], "similarity.layers": [0.5]},
+        OVERVIEW,
+    ),
     "another seed, one fewer task": (
         {"seed": 1, "tasks": ["word_count", "json_format"]},
         {("make_prompts", f"task={task}, shard=0") for task in ("word_count", "json_format")}

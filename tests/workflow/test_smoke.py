@@ -186,8 +186,9 @@ def test_a_model_and_a_judge_are_fetched_once_and_then_used_without_a_network(tm
     hub = {"name": "tiny", "source": "org/model", "num_layers": 4}
     judge = {"kind": "transformers", "model": "org/judge", "labels": {"rude": "toxicity"}, "mem_mb": 3000}
 
-    def asked(target="labels/tiny/toxicity/0.jsonl", models=(hub,), **of_judge):
+    def asked(target="labels/tiny/toxicity/0.jsonl", models=(hub,), world="toy", **of_judge):
         study = {"models": [*models], "tasks": ["toxicity"], "judges": {"toxicity": judge | of_judge}}
+        study |= {"prompts": {"world": world}}
         file.write_text(yaml.safe_dump(study))
         return str(file), "--", f"results/smoke/{target}"
 
@@ -195,9 +196,13 @@ def test_a_model_and_a_judge_are_fetched_once_and_then_used_without_a_network(tm
     labelling = {("label_responses", "model=tiny, task=toxicity, shard=0")}
     assert fetching | labelling < workdir.planned(*asked())
     workdir.snakemake("--configfile", SMOKE, *asked())
-    for name, path in (("model", "models/tiny.json"), ("judge", "judges/toxicity.json")):
+    # The toy model says nothing of how it is to be sampled.
+    for name, path, more in (
+        ("model", "models/tiny.json", {"sampling": {}}),
+        ("judge", "judges/toxicity.json", {}),
+    ):
         fetched = json.loads((results / path).read_text())
-        assert fetched == {"source": f"org/{name}", "revision": commits[name]}
+        assert fetched == {"source": f"org/{name}", "revision": commits[name]} | more
     rows = (results / "labels/tiny/toxicity/0.jsonl").read_text().splitlines()
     assert any("scores" in json.loads(row)["evidence"] for row in rows)
     # The branches move on: the study stays with the commits that it has begun with.
@@ -212,7 +217,7 @@ def test_a_model_and_a_judge_are_fetched_once_and_then_used_without_a_network(tm
     # What can't be had.
     gone = hub | {"name": "gone", "source": "org/gone"}
     for target, missing, about in (
-        ("responses/gone/toxicity/0.jsonl", {"models": [gone]}, "model 'gone'"),
+        ("responses/gone/toxicity/0.jsonl", {"models": [gone], "world": "general"}, "model 'gone'"),
         ("labels/tiny/toxicity/0.jsonl", {"model": "org/gone"}, "judges.toxicity"),
     ):
         refused = workdir.snakemake("--configfile", SMOKE, *asked(target, **missing), check=False)
@@ -366,7 +371,10 @@ def test_a_judge_on_a_gpu_is_asked_for_beside_a_model_on_the_cpu(tmp_path):
         ({"layers": [0, 9]}, "layer 9.*toy-llama.*0 .*to 4"),
         ({"judges": {"topic": "oracle"}}, "judges.topic.*lexicon"),
         ({"probes": {"position": "end"}}, "end"),
-        ({"generation": {"temperature": "hot"}}, "generation.temperature must be a number, not 'hot'"),
+        (
+            {"generation": {"temperature": "hot"}},
+            "generation.temperature must be a number or null, not 'hot'",
+        ),
         ({"models": [{"name": "a", "source": "./nowhere"}]}, "models.0.*nowhere"),
         ({"generation": {"samples": 100_000_000}}, "GiB free"),
     ],

@@ -32,7 +32,7 @@ rule edit_behaviour:
         settings=lambda w: chosen(
             *("seed", "groups", "probes.position", "activations.tokens_per_batch"),
             *("ablation.rank", "behaviour.bases", "behaviour.samples", "behaviour.strengths"),
-            generation=GENERATION,
+            generation=generation(w.model),
             probes=PROTOCOL,
             model=identity(w.model),
             layers=edited_layers_of(w.model),

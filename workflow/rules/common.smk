@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 from skillprobe.errors import UserError
 from skillprobe.storage.locks import hold_study
-from skillprobe.study import checks, slices, sources
+from skillprobe.study import checks, sampling, slices, sources
 from skillprobe.study.code_files import code_files
 from skillprobe.study.config import complete
 from skillprobe.study.plan import check_fits, check_readable, check_writable, nearest_folder, surplus_warning
@@ -60,8 +60,6 @@ RANDOM_WEIGHTS = MODELS if STUDY["controls"]["random_weights"] else []
 # Of each job of a model and task, the range of its bases: [first, last + 1].
 BLOCKS = slices.blocks(STUDY)
 SHARDS = list(range(len(BLOCKS)))
-# What decides one response: not which of them one job makes.
-GENERATION = {key: value for key, value in STUDY["generation"].items() if key != "block"}
 # What decides probes: not what is only warned of.
 PROBES = {key: value for key, value in STUDY["probes"].items() if key != "flag_truncated"}
 # What all probes have in common: not which position claims are about, nor the specialists' controls.
@@ -106,6 +104,21 @@ def identity(model):
 def model_settings(*keys, **more):
     """As `settings`, with what decides the model's numbers: its source and a hash of its files."""
     return lambda w: chosen(*keys, model=identity(w.model), **more)
+
+
+def response_settings(**more):
+    """As `model_settings`, with how the model's responses are sampled. more: instead of the study's."""
+    return lambda w: chosen(
+        model=identity(w.model),
+        seed=more.get("seed", STUDY["seed"]),
+        generation=generation(w.model) | more.get("generation", {}),
+    )
+
+
+@cache
+def generation(model):
+    """What decides one response of a model: not which of them one job makes."""
+    return checked(sampling.generation_of, STUDY, model, ROOT)
 
 
 @cache

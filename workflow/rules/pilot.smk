@@ -8,7 +8,7 @@ localrules:
 
 # No study's own: those are smaller.
 PILOT_SEED = STUDY["seed"] + 2**32
-PILOT_GENERATION = slices.pilot_generation(STUDY)
+PILOT_SAMPLES = slices.pilot_samples(STUDY)
 
 
 use rule make_prompts as make_pilot_prompts with:
@@ -36,7 +36,7 @@ use rule generate_responses as generate_pilot_responses with:
     benchmark:
         f"{RESULTS}/benchmarks/generate_pilot_responses/{{model}}/{{task}}/{{shard}}.tsv"
     params:
-        settings=lambda w: chosen(seed=PILOT_SEED, generation=PILOT_GENERATION, model=identity(w.model)),
+        settings=response_settings(seed=PILOT_SEED, generation=PILOT_SAMPLES),
 
 
 use rule label_responses as label_pilot_responses with:
@@ -59,6 +59,7 @@ use rule label_responses as label_pilot_responses with:
 rule summarise_pilot:
     input:
         labels=expand(rules.label_pilot_responses.output.labels, model=MODELS, task=TASKS, shard=0),
+        fetched=expand(rules.fetch_model.output.fetched, model=HUB_MODELS),
         world=WORLD_FILE,
         code=code("summarise_pilot", *TASKS),
     output:
@@ -88,6 +89,7 @@ rule summarise_pilot:
             ),
             probes={key: STUDY["probes"][key] for key in slices.SIZES},
             contents=CONTENTS,
+            generations={model: generation(model) for model in MODELS},
             asked=sources.pilot_of(STUDY),
         ),
     script:

@@ -10,6 +10,7 @@ rule write_overview:
         generality=merged("generality"),
         transfer=merged("transfer"),
         findings=rules.write_findings.output.findings,
+        fetched=expand(rules.fetch_model.output.fetched, model=HUB_MODELS),
         reported=REPORTED,
         time=TIME[1:],
         behaviour=BEHAVIOUR,
@@ -29,7 +30,13 @@ rule write_overview:
         mem_mb=500,
         runtime=10,
     params:
-        settings=settings(*STUDY, contents=CONTENTS, identities={model: identity(model) for model in MODELS}),
+        settings=settings(
+            *STUDY,
+            contents=CONTENTS,
+            identities={model: identity(model) for model in MODELS},
+            own_sampling=sampling.own_of_folders(STUDY, ROOT),
+            generations={model: generation(model) for model in MODELS},
+        ),
     script:
         "../scripts/write_overview.py"
 

@@ -19,7 +19,7 @@ rule generate_responses:
         mem_mb=model_resource("mem_mb"),
         runtime=model_resource("runtime"),
     params:
-        settings=model_settings("seed", generation=GENERATION),
+        settings=response_settings(),
     script:
         "../scripts/generate_responses.py"
 

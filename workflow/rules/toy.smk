@@ -76,7 +76,11 @@ rule write_model_card:
         runtime=20,
     params:
         settings=lambda w: chosen(
-            "seed", "prompts", "generation", corpus=TOY_CORPUS, training=TOY_MODELS[w.toy]
+            "seed",
+            "prompts",
+            corpus=TOY_CORPUS,
+            generation=sampling.generation_of_toys(STUDY),
+            training=TOY_MODELS[w.toy],
         ),
     script:
         "../scripts/write_model_card.py"

@@ -7,7 +7,7 @@ settings = start(snakemake)
 from skillprobe import erasure, tasks
 from skillprobe.erasure import behaviour
 from skillprobe.labels import judges
-from skillprobe.models import loading
+from skillprobe.models import loading, sampling
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.rows import read_rows
 from skillprobe.prompts.bases import group_ids
@@ -26,6 +26,7 @@ erasers = dict(zip(settings["layers"], map(erasure.load, snakemake.input.erasers
 rows = {layer: read_rows(snakemake.input.shards, layer, settings["probes.position"]) for layer in erasers}
 conditions = behaviour.erasing(erasers, settings["ablation.rank"])
 conditions |= behaviour.steering(task.name, erasers, rows, folds, settings["behaviour.strengths"])
+own = sampling.read_own(snakemake.input.fetched).get(snakemake.wildcards.model, {})
 responses, perplexities = behaviour.under_all(
     model,
     task,
@@ -33,7 +34,7 @@ responses, perplexities = behaviour.under_all(
     [row for row in labels if row["variant"] == "unconstrained" and not row["truncated"]],
     conditions,
     folds,
-    settings["generation"]
+    sampling.with_own(settings["generation"], own)
     | {
         "samples": settings["behaviour.samples"],
         "tokens_per_batch": settings["activations.tokens_per_batch"],

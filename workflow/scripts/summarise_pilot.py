@@ -9,6 +9,7 @@ settings = start(snakemake)
 from skillprobe import tasks
 from skillprobe.analyses import pilot
 from skillprobe.analyses.sufficiency import Design
+from skillprobe.models import sampling
 from skillprobe.storage import files, tables
 from skillprobe.tasks.world import adapted, load_world
 
@@ -22,7 +23,12 @@ for (model, task), rows in cells.items():
     found = pilot.summarise(rows, settings["statistics.bootstrap_draws"], settings["seed"])
     table.append(about | found | pilot.expected(found, design))
 world = adapted(load_world(snakemake.input.world), settings["prompts"])
-changes, notes = pilot.advise(table, cells, settings, world)
+own = sampling.read_own(snakemake.input.fetched)
+generations = {
+    model: sampling.with_own(section, own.get(model, {}))
+    for model, section in settings["generations"].items()
+}
+changes, notes = pilot.advise(table, cells, settings, world, generations)
 tables.write_csv(snakemake.output.table, table)
 files.write_json(snakemake.output.asked, settings["asked"])
 files.write_text(snakemake.output.text, pilot.as_text(table, changes, notes, settings, design) + "\n")

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -141,6 +142,36 @@ def _inspect(options: argparse.Namespace) -> int:
     return 0
 
 
+# check
+
+
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", metavar="FILE.yaml", nargs="*", help="config files, in the order of --configfile"
+    )
+
+
+def _check(options: argparse.Namespace) -> int:
+    from skillprobe.report.html import counted
+    from skillprobe.study import reading
+    from skillprobe.study.config import complete
+
+    if not os.path.isfile("Snakefile"):
+        raise UserError("there is no Snakefile here; run it in the repository's folder")
+    files = [reading.read_config(path) for path in ("config.yaml", *options.files)]
+    try:
+        config = complete(reading.merged(files), ".")
+    except UserError as error:
+        place = reading.place_of(str(error), files)
+        raise UserError(f"{place}: {error}" if place else str(error)) from error
+    models, tasks = (counted(len(config[key]), key.removesuffix("s")) for key in ("models", "tasks"))
+    chosen = f" --configfile {' '.join(map(shlex.quote, options.files))}" if options.files else ""
+    print(f"study {config['study']}: the config is valid ({models}, {tasks})")
+    # A target after --configfile would be taken for one more config file.
+    print(f"plan it with: snakemake --cores 1 plan{chosen}")
+    return 0
+
+
 # compare
 
 
@@ -183,6 +214,11 @@ COMMANDS = {
     ),
     "inspect": Command(
         "say what a file of a study is and holds, and whether it is whole", _inspect_arguments, _inspect
+    ),
+    "check": Command(
+        "check the config of a study, config.yaml with the given files over it; errors name file and line",
+        _check_arguments,
+        _check,
     ),
     "compare": Command(
         "put the findings of two studies, or of two models, side by side", _compare_arguments, _compare

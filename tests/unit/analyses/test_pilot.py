@@ -10,9 +10,11 @@ from made.configs import study
 from skillprobe import tasks
 from skillprobe.analyses import pilot
 from skillprobe.analyses.sufficiency import Design
+from skillprobe.models.sampling import with_own
 from skillprobe.storage import files, tables
 from skillprobe.study import sources
 from skillprobe.study.config import complete
+from skillprobe.study.sampling import generation_of
 from skillprobe.tasks.world import adapted, load_world
 
 TASKS = ["word_count", "character_count", "json_format", "term_inclusion", "term_exclusion", "topic"]
@@ -21,6 +23,7 @@ CONTENTS = {"subjects": 347, "requests": 6}
 
 def config_of(root, **changes):
     usual = {"tasks": TASKS, "prompts__bases": 120, "prompts__items_per_base": 2}
+    usual |= {"generation__max_new_tokens": 96}
     return complete(study(**usual | changes), root)
 
 
@@ -60,7 +63,10 @@ def advised(config, **changes):
         found = pilot.summarise(rows, n_draws=20, seed=0)
         table.append({"model": model, "task": task} | found | pilot.expected(found, design))
     world = adapted(load_world("general"), config["prompts"])
-    found, notes = pilot.advise(table, cells, config, world)
+    generations = {
+        entry["name"]: with_own(generation_of(config, entry["name"], "."), {}) for entry in config["models"]
+    }
+    found, notes = pilot.advise(table, cells, config, world, generations)
     return found, notes, table
 
 
@@ -205,6 +211,22 @@ def test_one_value_for_all_models_and_a_reason_for_each(root):
     text = pilot.as_text(table, changes, [], config, Design.of(config, CONTENTS))
     assert pilot.as_yaml(changes) in text and "\na\n" in text and "\nb\n" in text
     assert merged(root, changes)["prompts"]["terms"]
+
+
+def test_a_model_with_its_own_sampling_gets_a_sentence_of_its_own(root):
+    own = {"name": "b", "source": "models/a", "temperature": 0.5, "max_new_tokens": 40}
+    config = config_of(root, models=[{"name": "a", "source": "models/a"}, own])
+    changes, notes, _ = advised(config, all={"truncated": 0.15, "rates": (0.0, 1.0), "now": 40})
+    assert (keys(changes)[0], keys(changes)[-1]) == ("generation.max_new_tokens", "generation.temperature")
+    assert changes[-1].value == 1.3 and "(a: " in changes[-1].why and "b: " not in changes[-1].why
+    assert len(notes) == 2 and all("(b: " in note and "a: word" not in note for note in notes)
+    assert "truncated" in notes[0] and notes[0].partition("; set models[1].max_new_tokens to ")[2].isdecimal()
+    assert notes[1].startswith("few items are mixed") and notes[1].endswith(
+        "; set models[1].temperature to 0.66"
+    )
+    # From its own length, and for the others from the study's.
+    longer = int(notes[0].rpartition(" ")[2])
+    assert 50 <= longer <= 320 and changes[0].value >= 1.25 * 96
 
 
 def test_too_small_a_study_is_told_what_it_takes(root):

@@ -130,7 +130,8 @@ def test_answers_that_would_outgrow_the_model_are_refused_before_any_is_written(
     monkeypatch.setattr(generation, "_generate_batch", lambda *_: pytest.fail("generated"))
     with pytest.raises(
         UserError,
-        match=r"has a context window of \d+ tokens, but .*; lower generation.max_new_tokens to at most 12",
+        match=r"has a context window of \d+ tokens, but .*; lower generation.max_new_tokens, or "
+        "max_new_tokens in its entry, to at most 12",
     ):
         generate(loaded, PROMPTS, SEEDS, SETTINGS | {"max_new_tokens": 13})
 

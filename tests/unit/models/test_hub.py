@@ -35,7 +35,10 @@ def snapshot(model_folders, tmp_path, monkeypatch):
 
 def test_the_commit_is_what_is_loaded(snapshot, tmp_path):
     found = hub.fetch_model(ENTRY)
-    assert found == {"source": "org/tiny", "revision": COMMIT} and snapshot[1] == [("org/tiny", "main")]
+    # Of the fixture's folder.
+    own = {"temperature": 0.3, "top_p": 0.5}
+    assert found == {"source": "org/tiny", "revision": COMMIT, "sampling": own}
+    assert snapshot[1] == [("org/tiny", "main")]
     hub.fetch_model(ENTRY | {"revision": "v1"})
     assert snapshot[1][1] == ("org/tiny", "v1")
     files.write_json(tmp_path / "tiny.json", found)

@@ -11,8 +11,9 @@ from skillprobe.study.config import complete
 
 def test_methods_have_the_studys_numbers():
     config = complete(yaml.safe_load(Path("config.yaml").read_text()), ".")
-    page = methods.methods_page(config)
+    page = methods.methods_page(config, "temperature 0.7, at most 99 tokens")
     text = " ".join(parse(page).text.split())
+    assert "(2 without the constraint; temperature 0.7, at most 99 tokens)" in text
     assert (
         "80 content requests, the same for every task" in text and "INLP [arXiv 2004.07667] of rank 4" in text
     )
@@ -28,4 +29,4 @@ def test_methods_have_the_studys_numbers():
     assert all(page.count(f"abs/{number}") >= 2 for number in methods.REFERENCES)
     assert not re.search(r"\[\d{4}\.\d{5}\]", page)
     config["behaviour"]["bases"] = 0
-    assert "No responses were generated under edits" in methods.methods_page(config)
+    assert "No responses were generated under edits" in methods.methods_page(config, "")

@@ -6,6 +6,10 @@ from skillprobe.report.missing import LONGER, MORE, PILOT, SAMPLES, missing_task
 
 NAN = float("nan")
 CONFIG = {"tasks": ["topic"], "claims": THRESHOLDS, "probes": {"max_truncated": 0.05}}
+CONFIG |= {"models": [{"name": "m", "temperature": None, "max_new_tokens": None}]}
+OWN = {"name": "m", "temperature": 0.7, "max_new_tokens": 256}
+LONGER_FOR_ALL = LONGER.format("generation.max_new_tokens")
+SAMPLES_FOR_ALL = SAMPLES.format("generation.temperature")
 
 
 def label(**cells):
@@ -24,8 +28,18 @@ def probe(estimate=NAN, lower=NAN, upper=NAN, scope="within", status="insufficie
     [
         ([label(compliance=0.12)], [probe()], "has 12\u00a0% satisfied responses", PILOT),
         ([label(compliance=0.95)], [probe()], "has 95\u00a0% satisfied responses", PILOT),
-        ([label(truncated=0.3, compliance=0.12)], [probe()], "has 30\u00a0% truncated responses", LONGER),
-        ([label(mixed=0.03)], [probe()], "has both outcomes for only 3\u00a0% of its prompts", SAMPLES),
+        (
+            [label(truncated=0.3, compliance=0.12)],
+            [probe()],
+            "has 30\u00a0% truncated responses",
+            LONGER_FOR_ALL,
+        ),
+        (
+            [label(mixed=0.03)],
+            [probe()],
+            "has both outcomes for only 3\u00a0% of its prompts",
+            SAMPLES_FOR_ALL,
+        ),
         ([label()], [probe()], "has too little data (12 violated)", MORE),
         ([], [probe()], "has no responses", ""),
         ([label()], [], "has too little data (there is no probe)", MORE),
@@ -41,6 +55,14 @@ def probe(estimate=NAN, lower=NAN, upper=NAN, scope="within", status="insufficie
 def test_each_cause_has_its_remedy(labels, probes, why, change):
     (found,) = missing_tasks("m", "within", labels, probes, CONFIG)
     assert (found.task, found.why, found.change) == ("topic", why, change)
+
+
+def test_a_model_with_its_own_sampling_is_to_change_that():
+    own = CONFIG | {"models": [OWN | {"name": "other"}, OWN]}
+    (found,) = missing_tasks("m", "within", [label(truncated=0.3)], [probe()], own)
+    assert found.change == LONGER.format("models[1].max_new_tokens")
+    (found,) = missing_tasks("m", "within", [label(mixed=0.03)], [probe()], own)
+    assert found.change == SAMPLES.format("models[1].temperature")
 
 
 def test_tasks_with_a_clear_signal_are_not_missing():

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 
+import huggingface_hub.constants
 import pytest
 from made.configs import ROOT, a_model, make_folder, refused, study
 from made.judges import shipped
@@ -60,7 +61,16 @@ def test_models_are_refused_by_name(root):
     )
     refused(root, r"num_layers is 5, but .*config.json says 4; remove the key", models=a_model(num_layers=5))
     refused(root, r"revision is for hub models, but 'models/a' is a folder", models=a_model(revision="main"))
-    refused(root, r"models has two entries named 'a' and 'A'", models=a_model() + a_model(name="A"))
+    refused(
+        root,
+        r"^models\[0\] \('a'\) and models\[2\] \('A'\) have the same name; names must differ, and not",
+        models=a_model() + a_model(name="b") + a_model(name="A"),
+    )
+    refused(
+        root,
+        r"^models\[1\] \('b'\), models\[2\] \('b'\) and models\[3\] \('B'\) have the same name",
+        models=a_model() + 2 * a_model(name="b") + a_model(name="B"),
+    )
     refused(root, r"^models\[0\].name \(model '../x'\) can't be '../x'", models=a_model(name="../x"))
     refused(
         root,
@@ -160,10 +170,25 @@ def test_layers_are_refused_by_model(root):
     refused(root, r"^layers lists 2 twice", layers=[2, 0, 2])
     refused(
         root,
-        r"^models\[0\].layers\[0\] \(model 'a'\) must be a whole number, not 1.5",
+        r"^models\[0\].layers\[0\] \(model 'a'\) must be less than 1, not 1.5",
         models=a_model(layers=[1.5]),
     )
+    refused(
+        root,
+        r"^time.layers\[1\] must be the number of a layer or a relative depth such as 0.75, not 'last'",
+        time__layers=[0, "last"],
+    )
     refused(root, r"^layers is empty", layers=[])
+
+
+@pytest.mark.parametrize(
+    "layer, instead", [(1.0, "write 1 .*, or 0.999 for the last"), (0.0, "write 0 for"), (3.0, "write 3 for")]
+)
+@pytest.mark.parametrize("key", ["layers", "time__layers", "models"])
+def test_a_layer_that_may_be_meant_in_two_ways_is_refused(root, key, layer, instead):
+    value = a_model(layers=[layer]) if key == "models" else [0.5, layer]
+    where = {"layers": "layers", "time__layers": "time.layers", "models": r"models\[0\].layers"}[key]
+    refused(root, rf"^{where} contains {layer}, which is neither .*; {instead}", **{key: value})
 
 
 # --- tasks, judges, prompts
@@ -196,15 +221,43 @@ def test_lexicon_judges_are_never_offered_for_free_text(root):
     toy = json.loads((ROOT / "workflow/skillprobe/tasks/worlds/toy.json").read_text())
     (root / "free.json").write_text(json.dumps(toy | {"controlled": False}))
     refused(root, refusal + r", which the world 'free.json' asks for", prompts__world="free.json")
+    complete(study(prompts__world="free.json", tasks=["json_format"]), root)
+
+
+def test_a_world_with_a_language_of_its_own_is_refused_to_models_that_do_not_speak_it(root, monkeypatch):
+    """Whether or not a judge needs it, and without looking at more of a model than its config.json."""
+    refusal = r"^prompts.world is 'toy', a small language of its own, which models\[1\] \(model '{}'\) is "
+    refusal += r"not known to speak \({}\); set prompts.world to general, or to a JSON file of your own$"
     make_folder(root / "models/b", world=None)
     two = [*a_model(), {"name": "b", "source": "models/b"}]
-    refused(root, refusal + r", and the model 'b' is not known", models=two)
+    hub = [*a_model(), {"name": "h", "source": "org/h", "num_layers": 4}]
+    for tasks in (["topic"], ["json_format"]):
+        refused(
+            root,
+            refusal.format("b", 'its config.json lacks "skillprobe_world": "toy"'),
+            models=two,
+            tasks=tasks,
+        )
+        refused(root, refusal.format("h", "it isn't on this machine"), models=hub, tasks=tasks)
+    # Of a Hub model, what is in the cache says it, whatever its branches are at now.
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(root / "hub"))
+    make_folder(root / "hub/models--org--h/snapshots" / ("f" * 40), world=None)
+    refused(root, refusal.format("h", 'its config.json lacks "skillprobe_world": "toy"'), models=hub)
+    make_folder(root / "hub/models--org--h/snapshots" / ("0" * 40))
+    complete(study(models=hub), root)
+    complete(study(models=two + hub[1:], prompts__world="general", tasks=["json_format"]), root)
+    # A world of one's own, as controlled, is another language; of free text it is for all.
+    toy = json.loads(find_world("toy").read_text())
     (root / "other.json").write_text(json.dumps(toy | {"name": "other"}))
-    refused(root, refusal + r".*lacks \"skillprobe_world\": \"other\"", prompts__world="other.json")
-    hub = [{"name": "h", "source": "org/h", "num_layers": 4}]
-    refused(root, refusal + r", and the model 'h'", models=hub)
-    # Without judged tasks the same models and worlds are fine.
-    complete(study(models=two + hub, prompts__world="free.json", tasks=["json_format"]), root)
+    refused(
+        root,
+        r"^prompts.world is 'other.json', .*lacks \"skillprobe_world\": \"other\"",
+        prompts__world="other.json",
+    )
+    make_folder(root / "models/o", world="other")
+    complete(study(models=a_model(source="models/o"), prompts__world="other.json"), root)
+    (root / "free.json").write_text(json.dumps(toy | {"controlled": False}))
+    complete(study(models=two, prompts__world="free.json", tasks=["json_format"]), root)
 
 
 def test_vllm_is_refused_what_it_cannot_do(root):
@@ -215,6 +268,12 @@ def test_vllm_is_refused_what_it_cannot_do(root):
         generation={"engine": "vllm", "temperature": 3},
     )
     complete(study(generation__temperature=3), root)
+    refused(
+        root,
+        r"^models\[0\].temperature is 3, but generation.engine is vllm, which takes 0.01 to 2; change",
+        generation__engine="vllm",
+        models=a_model(temperature=3),
+    )
     several = a_model(device_map="auto")
     refused(
         root,

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from made.configs import ROOT, SCHEMA, make_folder, refused, study
 from skillprobe.study.config import complete
+from skillprobe.study.reading import laid_over
 
 
 def test_defaults_are_filled_in_and_the_given_config_is_left_alone(root):
@@ -16,7 +17,7 @@ def test_defaults_are_filled_in_and_the_given_config_is_left_alone(root):
     config = complete(given, root)
     assert given == before
     assert config["generation"]["samples"] == 7
-    assert config["generation"]["top_p"] == 1.0
+    assert config["statistics"]["bootstrap_draws"] == 2000
     assert config["probes"]["folds"] == SCHEMA["properties"]["probes"]["properties"]["folds"]["default"]
     assert config["activations"]["positions"][-1] == "eos"
     defaults = {key: sub.get("default") for key, sub in SCHEMA["$defs"]["model"]["properties"].items()}
@@ -26,15 +27,6 @@ def test_defaults_are_filled_in_and_the_given_config_is_left_alone(root):
 
 def shipped_studies():
     return [None, *sorted((ROOT / "workflow/studies").glob("*.yaml"))]
-
-
-def laid_over(below, above):
-    """As Snakemake does it: mappings key by key, everything else as a whole."""
-    merged = dict(below)
-    for key, value in above.items():
-        under = below.get(key) if isinstance(below.get(key), dict) else {}
-        merged[key] = laid_over(under, value) if isinstance(value, dict) else value
-    return merged
 
 
 @pytest.mark.parametrize("path", shipped_studies(), ids=lambda path: path.name if path else "config.yaml")

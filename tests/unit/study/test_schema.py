@@ -1,5 +1,7 @@
 """The schema describes every key, and wrong values are refused in one sentence."""
 
+import re
+
 import pytest
 import yaml
 from made.configs import ROOT, SCHEMA, refused, study
@@ -24,20 +26,56 @@ def test_every_key_of_the_schema_has_a_description_and_a_default_or_is_required(
         check(branch, "judge")
 
 
-def test_the_shipped_config_states_every_key_and_its_default():
-    shipped = yaml.safe_load((ROOT / "config.yaml").read_text())
-    for name, sub in SCHEMA["properties"].items():
-        assert name in shipped
-        for key, setting in sub.get("properties", {}).items():
-            # The toy models have few layers, and all analyses at each would be most of the demo's time.
-            trimmed = {("ablation", "layers"): [3], ("time", "layers"): [4]}
-            trimmed |= {("robustness", "layers"): [4]}
-            # Of 14,580 answers of the toy models, one is longer.
-            trimmed |= {("generation", "max_new_tokens"): 64, ("generation", "batch_size"): 512}
-            trimmed |= {("prompts", "bases"): 80, ("similarity", "layers"): [2, 4]}
-            trimmed |= {("behaviour", "bases"): 12, ("behaviour", "strengths"): [-4, 4]}
-            default = trimmed.get((name, key), fill_defaults(setting["default"], setting))
-            assert shipped[name][key] == default, f"{name}.{key}"
+def defaults(schema, path=()):
+    """(key, value that the schema gives it) of every key of a study."""
+    for name, sub in schema["properties"].items():
+        if "properties" in sub:
+            yield from defaults(sub, (*path, name))
+        elif "default" in sub:
+            yield (*path, name), fill_defaults(sub["default"], sub)
+
+
+def differences(text):
+    """{key: (value, the schema's default, what its line says of that)} of a config's text, of keys whose
+    value is another, and of those whose line says something though it isn't."""
+    found, lines = {}, text.splitlines()
+    for key, default in defaults(SCHEMA):
+        # As in a study: a node's place, and the value in the end.
+        node, value = yaml.compose(text), yaml.safe_load(text)
+        for name in key:
+            node = next(pair for pair in node.value if pair[0].value == name)
+            line, node, value = node[0].start_mark.line, node[1], value[name]
+        said = re.search(r"# .*?\bdefault (?P<value>\S.*?): (?P<reason>.{10,})", lines[line])
+        if value != default or said:
+            found[".".join(key)] = value, default, said
+    return found
+
+
+def test_the_shipped_config_states_every_key_and_why_it_is_not_the_default():
+    text = (ROOT / "config.yaml").read_text()
+    found = differences(text)
+    for key, (value, default, said) in found.items():
+        assert said, f"{key} is {value}, and the schema's default {default}: its line must say why"
+        assert value != default, f"{key} is the default, and its line says another one"
+        assert yaml.safe_load(said["value"]) == default, f"{key}: its line says another default"
+    assert {"ablation.layers", "prompts.bases", "behaviour.strengths"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    "before, after, key",
+    [
+        ("  folds: 5", "  folds: 4", "probes.folds"),
+        ("seed: 0 ", "seed: 1 ", "seed"),
+        ("  bases: 80          #", "  bases: 90          #", "prompts.bases"),
+        ("default 30: so the demo", "so the demo", "behaviour.bases"),
+        ("default all: hours", "default [3]: hours", "ablation.layers"),
+    ],
+)
+def test_a_silent_difference_would_be_found(before, after, key):
+    text = (ROOT / "config.yaml").read_text()
+    assert text.count(before) == 1
+    value, default, said = differences(text.replace(before, after))[key]
+    assert not said or value == default or yaml.safe_load(said["value"]) != default
 
 
 def test_the_judges_of_the_schema_are_those_of_the_package():
@@ -59,7 +97,7 @@ def test_a_study_stays_inside_results(root, name):
 @pytest.mark.parametrize(
     "match, changes",
     [
-        (r"^generation.temperature must be a number, not 'hot'$", {"generation__temperature": "hot"}),
+        (r"^generation.temperature must be a number or null, not 'hot'$", {"generation__temperature": "hot"}),
         (
             r"^probes.penalties\[0\] must be a number, not '1e-3': .*write 0.001 without",
             {"probes__penalties": ["1e-3"]},
@@ -78,6 +116,28 @@ def test_a_study_stays_inside_results(root, name):
             {"generation__temprature": 1},
         ),
         (r"^unknown key 'reprot' \(did you mean 'report'\?\); the keys there are study", {"reprot": {}}),
+        # The same name elsewhere, before another in the section; else a near one elsewhere.
+        (
+            r"^unknown key 'world' \(did you mean prompts.world\?\); the keys there are study",
+            {"world": "toy"},
+        ),
+        (
+            r"^unknown key 'samples' in prompts \(did you mean .*\bgeneration.samples\b",
+            {"prompts__samples": 4},
+        ),
+        (
+            r"^unknown key 'threshold' in claims \(did you mean judges.TASK.threshold\?\)",
+            {"claims__threshold": 1},
+        ),
+        (
+            r"^unknown key 'dtype' in generation \(did you mean activations.dtype or models\[0\].dtype\?\)",
+            {"generation__dtype": "float16"},
+        ),
+        (
+            r"^unknown key 'max_new_token' in prompts \(did you mean generation.max_new_t",
+            {"prompts__max_new_token": 4},
+        ),
+        (r"^unknown key 'qwertz' in prompts; the keys there are world", {"prompts__qwertz": 4}),
         (r"^generation must be a mapping .*, not null: give a value or remove", {"generation": None}),
         (r"^study must be a text, not 2024: put it in quotes", {"study": 2024}),
         (r"^probes.feature_scaling must be true or false, not 'yes'", {"probes__feature_scaling": "yes"}),

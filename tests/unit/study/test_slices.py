@@ -72,6 +72,56 @@ def test_layers_of_a_model(root):
         model_entry(config, "c")
 
 
+@pytest.mark.parametrize(
+    "depth, blocks, layer",
+    [
+        # The default study's, of the toy models.
+        *((0.75, 4, 3), (0.9, 4, 4), (0.5, 4, 2)),
+        *((0.75, 32, 24), (0.9, 32, 29), (0.5, 30, 15), (0.75, 30, 23), (0.9, 26, 23), (0.25, 26, 7)),
+        # As it is written, and halves to the deeper layer.
+        *((0.35, 10, 4), (0.15, 10, 2), (0.45, 10, 5), (0.29, 50, 15)),
+        # The last block, and never the embeddings.
+        *((0.999, 80, 80), (0.01, 4, 1), (0.001, 126, 1)),
+    ],
+)
+def test_a_relative_depth_is_the_nearest_block(root, depth, blocks, layer):
+    assert slices.layer_at(depth, blocks, range(blocks + 1)) == layer
+    make_folder(root / "models/deep", layers=blocks)
+    models = [{"name": "deep", "source": "models/deep"}]
+    config = complete(study(models=models, layers=[depth], time__layers="all"), root)
+    assert layers_of(config, "deep") == [layer]
+    # From all layers a section takes the same.
+    config = complete(study(models=models, time__layers=[depth]), root)
+    assert slices.section_layers_of(config, "time", "deep") == [layer]
+
+
+def test_relative_depths_are_of_each_model_and_equal_ones_are_one(root):
+    make_folder(root / "models/b", layers=30)
+    models = [*a_model(), {"name": "b", "source": "models/b"}]
+    config = complete(study(models=models, layers=[0.5, 0.45, 0, 2, 0.9]), root)
+    assert layers_of(config, "a") == [0, 2, 4] and layers_of(config, "b") == [0, 2, 14, 15, 27]
+    own = [models[0] | {"layers": [0.25, 1]}, models[1] | {"layers": [0.1]}]
+    config = complete(study(models=own), root)
+    assert layers_of(config, "a") == [1] and layers_of(config, "b") == [3]
+
+
+def test_a_section_takes_the_analysed_layer_that_is_nearest(root):
+    make_folder(root / "models/b", layers=30)
+    models = [*a_model(), {"name": "b", "source": "models/b", "layers": [0, 10, 20, 30]}]
+    sections = {
+        f"{name}__layers": [0.5, 0.6, 0.9] for name in ("ablation", "time", "robustness", "similarity")
+    }
+    config = complete(study(models=models, layers=[0, 4], behaviour__layers=[0.25], **sections), root)
+    for section in ("ablation", "time", "robustness", "similarity"):
+        # Of 10 and 20 the deeper; 18 is nearest to 20; and the embeddings are at no depth.
+        assert slices.section_layers_of(config, section, "b") == [20, 30]
+        assert slices.section_layers_of(config, section, "a") == [4]
+    assert slices.edited_layers_of(config, "b") == [20]
+    # Where nothing else is analysed, they are.
+    config = complete(study(layers=[0], **sections), root)
+    assert slices.section_layers_of(config, "time", "a") == [0]
+
+
 def test_models_are_compared_at_the_same_relative_depth(root):
     make_folder(root / "models/b", layers=9)
     models = [*a_model(), {"name": "b", "source": "models/b"}]
@@ -125,6 +175,4 @@ def test_the_pilot_has_sizes_of_its_own(root):
     assert (prompts["bases"], prompts["items_per_base"]) == (20, 1)
     # A world with fewer content requests is asked for all of them.
     assert slices.pilot_prompts(config, "topic", {"subjects": 5, "requests": 2})["bases"] == 10
-    found = slices.pilot_generation(config)
-    assert (found["samples"], found["twin_samples"]) == (4, 1)
-    assert found["temperature"] == config["generation"]["temperature"]
+    assert slices.pilot_samples(config) == {"samples": 4, "twin_samples": 1}

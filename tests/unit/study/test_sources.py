@@ -71,7 +71,7 @@ def test_line_ends_in_names_end_no_sentence(root):
 
 def test_a_hub_model_needs_no_network(root):
     models = [{"name": "big", "source": "org/big", "num_layers": 32, "revision": "abc", "layers": [0, 32]}]
-    config = complete(study(models=models, tasks=["word_count"]), root)
+    config = complete(study(models=models, tasks=["word_count"], prompts__world="general"), root)
     assert layers_of(config, "big") == [0, 32]
     assert "sha256" not in model_identity(config, "big", root)
 

@@ -19,6 +19,7 @@ from skillprobe.analyses.sufficiency import Design, enough_for_all, forecast, ne
 from skillprobe.errors import UserError
 from skillprobe.storage import files, tables
 from skillprobe.storage.tables import is_number
+from skillprobe.study.sampling import place
 from skillprobe.study.sources import pilot_of
 from skillprobe.tasks.base import CountTask, TermTask
 from skillprobe.tasks.text import words
@@ -95,16 +96,22 @@ def expected(row: Mapping, design: Design) -> dict:
 
 
 def advise(
-    table: Sequence[Mapping], cells: Mapping[tuple[str, str], Sequence[dict]], config: Mapping, world: World
+    table: Sequence[Mapping],
+    cells: Mapping[tuple[str, str], Sequence[dict]],
+    config: Mapping,
+    world: World,
+    generations: Mapping[str, Mapping],
 ) -> tuple[list[Change], list[str]]:
     """Changes of the config, and sentences on what no key changes.
 
-    table: a `summarise` row with "model" and "task" for each of `cells`, {(model, task): label rows}; world:
-    with the lists that the config gives. All models and tasks share the keys, so each has one new value.
+    table: a `summarise` row with "model" and "task" for each of `cells`, {(model, task): label rows};
+    world: with the lists that the config gives; generations: {model: how it was sampled}. Tasks share the
+    keys, and so do models unless their entries say otherwise: what those should change is a sentence.
     """
-    changes, settled = [], set()
-    flagged = config["probes"]["flag_truncated"]
-    changes += _longer(table, cells, config["generation"]["max_new_tokens"], flagged)
+    changes, settled, notes = [], set(), []
+    for key, rows in _by_place(table, config, "max_new_tokens").items():
+        found = _longer(rows, cells, generations, key, config["probes"]["flag_truncated"])
+        _file(found, changes, notes)
     for name in dict.fromkeys(row["task"] for row in table):
         task = tasks.get(name)
         if isinstance(task, CountTask):
@@ -117,25 +124,46 @@ def advise(
             settled.add(name)
             # Inclusion and exclusion share their terms.
             changes += [found] if found.key not in {change.key for change in changes} else []
-    heated = _temperature([row for row in table if row["task"] not in settled], config["generation"])
-    changes += heated
-    raised = bool(heated) and heated[0].value > config["generation"]["temperature"]
-    notes = []
+    heated: dict[str, Change] = {}
+    open_rows = [row for row in table if row["task"] not in settled]
+    for key, rows in _by_place(open_rows, config, "temperature").items():
+        if found := _temperature(rows, generations, key):
+            _file(found, changes, notes)
+            heated |= dict.fromkeys((row["model"] for row in rows), found[0])
     for row in table:
         if row["task"] in settled or not _is_reliable(row):
             continue
-        about = f"{row['model']}, {row['task']}"
+        about, change = f"{row['model']}, {row['task']}", heated.get(row["model"])
+        raised = change is not None and change.value > generations[row["model"]]["temperature"]
         if row["compliance"] < LOW or (row["compliance"] > HIGH and not raised):
             notes.append(
                 f"{about}: {row['compliance']:.0%} compliance, and no key is known to change it; leave the "
                 "task out, or choose other models"
             )
-        elif _is_rare(row) and not heated:
+        elif _is_rare(row) and change is None:
+            key = place(config, row["model"], "temperature")
             notes.append(
-                f"{about}: few items are mixed; generation.temperature would change that, but most other "
-                "tasks don't need another one"
+                f"{about}: few items are mixed; {key} would change that, but most other tasks don't need "
+                "another one"
             )
     return changes, notes
+
+
+def _by_place(table: Iterable[Mapping], config: Mapping, key: str) -> dict[str, list[Mapping]]:
+    """{where the config says it: rows of the models of which it says so}, of temperature or the like."""
+    found: dict[str, list[Mapping]] = {}
+    for row in table:
+        found.setdefault(place(config, row["model"], key), []).append(row)
+    return found
+
+
+def _file(found: Iterable[Change], changes: list[Change], notes: list[str]) -> None:
+    """A change of the study's own keys can be pasted into the config, that of a model's entry can't."""
+    for change in found:
+        if change.key.startswith("models["):
+            notes.append(f"{change.why}; set {change.key} to {change.value}")
+        else:
+            changes.append(change)
 
 
 def _is_reliable(row: Mapping) -> bool:
@@ -162,7 +190,7 @@ def _named(rows: Iterable[Mapping]) -> str:
     return "; ".join(f"{model}: {', '.join(names)}" for model, names in by_model.items())
 
 
-def _longer(table, cells, now: int, flagged: float) -> list[Change]:
+def _longer(table, cells, generations, key: str, flagged: float) -> list[Change]:
     cut = [row for row in table if is_number(row["truncated"]) and row["truncated"] > flagged]
     if not cut:
         return []
@@ -170,12 +198,12 @@ def _longer(table, cells, now: int, flagged: float) -> list[Change]:
     for row in cut:
         own = [each for each in cells[row["model"], row["task"]] if each["variant"] == "constrained"]
         lengths = [len(each["token_ids"]) for each in own if not each["truncated"]]
-        wanted.append(fitting_length(lengths, len(own), now))
+        wanted.append(fitting_length(lengths, len(own), generations[row["model"]]["max_new_tokens"]))
     worst = max(row["truncated"] for row in cut)
     why = f"up to {worst:.0%} of the responses are truncated ({_named(cut)})"
     if worst == 1:
         why += "; where all are, this is a guess, so run the pilot again"
-    return [Change("generation.max_new_tokens", max(wanted), why)]
+    return [Change(key, max(wanted), why)]
 
 
 def fitting_length(lengths: Sequence[int], n: int, now: int) -> int:
@@ -275,21 +303,23 @@ def _shares(texts: Sequence[str]) -> dict[str, float]:
     return {word: count / len(texts) for word, count in counts.items()}
 
 
-def _temperature(table, generation: Mapping) -> list[Change]:
-    """Shared by all, so changed only where at least half of the models and tasks ask for it."""
-    now = generation["temperature"]
+def _temperature(table, generations: Mapping[str, Mapping], key: str) -> list[Change]:
+    """Shared by the rows, so changed only where at least half of the models and tasks ask for it."""
     known = [row for row in table if _is_reliable(row) and is_number(row["mixed"])]
     # A model that hardly ever complies does so no more often if it is less sure.
     rare = [row for row in known if _is_rare(row) and row["compliance"] >= LOW]
     coins = [row for row in known if _is_coin(row)]
     if rare and len(rare) >= len(known) / 2:
+        # Of models with temperatures of their own, the hottest: one that is right for it is for the others.
+        now = max(generations[row["model"]]["temperature"] for row in rare)
         value = min(2.0, round(1.3 * now + 0.005, 2))
         why = f"few items are mixed ({_named(rare)})"
-        return [Change("generation.temperature", value, why)] if value > now else []
+        return [Change(key, value, why)] if value > now else []
     if coins and len(coins) >= len(known) / 2:
+        now = min(generations[row["model"]]["temperature"] for row in coins)
         value = max(0.05, round(0.75 * now, 2))
         why = f"nearly all items are mixed, so the prompt hardly matters ({_named(coins)})"
-        return [Change("generation.temperature", value, why)] if value < now else []
+        return [Change(key, value, why)] if value < now else []
     return []
 
 

@@ -53,6 +53,12 @@ def width(folder: Path) -> int | None:
     return next((found[key] for key in WIDTH_KEYS if key in found), None)
 
 
+def world(folder: Path) -> str | None:
+    """The world whose controlled language is all that the model speaks, as its config.json says; None for any
+    other model."""
+    return settings(folder).get("skillprobe_world")
+
+
 def check_model(folder: Path, prompt_format: str | None = None) -> None:
     """Raises UserError for a folder without what loading a model takes. prompt_format: in the place of a chat
     template."""

@@ -84,7 +84,7 @@ def generate(
         raise UserError(
             f"model '{loaded.name}' has a context window of {most} tokens, but a prompt takes "
             f"{longest} and its response up to {settings['max_new_tokens']}; lower "
-            f"generation.max_new_tokens to at most {most - longest}"
+            f"generation.max_new_tokens, or max_new_tokens in its entry, to at most {most - longest}"
         )
     # Prompts of one length share a batch: little padding, and little for rounding to depend on.
     order = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))

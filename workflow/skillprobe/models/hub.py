@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from skillprobe.errors import UserError
-from skillprobe.models import folders
+from skillprobe.models import folders, sampling
 
 # What loading takes: no pickled weights, no other framework's.
 PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
 
 
-def fetch_model(entry: Mapping) -> dict[str, str]:
-    """Download a hub model into the Hugging Face cache, unless it is there: its "source", and as "revision"
-    the commit that was found.
+def fetch_model(entry: Mapping) -> dict:
+    """Download a hub model into the Hugging Face cache, unless it is there: its "source", as "revision" the
+    commit that was found, and its own "sampling" (of `sampling.of_folder`).
 
     entry: of the config's `models`. Raises UserError, in one sentence, for a model that is gated, private,
     missing or out of reach, and for files that can't be used: other weights than safetensors, no chat
@@ -26,9 +26,10 @@ def fetch_model(entry: Mapping) -> dict[str, str]:
     try:
         folders.check_model(folder, entry.get("prompt_format"))
         folders.num_layers(folder, entry.get("num_layers"))
+        own = sampling.of_folder(folder)
     except UserError as error:
         raise UserError(f"{about}: {error}") from error
-    return {"source": entry["source"], "revision": folder.name}
+    return {"source": entry["source"], "revision": folder.name, "sampling": own}
 
 
 def fetch_judge(task: str, judge: Mapping, check: Callable[[Path], None]) -> dict[str, str]:

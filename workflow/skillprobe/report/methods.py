@@ -30,8 +30,8 @@ REFERENCES = {
 }
 
 
-def methods_page(config: Mapping) -> str:
-    """Steps in the order of the data; config: completed."""
+def methods_page(config: Mapping, sampled: str) -> str:
+    """Steps in the order of the data; config: completed; sampled: how, of `study.sampling.described`."""
     prompts, generation, probes = config["prompts"], config["generation"], config["probes"]
     ablation, behaviour, similarity = config["ablation"], config["behaviour"], config["similarity"]
     judges = ", ".join(
@@ -64,8 +64,7 @@ log-probability of the responses is judged in the same way. """
 form. The same requests are also given without the constraint.""",
         "Responses": f"""
 {counted(generation["samples"], "sample")} per prompt ({generation["twin_samples"]} without the
-constraint), at temperature {generation["temperature"]:g} and at most {generation["max_new_tokens"]}
-tokens; each sample has its own random stream{engine}. They are checked by
+constraint; {sampled}); each sample has its own random stream{engine}. They are checked by
 rules{f", or by judges ({judges})" if judges else ""}. Truncated responses are left out, and a task with
 more than {probes["max_truncated"]:.0%} of them is insufficient; with more than
 {probes["flag_truncated"]:.0%}, the overview warns of it.""",

@@ -9,10 +9,11 @@ from skillprobe.analyses.pilot import HIGH, LOW, RARE
 from skillprobe.findings.rules import has_estimate
 from skillprobe.report.html import percent, shown_number
 from skillprobe.storage.tables import SELECTED, WITHIN, in_scope, is_number
+from skillprobe.study.sampling import place
 
 PILOT = "`snakemake pilot` proposes changes"
-LONGER = "raise generation.max_new_tokens"
-SAMPLES = "more samples a prompt (generation.samples) or a higher generation.temperature"
+LONGER = "raise {}"
+SAMPLES = "more samples a prompt (generation.samples) or a higher {}"
 MORE = "more content requests (prompts.bases)"
 
 
@@ -45,10 +46,10 @@ def missing_tasks(
         if str(row["model"]) == model
         and (row["layer"], row["metric"], row["probe"]) == (SELECTED, "auroc", "specialist")
     }
-    return list(_missing(scope, labels, probes, config))
+    return list(_missing(model, scope, labels, probes, config))
 
 
-def _missing(scope: str, labels: Mapping, probes: Mapping, config: Mapping) -> Iterator[Missing]:
+def _missing(model: str, scope: str, labels: Mapping, probes: Mapping, config: Mapping) -> Iterator[Missing]:
     signal = config["claims"]["signal"]
     for task in config["tasks"]:
         label, probe = labels.get(task), probes.get(task)
@@ -62,7 +63,11 @@ def _missing(scope: str, labels: Mapping, probes: Mapping, config: Mapping) -> I
                 task, f"has no {'clear signal yet' if hopeful else 'signal'} {about}", MORE if hopeful else ""
             )
             continue
-        yield Missing(task, *_without_probe(scope, label, probe, config["probes"]["max_truncated"]))
+        why, change, more = _without_probe(scope, label, probe, config["probes"]["max_truncated"])
+        for template, key in ((LONGER, "max_new_tokens"), (SAMPLES, "temperature")):
+            if change == template:
+                change = template.format(place(config, model, key))
+        yield Missing(task, why, change, more)
 
 
 def _without_probe(

@@ -67,6 +67,7 @@ def overview_page(
     behaviour: Sequence[Mapping] = (),
     agreement: Sequence[Mapping] = (),
     warnings: Sequence[str] = (),
+    sampled: str = "",
     source: str = "",
     identities: Mapping[str, Mapping] | None = None,
     commit: str = "",
@@ -77,8 +78,8 @@ def overview_page(
     compliance, generality: rows of these tables, in all scopes; transfer: of tables/transfer.csv, to stand
     beside the paper's; time: of time_summary.csv, where positions were probed; behaviour, agreement: of
     behaviour.csv and agreement_summary.csv, where answers were edited; warnings: of
-    `analyses.pilot.warnings`; source: of the paper's numbers; identities: {model: what decides its numbers};
-    commit: of the workflow ("": not known).
+    `analyses.pilot.warnings`; sampled: how, of `study.sampling.described`; source: of the paper's numbers;
+    identities: {model: what decides its numbers}; commit: of the workflow ("": not known).
     """
     models, tasks = [entry["name"] for entry in config["models"]], config["tasks"]
     answers = sum(row["n"] for row in compliance if is_number(row["n"]))
@@ -101,6 +102,7 @@ would work on the others.</p>
 the features (<code>probes.calibration_fraction</code>) and are never tested. Within prompts, only prompts
 that have both satisfied and violated responses are used. So the numbers of responses and subjects below are
 smaller than the study’s.{_below_chance(compliance, models, tasks)}</p>""",
+        f"<p class=small>Sampling: {escape(sampled)}.</p>" if sampled else "",
         "<h2>What was found</h2>",
         _pooled(findings.get(POOLED), len(tasks)),
         *(

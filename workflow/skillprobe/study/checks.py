@@ -8,7 +8,15 @@ from skillprobe.errors import UserError
 from skillprobe.models import folders
 from skillprobe.study.schema import shown, suggestion
 from skillprobe.study.slices import edited_layers_of, layers_of, section_layers_of
-from skillprobe.study.sources import as_from, is_path, num_layers, path_of, source_folder, world_file
+from skillprobe.study.sources import (
+    as_from,
+    is_path,
+    num_layers,
+    path_of,
+    source_folder,
+    world_file,
+    worlds_of,
+)
 
 
 def check_renamed(config: Mapping) -> None:
@@ -25,6 +33,22 @@ def check_renamed(config: Mapping) -> None:
         "generation.shards is now generation.block, the number of content requests per job (not the number "
         f"of jobs){example}"
     )
+
+
+def check_depths(config: Mapping) -> None:
+    """Of a config with the right kinds of values. Raises UserError for a layer such as 1.0, which may be
+    meant as a number or as a depth."""
+    sections = {f"{name}.": value for name, value in config.items() if isinstance(value, Mapping)}
+    sections |= {f"models[{number}].": entry for number, entry in enumerate(config["models"])}
+    for where, values in {"": config, **sections}.items():
+        layers = values.get("layers")
+        for layer in layers if isinstance(layers, list) else ():
+            if isinstance(layer, float) and not 0 < layer < 1:
+                last = ", or 0.999 for the last one" if layer == 1 else ""
+                raise UserError(
+                    f"{where}layers contains {layer}, which is neither a whole number nor a relative depth "
+                    f"between 0 and 1; write {int(layer)} for the layer of that number{last}"
+                )
 
 
 def check_tasks(config: dict) -> None:
@@ -78,9 +102,11 @@ def check_models(config: dict, root: Path) -> None:
     names = [entry["name"] for entry in config["models"]]
     # Regardless of case, as some file systems are.
     if twice := _first_twice(name.casefold() for name in names):
-        same = [name for name in names if name.casefold() == twice]
+        same = [number for number, name in enumerate(names) if name.casefold() == twice]
+        places = [f"models[{number}] ('{names[number]}')" for number in same]
         raise UserError(
-            f"models has two entries named '{same[0]}' and '{same[1]}'; names must differ, not only in case"
+            f"{', '.join(places[:-1])} and {places[-1]} have the same name; names must differ, and not only "
+            "in case"
         )
     for number, entry in enumerate(config["models"]):
         where = f"models[{number}] (model '{entry['name']}')"
@@ -112,15 +138,37 @@ def check_models(config: dict, root: Path) -> None:
             )
 
 
+def check_language(config: dict, root: Path, world) -> None:
+    """Raises UserError for a world with a language of its own and a model that isn't known to speak it: no
+    word list would be the truth of its responses, and the world's counts are of short texts."""
+    for number, entry in enumerate(config["models"]) if world.controlled else ():
+        spoken = worlds_of(entry, root)
+        if world.name in spoken:
+            continue
+        about = (
+            f'its config.json lacks "skillprobe_world": "{world.name}"'
+            if spoken
+            else "it isn't on this machine"
+        )
+        raise UserError(
+            f"prompts.world is '{config['prompts']['world']}', a small language of its own, which "
+            f"models[{number}] (model '{entry['name']}') is not known to speak ({about}); set prompts.world "
+            "to general, or to a JSON file of your own"
+        )
+
+
 def check_engine(config: dict) -> None:
     if config["generation"]["engine"] != "vllm":
         return
-    # vLLM takes no other temperatures.
-    if not 0.01 <= (temperature := config["generation"]["temperature"]) <= 2:
-        raise UserError(
-            f"generation.temperature is {temperature:g}, but generation.engine is vllm, which takes 0.01 to "
-            "2; change one of them"
-        )
+    stated = {"generation": config["generation"]["temperature"]}
+    stated |= {f"models[{number}]": entry["temperature"] for number, entry in enumerate(config["models"])}
+    for where, temperature in stated.items():
+        # vLLM takes no other temperatures.
+        if temperature is not None and not 0.01 <= temperature <= 2:
+            raise UserError(
+                f"{where}.temperature is {temperature:g}, but generation.engine is vllm, which takes 0.01 to "
+                "2; change one of them"
+            )
     for number, entry in enumerate(config["models"]):
         if entry["device_map"] is not None:
             raise UserError(
@@ -187,7 +235,7 @@ def check_judges(config: dict, root: Path, world) -> None:
                 f"judges.{name} is missing: no rule decides the task {name}; give one of {', '.join(NAMES)}"
             )
         if judge == "lexicon":
-            _check_lexicon(name, config, root, world)
+            _check_lexicon(name, config, world)
         else:
             _check_classifier(name, judge, root, world)
 
@@ -205,28 +253,20 @@ def _check_classifier(task: str, judge: dict, root: Path, world) -> None:
         judge["model"] = as_from(root, folder)
 
 
-def _check_lexicon(task: str, config: dict, root: Path, world) -> None:
+def _check_lexicon(task: str, config: dict, world) -> None:
+    """Of a study whose models speak the world's language (see `check_language`)."""
     from skillprobe import tasks
 
-    refusal = f"judges.{task}: lexicon judges cannot judge free text"
     if not world.controlled:
         raise UserError(
-            f"{refusal}, which the world '{config['prompts']['world']}' asks for; "
-            "choose another judge or leave the task out"
+            f"judges.{task}: lexicon judges cannot judge free text, which the world "
+            f"'{config['prompts']['world']}' asks for; choose another judge or leave the task out"
         )
     if not tasks.get(task).words_in(world):
         raise UserError(
             f"judges.{task}: the task {task} has no word lists for a lexicon judge; add `words` to "
             f"{tasks.file_of(task)}, or choose another judge"
         )
-    for entry in config["models"]:
-        folder = source_folder(entry["source"], root)
-        if folder is None or folders.settings(folder).get("skillprobe_world") != world.name:
-            raise UserError(
-                f"{refusal}, and the model '{entry['name']}' is not known to speak only the language of "
-                f'the world \'{world.name}\' (its config.json lacks "skillprobe_world": "{world.name}"); '
-                "choose another judge or leave the task out"
-            )
 
 
 def check_activations(config: dict) -> None:

@@ -10,8 +10,10 @@ from skillprobe.errors import UserError
 from skillprobe.study.checks import (
     check_ablation,
     check_activations,
+    check_depths,
     check_engine,
     check_judges,
+    check_language,
     check_models,
     check_probes,
     check_prompts,
@@ -39,6 +41,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     config = plain(config)
     check_renamed(config)
     check_schema(config)
+    check_depths(config)
     config = fill_defaults(config, load_schema())
     sections = [
         config[name] for name in ("probes", "ablation", "behaviour", "time", "similarity", "robustness")
@@ -62,6 +65,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     check_tasks(config)
     world = check_prompts(config, root)
     check_models(config, root)
+    check_language(config, root, world)
     check_engine(config)
     check_judges(config, root, world)
     check_activations(config)

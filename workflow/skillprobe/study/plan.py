@@ -1,4 +1,4 @@
-"""How large a study is: jobs by rule and bytes of activations, from the config alone."""
+"""How large a study is: jobs by rule and bytes of activations, from the config alone; and their time."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 from skillprobe.errors import UserError
 from skillprobe.prompts.bases import base_number
 from skillprobe.storage import files
+from skillprobe.study import costs
 from skillprobe.study.slices import blocks, layers_of, over_time, section_layers_of
 from skillprobe.study.sources import hub_judges, hub_models
 
@@ -203,7 +204,7 @@ def check_readable(file: str | Path) -> None:
 
 
 def describe(config: Mapping, root: Path) -> str:
-    """The plan as a text: models, tasks, rows, jobs by rule, activations and free disk in GiB."""
+    """The plan as a text: models, tasks, rows, jobs by rule, their time, activations and free disk in GiB."""
     counts = jobs(config)
     rows = rows_per_task(config)
     width = max(map(len, counts))
@@ -216,6 +217,7 @@ def describe(config: Mapping, root: Path) -> str:
         *(f"{name:<{width}}  {n:>6,}" for name, n in counts.items()),
         f"{'jobs in total':<{width}}  {sum(counts.values()):>6,}",
         "",
+        *costs.describe(config, counts, root),
         f"activations  {activation_bytes(config) / GIB:,.2f} GiB at most, "
         f"{present_bytes(config, root) / GIB:,.2f} GiB of them there",
         f"free disk    {free_bytes(config, root) / GIB:,.2f} GiB",

@@ -3,7 +3,7 @@
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -73,15 +73,16 @@ def _sentence(error, config: dict) -> str:
             known = list(error.schema["properties"])
             key = next(key for key in value if key not in known)
             within = f" in {where}" if path else ""
-            return (
-                f"unknown key '{key}'{within}{suggestion(key, known)}; the keys there are {', '.join(known)}"
-            )
+            meant = _elsewhere(key) or suggestion(key, known) or _elsewhere(key, spelt_alike=True)
+            return f"unknown key '{key}'{within}{meant}; the keys there are {', '.join(known)}"
         case "required":
             missing = next(key for key in wanted if key not in value)
             return f"{where} lacks the key '{missing}'; add it"
         case "type" | "enum" | "anyOf":
             texts, kinds = _alternatives(error)
-            choices = [*texts, *(KINDS[kind] for kind in kinds)]
+            # Where a title says it better than the kinds of its alternatives.
+            title = error.schema.get("title")
+            choices = [title] if title else [*texts, *(KINDS[kind] for kind in kinds)]
             one_of = "one of " if len(choices) > 2 else ""
             hint = _yaml_hint(value, kinds, texts)
             return f"{where} must be {one_of}{_joined(choices)}, not {shown(value)}{hint}"
@@ -91,6 +92,8 @@ def _sentence(error, config: dict) -> str:
             return f"{where} must be more than {wanted}, not {value}"
         case "maximum":
             return f"{where} must be at most {wanted}, not {value}"
+        case "exclusiveMaximum":
+            return f"{where} must be less than {wanted}, not {value}"
         case "minItems" | "minLength":
             return (
                 f"{where} is empty; give at least one"
@@ -161,6 +164,29 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 
+def _elsewhere(key: str, spelt_alike: bool = False) -> str:
+    """A suggestion of the places in the whole config where a key of this name, or of nearly this name, is."""
+    names: dict[str, list[str]] = {}
+    for path in _places(load_schema()):
+        names.setdefault(path.rpartition(".")[2], []).append(path)
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.8) if spelt_alike else [key]
+    found = names.get(near[0], []) if near else []
+    # The first: a model's layers are less often meant than the study's.
+    return f" (did you mean {_joined(found[:3])}?)" if found else ""
+
+
+def _places(schema: Mapping, path: str = "") -> Iterator[str]:
+    """The paths of all keys, of models as models[0].name and of judges as judges.TASK.kind."""
+    for name, sub in schema.get("properties", {}).items():
+        yield f"{path}{name}"
+        yield from _places(sub, f"{path}{name}.")
+    if not path:
+        kinds = schema["$defs"]
+        yield from _places(kinds["model"], "models[0].")
+        for kind in kinds["judge"]["anyOf"]:
+            yield from _places(kind, "judges.TASK.")
+
+
 def _spelt(path: Iterable[str | int]) -> str:
     """A key's path as one would write it: models[0].layers."""
     text = ""
@@ -192,5 +218,7 @@ def fill_defaults(value: object, schema: dict) -> object:
     if isinstance(value, list):
         return [fill_defaults(item, schema.get("items", {})) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if "number" in (schema.get("type") or ()) else int(value)
+        if "number" in (schema.get("type") or ()) or value != int(value):
+            return float(value)
+        return int(value)
     return value

@@ -1,7 +1,8 @@
 """What rules take from a completed config: layers, depths, and slices as canonical JSON."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
 
 from skillprobe.errors import UserError
 from skillprobe.study.schema import suggestion
@@ -26,8 +27,25 @@ def model_entry(config: Mapping, name: str) -> dict:
 def layers_of(config: Mapping, model: str) -> list[int]:
     """The analysed layers of a model in a completed config, ascending; 0 is the embeddings."""
     entry = model_entry(config, model)
-    layers = config["layers"] if entry["layers"] is None else entry["layers"]
-    return list(range(entry["num_layers"] + 1)) if layers == "all" else list(layers)
+    layers, blocks = config["layers"] if entry["layers"] is None else entry["layers"], entry["num_layers"]
+    if layers == "all":
+        return list(range(blocks + 1))
+    return sorted(set(_numbered(layers, blocks, range(blocks + 1))))
+
+
+def layer_at(depth: float, num_layers: int, among: Iterable[int]) -> int:
+    """The layer of `among` at a relative depth: the one nearest to depth x num_layers, and of two as near the
+    deeper. num_layers: of blocks; layer k is the output of block k. Layer 0, the embeddings, is at no depth
+    unless there is no other."""
+    # As it is written: 0.35 of 10 blocks is 3.5, and not a little less.
+    place = Fraction(str(depth)) * num_layers
+    among = list(among)
+    return min([layer for layer in among if layer] or among, key=lambda layer: (abs(layer - place), -layer))
+
+
+def _numbered(layers: Iterable[float], num_layers: int, among: Iterable[int]) -> list[int]:
+    """Layers as numbers, those at a relative depth (fractions) from `among`."""
+    return [layer if isinstance(layer, int) else layer_at(layer, num_layers, among) for layer in layers]
 
 
 def random_layers_of(config: Mapping, model: str) -> list[int]:
@@ -38,8 +56,9 @@ def random_layers_of(config: Mapping, model: str) -> list[int]:
 
 
 def section_layers_of(config: Mapping, section: str, model: str) -> list[int]:
-    """The analysed layers of a model that a section such as "ablation" or "time" names."""
-    return _named(layers_of(config, model), config[section]["layers"])
+    """The analysed layers of a model that a section such as "ablation" or "time" names. A relative depth
+    names the analysed layer nearest to it."""
+    return _named(layers_of(config, model), config[section]["layers"], model_entry(config, model))
 
 
 def over_time(config: Mapping) -> bool:
@@ -64,11 +83,8 @@ def model_depths(config: Mapping) -> dict[str, dict[str, int]]:
         return {}
     last, middle = {}, {}
     for entry in config["models"]:
-        model, half = entry["name"], entry["num_layers"] / 2
-        last[model] = layers_of(config, model)[-1]
-        middle[model] = min(
-            reversed(layers_of(config, model)), key=lambda layer, half=half: abs(layer - half)
-        )
+        model, layers = entry["name"], layers_of(config, entry["name"])
+        last[model], middle[model] = layers[-1], layer_at(0.5, entry["num_layers"], layers)
     inside = all(0 < layer < last[model] for model, layer in middle.items())
     return ({"middle": middle} if inside else {}) | {"last": last}
 
@@ -77,11 +93,15 @@ def edited_layers_of(config: Mapping, model: str) -> list[int]:
     """The layers at which a model's activations are edited while it writes; none if nothing is answered."""
     if not config["behaviour"]["bases"]:
         return []
-    return _named(section_layers_of(config, "ablation", model), config["behaviour"]["layers"])
+    ablated = section_layers_of(config, "ablation", model)
+    return _named(ablated, config["behaviour"]["layers"], model_entry(config, model))
 
 
-def _named(layers: list[int], wanted: str | list[int]) -> list[int]:
-    return layers if wanted == "all" else [layer for layer in layers if layer in wanted]
+def _named(layers: list[int], wanted: str | list[float], entry: Mapping) -> list[int]:
+    if wanted == "all" or not layers:
+        return layers
+    named = _numbered(wanted, entry["num_layers"], layers)
+    return [layer for layer in layers if layer in named]
 
 
 def prompts_of(config: Mapping, task: str) -> dict:
@@ -95,10 +115,9 @@ def prompts_of(config: Mapping, task: str) -> dict:
     return {key: None if key in unread else value for key, value in section.items()}
 
 
-def pilot_generation(config: Mapping) -> dict:
-    """The section `generation` for the pilot: its own numbers of responses, all in one job."""
-    section = {key: value for key, value in config["generation"].items() if key != "block"}
-    return section | {"samples": config["pilot"]["samples"], "twin_samples": 1}
+def pilot_samples(config: Mapping) -> dict:
+    """What the pilot's section `generation` has in other numbers than the study's: responses per prompt."""
+    return {"samples": config["pilot"]["samples"], "twin_samples": 1}
 
 
 def pilot_prompts(config: Mapping, task: str, contents: Mapping) -> dict:

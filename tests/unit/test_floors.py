@@ -15,6 +15,7 @@ from skillprobe.study.code_files import code_files
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "workflow/skillprobe"
 LOAD_A_MODEL = {
+    "convert_model",
     "generate_responses",
     "extract_activations",
     "extract_random_activations",

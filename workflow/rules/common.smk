@@ -49,7 +49,8 @@ RESULTS = f"results/{STUDY['study']}"
 checked(nearest_folder, RESULTS)
 
 MODELS = [entry["name"] for entry in STUDY["models"]]
-HUB_MODELS = sources.hub_models(STUDY, ROOT)
+FETCHED_MODELS = sources.fetched_models(STUDY, ROOT)
+CONVERTED_MODELS = sources.converted_models(STUDY, ROOT)
 TASKS = STUDY["tasks"]
 HUB_JUDGES = sources.hub_judges(STUDY, ROOT)
 # The environment of jobs that judge.
@@ -184,9 +185,14 @@ def task_code(script):
     return lambda w: code(script, w.task)
 
 
+def downloaded(w):
+    """What rule fetch_model says of a model from the hub or a package; nothing for one of this machine."""
+    return [f"{RESULTS}/models/{w.model}.json"] if w.model in FETCHED_MODELS else []
+
+
 def fetched(w):
-    """What rule fetch_model says of a hub model; nothing for a folder."""
-    return [f"{RESULTS}/models/{w.model}.json"] if w.model in HUB_MODELS else []
+    """What rule convert_model says of a model that comes as a GGUF file, else as `downloaded`."""
+    return [f"{RESULTS}/converted/{w.model}.json"] if w.model in CONVERTED_MODELS else downloaded(w)
 
 
 def fetched_judge(w):

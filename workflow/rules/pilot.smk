@@ -59,7 +59,7 @@ use rule label_responses as label_pilot_responses with:
 rule summarise_pilot:
     input:
         labels=expand(rules.label_pilot_responses.output.labels, model=MODELS, task=TASKS, shard=0),
-        fetched=expand(rules.fetch_model.output.fetched, model=HUB_MODELS),
+        fetched=expand(rules.fetch_model.output.fetched, model=FETCHED_MODELS),
         world=WORLD_FILE,
         code=code("summarise_pilot", *TASKS),
     output:

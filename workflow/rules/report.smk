@@ -10,7 +10,7 @@ rule write_overview:
         generality=merged("generality"),
         transfer=merged("transfer"),
         findings=rules.write_findings.output.findings,
-        fetched=expand(rules.fetch_model.output.fetched, model=HUB_MODELS),
+        fetched=expand(rules.fetch_model.output.fetched, model=FETCHED_MODELS),
         reported=REPORTED,
         time=TIME[1:],
         behaviour=BEHAVIOUR,

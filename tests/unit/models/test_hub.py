@@ -7,6 +7,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 from huggingface_hub import errors
+from made.gguf import make_model, write_model
 from made.hub import COMMIT, JUDGE
 from made.items import WORLD
 from safetensors.numpy import save_file
@@ -14,6 +15,7 @@ from skillprobe.errors import UserError
 from skillprobe.labels import mapping
 from skillprobe.models import hub
 from skillprobe.storage import files
+from skillprobe.storage.fingerprint import file_sha256
 from skillprobe.study.job import fetched
 
 ENTRY = {"name": "tiny", "source": "org/tiny", "revision": None, "num_layers": 3}
@@ -44,6 +46,55 @@ def test_the_commit_is_what_is_loaded(snapshot, tmp_path):
     files.write_json(tmp_path / "tiny.json", found)
     assert fetched([tmp_path / "tiny.json"]) == {"revision": COMMIT, "offline": True}
     assert fetched([]) == {}
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """A GGUF file in a folder of a snapshot, as if downloaded."""
+    path = tmp_path / "snapshots" / COMMIT / "sub/m.gguf"
+    path.parent.mkdir(parents=True)
+    write_model(path, "llama", make_model("llama"))
+    asked = []
+
+    def download(repository, name, revision):
+        asked.append((repository, name, revision))
+        return str(path)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return path, asked
+
+
+FILE = {"name": "tiny", "source": "org/tiny/sub/m.gguf", "revision": None, "num_layers": 2, "sha256": None}
+
+
+def test_a_gguf_file_is_fetched_alone_with_its_commit_and_hash(file):
+    path, asked = file
+    sha256 = file_sha256(path)
+    for entry in (FILE, FILE | {"sha256": sha256, "revision": "v1"}):
+        assert hub.fetch_model(entry) == {"source": FILE["source"], "revision": COMMIT, "sha256": sha256}
+    assert asked == [("org/tiny", "sub/m.gguf", "main"), ("org/tiny", "sub/m.gguf", "v1")]
+    with pytest.raises(UserError, match=f"model 'tiny': .*has the sha256 {sha256}, and not 00"):
+        hub.fetch_model(FILE | {"sha256": "0" * 64})
+    with pytest.raises(UserError, match="model 'tiny': num_layers is 9, but .* says 2"):
+        hub.fetch_model(FILE | {"num_layers": 9})
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(UserError, match="model 'tiny': .*m.gguf is cut short"):
+        hub.fetch_model(FILE)
+
+
+def test_sources_that_name_a_file_of_the_hub():
+    assert hub.hub_file("org/tiny/m.gguf") == hub.HubFile("org/tiny", "m.gguf")
+    assert hub.hub_file("org/tiny/sub/M.GGUF") == hub.HubFile("org/tiny", "sub/M.GGUF")
+    for other in (
+        "org/m.gguf",
+        "m.gguf",
+        "org/tiny",
+        "/org/tiny/m.gguf",
+        "./a/m.gguf",
+        "~/a/m.gguf",
+        "a//m.gguf",
+    ):
+        assert hub.hub_file(other) is None
 
 
 def fetch_judge(task, judge):
@@ -125,9 +176,22 @@ def test_what_cannot_be_had_is_one_sentence(monkeypatch, kind, sentence):
             raise kind("no", response=Answer())
         raise kind("no")
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    with pytest.raises(UserError, match=f"model 'tiny': .*{sentence}") as caught:
-        hub.fetch_model(ENTRY)
-    assert "\n" not in str(caught.value)
+    for name in ("snapshot_download", "hf_hub_download"):
+        monkeypatch.setattr(huggingface_hub, name, download)
+    for entry in (ENTRY, FILE):
+        with pytest.raises(UserError, match=f"model 'tiny': .*{sentence}") as caught:
+            hub.fetch_model(entry)
+        assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=f"judges.toxicity: .*{sentence}"):
         fetch_judge("toxicity", JUDGE)
+
+
+def test_a_file_that_the_hub_has_not_is_one_sentence(monkeypatch):
+    def download(*_, **__):
+        raise errors.RemoteEntryNotFoundError("no", response=Answer())
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(
+        UserError, match="model 'tiny': 'org/tiny' has no file 'sub/m.gguf' at revision 'main'"
+    ):
+        hub.fetch_model(FILE)

@@ -49,6 +49,15 @@ def test_every_eos_of_the_model_and_of_the_tokenizer_ends_a_response(model_folde
     assert load({"name": "m", "source": str(folder)}).eos_ids == (7, 9, 3)
 
 
+def test_a_converted_file_is_loaded_from_its_folder_and_keeps_its_own_name(model_folders, tmp_path):
+    entry = entry_of(model_folders, "llama", sha256="0" * 64)
+    file = entry | {"source": "pypi:x==1#m.gguf", "folder": entry["source"], "offline": True}
+    assert load(file).source == "pypi:x==1#m.gguf" and load(file, random_seed=1).num_layers == NUM_LAYERS
+    assert load_outline(file).path == entry["source"]
+    with pytest.raises(UserError, match="the folder '.*gone' no longer exists"):
+        load(file | {"folder": str(tmp_path / "gone")})
+
+
 def test_the_random_weight_model_has_the_shape_of_the_model_and_weights_of_its_seed(loaded):
     entry = {"name": loaded.name, "source": loaded.source}
     first, again, other = (load(entry, random_seed=seed) for seed in (3, 3, 4))

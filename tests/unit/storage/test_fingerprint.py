@@ -1,11 +1,13 @@
 """What a model folder's hash follows."""
 
+import hashlib
+import os
 import shutil
 
 import pytest
 from made.models import edited
 from skillprobe.errors import UserError
-from skillprobe.storage.fingerprint import folder_hash
+from skillprobe.storage.fingerprint import file_sha256, folder_hash, gguf_hash
 
 
 def test_folder_hash_follows_content_and_nothing_else(model_folders, tmp_path):
@@ -40,3 +42,31 @@ def test_folder_hash_of_a_big_file_sees_its_header_ends_and_size(tmp_path, monke
         changed = content.copy()
         changed[place] ^= 1
         assert (hash_of(changed) != plain) == seen
+
+
+def test_the_hash_of_a_gguf_file_sees_its_header_and_parts_of_its_weights(tmp_path, monkeypatch):
+    path = tmp_path / "m.gguf"
+
+    def hash_of(data):
+        path.write_bytes(data)
+        return gguf_hash(path)
+
+    content = bytearray(range(250)) * 20
+    small = hash_of(content)
+    assert file_sha256(path) == hashlib.sha256(content).hexdigest()
+    for place in (0, 2500, -1):
+        changed = content.copy()
+        changed[place] ^= 1
+        assert hash_of(changed) != small
+    monkeypatch.setattr("skillprobe.storage.fingerprint._WHOLE", 1000)
+    monkeypatch.setattr("skillprobe.storage.fingerprint._END", 50)
+    plain = hash_of(content)
+    assert hash_of(content + b"\0") != plain
+    for place, seen in ((0, True), (799, True), (2049, True), (-1, True), (900, False), (2051, False)):
+        changed = content.copy()
+        changed[place] ^= 1
+        assert (hash_of(changed) != plain) == seen, place
+    # A time is no content.
+    hash_of(content)
+    os.utime(path, (1, 1))
+    assert gguf_hash(path) == plain

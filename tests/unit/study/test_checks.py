@@ -7,6 +7,7 @@ import re
 import huggingface_hub.constants
 import pytest
 from made.configs import ROOT, a_model, make_folder, refused, study
+from made.gguf import make_model, write_model
 from made.judges import shipped
 from skillprobe.errors import UserError
 from skillprobe.study import checks, slices, sources
@@ -48,6 +49,49 @@ def test_more_memory_than_there_is_is_a_warning(root):
         "so its job gets no more",
         checks.memory_warning(config, 4000),
     )
+
+
+def test_gguf_files_are_refused_before_any_job(root):
+    path, tiny = root / "models/m.gguf", make_model("llama")
+    write_model(path, "llama", tiny)
+    here = {"source": "models/m.gguf"}
+    packaged = {"source": "pypi:tiny==1.0#m.gguf", "sha256": "ab" * 32, "num_layers": 2}
+    of_hub = {"source": "org/tiny/m.gguf", "num_layers": 2}
+    for entry, match in (
+        (here | {"num_layers": 5}, "num_layers is 5, but .*m.gguf says 2; remove the key"),
+        (
+            here | {"revision": "main"},
+            "revision is for hub models, but 'models/m.gguf' is a file of this machine",
+        ),
+        (
+            here | {"sha256": "ab" * 32},
+            "sha256 is for files that are fetched, but 'models/m.gguf' is on this",
+        ),
+        ({"source": "models/a", "sha256": "ab" * 32}, "sha256 is for files that are fetched, but 'models/a'"),
+        ({"source": "org/x", "num_layers": 2, "sha256": "ab" * 32}, "sha256 is for one file, but 'org/x' is"),
+        (packaged | {"sha256": None}, "sha256 is missing: a model of a package needs the hash of .*'m.gguf'"),
+        (packaged | {"num_layers": None}, "num_layers is missing: a model of a package needs its number"),
+        (packaged | {"revision": "v1"}, "revision is for hub models, but .* is of a package, whose version"),
+        (packaged | {"source": "pypi:tiny#m.gguf"}, "names no file of a package; write pypi:name==version#"),
+        (
+            of_hub | {"num_layers": None},
+            "there is no file 'org/tiny/m.gguf', so it is read as one of the Hub",
+        ),
+        ({"source": "models/n.gguf"}, "there is no file 'models/n.gguf' .did you mean 'm.gguf'"),
+    ):
+        refused(root, rf"^models\[0\] \(model 'a'\): .*{match}", models=a_model(**entry))
+    refused(root, r"sha256 .*can't be|sha256 .*must", models=a_model(**packaged | {"sha256": "abc"}))
+    complete(study(models=a_model(**packaged) + a_model(**of_hub, name="f"), tasks=["word_count"]), root)
+    complete(study(models=a_model(**here), tasks=["word_count"]), root)
+    # Lexicons are for models that are known to speak the toy language.
+    refused(root, "judges.topic: lexicon .*the model 'a' is not known", models=a_model(**here))
+    path.write_bytes(path.read_bytes()[:-50])
+    refused(root, r"^models\[0\] \(model 'a'\): the file .*m.gguf is cut short", models=a_model(**here))
+    write_model(path, "llama", tiny, change={"tokenizer.chat_template": None})
+    refused(root, r"^models\[0\] \(model 'a'\): the file .*has no chat template", models=a_model(**here))
+    format = {"prompt_format": "{prompt}"}
+    complete(study(models=a_model(**here | format), tasks=["word_count"]), root)
+    refused(root, "^study can't be 'models'", study="models")
 
 
 def test_models_are_refused_by_name(root):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from made.hub import COMMIT, JUDGE
+from skillprobe.errors import UserError
 from skillprobe.study.job import judge_entry, model_entry
 
 LOGGED = """
@@ -51,6 +52,17 @@ def test_a_job_asks_for_the_commit_that_was_fetched_and_nobody(tmp_path):
     entry = model_entry(job(fetched=[tmp_path / "it.json"]), {"model": own})
     assert entry == {"name": "tiny", "source": "org/tiny", "gpu": 2} | cached
     assert model_entry(job(fetched=[]), {"model": own}) == own | {"name": "tiny", "gpu": 2}
+    folder, converted = tmp_path / "converted", tmp_path / "file.json"
+    folder.mkdir()
+    converted.write_text(json.dumps({"folder": str(folder), "sha256": "00"}))
+    file = {"source": "m.gguf", "revision": None, "sha256": "11"}
+    entry = model_entry(job(fetched=[converted]), {"model": file})
+    assert entry == file | {"name": "tiny", "gpu": 2, "folder": str(folder), "offline": True}
+    folder.rmdir()
+    with pytest.raises(
+        UserError, match=f"in {folder}, which is gone; make it again: .* --force {converted} "
+    ):
+        model_entry(job(fetched=[converted]), {"model": file})
     hub_judge = job(fetched_judge=[tmp_path / "it.json"])
     assert judge_entry(hub_judge, {"judge": JUDGE}) == JUDGE | cached | {"gpu": 2}
     assert judge_entry(job(fetched_judge=[]), {"judge": JUDGE}) == JUDGE | {"gpu": 2}

@@ -4,10 +4,23 @@ import re
 
 import pytest
 from made.configs import a_model, refused, study
+from made.gguf import make_model, write_model
 from skillprobe.errors import UserError
+from skillprobe.models.hub import HubFile
+from skillprobe.models.packages import Package
 from skillprobe.study.config import complete
+from skillprobe.study.plan import jobs
 from skillprobe.study.slices import canonical, layers_of
-from skillprobe.study.sources import contents, groups, model_identity, pilot_of, source_folder
+from skillprobe.study.sources import (
+    contents,
+    converted_models,
+    fetched_models,
+    groups,
+    model_identity,
+    model_origin,
+    pilot_of,
+    source_folder,
+)
 
 
 def test_identity_of_a_model_follows_its_files_and_not_its_resources(root):
@@ -42,6 +55,60 @@ def test_a_folder_or_a_hub_id(root):
     for missing in ("./a", "/no/such", "~/no_such_folder", "models/sub/a", "../a"):
         with pytest.raises(UserError, match="there is no folder"):
             source_folder(missing, root)
+
+
+PACKAGE = "pypi:tiny-model==1.0#tiny_model/m.gguf"
+
+
+@pytest.fixture
+def file(root):
+    write_model(root / "models/m.gguf", "llama", make_model("llama"))
+    return root / "models/m.gguf"
+
+
+def test_what_a_models_source_names(root, file):
+    assert model_origin("models/a", root) == root / "models/a"
+    assert model_origin("models/m.gguf", root) == file == model_origin(str(file), root)
+    assert model_origin("org/name", root) is None
+    assert model_origin("org/name/sub/m.gguf", root) == HubFile("org/name", "sub/m.gguf")
+    assert model_origin(PACKAGE, root) == Package("tiny-model", "1.0", "tiny_model/m.gguf")
+    # A folder may be called so.
+    (root / "models/b.gguf").mkdir()
+    assert model_origin("models/b.gguf", root) == root / "models/b.gguf"
+    for missing in ("n.gguf", "models/n.gguf", "./models/sub/m.gguf", "/no/such/place/m.gguf"):
+        with pytest.raises(UserError, match=f"there is no file '{missing}'"):
+            model_origin(missing, root)
+    with pytest.raises(UserError, match=r"no file 'models/mm.gguf' \(did you mean 'm.gguf'\?\)"):
+        model_origin("models/mm.gguf", root)
+
+
+def test_identity_of_a_gguf_file_follows_its_content(root, file):
+    def config_of(**entry):
+        models = [{"name": "a", "source": "models/m.gguf"} | entry]
+        return complete(study(models=models, tasks=["word_count"]), root)
+
+    config = config_of()
+    assert config["models"][0]["num_layers"] == 2 and config["models"][0]["hidden_size"] == 32
+    identity = model_identity(config, "a", root)
+    assert model_identity(config_of(source=f"./{file.parent.name}/m.gguf", mem_mb=9), "a", root) == identity
+    assert model_identity(config_of(dtype="bfloat16"), "a", root)["sha256"] == identity["sha256"]
+    assert fetched_models(config, root) == [] and converted_models(config, root) == ["a"]
+    write_model(file, "llama", make_model("llama"), change={"general.note": "other"})
+    assert model_identity(config, "a", root)["sha256"] != identity["sha256"]
+
+
+def test_files_of_packages_and_of_the_hub_need_no_network(root):
+    models = [
+        {"name": "p", "source": PACKAGE, "sha256": "ab" * 32, "num_layers": 2},
+        {"name": "f", "source": "org/name/m.gguf", "num_layers": 2, "revision": "v1"},
+        {"name": "h", "source": "org/name", "num_layers": 2},
+        *a_model(),
+    ]
+    config = complete(study(models=models, tasks=["word_count"]), root)
+    assert fetched_models(config, root) == ["p", "f", "h"] and converted_models(config, root) == ["p", "f"]
+    assert model_identity(config, "p", root)["sha256"] == "ab" * 32
+    assert not {"sha256"} & (model_identity(config, "f", root).keys() | model_identity(config, "h", root))
+    assert jobs(config, root)["fetch_model"] == 3 and jobs(config, root)["convert_model"] == 2
 
 
 def test_paths_that_cannot_even_be_looked_for_are_refused(root):

@@ -52,7 +52,8 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     take; 0, the default: all), "attn_implementation" ("sdpa" or "eager"; default: sdpa where the architecture
     has it, which Gemma 2 has not), "trust_remote_code" (default False), "num_layers" (checked),
     "prompt_format" (in the place of the tokenizer's chat template), "offline" (a hub model is taken from the
-    cache), "sha256" (what the folder held, so there must be one). Only safetensors weights are read, and
+    cache), "sha256" (what the folder held, so there must be one), "folder" (with the model's files, where its
+    source is a GGUF file that was converted). Only safetensors weights are read, and
     nothing goes over the network for a folder. Raises UserError naming the model.
     """
     name, source, where = _source(entry)
@@ -90,7 +91,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     backbone = model.get_decoder()
     loaded = LoadedModel(
         name=name,
-        source=source,
+        source=entry["source"] if entry.get("folder") else source,
         revision=entry.get("revision"),
         model=model,
         tokenizer=tokenizer,
@@ -145,8 +146,8 @@ def _local_folder(source: str, revision: str) -> Path | None:
 
 
 def _source(entry: Mapping) -> tuple[str, str, dict]:
-    """The name and source of an entry, and how its files are asked for."""
-    name, source = entry["name"], os.path.expanduser(entry["source"])
+    """The name of an entry, its hub id or the folder of its files, and how these are asked for."""
+    name, source = entry["name"], entry.get("folder") or os.path.expanduser(entry["source"])
     is_folder = os.path.isdir(source)
     if not is_folder and entry.get("sha256"):
         raise UserError(f"model '{name}': the folder '{source}' no longer exists; put it back and run again")

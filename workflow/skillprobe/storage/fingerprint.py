@@ -28,6 +28,29 @@ def folder_hash(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def file_sha256(path: str | Path) -> str:
+    """Hex SHA-256 of a whole file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def gguf_hash(path: str | Path) -> str:
+    """Hex SHA-256 that stands for a GGUF file, whatever its time. Of more than 64 MiB, its size, the first 16
+    MiB, which hold its header, the first MiB of each 64 and the last: an edit elsewhere that keeps the size
+    would go unnoticed."""
+    size = Path(path).stat().st_size
+    digest = hashlib.sha256(f"{size}\0".encode())
+    with Path(path).open("rb") as stream:
+        if size <= _WHOLE:
+            digest.update(stream.read())
+            return digest.hexdigest()
+        digest.update(stream.read(16 * _END))
+        for place in (*range(_WHOLE, size, _WHOLE), size - _END):
+            stream.seek(place)
+            digest.update(stream.read(_END))
+    return digest.hexdigest()
+
+
 def _relevant(folder: Path) -> list[Path]:
     patterns = ("*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt", "*.py")
     files = {file for pattern in patterns for file in folder.glob(pattern)}

@@ -5,12 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from skillprobe.errors import UserError
-from skillprobe.models import folders
+from skillprobe.models import folders, gguf_files
+from skillprobe.models.packages import Package
 from skillprobe.study.schema import shown, suggestion
 from skillprobe.study.slices import edited_layers_of, layers_of, section_layers_of
 from skillprobe.study.sources import (
     as_from,
     is_path,
+    model_origin,
     num_layers,
     path_of,
     source_folder,
@@ -116,17 +118,16 @@ def check_models(config: dict, root: Path) -> None:
                     f"prompt_format is {shown(entry['prompt_format'])}; it must have one {{prompt}}, where "
                     "the prompt goes"
                 )
-            folder = source_folder(entry["source"], root)
-            if folder is not None:
-                folders.check_model(folder, entry["prompt_format"])
-                if entry["revision"] is not None:
-                    raise UserError(
-                        f"revision is for hub models, but '{entry['source']}' is a folder; remove it"
-                    )
+            origin = model_origin(entry["source"], root)
+            here = isinstance(origin, Path)
+            kind = gguf_files if here and origin.is_file() else folders
+            if here:
+                kind.check_model(origin, entry["prompt_format"])
+            _check_version(entry, origin)
             entry["num_layers"] = num_layers(entry, root)
-            if folder is not None:
-                entry["hidden_size"] = folders.width(folder) or entry["hidden_size"]
-                entry["source"] = as_from(root, folder)
+            if here:
+                entry["hidden_size"] = kind.width(origin) or entry["hidden_size"]
+                entry["source"] = as_from(root, origin)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
         highest = max(layers_of(config, entry["name"]))
@@ -154,6 +155,30 @@ def check_language(config: dict, root: Path, world) -> None:
             f"prompts.world is '{config['prompts']['world']}', a small language of its own, which "
             f"models[{number}] (model '{entry['name']}') is not known to speak ({about}); set prompts.world "
             "to general, or to a JSON file of your own"
+        )
+
+
+def _check_version(entry: Mapping, origin: object) -> None:
+    """Raises UserError for a revision or a sha256 of what has none, and for a package's file without one."""
+    source = entry["source"]
+    if entry["revision"] is not None and (isinstance(origin, Path | Package)):
+        what = "of a package, whose version is in the source" if isinstance(origin, Package) else "a folder"
+        if isinstance(origin, Path) and origin.is_file():
+            what = "a file of this machine"
+        raise UserError(f"revision is for hub models, but '{source}' is {what}; remove it")
+    if isinstance(origin, Package) and entry["sha256"] is None:
+        raise UserError(
+            f"sha256 is missing: a model of a package needs the hash of its file, '{origin.member}'"
+        )
+    if isinstance(origin, Path) and entry["sha256"] is not None:
+        raise UserError(
+            f"sha256 is for files that are fetched, but '{source}' is on this machine and known by its "
+            "content; remove it"
+        )
+    if origin is None and entry["sha256"] is not None:
+        raise UserError(
+            f"sha256 is for one file, but '{source}' is a whole model of the Hub; remove it, and pin the "
+            "revision"
         )
 
 

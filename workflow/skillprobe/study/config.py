@@ -25,8 +25,9 @@ from skillprobe.study.schema import check_schema, fill_defaults, load_schema, pl
 from skillprobe.study.slices import over_time
 from skillprobe.study.sources import groups
 
-# results/toy/ is where the toy models are trained; pilot/ is a folder in a study's own.
-RESERVED_STUDIES = ("toy", "pilot")
+# results/toy/ is where the toy models are trained, results/models/ has converted ones; pilot/ is a folder in
+# a study's own.
+RESERVED_STUDIES = ("toy", "models", "pilot")
 
 
 def complete(config: Mapping, root: str | Path) -> dict:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from skillprobe.errors import UserError
+from skillprobe.errors import DamagedFile, UserError
 from skillprobe.storage import files
 
 
@@ -52,6 +52,13 @@ def judge_entry(snakemake, settings: dict) -> str | dict | None:
 
 
 def fetched(paths: Sequence[str | Path]) -> dict:
-    """Of a hub model or judge that a rule has fetched, what its entry doesn't say: the commit, and to ask
-    nobody. {} for a folder, which has no such file."""
-    return {"revision": files.read_json(paths[0])["revision"], "offline": True} if paths else {}
+    """Of a model or judge that a rule has fetched or converted, what its entry doesn't say: the commit or the
+    folder, and to ask nobody. {} for others, which have no such file."""
+    if not paths:
+        return {}
+    found = files.read_json(paths[0])
+    if "folder" not in found:
+        return {"revision": found["revision"], "offline": True}
+    if not Path(found["folder"]).is_dir():
+        raise DamagedFile(paths[0], f"says that the model is in {found['folder']}, which is gone")
+    return {"folder": found["folder"], "offline": True}

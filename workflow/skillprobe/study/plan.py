@@ -12,7 +12,7 @@ from skillprobe.prompts.bases import base_number
 from skillprobe.storage import files
 from skillprobe.study import costs
 from skillprobe.study.slices import blocks, layers_of, over_time, section_layers_of
-from skillprobe.study.sources import hub_judges, hub_models
+from skillprobe.study.sources import converted_models, fetched_models, hub_judges
 
 # Of a hub model that doesn't state its hidden size; planning must not need the network.
 ASSUMED_HIDDEN_SIZE = 4096
@@ -71,7 +71,8 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
     crossed = models * tasks * shards * (config["labels"]["crossings"] > 0)
     counts = {
         "make_prompts": tasks * shards,
-        "fetch_model": len(hub_models(config, root)),
+        "fetch_model": len(fetched_models(config, root)),
+        "convert_model": len(converted_models(config, root)),
         "fetch_judge": len(hub_judges(config, root)),
         "generate_responses": models * tasks * shards,
         "label_responses": models * tasks * shards,

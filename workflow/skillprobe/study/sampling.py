@@ -9,7 +9,7 @@ from pathlib import Path
 
 from skillprobe.models.sampling import DEFAULTS, of_folder, with_own
 from skillprobe.study.slices import model_entry
-from skillprobe.study.sources import SAMPLING, source_folder, world_file
+from skillprobe.study.sources import SAMPLING, model_folder, world_file
 from skillprobe.tasks.world import load_world
 
 # In a world with a small language of its own: of 14,580 responses of the toy models one is longer.
@@ -23,7 +23,7 @@ def generation_of(config: Mapping, model: str, root: str | Path) -> dict:
     of a job, with what the model's entry says. What only a Hub model itself could say is None."""
     entry = model_entry(config, model)
     section = _stated(config, entry, load_world(Path(root) / world_file(config, root)).controlled)
-    folder = source_folder(entry["source"], root)
+    folder = model_folder(entry["source"], root)
     return section if folder is None else with_own(section, of_folder(folder))
 
 
@@ -49,7 +49,7 @@ def place(config: Mapping, model: str, key: str) -> str:
 
 def own_of_folders(config: Mapping, root: str | Path) -> dict[str, dict[str, float]]:
     """{model: its own sampling}, of `sampling.of_folder`, of the models that are folders."""
-    folders_of = {entry["name"]: source_folder(entry["source"], root) for entry in config["models"]}
+    folders_of = {entry["name"]: model_folder(entry["source"], root) for entry in config["models"]}
     return {model: of_folder(folder) for model, folder in folders_of.items() if folder is not None}
 
 

@@ -6,7 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from skillprobe.errors import UserError
-from skillprobe.models import folders
+from skillprobe.models import folders, gguf_files
+from skillprobe.models.hub import HubFile, hub_file
+from skillprobe.models.packages import Package, package_of
 from skillprobe.study.schema import suggestion
 from skillprobe.study.slices import model_entry
 
@@ -77,12 +79,42 @@ def source_folder(source: str, root: str | Path) -> Path | None:
     return None
 
 
+def model_origin(source: str, root: str | Path) -> Path | Package | HubFile | None:
+    """What a model's `source` names: a folder or a GGUF file of this machine, a file of a package or of the
+    hub, or None for a hub id.
+
+    Raises UserError for a path of nothing, and for what can be none of these.
+    """
+    if package := package_of(source):
+        return package
+    path = path_of(source, root)
+    if gguf_files.is_gguf(source) and not path.is_dir():
+        if path.is_file():
+            return path
+        if file := hub_file(source):
+            return file
+        near = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(
+            f"there is no file {source!r}{suggestion(path.name, near)}; correct the path, or give a file of "
+            "the Hub as org/name/file.gguf"
+        )
+    return source_folder(source, root)
+
+
+def model_folder(source: str, root: str | Path) -> Path | None:
+    """The folder of this machine that a model's `source` names; None for all else of `model_origin`."""
+    origin = model_origin(source, root)
+    return origin if isinstance(origin, Path) and origin.is_dir() else None
+
+
 def worlds_of(entry: Mapping, root: str | Path) -> set[str | None]:
     """The worlds whose language a model speaks, as its files say (see `folders.world`): of a Hub model, those
     of it in the Hugging Face cache, at any commit. Empty where there is none yet; nobody else is asked."""
-    folder = source_folder(entry["source"], root)
-    if folder is not None:
-        return {folders.world(folder)}
+    origin = model_origin(entry["source"], root)
+    if isinstance(origin, Path):
+        return {folders.world(origin) if origin.is_dir() else None}
+    if origin is not None:
+        return set()
     from huggingface_hub.constants import HF_HUB_CACHE
 
     cached = Path(HF_HUB_CACHE) / f"models--{entry['source'].replace('/', '--')}" / "snapshots"
@@ -97,27 +129,32 @@ def as_from(root: str | Path, folder: Path) -> str:
 
 
 def num_layers(entry: Mapping, root: str | Path) -> int:
-    """Number of blocks (without the embeddings) of a model: from its folder's config.json, else as stated.
+    """Number of blocks (without the embeddings) of a model: from its files on this machine, else as stated.
 
-    Raises UserError if a hub model doesn't state it, or if the entry and the folder contradict each other.
+    Raises UserError if a model that is to be fetched doesn't state it, or if the entry and the files
+    contradict each other.
     """
-    stated = entry.get("num_layers")
-    folder = source_folder(entry["source"], root)
-    if folder is None:
-        if stated is None:
-            raise UserError(
-                f"num_layers is missing: there is no folder {entry['source']!r}, so it is read as a "
-                "Hub id, and a Hub model needs its number of blocks here"
-            )
-        return stated
-    return folders.num_layers(folder, stated)
+    stated, source = entry.get("num_layers"), entry["source"]
+    origin = model_origin(source, root)
+    if isinstance(origin, Path):
+        return (folders if origin.is_dir() else gguf_files).num_layers(origin, stated)
+    if stated is None:
+        if isinstance(origin, Package):
+            what = "a model of a package"
+        elif isinstance(origin, HubFile):
+            what = f"there is no file {source!r}, so it is read as one of the Hub, and that"
+        else:
+            what = f"there is no folder {source!r}, so it is read as a Hub id, and a Hub model"
+        raise UserError(f"num_layers is missing: {what} needs its number of blocks here")
+    return stated
 
 
 def model_identity(config: Mapping, name: str, root: str | Path) -> dict:
-    """What decides a model's numbers: its entry without name, layers, sampling and resources, and its
-    folder's hash."""
+    """What decides a model's numbers: its entry without name, layers, sampling and resources, and its files'
+    hash."""
     entry = model_entry(config, name)
-    return _identity(entry, source_folder(entry["source"], root))
+    origin = model_origin(entry["source"], root)
+    return _identity(entry, origin if isinstance(origin, Path) else None)
 
 
 def judge_identity(config: Mapping, task: str, root: str | Path) -> str | dict | None:
@@ -135,9 +172,8 @@ def pilot_of(config: Mapping) -> dict:
     def identity(entry):
         if not isinstance(entry, Mapping):
             return entry
-        found = {key: value for key, value in entry.items() if key not in NOT_IDENTITY}
-        # Without those that leave the decision to the study.
-        return {key: value for key, value in found.items() if key not in SAMPLING or value is not None}
+        # Sampling that leaves the decision to the study decides nothing.
+        return _identity(entry, None) | {key: entry[key] for key in SAMPLING if entry.get(key) is not None}
 
     prompts, generation = config["prompts"], config["generation"]
     return {
@@ -156,9 +192,23 @@ def pilot_of(config: Mapping) -> dict:
     }
 
 
-def hub_models(config: Mapping, root: str | Path) -> list[str]:
-    """Names of the models that are fetched from the hub."""
-    return [entry["name"] for entry in config["models"] if source_folder(entry["source"], root) is None]
+def fetched_models(config: Mapping, root: str | Path) -> list[str]:
+    """Names of the models that are fetched, from the hub or a package."""
+    return [
+        entry["name"]
+        for entry in config["models"]
+        if not isinstance(model_origin(entry["source"], root), Path)
+    ]
+
+
+def converted_models(config: Mapping, root: str | Path) -> list[str]:
+    """Names of the models that come as a GGUF file."""
+    return [
+        entry["name"]
+        for entry in config["models"]
+        if isinstance(origin := model_origin(entry["source"], root), Package | HubFile)
+        or (origin is not None and origin.is_file())
+    ]
 
 
 def hub_judges(config: Mapping, root: str | Path) -> list[str]:
@@ -170,10 +220,13 @@ def hub_judges(config: Mapping, root: str | Path) -> list[str]:
     ]
 
 
-def _identity(entry: Mapping, folder: Path | None) -> dict:
+def _identity(entry: Mapping, files: Path | None) -> dict:
+    """files: a folder, or a GGUF file."""
     identity = {key: value for key, value in entry.items() if key not in (*NOT_IDENTITY, *SAMPLING)}
-    if folder is not None:
-        from skillprobe.storage.fingerprint import folder_hash
+    if files is not None:
+        from skillprobe.storage.fingerprint import folder_hash, gguf_hash
 
-        identity["sha256"] = folder_hash(folder)
+        identity["sha256"] = folder_hash(files) if files.is_dir() else gguf_hash(files)
+    elif not identity.get("sha256"):
+        identity.pop("sha256", None)
     return identity

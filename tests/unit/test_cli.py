@@ -47,6 +47,13 @@ def test_one_answer_a_line_in_order(verify):
     assert [answer["evidence"]["count"] for answer in answers] == [1, 2, 0, 2, 0]
 
 
+def test_what_was_thought_before_an_answer_is_not_verified(verify):
+    texts = ["<think>in two words</think>\n\none two", "in two words</think> one two", "<think>in two"]
+    status, answers, _ = verify(list(map(line, texts)), "--task", "word_count")
+    assert [answer.get("satisfied") for answer in answers] == [True, True, None]
+    assert status and "line 3: the response ends within its thought" in answers[2]["error"]
+
+
 BAD_LINES = {
     "not JSON": b"{",
     "empty": b"",

@@ -24,7 +24,7 @@ OTHER_MACHINE = {
 }
 # Of the tokens, until an answer's first difference, after which it goes its own way.
 TOKENS = 1 / 1000
-# A stored number, of float16: by one of its last digits, or by a thousandth of its layer's usual size.
+# A stored number: by one of float16's last digits, or by a thousandth of its layer's usual size.
 LAST_DIGIT, OF_SIZE = 2**-10, 1 / 1000
 
 

@@ -176,7 +176,7 @@ CHANGES = {
     "generation.batch_size": (32, from_responses()),
     "generation.block": (20, blocks(0, 1)),
     "labels.crossings": (0, per("compare_specificity") | SPECIFICITY),
-    "activations.dtype": ("float32", EXTRACTED | RANDOM | CROSSED),
+    "activations.dtype": ("float16", EXTRACTED | RANDOM | CROSSED),
     "activations.positions": (["prompt_50", "prompt_100", "onset", "body_50", "last", "eos"], EXTRACTED),
     "activations.tokens_per_batch": (4096, EXTRACTED | RANDOM | CROSSED),
     # Without layer 0, which random-weight models are probed at too.

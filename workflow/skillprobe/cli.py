@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from skillprobe import __version__
 from skillprobe.errors import UserError
+from skillprobe.models.thoughts import after_thought
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", required=True, metavar="NAME", help="the task whose constraint is checked")
     parser.add_argument(
-        "--judge", metavar="KIND", help="for a judged task, such as topic: lexicon or transformers"
+        "--judge",
+        metavar="KIND",
+        help="for a judged task, such as topic: lexicon, transformers, or for register formality",
     )
     parser.add_argument(
         "--judge-settings",
@@ -96,11 +99,18 @@ def verified(lines: Iterable[bytes], task, judge=None) -> Iterator[dict]:
     for number, line in enumerate(lines, start=1):
         try:
             row = _read_row(line)
-            verdict = task.verify(row["response"], row["params"], judge)
+            verdict = task.verify(_answer(row["response"]), row["params"], judge)
         except UserError as error:
             yield {"error": f"line {number}: {error}"}
         else:
             yield {"satisfied": verdict.satisfied, "evidence": verdict.evidence}
+
+
+def _answer(response: str) -> str:
+    answer = after_thought(response)
+    if answer is None:
+        raise UserError("the response ends within its thought (<think>), so it is truncated; leave it out")
+    return answer
 
 
 def _read_row(line: bytes) -> dict:

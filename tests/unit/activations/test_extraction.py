@@ -15,6 +15,7 @@ from skillprobe.activations.extraction import read_states
 from skillprobe.activations.positions import DEFAULT
 from skillprobe.activations.shards import Shard
 from skillprobe.errors import UserError
+from skillprobe.models.chat import chat_ids
 from skillprobe.models.loading import load
 
 pytestmark = pytest.mark.gpu
@@ -47,7 +48,7 @@ def test_a_character_of_several_tokens_counts_when_it_is_whole():
             return bytes(ids).decode(errors="replace")
 
     row = {"response": "aé\U0001f600b", "token_ids": [*"aé\U0001f600b".encode(), 3]}
-    lengths = [extraction.prefix_length(Bytes(), row, n) for n in range(10)]
+    lengths = [extraction.prefix_length(Bytes(), row["response"], row["token_ids"], n) for n in range(10)]
     assert lengths == [0, 1, 1, 2, 2, 2, 2, 3, 4, 4]
 
 
@@ -180,7 +181,11 @@ def test_float16_overflow_and_nan_are_refused_by_layer_and_sample(loaded_models,
 
     loaded = loaded_models["llama"]
     for value, dtype, message in (
-        (1e5, "float16", "layer 2, sample 'topic/b005/0/constrained/0', are too large for float16"),
+        (
+            1e5,
+            "float16",
+            "layer 2, sample 'topic/b005/0/constrained/0', are too large for float16; set",
+        ),
         (float("nan"), "float32", "layer 2, sample 'topic/b005/0/constrained/0', are NaN or infinite"),
         (float("inf"), "bfloat16", "layer 2, sample 'topic/b005/0/constrained/0', are NaN or infinite"),
     ):
@@ -353,3 +358,53 @@ def test_wrong_settings_are_refused(loaded_models, tmp_path):
         make_shard(loaded_models["llama"], tmp_path / "0.h5", positions=["middle"])
     with pytest.raises(UserError, match="can't be stored as 'int8'"):
         make_shard(loaded_models["llama"], tmp_path / "0.h5", dtype="int8")
+
+
+# Thoughts
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_positions_and_texts_are_of_the_answer_after_a_thought(tmp_path, opened):
+    from made.activations import label_row
+    from made.thinking import make_thinking_folder
+
+    folder = make_thinking_folder(tmp_path / "model", opened=opened)
+    loaded = load({"name": "m", "source": str(folder), "dtype": "float32"})
+    think, over = loaded.tokenizer.convert_tokens_to_ids(["<think>", "</think>"])
+    thought = [*([] if opened else [think]), 7, 8, 9, over]
+    rows = []
+    for number, variant in enumerate(
+        ("constrained", "unconstrained", "counterfactual", "without_constraint")
+    ):
+        row = label_row(number, variant, 6)
+        rows.append(row | {"token_ids": thought + row["token_ids"], "thinking": len(thought)})
+    cut = label_row(4) | {"token_ids": thought[:-1], "thinking": len(thought) - 1}
+    rows.append(cut | {"truncated": True, "response": ""})
+    with Shard(make_shard(loaded, tmp_path / "s.h5", rows, scored=True)) as shard:
+        number = {name: place for place, name in enumerate(shard.samples["id"].tolist())}
+        found = {name: shard.read(2, name) for name in shard.positions}
+        valid = dict(zip(shard.positions, shard.valid, strict=True))
+        characters = dict(zip(shard.positions, shard.characters, strict=True))
+        empty = [over] if opened else [think, over]
+        for row in rows[:4]:
+            place, answer = number[row["id"]], row["token_ids"][len(thought) :]
+            own = row["variant"] in ("constrained", "unconstrained")
+            # Under another prompt than its own, an answer has an empty thought.
+            prompt = chat_ids(loaded.tokenizer, row["prompt"])
+            ids = prompt + (thought if own else empty) + answer
+            expected = plain_states(loaded, ids)[2].numpy()
+            np.testing.assert_allclose(found["eos"][place], expected[-1], atol=1e-4)
+            assert shard.samples["response_length"][place] == 7
+            assert characters["eos"][place] == len(row["response"])
+            if row["variant"] != "unconstrained":
+                np.testing.assert_allclose(found["prompt_100"][place], expected[len(prompt) - 1], atol=1e-4)
+                np.testing.assert_allclose(found["onset"][place], expected[-7], atol=1e-4)
+                assert characters["onset"][place] == len(row["response"].split()[0])
+            with torch.no_grad():
+                scores = loaded.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+            told = sum(scores[k - 1, ids[k]].item() for k in range(len(ids) - 7, len(ids)))
+            assert shard.log_probability[place] == pytest.approx(told, abs=1e-3)
+        # Of one that never ends, nothing is the answer.
+        place = number[rows[-1]["id"]]
+        assert shard.samples["response_length"][place] == 0
+        assert {name for name in shard.positions if valid[name][place]} == {"prompt_50", "prompt_100"}

@@ -50,3 +50,14 @@ def test_default_positions_and_refused_names():
     for name in ("prompt_101", "prompt_", "body_5", "body_95", "body", "end", "prompt_07", "onset_1"):
         with pytest.raises(UserError, match=f"no position '{name}'"):
             check_position_name(name)
+
+
+def test_positions_of_an_answer_after_a_thought_are_those_without_it():
+    """What the prompt says is where it was, and the answer later by the tokens that were thought."""
+    names = [*DEFAULT, "token_2"]
+    for length in range(12):
+        plain, valid = resolve(names, 4, length, has_eos=length > 0)
+        moved, still_valid = resolve(names, 4, length + 7, has_eos=length > 0, thinking=7)
+        in_answer = valid & (plain >= 4)
+        assert (moved[in_answer] == plain[in_answer] + 7).all() and (valid == still_valid).all()
+        assert (moved[plain < 4] == plain[plain < 4]).all()

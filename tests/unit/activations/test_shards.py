@@ -322,3 +322,26 @@ def test_a_manifest_knows_the_log_probabilities(loaded_models, tmp_path):
         file["log_probability"][0] -= 1
     with pytest.raises(UserError, match="does not match its manifest|bytes instead of"):
         Shard(path)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", shards.STORED)
+def test_by_default_shards_are_of_the_models_dtype_and_lose_nothing(model_folders, tmp_path, dtype):
+    loaded = load({"name": "m", "source": str(model_folders["llama"]), "dtype": dtype})
+    make_shard(loaded, tmp_path / "auto.h5", dtype="auto")
+    make_shard(loaded, tmp_path / "full.h5", dtype="float32")
+    with Shard(tmp_path / "auto.h5") as auto, Shard(tmp_path / "full.h5") as full:
+        assert auto.attrs["dtype"] == auto.attrs["model_dtype"] == dtype
+        for layer in auto.layers:
+            for name in auto.positions:
+                np.testing.assert_array_equal(auto.read(layer, name), full.read(layer, name))
+
+
+@pytest.mark.gpu
+def test_values_that_float16_has_not_are_stored_as_they_are(model_folders, tmp_path):
+    """As those of Gemma 3 270M, whose first token reaches 103,821."""
+    for dtype in ("float32", "bfloat16"):
+        loaded = load({"name": "m", "source": str(model_folders["llama"]), "dtype": dtype})
+        loaded.blocks[1].register_forward_hook(lambda _, __, hidden: hidden + 1e5)
+        with Shard(make_shard(loaded, tmp_path / f"{dtype}.h5", dtype="auto")) as shard:
+            assert shard.read(2, "eos").max() > 65_504

@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 from made.models import TEMPLATE, make_tokenizer
+from made.thinking import thinking_tokenizer
 from skillprobe.errors import UserError
-from skillprobe.models.chat import chat_ids
+from skillprobe.models.chat import answer_of, chat_ids, split_thought, with_variables, without_thought
 from skillprobe.models.loading import load
 
 PROMPT = "write a text about the river"
@@ -137,3 +138,72 @@ def test_base_models_have_a_plain_prompt_format(model_folders, tmp_path, archite
     chat = load(entry | {"source": str(model_folders[architecture]), "prompt_format": "{prompt}"})
     plain = chat.tokenizer("write", add_special_tokens=False)["input_ids"]
     assert chat_ids(chat.tokenizer, "write") == plain
+
+
+# Thoughts
+
+
+@pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize("opened", [False, True])
+def test_thoughts_are_told_from_answers(special, opened):
+    tokenizer = thinking_tokenizer(special, opened)
+    thought, rest = "write about words </think>", "the river is blue"
+    text = thought + " " + rest if opened else "<think> " + thought + " " + rest
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    length = 4 if opened else 5
+    assert len(ids) == length + 4
+    assert split_thought(tokenizer, ids) == (length, rest)
+    assert split_thought(tokenizer, ids[:length]) == (length, "")
+    assert split_thought(tokenizer, ids[: length - 1]) == (length - 1, None)
+    assert [answer_of(tokenizer, ids[:n]) for n in (length - 1, length, length + 2)] == [
+        None,
+        "",
+        "the river",
+    ]
+    # Another prompt gets an empty one.
+    moved, thinking = without_thought(tokenizer, ids, length)
+    assert split_thought(tokenizer, moved) == (thinking, rest) and thinking == (1 if opened else 2)
+    assert moved[thinking:] == ids[length:]
+    # An answer without a thought is as it is, but where the prompt began one.
+    plain = tokenizer(rest, add_special_tokens=False)["input_ids"]
+    assert split_thought(tokenizer, plain) == ((4, None) if opened else (0, rest))
+
+
+def test_tags_of_several_tokens_may_share_one_with_the_answer():
+    """As in byte-level vocabularies that have no token for them; here a token is a character or two."""
+
+    class Pairs:
+        all_special_tokens = ()
+        texts = [*"<think>ab</thin", "k", '>{"', "x", "}"]
+
+        def decode(self, ids, **_):
+            return "".join(self.texts[number] for number in ids)
+
+    ids = list(range(len(Pairs.texts)))
+    thinking, answer = split_thought(Pairs(), ids)
+    assert answer == '{"x}' and Pairs.texts[thinking] == '>{"'
+
+
+def test_variables_of_the_template_are_set(model_folders, tmp_path):
+    folder = shutil.copytree(model_folders["llama"], tmp_path / "thinking")
+    condition = "{% if enable_thinking is defined and enable_thinking is false %} good{% endif %}"
+    template = "\n" + TEMPLATE + condition + " {{ level }}"
+    (folder / "chat_template.jinja").write_text(template)
+    entry = {"name": "m", "source": str(folder)}
+
+    def text(**variables):
+        tokenizer = load(entry | {"chat_template_kwargs": variables}).tokenizer
+        return tokenizer.decode(chat_ids(tokenizer, "write"))
+
+    assert text() == "<bos> <user> write <assistant>"
+    assert text(enable_thinking=False) == "<bos> <user> write <assistant> good"
+    assert text(enable_thinking=True, level="blue") == "<bos> <user> write <assistant> blue"
+    assert text(level=5) == "<bos> <user> write <assistant> 5"
+    # The template's own first line is still there, and quotes and brackets are to the letter.
+    quoted = with_variables("\n{{ level }}", {"level": 'a "b" }} \\ é'})
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = quoted
+    assert (
+        tokenizer.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False) == '\na "b" }} \\ é'
+    )
+    assert with_variables({"default": "a"}, {"level": 1}) == {"default": "{% set level = 1 +%}a"}

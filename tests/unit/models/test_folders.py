@@ -4,6 +4,9 @@ import json
 
 import pytest
 from made.configs import refused, study
+from skillprobe.errors import UserError
+from skillprobe.models import folders
+from skillprobe.models.loading import load
 from skillprobe.study.config import complete
 
 
@@ -83,3 +86,47 @@ def test_depth_and_width_are_known_by_any_of_their_names(root, depth, width):
     (root / "models/a/config.json").write_text(json.dumps({depth: 4, width: 48, "skillprobe_world": "toy"}))
     (entry,) = complete(study(), root)["models"]
     assert (entry["num_layers"], entry["hidden_size"]) == (4, 48)
+
+
+@pytest.mark.parametrize("config", [True, False])
+def test_adapters_are_named_as_such(root, config):
+    """With the config of what they are of beside them, as some are, or without."""
+    folder = root / "models/a"
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
+    if not config:
+        (folder / "config.json").unlink()
+    sentence = r"holds an adapter \(adapter_config.json\) and no model; merge it into org/base first"
+    refused(root, r"^models\[0\] \(model 'a'\): .*" + sentence)
+    with pytest.raises(UserError, match=f"^model 'm': .*{sentence}"):
+        load({"name": "m", "source": str(folder)})
+
+
+def test_a_merged_model_may_keep_what_was_merged(root):
+    (root / "models/a/adapter_config.json").write_text("{}")
+    complete(study(), root)
+
+
+def test_weights_in_another_format_alone_are_named(root):
+    (root / "models/a/model.safetensors").rename(root / "models/a/consolidated.safetensors")
+    refused(root, "has weights in Mistral's own format only .*give the model in Hugging Face's format")
+
+
+@pytest.mark.parametrize("package", ["sentencepiece", "protobuf"])
+def test_tokenizers_that_need_a_package_say_so(root, monkeypatch, package):
+    folder, module = root / "models/a", {"protobuf": "google.protobuf"}.get(package, package)
+    monkeypatch.setattr(folders, "_is_installed", lambda name: name != module)
+    complete(study(), root)
+    (folder / "tokenizer.model").write_bytes(b"")
+    sentence = f"is a SentencePiece model, which needs the package {package}; install it"
+    refused(root, r"^models\[0\] \(model 'a'\): .*" + sentence)
+    with pytest.raises(UserError, match=f"^model 'm': .*{sentence}"):
+        load({"name": "m", "source": str(folder)})
+    # Beside this one it is for other programs.
+    (folder / "tokenizer.json").write_text("{}")
+    complete(study(), root)
+
+
+def test_packages_are_looked_for():
+    assert folders._is_installed("json") and folders._is_installed("torch.nn")
+    assert not folders._is_installed("no_such_package") and not folders._is_installed("no_such.package")

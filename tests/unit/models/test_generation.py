@@ -183,3 +183,41 @@ def test_rows_of_a_task_and_their_seeds(loaded_models):
     assert all(by_id[row["id"]] == row for row in fewer)
     assert generate_task(loaded, items, settings, seed=1) != rows
     assert generate_task(loaded, [], settings, seed=0) == []
+
+
+def test_a_log_is_not_silent_during_the_first_batch(loaded_models, capsys, monkeypatch):
+    from skillprobe.storage import progress
+
+    monkeypatch.setattr(progress, "SECONDS", 0.0)
+    generate(loaded_models["llama"], PROMPTS[:2], SEEDS[:2], SETTINGS | {"temperature": 1.0})
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 2 and lines[0].startswith("answers: 0 of 2, 0 s so far")
+
+
+def planned(monkeypatch, loaded, answers):
+    """Answers are these texts, in the order of the prompts."""
+    ids = [loaded.tokenizer(text, add_special_tokens=False)["input_ids"] for text in answers]
+    monkeypatch.setattr(generation, "_generate_batch", lambda *_: ids)
+
+
+def test_what_is_thought_is_no_part_of_an_answer(tmp_path, monkeypatch):
+    from made.thinking import make_thinking_folder
+
+    loaded = load({"name": "m", "source": str(make_thinking_folder(tmp_path))})
+    texts = [
+        "<think> write about </think> the river <eos>",
+        "the river <eos>",
+        "<think> </think> <eos>",
+        "<think> write about <eos>",
+        "<think> write about",
+        "<think> write </think> the river",
+    ]
+    planned(monkeypatch, loaded, texts)
+    made = generate(loaded, ["write"] * 6, range(6), SETTINGS)
+    assert [each.text for each in made] == ["the river", "the river", "", "", "", "the river"]
+    assert [each.thinking for each in made] == [4, 0, 2, 4, 3, 3]
+    assert [each.truncated for each in made] == [False, False, False, True, True, True]
+    rows = generation.completed([{}] * 6, made)
+    assert rows[0]["thinking"] == 4 and "thinking" not in rows[1]
+    # All that was written is kept, for the states to be read where it was written.
+    assert [len(row["token_ids"]) for row in rows] == [7, 3, 3, 4, 3, 5]

@@ -7,6 +7,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 from huggingface_hub import errors
+from huggingface_hub.utils import filter_repo_objects
 from made.gguf import make_model, write_model
 from made.hub import COMMIT, JUDGE
 from made.items import WORLD
@@ -21,14 +22,28 @@ from skillprobe.study.job import fetched
 ENTRY = {"name": "tiny", "source": "org/tiny", "revision": None, "num_layers": 3}
 
 
+# As Mistral's repositories have them, and Meta's, and others.
+REPOSITORY = ["config.json", "tokenizer.json", "tokenizer.model", "additional_chat_templates/rag.jinja"]
+REPOSITORY += ["model.safetensors", "consolidated.safetensors", "consolidated.safetensors.index.json"]
+REPOSITORY += ["original/model.safetensors", "original/params.json", "onnx/weights.safetensors", "a.bin"]
+
+
+def weights_among(options):
+    """Which weights of the repository the hub would send."""
+    patterns = {name: options[name] for name in ("allow_patterns", "ignore_patterns")}
+    sent = list(filter_repo_objects(REPOSITORY, **patterns))
+    assert not any(name.startswith(("original", "consolidated", "onnx")) for name in sent)
+    return [name for name in sent if "safetensors" in name]
+
+
 @pytest.fixture
 def snapshot(model_folders, tmp_path, monkeypatch):
     folder = shutil.copytree(model_folders["llama"], tmp_path / "snapshots" / COMMIT)
     asked = []
 
     def download(source, **options):
-        asked.append((source, options["revision"]))
         assert not any("bin" in pattern for pattern in options["allow_patterns"])
+        asked.append((source, options["revision"], *weights_among(options)))
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
@@ -40,9 +55,10 @@ def test_the_commit_is_what_is_loaded(snapshot, tmp_path):
     # Of the fixture's folder.
     own = {"temperature": 0.3, "top_p": 0.5}
     assert found == {"source": "org/tiny", "revision": COMMIT, "sampling": own}
-    assert snapshot[1] == [("org/tiny", "main")]
+    # First what describes it, then the weights of just that.
+    assert snapshot[1] == [("org/tiny", "main"), ("org/tiny", COMMIT, "model.safetensors")]
     hub.fetch_model(ENTRY | {"revision": "v1"})
-    assert snapshot[1][1] == ("org/tiny", "v1")
+    assert snapshot[1][2:] == [("org/tiny", "v1"), ("org/tiny", COMMIT, "model.safetensors")]
     files.write_json(tmp_path / "tiny.json", found)
     assert fetched([tmp_path / "tiny.json"]) == {"revision": COMMIT, "offline": True}
     assert fetched([]) == {}
@@ -195,3 +211,43 @@ def test_a_file_that_the_hub_has_not_is_one_sentence(monkeypatch):
         UserError, match="model 'tiny': 'org/tiny' has no file 'sub/m.gguf' at revision 'main'"
     ):
         hub.fetch_model(FILE)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"num_hidden_layers": 7}, "num_layers is 3, but .* says 7"),
+        ({"model_type": "clip"}, "it is of type 'clip', which is no language model that this version"),
+        ({"architectures": ["BertForMaskedLM"]}, "holds a BertForMaskedLM, which is not a decoder-only"),
+    ],
+)
+def test_what_is_no_language_model_is_refused_before_its_weights_are_downloaded(snapshot, change, sentence):
+    path = snapshot[0] / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=f"^model 'tiny': .*{sentence}"):
+        hub.fetch_model(ENTRY)
+    assert snapshot[1] == [("org/tiny", "main")]
+
+
+def test_an_adapter_is_refused_before_anything_large_is_downloaded(snapshot):
+    folder, asked = snapshot
+    (folder / "config.json").unlink()
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
+    with pytest.raises(
+        UserError, match="^model 'tiny': .* holds an adapter .*; merge it into org/base first"
+    ):
+        hub.fetch_model(ENTRY)
+    assert asked == [("org/tiny", "main")]
+
+
+def test_weights_are_those_of_the_index(snapshot):
+    folder, asked = snapshot
+    (folder / "model.safetensors").rename(folder / "model-1-of-1.safetensors")
+    index = {"weight_map": {"a": "model-1-of-1.safetensors", "b": "model-1-of-1.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    REPOSITORY.append("model-1-of-1.safetensors")
+    try:
+        hub.fetch_model(ENTRY)
+    finally:
+        REPOSITORY.pop()
+    assert asked[1] == ("org/tiny", COMMIT, "model-1-of-1.safetensors")

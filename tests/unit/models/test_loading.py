@@ -1,13 +1,24 @@
 """Models are loaded as their folders say, or refused in one sentence."""
 
+import json
 import shutil
 
 import pytest
 import torch
 import transformers
-from made.models import ARCHITECTURES, HIDDEN, NUM_LAYERS, edited, entry_of, make_tokenizer
+from made.models import (
+    ARCHITECTURES,
+    HIDDEN,
+    NUM_LAYERS,
+    TEXT,
+    edited,
+    entry_of,
+    make_tokenizer,
+)
 from skillprobe.errors import UserError
 from skillprobe.models import loading, placement
+from skillprobe.models.chat import chat_ids
+from skillprobe.models.generation import generate
 from skillprobe.models.loading import load, load_outline
 
 
@@ -253,3 +264,84 @@ def test_the_outline_is_that_of_the_loaded_model(loaded, model_folders):
         assert (outline.dtype, outline.eos_ids) == (whole.dtype, whole.eos_ids)
         assert outline.tokenizer.chat_template == whole.tokenizer.chat_template
         assert outline.tokenizer.get_vocab() == whole.tokenizer.get_vocab()
+
+
+# Models that see images too, and tokenizers of another kind
+
+
+def seeing_folder(text, folder):
+    """A tiny Mistral 3 with a language model of this type."""
+    tokenizer = make_tokenizer()
+    language = {"model_type": text, "vocab_size": len(tokenizer), "hidden_size": HIDDEN, "head_dim": 8}
+    language |= {"num_hidden_layers": NUM_LAYERS, "num_attention_heads": 4, "num_key_value_heads": 2}
+    language |= {"intermediate_size": 48, "max_position_embeddings": 256, "initializer_range": 0.25}
+    language |= {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 1}
+    vision = {"model_type": "pixtral", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    vision |= {"num_attention_heads": 4, "head_dim": 8, "image_size": 28, "patch_size": 14}
+    torch.manual_seed(0)
+    config = transformers.Mistral3Config(text_config=language, vision_config=vision, image_token_index=5)
+    transformers.AutoModelForImageTextToText.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("text", ["mistral", "ministral3"])
+def test_of_a_model_that_sees_images_the_language_model_is_read(tmp_path, text):
+    from made.activations import ROWS, make_shard, sequence_of
+    from skillprobe.activations.shards import Shard
+    from skillprobe.erasure.behaviour import perplexity
+
+    source = str(seeing_folder(text, tmp_path / "model"))
+    loaded = load({"name": "m", "source": source, "dtype": "float32", "num_layers": NUM_LAYERS})
+    assert loaded.num_layers == NUM_LAYERS and loaded.hidden_size == HIDDEN
+    assert loaded.blocks is loaded.model.get_decoder().layers
+    # Its own language model alone gives the same states, log-probabilities and answers.
+    language = transformers.AutoModelForCausalLM.from_config(loaded.model.config.text_config).eval()
+    language.model.load_state_dict(loaded.model.get_decoder().state_dict())
+    language.lm_head.load_state_dict(loaded.model.lm_head.state_dict())
+    row = ROWS[2]
+    ids = torch.tensor([sequence_of(loaded, row)])
+    with torch.no_grad():
+        output = language(ids, output_hidden_states=True, use_cache=False)
+    with Shard(make_shard(loaded, tmp_path / "s.h5", [row], scored=True)) as shard:
+        expected = output.hidden_states[2][0, -1].numpy()
+        torch.testing.assert_close(torch.tensor(shard.read(2, "eos")[0]), torch.tensor(expected))
+        told = output.logits[0].log_softmax(-1)
+        start = ids.shape[1] - len(row["token_ids"])
+        told = sum(told[place - 1, ids[0, place]] for place in range(start, ids.shape[1]))
+        assert shard.log_probability[0] == pytest.approx(told.item(), abs=1e-3)
+    (texts,) = perplexity(loaded, [row], {"none": {0: {}}}, {row["group"]: 0}, {"tokens_per_batch": 99})
+    assert texts["nll"] == pytest.approx(-told.item(), abs=1e-3)
+    prompts = ["write", "write a short text", "good"] * 2
+    settings = {"max_new_tokens": 6, "batch_size": 6, "temperature": 0.0}
+    for prompt, answer in zip(prompts, generate(loaded, prompts, range(6), settings), strict=True):
+        so_far = chat_ids(loaded.tokenizer, prompt)
+        for token in answer.token_ids:
+            with torch.no_grad():
+                scores = language(torch.tensor([so_far])).logits[0, -1]
+            assert scores[token] > scores.max() - 1e-3
+            so_far.append(token)
+    twin = load({"name": "m", "source": source}, random_seed=1)
+    assert type(twin.model) is type(loaded.model) and twin.num_layers == NUM_LAYERS
+
+
+def test_a_tokenizer_of_sentencepiece_is_read(model_folders, tmp_path):
+    sentencepiece = pytest.importorskip("sentencepiece")
+    pytest.importorskip("google.protobuf")
+    folder = shutil.copytree(model_folders["llama"], tmp_path / "model")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    (tmp_path / "corpus.txt").write_text((TEXT + "\n") * 50)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "corpus.txt"),
+        model_prefix=str(folder / "tokenizer"),
+        model_type="bpe",
+        vocab_size=60,
+    )
+    named = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    about = json.dumps({"tokenizer_class": "LlamaTokenizer", **named})
+    (folder / "tokenizer_config.json").write_text(about)
+    tokenizer = load({"name": "m", "source": str(folder)}).tokenizer
+    assert (
+        tokenizer.decode(tokenizer("write it")["input_ids"], skip_special_tokens=True).strip() == "write it"
+    )

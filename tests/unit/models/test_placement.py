@@ -1,5 +1,7 @@
 """Whether a model fits, and onto which devices, is known before it is loaded."""
 
+import shutil
+
 import pytest
 import torch
 from skillprobe.errors import UserError
@@ -61,11 +63,16 @@ def test_a_model_leases_what_its_device_map_may_take(monkeypatch, model_folders,
 
 
 @pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16"])
-def test_the_memory_of_weights_is_known_before_they_are_loaded(model_folders, dtype):
+def test_the_memory_of_weights_is_known_before_they_are_loaded(model_folders, tmp_path, dtype):
     loaded = load({"name": "m", "source": str(model_folders["llama"]), "dtype": dtype})
     # Tied ones are stored once.
     expected = sum(parameter.numel() * parameter.element_size() for parameter in loaded.model.parameters())
     assert placement.weights_bytes(model_folders["llama"], dtype) == expected
+    # The same weights once more, as Mistral's and Meta's repositories have them.
+    folder = shutil.copytree(model_folders["llama"], tmp_path / "twice")
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    shutil.copytree(model_folders["llama"], folder / "original")
+    assert placement.weights_bytes(folder, dtype) == expected
 
 
 def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(model_folders, monkeypatch):

@@ -92,3 +92,18 @@ def test_figures_of_nothing(name, tmp_path):
     rows = table_of(name, ["a"], tasks, tmp_path, **({} if name == "compliance" else {"insufficient": tasks}))
     assert draw(name, rows, make_settings(["a"], tasks), tmp_path / "out")
     assert draw(name, [], make_settings(["a"], tasks), tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_legends_and_titles_of_one_model_are_not_cut_off(name, tmp_path):
+    """Whose figure is the narrowest."""
+    models, tasks = ["model"], [f"task_{k}" for k in range(5)]
+    rows = table_of(name, models, tasks, tmp_path)
+    canvas = FIGURES[name](rows, make_settings(models, tasks)).canvas
+    canvas.canvas.draw()
+    whole = canvas.bbox
+    # In a browser the letters may be of another font, and wider.
+    assert all(legend.get_window_extent().width < 0.9 * whole.width for legend in canvas.legends)
+    for part in (*canvas.legends, *filter(None, [canvas._suptitle])):
+        box = part.get_window_extent()
+        assert box.x0 >= whole.x0 and box.x1 <= whole.x1 and box.y0 >= whole.y0 and box.y1 <= whole.y1, part

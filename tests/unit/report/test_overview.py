@@ -3,7 +3,7 @@
 import pytest
 from made.findings import THRESHOLDS, finding, made_findings
 from made.pages import parse
-from made.tables import compliance_rows, generality_rows, transfer_rows
+from made.tables import auroc_row, compliance_rows, generality_rows, transfer_rows
 from skillprobe.findings import rules
 from skillprobe.report.overview import overview_page
 from skillprobe.storage.files import read_json
@@ -140,6 +140,27 @@ def test_models_are_counted_only_where_all_hold_at_once():
     found[rules.POOLED]["generality"]["counted"] = {"supported": ["a", "b"], "inconclusive": ["c"]}
     text = answers(found, config)[0]["generality"]
     assert "for all" not in text and "supported for a, b and c within prompts" in text
+
+
+def test_what_is_read_is_said_where_too_few_tasks_count():
+    """As of SmolLM2-135M: too few tasks for a verdict, but a signal, which the general probe hardly has."""
+    config = small_config() | {"models": [{"name": "a"}]}
+    found = {"a": {claim: finding(claim, "insufficient", tasks=["word_count"]) for claim in rules.CLAIMS}}
+    rows = generality_rows(["a"], config["tasks"], insufficient=["topic"])
+    for task, values in {"word_count": (0.88, 0.61, 0.81), "toxicity": (0.52, 0.5, 0.5)}.items():
+        for probe, value in zip(("specialist", rules.GENERAL, "surface_response_words"), values, strict=True):
+            row = auroc_row("a", task, "lexical", "selected", probe, value, half=0.01)
+            rows = [
+                each
+                for each in rows
+                if (each["task"], each["probe"], each["layer"], each["metric"])
+                != (task, probe, "selected", "auroc")
+            ]
+            rows.append(row)
+    said, _ = answers(found, config, compliance_rows(["a"], config["tasks"]), rows)
+    words = "Probes have a signal all the same, in AUROC: across prompts word count 0.88 (general probe "
+    assert words + "0.61, words of the response alone 0.81)." in said["generality"]
+    assert "all the same" not in "".join(text for claim, text in said.items() if claim != "generality")
 
 
 def test_what_is_missing_is_said_with_what_to_do():

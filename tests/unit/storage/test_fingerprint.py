@@ -1,13 +1,14 @@
 """What a model folder's hash follows."""
 
 import hashlib
+import json
 import os
 import shutil
 
 import pytest
 from made.models import edited
 from skillprobe.errors import UserError
-from skillprobe.storage.fingerprint import file_sha256, folder_hash, gguf_hash
+from skillprobe.storage.fingerprint import file_sha256, folder_hash, gguf_hash, weight_files
 
 
 def test_folder_hash_follows_content_and_nothing_else(model_folders, tmp_path):
@@ -70,3 +71,25 @@ def test_the_hash_of_a_gguf_file_sees_its_header_and_parts_of_its_weights(tmp_pa
     hash_of(content)
     os.utime(path, (1, 1))
     assert gguf_hash(path) == plain
+
+
+def test_weights_that_are_not_loaded_are_not_hashed(model_folders, tmp_path):
+    folder = shutil.copytree(model_folders["llama"], tmp_path / "model")
+    before = folder_hash(folder)
+    weights = folder / "model.safetensors"
+    shutil.copy(weights, folder / "consolidated.safetensors")
+    shutil.copytree(folder, folder / "original")
+    assert folder_hash(folder) == before and weight_files(folder) == [weights]
+    # Parts are those of the index, one that is missing among them.
+    weights.rename(folder / "model-1-of-2.safetensors")
+    index = {"weight_map": {"b": "model-2-of-2.safetensors", "a": "model-1-of-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    names = [file.name for file in weight_files(folder)]
+    assert names == ["model-1-of-2.safetensors", "model-2-of-2.safetensors"]
+    parted = folder_hash(folder)
+    (folder / "model-1-of-2.safetensors").write_bytes(b"")
+    assert folder_hash(folder) != parted != before
+    # Under other names, all but what is none of the model's.
+    (folder / "model.safetensors.index.json").unlink()
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+    assert [file.name for file in weight_files(folder)] == ["model-1-of-2.safetensors"]

@@ -249,7 +249,9 @@ def test_tasks_are_refused_by_name(root):
 
 
 def test_judges_are_refused_by_task(root):
-    wanted = r"^judges.topic must be lexicon or a mapping of keys to values, not 'lexcon' \(did you mean"
+    wanted = (
+        r"^judges.topic must be one of lexicon, formality or a mapping of keys to values, not 'lexcon' \(did"
+    )
     refused(root, wanted, judges={"topic": "lexcon"})
     refused(root, r"^judges.topic is missing: no rule decides the task topic", judges={})
     refused(root, r"^judges.word_count: a rule decides the task", judges__word_count="lexicon")
@@ -412,3 +414,47 @@ def test_more_requests_than_subjects_are_warned_of_and_go_on(root):
 def test_settings_that_cannot_be_are_refused(settings, message):
     with pytest.raises(UserError, match=message):
         complete(shipped("toxicity", settings), ".")
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        (
+            {"chat_template_kwargs": {"enable_thinkng": False}},
+            "sets 'enable_thinkng', which the chat template of",
+        ),
+        ({"chat_template_kwargs": {"message": False}}, "sets 'message', which the chat template of"),
+        (
+            {"chat_template_kwargs": {"messages": "x"}},
+            "sets 'messages', which no chat template has as a variable",
+        ),
+        ({"chat_template_kwargs": {"a b": 1}}, "sets 'a b', which no chat template has as a variable"),
+        (
+            {"chat_template_kwargs": {"enable_thinking": [1]}},
+            r"chat_template_kwargs.enable_thinking .*must be",
+        ),
+        (
+            {"chat_template_kwargs": {"enable_thinking": True}, "prompt_format": "{prompt}"},
+            "is for a chat template, but prompt_format replaces it",
+        ),
+    ],
+)
+def test_variables_of_a_chat_template(root, changes, match):
+    make_folder(root / "models/b", template="{{ enable_thinking }}{{ messages }}{{ budget }}")
+    models = [{"name": "b", "source": "models/b"}]
+    refused(root, match, models=[models[0] | changes])
+    good = {"enable_thinking": False, "budget": 512}
+    (entry,) = complete(study(models=[models[0] | {"chat_template_kwargs": good}]), root)["models"]
+    assert entry["chat_template_kwargs"] == good and isinstance(entry["chat_template_kwargs"]["budget"], int)
+    assert complete(study(models=models), root)["models"][0]["chat_template_kwargs"] == {}
+
+
+def test_the_judge_of_formality_is_for_register(root):
+    make_folder(root / "models/free", world=None)
+    models = [{"name": "free", "source": "models/free"}]
+    free = {"models": models, "tasks": ["word_count", "register"], "prompts__world": "general"}
+    config = complete(study(**free, judges={"register": "formality"}), root)
+    assert config["judges"] == {"register": "formality"}
+    free["tasks"] = ["topic"]
+    refused(root, "^judges.topic: the judge 'formality' is for .*", **free, judges={"topic": "formality"})
+    refused(root, "^judges.topic .*mean 'formality'", **free, judges={"topic": "formalty"})

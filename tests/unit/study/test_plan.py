@@ -1,7 +1,9 @@
 """What a study says of files that it doesn't use. (test_smoke.py holds the jobs against Snakemake's.)"""
 
+import json
+
 import pytest
-from made.configs import study
+from made.configs import a_model, refused, study
 from skillprobe.storage import files
 from skillprobe.study import plan, slices
 from skillprobe.study.config import complete
@@ -39,3 +41,39 @@ def test_fewer_bases_than_there_are_get_one_sentence(root, bases, more):
     # A file that can't be read is named by the job that reads it.
     (root / "results/small/prompts/topic/1.jsonl").write_text("{")
     assert plan.surplus_warning(grown(root, 90, 90, tasks=()), root).startswith("prompts.bases is 90")
+
+
+def test_planned_bytes_are_of_the_dtype_that_is_stored(root):
+    """A model's own by default: of its entry, else of its folder, else the largest."""
+
+    def planned(stored, folder=None, **entry):
+        path = root / "models/a/config.json"
+        settings = json.loads(path.read_text()) | {"hidden_size": 64}
+        settings.pop("dtype", None)
+        path.write_text(json.dumps(settings | ({"dtype": folder} if folder else {})))
+        models = a_model(**entry)
+        config = complete(study(models=models, activations__dtype=stored), root)
+        return plan.activation_bytes(config, root)
+
+    full = planned("float32")
+    assert planned("bfloat16") == planned("float16") == full / 2
+    assert planned("auto", dtype="float32") == full and planned("auto", dtype="bfloat16") == full / 2
+    assert planned("auto", folder="float16") == full / 2 and planned("auto", folder="bfloat16") == full / 2
+    assert planned("auto") == full  # as its weights are
+    hub = {"name": "a", "source": "org/hub-model", "num_layers": 4, "hidden_size": 64}
+    judged = {"tasks": ["word_count"], "judges": {}}
+    config = complete(study(models=[hub], **judged), root)
+    other = complete(study(models=[hub | {"dtype": "bfloat16"}], **judged), root)
+    assert plan.activation_bytes(config, root) == 2 * plan.activation_bytes(other, root)
+    assert "dtype of a not stated: float32 assumed" in plan.describe(config, root)
+    assert "not stated: float32" not in plan.describe(other, root)
+
+
+def test_float16_is_refused_for_a_model_in_bfloat16_before_any_job(root):
+    sentence = "activations.dtype is float16, but model 'a' computes in bfloat16.*set it to auto"
+    refused(root, sentence, models=a_model(dtype="bfloat16"), activations__dtype="float16")
+    path = root / "models/a/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"torch_dtype": "bfloat16"}))
+    refused(root, sentence, activations__dtype="float16")
+    complete(study(models=a_model(dtype="float32"), activations__dtype="float16"), root)
+    complete(study(), root)

@@ -30,6 +30,12 @@ def test_identity_of_a_model_follows_its_files_and_not_its_resources(root):
     assert model_identity(heavier, "a", root) == identity
     other = complete(study(models=a_model(dtype="float32")), root)
     assert model_identity(other, "a", root) != identity
+    (root / "models/a/tokenizer_config.json").write_text('{"chat_template": "{{ messages }}{{ deep }}"}')
+    plain, deep, flat = (
+        model_identity(complete(study(models=a_model(chat_template_kwargs=given)), root), "a", root)
+        for given in ({}, {"deep": True}, {"deep": False})
+    )
+    assert plain != deep != flat != plain
     (root / "models/a/model.safetensors").write_bytes(b"x")
     assert model_identity(config, "a", root) != identity
 

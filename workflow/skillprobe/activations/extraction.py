@@ -15,7 +15,7 @@ from skillprobe.activations import shards
 from skillprobe.activations.positions import check_position_name, resolve
 from skillprobe.errors import UserError
 from skillprobe.models.batches import in_batches
-from skillprobe.models.chat import chat_ids, decode
+from skillprobe.models.chat import answer_of, chat_ids, without_thought
 from skillprobe.models.fast_import import fast_import
 from skillprobe.models.loaded import LoadedModel, hooked
 from skillprobe.models.loading import versions
@@ -26,6 +26,8 @@ with fast_import():
 
 _STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _VARIANTS = ("constrained", "counterfactual", "without_constraint", "unconstrained")
+# Answers under another prompt than their own.
+_MOVED = ("counterfactual", "without_constraint")
 # Logits of a batch, at most: 1 GiB in float32.
 _LOGITS = 2**28
 
@@ -96,35 +98,40 @@ def extract(
     """Write the shard of `rows` (of labels/<model>/<task>/<shard>.jsonl) to `path`; returns its checksums
     [layer][position], for `shards.manifest`.
 
-    settings: "positions" (names), "dtype" (of the file: float32, float16 or bfloat16), "tokens_per_batch"
-    (padded; halved with a warning when a GPU runs out of memory). Responses to unconstrained prompts are read
-    at eos only. Samples are ordered as _VARIANTS, and as in `rows` within each. log_probabilities: also store
-    that of each response given its prompt (in nats, the sum over its tokens with the EOS). While a block of
-    the file (1.5 MB at most for each layer and position) is being written, the forward passes go on until the
-    next is whole, so two blocks are in memory, and not more. Raises UserError naming layer and sample for
-    values that are not finite, or don't fit the dtype."""
+    settings: "positions" (names), "dtype" (of the file: float32, float16 or bfloat16; auto: what the model
+    computes in, so that nothing is lost), "tokens_per_batch" (padded; halved with a warning when a GPU runs
+    out of memory). Responses to unconstrained prompts are read at eos only. Samples are ordered as _VARIANTS,
+    and as in `rows` within each. log_probabilities: also store that of each response given its prompt (in
+    nats, the sum over its tokens with the EOS). While a block of the file (1.5 MB at most for each layer and
+    position) is being written, the forward passes go on until the next is whole, so two blocks are in memory,
+    and not more. Raises UserError naming layer and sample for values that are not finite, or don't fit the
+    dtype."""
     names = list(settings["positions"])
     for name in names:
         check_position_name(name)
-    if settings["dtype"] not in _STORED:
-        raise UserError(f"activations can't be stored as '{settings['dtype']}'; use {', '.join(_STORED)}")
+    dtype = loaded.dtype if settings["dtype"] == "auto" else settings["dtype"]
+    if dtype not in _STORED:
+        raise UserError(f"activations can't be stored as '{dtype}'; use {', '.join(_STORED)}")
     rows = sorted(rows, key=lambda row: _VARIANTS.index(row["variant"]))
     prompts = {prompt: chat_ids(loaded.tokenizer, prompt) for prompt in {row["prompt"]: None for row in rows}}
-    sequences = [prompts[row["prompt"]] + row["token_ids"] for row in rows]
+    answers = [_answer(loaded.tokenizer, row) for row in rows]
+    sequences = [prompts[row["prompt"]] + ids for row, (ids, _) in zip(rows, answers, strict=True)]
     indices = np.zeros((len(rows), len(names)), dtype=np.int64)
     valid = np.zeros((len(rows), len(names)), dtype=bool)
     characters = np.zeros((len(rows), len(names)), dtype=np.int32)
     eos_only = np.array([name == "eos" for name in names])
-    for number, row in enumerate(rows):
-        lengths = len(prompts[row["prompt"]]), len(row["token_ids"])
-        indices[number], valid[number] = resolve(names, *lengths, has_eos=not row["truncated"])
+    for number, (row, (ids, thinking)) in enumerate(zip(rows, answers, strict=True)):
+        lengths = len(prompts[row["prompt"]]), len(ids)
+        placed = resolve(names, *lengths, has_eos=not row["truncated"], thinking=thinking)
+        indices[number], valid[number] = placed
         if row["variant"] == "unconstrained":
             valid[number] &= eos_only
         seen = np.where(valid[number], np.maximum(indices[number] + 1 - lengths[0], 0), 0)
-        characters[number] = [prefix_length(loaded.tokenizer, row, n) for n in seen.tolist()]
+        text = row["response"]
+        characters[number] = [prefix_length(loaded.tokenizer, text, ids, n) for n in seen.tolist()]
     samples = {
         "label": [row["satisfied"] for row in rows],
-        "response_length": [len(row["token_ids"]) for row in rows],
+        "response_length": [len(ids) - thinking for ids, thinking in answers],
     }
     for name in shards.SAMPLE_FIELDS.keys() - samples.keys():
         samples[name] = [row[name] for row in rows]
@@ -137,7 +144,7 @@ def extract(
             characters=characters.T,
             num_layers=loaded.num_layers,
             hidden_size=loaded.hidden_size,
-            dtype=settings["dtype"],
+            dtype=dtype,
             attributes=_attributes(loaded, study, task),
             log_probabilities=log_probabilities,
         ) as writer,
@@ -147,12 +154,17 @@ def extract(
     ):
         # A block is one chunk of every layer and position: memory is bounded, no chunk is written twice.
         told = np.zeros(len(rows), np.float32)
-        starts = [len(prompts[row["prompt"]]) for row in rows] if log_probabilities else None
+        starts = None
+        if log_probabilities:
+            starts = [len(ids) for ids in sequences]
+            starts = [
+                start - len(ids) + thinking for start, (ids, thinking) in zip(starts, answers, strict=True)
+            ]
         for start in range(0, len(rows), writer.rows_per_block):
             block = range(start, min(start + writer.rows_per_block, len(rows)))
             parts = []
             for batch, found, scored in _read_block(
-                loaded, sequences, indices, valid, block, settings, starts
+                loaded, sequences, indices, valid, block, dtype, settings["tokens_per_batch"], starts
             ):
                 ids = [rows[row]["id"] for row in batch]
                 values = _checked(*found, loaded.name, ids)
@@ -165,12 +177,19 @@ def extract(
     return writer.checksums
 
 
-def prefix_length(tokenizer, row: Mapping, n: int) -> int:
-    """How many characters of the row's response its first n tokens make, a character begun not among them."""
-    ids, response = row["token_ids"], row["response"]
+def prefix_length(tokenizer, response: str, ids: Sequence[int], n: int) -> int:
+    """How many characters of a response the first n of its tokens make, a character begun not among them."""
     if n >= len(ids):
         return len(response)
-    return len(os.path.commonprefix([decode(tokenizer, ids[:n]), response])) if n else 0
+    return len(os.path.commonprefix([answer_of(tokenizer, ids[:n]) or "", response])) if n else 0
+
+
+def _answer(tokenizer, row: Mapping) -> tuple[list[int], int]:
+    """The tokens after a row's prompt, and how many of them are a thought."""
+    thinking = row.get("thinking", 0)
+    if thinking and row["variant"] in _MOVED:
+        return without_thought(tokenizer, row["token_ids"], thinking)
+    return row["token_ids"], thinking
 
 
 @contextmanager
@@ -201,11 +220,12 @@ def _read_block(
     indices: np.ndarray,
     valid: np.ndarray,
     block: range,
-    settings: Mapping,
+    dtype: str,
+    most: int,
     starts: list[int] | None,
 ) -> Iterator[tuple[list[int], list[torch.Tensor], torch.Tensor]]:
-    """The rows in `block`, batch by batch, with what `_stored` makes of their states, on the CPU, and the
-    log-probabilities of what follows `starts` (None: zeros)."""
+    """The rows in `block`, in batches of at most so many tokens, with what `_stored` makes of their states,
+    on the CPU, and the log-probabilities of what follows `starts` (None: zeros)."""
 
     def run(batch):
         chosen = [sequences[row] for row in batch]
@@ -213,9 +233,9 @@ def _read_block(
             states, scored = read_states(loaded, chosen, indices[batch]), torch.zeros(len(batch))
         else:
             states, scored = read_scored(loaded, chosen, indices[batch], [starts[row] for row in batch])
-        return _to_host([*_stored(states, valid[batch], settings["dtype"]), scored])
+        return _to_host([*_stored(states, valid[batch], dtype), scored])
 
-    sizes, most = [len(sequence) for sequence in sequences], settings["tokens_per_batch"]
+    sizes = [len(sequence) for sequence in sequences]
     if starts is not None:
         most = min(most, _LOGITS // loaded.model.get_output_embeddings().weight.shape[0])
     batches = in_batches(loaded, run, block, sizes, "tokens", most)
@@ -261,7 +281,7 @@ def _checked(
     finite, or was so before it was stored."""
     advice = "try float32 or eager attention, and check the model's weights"
     _refuse(name, wrong, ids, f"are NaN or infinite; {advice}")
-    advice = "store bfloat16 or float32 (activations.dtype)"
+    advice = "set activations.dtype to auto"
     _refuse(name, too_large, ids, f"are too large for {str(stored.dtype).removeprefix('torch.')}; {advice}")
     return (stored.view(torch.uint16) if stored.dtype == torch.bfloat16 else stored).numpy()
 

@@ -44,12 +44,13 @@ def check_position_name(name: str) -> None:
 
 
 def resolve(
-    names: Sequence[str], prompt_length: int, response_length: int, has_eos: bool
+    names: Sequence[str], prompt_length: int, response_length: int, has_eos: bool, thinking: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """(indices, valid), both [n_positions]: indices into prompt + response tokens, int64; valid, bool.
 
     prompt_length: tokens of the templated prompt; response_length: all tokens generated, with the EOS if
     has_eos, in which case it is the last one. (Where, not which token: padding may be an EOS too.)
+    thinking: how many of these come before the answer, which positions of the response are then of.
     prompt_q and body_q are the token at q % of the way from the first to the last of their part, rounded half
     up; the body is the response without its EOS, token_k its k-th token. Invalid, with index 0: eos of a
     truncated response; onset, body_q and last of an empty one; token_k of one with fewer. Invalid as well: a
@@ -58,7 +59,8 @@ def resolve(
     """
     import numpy as np  # planning checks the names of positions, and needs no numpy
 
-    body_length = response_length - has_eos
+    body_length = response_length - thinking - has_eos
+    start = prompt_length + thinking
     indices = np.zeros(len(names), dtype=np.int64)
     valid = np.zeros(len(names), dtype=bool)
     taken: set[int] = set()
@@ -67,14 +69,14 @@ def resolve(
         if kind == "prompt":
             index = _at(percent, prompt_length)
         elif kind == "eos":
-            index = prompt_length + body_length if has_eos else None
+            index = start + body_length if has_eos else None
         elif body_length == 0 or (kind == "token" and percent > body_length):
             index = None
         elif kind == "token":
-            index = prompt_length + percent - 1
+            index = start + percent - 1
         else:
             percent = {"onset": 0, "last": 100}.get(kind, percent)
-            index = prompt_length + _at(percent, body_length)
+            index = start + _at(percent, body_length)
         if index is not None:
             indices[place] = index
             valid[place] = index not in taken

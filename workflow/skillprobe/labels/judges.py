@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from skillprobe import tasks
 from skillprobe.errors import UserError
+from skillprobe.labels.formality import formality_judge
 from skillprobe.labels.lexicon import lexicon_judge
 from skillprobe.tasks.world import World
 
-NAMES = ("lexicon", "transformers")
+NAMES = ("lexicon", "formality", "transformers")
 # Of a transformers judge, with their defaults.
 OPTIONS = {
     "model": None,
@@ -32,15 +33,17 @@ OPTIONS = {
 def get_judge(kind: str, task_name: str, world: World, settings: Mapping | None = None):
     """The judge of that kind for a judged task. Raises UserError where there is none.
 
-    settings: of a transformers judge, those of OPTIONS that aren't the default, "model" at least; lexicon
-    judges have none.
+    settings: of a transformers judge, those of OPTIONS that aren't the default, "model" at least; the others
+    have none.
     """
     if kind not in NAMES:
         raise UserError(f"no judge '{kind}' for task '{task_name}'; the judges are {', '.join(NAMES)}")
     if kind == "transformers":
         return _classifier(task_name, world, dict(settings or {}))
     if settings:
-        raise UserError(f"judge 'lexicon' has no setting '{next(iter(settings))}'; remove it")
+        raise UserError(f"judge '{kind}' has no setting '{next(iter(settings))}'; remove it")
+    if kind == "formality":
+        return formality_judge(task_name, labels_of(tasks.get(task_name), world))
     return lexicon_judge(task_name, world)
 
 

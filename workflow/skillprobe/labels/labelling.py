@@ -45,5 +45,6 @@ def label_row(response: Mapping, params: dict, verdict, prompt: Mapping) -> dict
         "prompt": prompt["prompt"],
         "response": response["response"],
         "token_ids": response["token_ids"],
+        **({"thinking": response["thinking"]} if "thinking" in response else {}),
         **{name: prompt[name] for name in PHRASING},
     }

@@ -79,6 +79,7 @@ def check_folder(task: str, settings: Mapping, folder: Path, world: World) -> No
         found = folders.settings(folder)
         folders.check_weights(folder)
         folders.check_padding(folder)
+        folders.check_tokenizer_packages(folder)
     except UserError as error:
         raise UserError(f"judges.{task}: {error}") from error
     kinds = found.get("architectures")

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeVar
 
 from skillprobe.errors import UserError
@@ -21,10 +22,19 @@ def in_batches(
     unit: str,
     most: int,
 ) -> Iterator[tuple[list[int], Result]]:
-    """As `halving`, for a `LoadedModel`, which remembers what was too much for later calls."""
+    """As `halving`, for a `LoadedModel`, which remembers what was too much for later calls.
+
+    Texts (measured in "tokens") on either side of its `switch` share no batch."""
     # Without the import for its type: judges reach this module, and an edit of `models` judges nothing anew.
     about, remedy = f"model '{loaded.name}'", "use a larger GPU or device_map"
-    return halving(loaded.held, run, rows, sizes, unit, most, about, remedy)
+    rows = list(rows)
+    sides = [rows]
+    if unit == "tokens" and loaded.switch is not None:
+        longer = {row for row in rows if sizes[row] > loaded.switch}
+        sides = [[row for row in rows if row not in longer], [row for row in rows if row in longer]]
+    return chain.from_iterable(
+        halving(loaded.held, run, side, sizes, unit, most, about, remedy) for side in sides
+    )
 
 
 def halving(

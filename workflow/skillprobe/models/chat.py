@@ -2,9 +2,11 @@
 
 import functools
 import json
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 
 from skillprobe.errors import UserError, first_sentence
+from skillprobe.models import thoughts
 
 # Put before a chat template: Llama 3's, gpt-oss's and others' tell the model today's date, by this function
 # or the variable date_string. All days see that of Llama 3's default.
@@ -23,6 +25,65 @@ _NO_TODAY = "".join(
 def decode(tokenizer, ids: Sequence[int]) -> str:
     """The text of these tokens as they were written: special ones left out, no blank tidied away."""
     return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+def answer_of(tokenizer, ids: Sequence[int]) -> str | None:
+    """The text of a response's tokens, as it was written, after its thought if it has one; None where they
+    end within the thought."""
+    return thoughts.after_thought(_visible(tokenizer, ids), _within_thought(tokenizer))
+
+
+def split_thought(tokenizer, ids: Sequence[int]) -> tuple[int, str | None]:
+    """How many of a response's tokens (without its EOS) come before its answer, and the answer: (0, the text)
+    of one without a thought, and (all, None) of one that ends within it. Blanks after it are part of it."""
+    text, within = _visible(tokenizer, ids), _within_thought(tokenizer)
+    answer, ends = thoughts.after_thought(text, within), thoughts.number_of_ends(text)
+    if answer is None:
+        return len(ids), None
+    if not ends:
+        return 0, answer
+    places = range(len(ids) + 1)
+    over = bisect_left(places, ends, key=lambda n: thoughts.number_of_ends(_visible(tokenizer, ids[:n])))
+    begun = next((n for n in places[over:] if answer_of(tokenizer, ids[:n])), len(ids) + 1)
+    return begun - 1, answer
+
+
+def without_thought(tokenizer, ids: Sequence[int], thinking: int) -> tuple[list[int], int]:
+    """A response's tokens with an empty thought in the place of its own, of `thinking` tokens, and how many
+    tokens that has. (What was thought is of the prompt that was asked, which another prompt doesn't say.)"""
+    text = _visible(tokenizer, ids[:thinking])
+    # One that shares a token with the answer ends after it.
+    text = text if thoughts.number_of_ends(text) else _visible(tokenizer, ids)
+    empty = thoughts.empty_thought(_template_text(tokenizer, "a"), text)
+    own = tokenizer(empty, add_special_tokens=False)["input_ids"]
+    return [*own, *ids[thinking:]], len(own)
+
+
+def _visible(tokenizer, ids: Sequence[int]) -> str:
+    """As `decode`, with what begins and ends thoughts also where that is a special token."""
+    tags = _special_tags(tokenizer)
+    text, start = "", 0
+    for place, token in enumerate(ids if tags else ()):
+        if token in tags:
+            text += decode(tokenizer, ids[start:place]) + tags[token]
+            start = place + 1
+    return text + decode(tokenizer, ids[start:])
+
+
+@functools.lru_cache(maxsize=8)
+def _special_tags(tokenizer) -> dict[int, str]:
+    """Special tokens, which `decode` leaves out, that begin or end a thought."""
+    tags = {tag for pair in thoughts.THOUGHTS for tag in pair}
+    special = tags.intersection(getattr(tokenizer, "all_special_tokens", ()))
+    return {tokenizer.convert_tokens_to_ids(tag): tag for tag in special}
+
+
+@functools.lru_cache(maxsize=8)
+def _within_thought(tokenizer) -> bool:
+    """Whether prompts end within a thought."""
+    if not getattr(tokenizer, "chat_template", None):
+        return False
+    return thoughts.ends_within(_template_text(tokenizer, "a"))
 
 
 def chat_ids(tokenizer, prompt: str) -> list[int]:
@@ -55,7 +116,25 @@ def plain_template(prompt_format: str) -> str:
     return "{{ " + before + " }}{{ messages[0]['content'] }}{{ " + after + " }}"
 
 
+def with_variables(template, variables: Mapping):
+    """A chat template, or several by name, with values for some of its variables, as `enable_thinking`.
+
+    variables: name -> truth value, number or text.
+    """
+    if isinstance(template, Mapping):
+        return {name: with_variables(each, variables) for name, each in template.items()}
+    # The plus keeps a line's end after it, which is the template's.
+    given = (
+        f"{{% set {name} = {json.dumps(value, ensure_ascii=False)} +%}}" for name, value in variables.items()
+    )
+    return "".join(given) + template
+
+
 def _templated(tokenizer, prompt: str) -> list[int]:
+    return tokenizer(_template_text(tokenizer, prompt), add_special_tokens=False)["input_ids"]
+
+
+def _template_text(tokenizer, prompt: str) -> str:
     said = "it leaves the prompt out"
     # Templates of models that see images too may know lists of parts alone, and leave out what is none.
     for content in (prompt, [{"type": "text", "text": prompt}]):
@@ -72,7 +151,7 @@ def _templated(tokenizer, prompt: str) -> list[int]:
             said = first_sentence(error)
             continue
         if prompt.strip() in text:
-            return tokenizer(text, add_special_tokens=False)["input_ids"]
+            return text
     raise UserError(
         f"the chat template of {tokenizer.name_or_path} can't be used: {said}; correct it, or give the "
         "model's entry a prompt_format"

@@ -68,7 +68,7 @@ def convert(name: str, path: Path, entry: Mapping, home: Path) -> dict[str, str]
         if not folder.is_dir():
             _check_room(path, header, dtype, home)
             _make(path, header, dtype, folder)
-        folders.check_model(folder, entry.get("prompt_format"))
+        folders.check_model(folder, entry.get("prompt_format"), entry.get("chat_template_kwargs") or ())
     except UserError as error:
         raise UserError(f"model '{name}': {error}") from error
     # Such files don't say how they are meant to be sampled.

@@ -94,7 +94,8 @@ def vllm_generate(
         finish(outline.tokenizer, outline.eos_ids, list(output.outputs[0].token_ids)) for output in outputs
     ]
     for response in made:
-        if response.truncated and len(response.token_ids) < most:
+        ended = response.token_ids and response.token_ids[-1] in outline.eos_ids
+        if not ended and len(response.token_ids) < most:
             raise UserError(
                 f"model '{name}': vLLM ended a response after {len(response.token_ids)} tokens without "
                 "an EOS; set generation.engine to transformers"

@@ -3,11 +3,14 @@
 Apart from `config`, so that an edit there doesn't fetch models anew, and all of their study after them.
 """
 
+import importlib.util
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from skillprobe.errors import UserError
+from skillprobe.storage.fingerprint import weight_files
 
 # What a number of blocks is called in the config.json of a model's folder.
 LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
@@ -20,6 +23,7 @@ NO_WRITERS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassificatio
 def settings(folder: Path) -> dict:
     """The config.json of a model's folder. Raises UserError where there is none."""
     if not (folder / "config.json").is_file():
+        check_no_adapter(folder)
         raise UserError(f"the folder {folder} has no config.json; give a model in Hugging Face's format")
     return _json_object(folder / "config.json")
 
@@ -59,9 +63,17 @@ def world(folder: Path) -> str | None:
     return settings(folder).get("skillprobe_world")
 
 
-def check_model(folder: Path, prompt_format: str | None = None) -> None:
+def check_model(folder: Path, prompt_format: str | None = None, variables: Collection[str] = ()) -> None:
     """Raises UserError for a folder without what loading a model takes. prompt_format: in the place of a chat
-    template."""
+    template; variables: names of some that the template must know."""
+    check_description(folder, prompt_format, variables)
+    check_weights(folder)
+
+
+def check_description(
+    folder: Path, prompt_format: str | None = None, variables: Collection[str] = ()
+) -> None:
+    """As `check_model`, of all but the weights, which need not be there yet."""
     config = settings(folder)
     kinds = config.get("architectures") or []
     if config.get("is_encoder_decoder") or (kinds and all(str(kind).endswith(NO_WRITERS) for kind in kinds)):
@@ -70,14 +82,24 @@ def check_model(folder: Path, prompt_format: str | None = None) -> None:
             f"the folder {folder} holds a {kind}, which is not a decoder-only language model; choose "
             "one that is"
         )
-    check_weights(folder)
     tokenizer = folder / "tokenizer_config.json"
     if not tokenizer.is_file():
         raise UserError(f"the folder {folder} has no tokenizer (tokenizer_config.json); save it there too")
-    template = folder / "chat_template.jinja"
-    if prompt_format or (template.is_file() and template.read_text(encoding="utf-8").strip()):
+    check_tokenizer_packages(folder)
+    if prompt_format:
         return
-    if not _json_object(tokenizer).get("chat_template"):
+    template = folder / "chat_template.jinja"
+    text = template.read_text(encoding="utf-8").strip() if template.is_file() else ""
+    if not text:
+        # Some have several, by name.
+        text = json.dumps(_json_object(tokenizer).get("chat_template") or "").strip('"')
+    for name in variables:
+        if text and not re.search(rf"\b{name}\b", text):
+            raise UserError(
+                f"chat_template_kwargs sets {name!r}, which the chat template of {folder} doesn't have; "
+                "correct the name or remove it"
+            )
+    if not text:
         raise UserError(
             f"the tokenizer in {folder} has no chat template, which prompts need; give an "
             "instruction-tuned model, add chat_template.jinja, or give the entry a prompt_format"
@@ -87,14 +109,21 @@ def check_model(folder: Path, prompt_format: str | None = None) -> None:
 def check_weights(folder: Path) -> None:
     """Raises UserError for a folder without safetensors weights, or without some of their files, and for a
     file that isn't whole."""
-    if not any(folder.glob("*.safetensors")):
+    if not weight_files(folder):
+        check_no_adapter(folder)
+        if any(folder.glob("consolidated*.safetensors")):
+            raise UserError(
+                f"the folder {folder} has weights in Mistral's own format only (consolidated.safetensors); "
+                "give the model in Hugging Face's format"
+            )
         raise UserError(f"the folder {folder} has no *.safetensors file; give one saved with save_pretrained")
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        for name in sorted(set(_json_object(index).get("weight_map", {}).values())):
-            if not (folder / name).is_file():
+        _json_object(index)
+        for file in weight_files(folder):
+            if not file.is_file():
                 raise UserError(
-                    f"the folder {folder} lacks {name}, which {index.name} lists; download it again"
+                    f"the folder {folder} lacks {file.name}, which {index.name} lists; download it again"
                 )
     for _ in weights(folder):
         pass
@@ -103,7 +132,7 @@ def check_weights(folder: Path) -> None:
 def weights(folder: Path) -> Iterator[dict]:
     """What the headers of its safetensors files say of each tensor: "dtype", "shape", "data_offsets" (bytes).
     Raises UserError for a file that isn't whole."""
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in weight_files(folder):
         size = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -124,6 +153,48 @@ def weights_dtype(folder: Path) -> str:
     """Of the first tensor of floating-point numbers: float32, float16 or bfloat16 ("auto" for others)."""
     names = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
     return next((names[each["dtype"]] for each in weights(folder) if each["dtype"] in names), "auto")
+
+
+def dtype(folder: Path) -> str | None:
+    """What a model computes in if nothing else is asked for: as its config.json says, else as it is stored.
+    None where neither tells."""
+    for found in (settings(folder), text_settings(folder)):
+        # The second is the older name.
+        if said := found.get("dtype") or found.get("torch_dtype"):
+            return said
+    stored = weights_dtype(folder)
+    return None if stored == "auto" else stored
+
+
+def check_no_adapter(folder: Path) -> None:
+    """Raises UserError for the folder of an adapter, which holds what changes a model, and no model."""
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        base = _json_object(adapter).get("base_model_name_or_path") or "its base model"
+        raise UserError(
+            f"the folder {folder} holds an adapter ({adapter.name}) and no model; merge it into {base} first "
+            "(merge_and_unload of the peft package), and give the folder where that is saved"
+        )
+
+
+def check_tokenizer_packages(folder: Path) -> None:
+    """Raises UserError for a tokenizer that only packages can read which aren't installed: one that is
+    SentencePiece's file (tokenizer.model) and nothing else."""
+    if (folder / "tokenizer.json").is_file() or not any(folder.glob("*.model")):
+        return
+    for package, module in (("sentencepiece", "sentencepiece"), ("protobuf", "google.protobuf")):
+        if not _is_installed(module):
+            raise UserError(
+                f"the tokenizer in {folder} is a SentencePiece model, which needs the package {package}; "
+                f"install it (pip install {package}), or save the tokenizer with a tokenizer.json"
+            )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # nor what it is within
+        return False
 
 
 def check_padding(folder: Path) -> None:

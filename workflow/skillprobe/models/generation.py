@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from skillprobe.errors import UserError
+from skillprobe.models import rehearsal
 from skillprobe.models.batches import in_batches
-from skillprobe.models.chat import chat_ids, decode
+from skillprobe.models.chat import chat_ids, split_thought
 from skillprobe.models.fast_import import fast_import
-from skillprobe.models.loaded import LoadedModel
+from skillprobe.models.loaded import LoadedModel, is_hooked
 from skillprobe.prompts.bases import seed_from
 from skillprobe.storage.progress import progress
 
@@ -32,11 +33,13 @@ with fast_import():
 @dataclass(frozen=True)
 class Generated:
     """One response. token_ids: what was generated, with the EOS if there is one; text: without it and other
-    special tokens; truncated: no EOS within max_new_tokens."""
+    special tokens, and without what was thought before; truncated: no EOS within max_new_tokens, or a thought
+    without an end; thinking: how many tokens come before the text."""
 
     token_ids: list[int]
     text: str
     truncated: bool
+    thinking: int = 0
 
 
 class InverseCDFSampler(LogitsProcessor):
@@ -86,8 +89,6 @@ def generate(
             f"{longest} and its response up to {settings['max_new_tokens']}; lower "
             f"generation.max_new_tokens, or max_new_tokens in its entry, to at most {most - longest}"
         )
-    # Prompts of one length share a batch: little padding, and little for rounding to depend on.
-    order = sorted(range(len(prompts)), key=lambda row: len(encoded[row]))
     results: dict[int, Generated] = {}
 
     def run(rows):
@@ -97,15 +98,45 @@ def generate(
             [seeds[row] for row in rows],
             settings,
             lambda places: on_rows([rows[place] for place in places]),
+            # A batch may take minutes.
+            lambda: advance(0),
         )
 
-    batches = in_batches(loaded, run, order, [1] * len(order), "rows", settings["batch_size"])
+    if prompts and "rows" not in loaded.held and not is_hooked(loaded):
+        loaded.held["rows"] = _most_rows(loaded, encoded[0])
     with progress("answers", len(prompts)) as advance:
-        for rows, token_ids in batches:
-            finished = (finish(loaded.tokenizer, loaded.eos_ids, ids) for ids in token_ids)
-            results.update(zip(rows, finished, strict=True))
-            advance(len(rows))
+        for order, most in _alike(loaded, list(map(len, encoded)), settings):
+            for rows, token_ids in in_batches(loaded, run, order, [1] * len(prompts), "rows", most):
+                finished = (finish(loaded.tokenizer, loaded.eos_ids, ids) for ids in token_ids)
+                results.update(zip(rows, finished, strict=True))
+                advance(len(rows))
     return [results[row] for row in range(len(prompts))]
+
+
+def _most_rows(loaded: LoadedModel, prompt: list[int]) -> int:
+    """As `rehearsal.most_rows`, in the batches of `generate`."""
+    scores = OnlyNumbers(loaded.name)
+
+    def write(texts, processors):
+        def checked(rows):
+            return LogitsProcessorList([scores, *processors(rows)])
+
+        _write(loaded, texts, max(rehearsal.TOKENS), checked)
+
+    return rehearsal.most_rows(loaded, prompt, write)
+
+
+def _alike(loaded: LoadedModel, lengths: list[int], settings: Mapping) -> list[tuple[list[int], int]]:
+    """Rows whose texts may share a batch, shortest first, and the most rows of one: all, but where a model
+    changes with the length of the batch's longest text (`LoadedModel.switch`). lengths: of the prompts."""
+    # Prompts of one length share a batch: little padding, and little for rounding to depend on.
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    if loaded.switch is None:
+        return [(order, settings["batch_size"])]
+    below = [row for row in order if lengths[row] + settings["max_new_tokens"] <= loaded.switch]
+    above = [row for row in order if lengths[row] > loaded.switch]
+    between = [row for row in order if row not in {*below, *above}]
+    return [(below, settings["batch_size"]), (between, 1), (above, settings["batch_size"])]
 
 
 def generate_task(loaded: LoadedModel, items: Sequence[Mapping], settings: Mapping, seed: int) -> list[dict]:
@@ -139,9 +170,11 @@ def requests(items: Sequence[Mapping], settings: Mapping, seed: int) -> tuple[li
 
 
 def completed(rows: Sequence[Mapping], responses: Sequence[Generated]) -> list[dict]:
-    """The rows with their responses."""
+    """The rows with their responses, and "thinking" where one has some."""
     return [
-        row | {"response": made.text, "token_ids": made.token_ids, "truncated": made.truncated}
+        row
+        | {"response": made.text, "token_ids": made.token_ids, "truncated": made.truncated}
+        | ({"thinking": made.thinking} if made.thinking else {})
         for row, made in zip(rows, responses, strict=True)
     ]
 
@@ -166,26 +199,50 @@ class OnlyNumbers(LogitsProcessor):
 class ManyFinished(StoppingCriteria):
     """Stops all rows once more than a quarter of them have their EOS: without those it goes on quicker."""
 
-    def __init__(self, eos_ids: tuple[int, ...], rows: int, device: torch.device):
+    def __init__(
+        self, eos_ids: tuple[int, ...], rows: int, device: torch.device, on_step: Callable[[], None]
+    ):
+        self.on_step = on_step
         self.eos_ids = torch.tensor(eos_ids, device=device)
         self.finished = torch.zeros(rows, dtype=torch.bool, device=device)
 
     def __call__(self, input_ids: torch.Tensor, scores, **_) -> torch.Tensor:
+        self.on_step()
         self.finished |= torch.isin(input_ids[:, -1], self.eos_ids)
         return self.finished | (4 * self.finished.sum() > len(self.finished))
 
 
-@torch.inference_mode()
 def _generate_batch(
     loaded: LoadedModel,
     encoded: list[list[int]],
     seeds: list[int],
     settings: Mapping,
     on_rows: Callable[[list[int]], None],
+    on_step: Callable[[], None] = lambda: None,
 ) -> list[list[int]]:
-    """Token ids generated after each of the encoded prompts, up to and with the first EOS.
+    """Token ids sampled after each of the encoded prompts, as `_write` writes them."""
+    width, most = max(map(len, encoded)), settings["max_new_tokens"]
+    uniforms = _uniforms(seeds, most)
 
-    Rows that have their EOS leave the batch from time to time; on_rows is told which go on.
+    def processors(rows):
+        return _processors(loaded.name, uniforms[rows], settings, width)
+
+    return _write(loaded, encoded, most, processors, on_rows, on_step)
+
+
+@torch.inference_mode()
+def _write(
+    loaded: LoadedModel,
+    encoded: list[list[int]],
+    most: int,
+    processors: Callable[[list[int]], LogitsProcessorList],
+    on_rows: Callable[[list[int]], None] = lambda rows: None,
+    on_step: Callable[[], None] = lambda: None,
+) -> list[list[int]]:
+    """Token ids after each of the encoded prompts, up to and with the first EOS, and `most` of them at most.
+
+    processors: of the scores of these rows, of which the largest is taken. Rows that have their EOS leave the
+    batch from time to time; on_rows is told which go on, and on_step called after each token.
     """
     width = max(map(len, encoded))
     input_ids = torch.full((len(encoded), width), loaded.pad_id)
@@ -194,29 +251,28 @@ def _generate_batch(
         input_ids[row, width - len(ids) :] = torch.tensor(ids)
         mask[row, width - len(ids) :] = 1
     input_ids, mask = input_ids.to(loaded.device), mask.to(loaded.device)
-    uniforms = _uniforms(seeds, settings["max_new_tokens"])
     results: dict[int, list[int]] = {}
     rows, cache = torch.arange(len(encoded)), None
     while len(rows):
         on_rows(rows.tolist())
-        criterion = ManyFinished(loaded.eos_ids, len(rows), loaded.device)
+        criterion = ManyFinished(loaded.eos_ids, len(rows), loaded.device, on_step)
         output = loaded.model.generate(
             input_ids=input_ids,
             attention_mask=mask,
             past_key_values=cache,
             generation_config=GenerationConfig(
-                max_new_tokens=width + settings["max_new_tokens"] - input_ids.shape[1],
+                max_new_tokens=width + most - input_ids.shape[1],
                 do_sample=False,
                 num_beams=1,
                 eos_token_id=list(loaded.eos_ids),
                 pad_token_id=loaded.pad_id,
                 return_dict_in_generate=True,
             ),
-            logits_processor=_processors(loaded.name, uniforms[rows], settings, width),
+            logits_processor=processors(rows.tolist()),
             stopping_criteria=StoppingCriteriaList([criterion]),
         )
         input_ids, cache = output.sequences, output.past_key_values
-        full = input_ids.shape[1] == width + settings["max_new_tokens"]
+        full = input_ids.shape[1] == width + most
         done = torch.ones_like(criterion.finished) if full else criterion.finished
         for row, ids in zip(rows[done.cpu()].tolist(), input_ids[done, width:].tolist(), strict=True):
             results[row] = _cut(ids, loaded.eos_ids)
@@ -260,6 +316,8 @@ def _cut(ids: list[int], eos_ids: tuple[int, ...]) -> list[int]:
 
 def finish(tokenizer, eos_ids: tuple[int, ...], ids: list[int]) -> Generated:
     """The response of these generated tokens, of which only the last may be an EOS."""
-    truncated = not ids or ids[-1] not in eos_ids
-    content = ids if truncated else ids[:-1]
-    return Generated(ids, decode(tokenizer, content), truncated)
+    ended = bool(ids) and ids[-1] in eos_ids
+    thinking, text = split_thought(tokenizer, ids[:-1] if ended else ids)
+    if text is None:
+        return Generated(ids, "", truncated=True, thinking=len(ids))
+    return Generated(ids, text, truncated=not ended, thinking=thinking)

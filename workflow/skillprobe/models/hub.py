@@ -3,7 +3,7 @@ network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,10 @@ from skillprobe.errors import UserError
 from skillprobe.models import folders, gguf_files, sampling
 from skillprobe.storage.fingerprint import file_sha256
 
-# What loading takes: no pickled weights, no other framework's.
-PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
+# What loading takes, apart from the weights: no other framework's files, no pickled ones.
+DESCRIPTION = ("*.json", "*.model", "*.txt", "*.jinja", "*.py")
+# The same weights once more, in their makers' own format, or for other programs.
+LEFT = ("original/*", "*/*.safetensors", "consolidated*")
 
 
 @dataclass(frozen=True)
@@ -41,27 +43,41 @@ def fetch_model(entry: Mapping) -> dict:
     missing or out of reach, and for files that can't be used: other weights than safetensors, no chat
     template, another number of layers than the entry says, another sha256.
     """
-    about, more = f"model '{entry['name']}'", {}
-    if file := hub_file(entry["source"]):
-        path = _download_file(about, file, entry.get("revision"))
-        revision = path.parents[file.name.count("/")].name
-        more["sha256"] = file_sha256(path)
-    else:
-        path = _download(about, entry["source"], entry.get("revision"))
-        revision = path.name
-    checks = gguf_files if file else folders
+    about = f"model '{entry['name']}'"
+    get = _fetch_file if hub_file(entry["source"]) else _fetch_folder
     try:
-        checks.check_model(path, entry.get("prompt_format"))
-        checks.num_layers(path, entry.get("num_layers"))
-        if file and entry.get("sha256") not in (None, more["sha256"]):
-            raise UserError(
-                f"'{entry['source']}' has the sha256 {more['sha256']}, and not {entry['sha256']}, as its "
-                "entry says; correct the entry, or its revision"
-            )
-        own = {} if file else sampling.of_folder(path)
+        return {"source": entry["source"], **get(about, entry)}
     except UserError as error:
-        raise UserError(f"{about}: {error}") from error
-    return {"source": entry["source"], "revision": revision, "sampling": own, **more}
+        said = str(error)
+        raise UserError(said if said.startswith(about) else f"{about}: {said}") from error
+
+
+def _fetch_folder(about: str, entry: Mapping) -> dict:
+    source, revision = entry["source"], entry.get("revision")
+    written = entry.get("prompt_format"), entry.get("chat_template_kwargs") or ()
+    # Gigabytes follow only where the rest is right.
+    folder = _download(about, source, revision, DESCRIPTION)
+    folders.check_description(folder, *written)
+    folders.num_layers(folder, entry.get("num_layers"))
+    if not entry.get("trust_remote_code"):
+        check_kind(folders.settings(folder))
+    folder = _download_weights(about, source, revision, folder)
+    folders.check_model(folder, *written)
+    return {"revision": folder.name, "sampling": sampling.of_folder(folder)}
+
+
+def _fetch_file(about: str, entry: Mapping) -> dict:
+    file = hub_file(entry["source"])
+    path = _download_file(about, file, entry.get("revision"))
+    gguf_files.check_model(path, entry.get("prompt_format"))
+    gguf_files.num_layers(path, entry.get("num_layers"))
+    sha256 = file_sha256(path)
+    if entry.get("sha256") not in (None, sha256):
+        raise UserError(
+            f"'{entry['source']}' has the sha256 {sha256}, and not {entry['sha256']}, as its entry says; "
+            "correct the entry, or its revision"
+        )
+    return {"revision": path.parents[file.name.count("/")].name, "sampling": {}, "sha256": sha256}
 
 
 def cached_file(about: str, file: HubFile, revision: str) -> Path:
@@ -80,24 +96,52 @@ def cached_file(about: str, file: HubFile, revision: str) -> Path:
 def fetch_judge(task: str, judge: Mapping, check: Callable[[Path], None]) -> dict[str, str]:
     """As `fetch_model`, for a judge: of the config's `judges`, that of this task. check: called with the
     folder, raises UserError where it can't be used."""
-    folder = _download(f"judges.{task}", judge["model"], judge["revision"])
+    about = f"judges.{task}"
+    folder = _download(about, judge["model"], judge["revision"], DESCRIPTION)
+    folder = _download_weights(about, judge["model"], judge["revision"], folder)
     check(folder)
     return {"source": judge["model"], "revision": folder.name}
 
 
-def _download(about: str, source: str, revision: str | None) -> Path:
-    """The folder of a snapshot, which is named by its commit."""
+def check_kind(config: Mapping) -> None:
+    """Raises UserError for a config.json of a kind that transformers has as no language model, alone or with
+    images."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    )
+
+    kind = config.get("model_type")
+    known = {*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES}
+    if kind is not None and kind not in known:
+        raise UserError(
+            f"it is of type {kind!r}, which is no language model that this version of transformers can "
+            "load; choose a decoder-only language model"
+        )
+
+
+def _download_weights(about: str, source: str, revision: str | None, described: Path) -> Path:
+    """The folder of a snapshot whose other files are there, with its weights: those that its index lists, if
+    it has one."""
+    index = described / "model.safetensors.index.json"
+    names = [file.name for file in folders.weight_files(described)] if index.is_file() else ["*.safetensors"]
+    folder = _download(about, source, described.name, names)
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"{about}: '{source}' has no *.safetensors file at revision '{revision or 'main'}', and pickled "
+            "weights, which can run code, are not read; choose a revision that has one, or another model"
+        )
+    return folder
+
+
+def _download(about: str, source: str, revision: str | None, patterns: Sequence[str]) -> Path:
+    """The folder of a snapshot, which is named by its commit, with the files of these names."""
     from huggingface_hub import snapshot_download
 
     revision = revision or "main"
+    options = {"allow_patterns": list(patterns), "ignore_patterns": list(LEFT)}
     with _explained(about, source, revision):
-        folder = Path(snapshot_download(source, revision=revision, allow_patterns=list(PATTERNS)))
-    if not any(folder.glob("*.safetensors")):
-        raise UserError(
-            f"{about}: '{source}' has no *.safetensors file at revision '{revision}', and pickled weights, "
-            "which can run code, are not read; choose a revision that has one, or another model"
-        )
-    return folder
+        return Path(snapshot_download(source, revision=revision, **options))
 
 
 def _download_file(about: str, file: HubFile, revision: str | None) -> Path:

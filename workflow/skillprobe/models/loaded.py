@@ -53,6 +53,22 @@ class LoadedModel:
         return getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
 
     @property
+    def switch(self) -> int | None:
+        """The length beyond which the model computes a whole batch otherwise, by its longest text: of models
+        with longrope (Phi-3), else None."""
+        text = self.model.config.get_text_config(decoder=True)
+        rope = getattr(text, "rope_parameters", None) or {}
+        # Some have several, by kind of layer.
+        kinds = [rope, *(each for each in rope.values() if isinstance(each, dict))]
+        lengths = [
+            each.get("original_max_position_embeddings")
+            or getattr(text, "original_max_position_embeddings", None)
+            for each in kinds
+            if each.get("rope_type") == "longrope"
+        ]
+        return min(filter(None, lengths), default=None)
+
+    @property
     def dtype(self) -> str:
         return str(self.model.dtype).removeprefix("torch.")
 
@@ -79,6 +95,11 @@ def hooked(loaded: LoadedModel, keep: Callable[[torch.Tensor], object]) -> Itera
     finally:
         for handle in handles:
             handle.remove()
+
+
+def is_hooked(loaded: LoadedModel) -> bool:
+    """Whether something reads or edits what passes between the blocks."""
+    return any(block._forward_hooks or block._forward_pre_hooks for block in loaded.blocks)
 
 
 def parameter_count(model: torch.nn.Module) -> int:

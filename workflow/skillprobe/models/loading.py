@@ -12,7 +12,7 @@ from pathlib import Path
 from skillprobe import __version__
 from skillprobe.errors import UserError, first_sentence
 from skillprobe.models import folders
-from skillprobe.models.chat import plain_template
+from skillprobe.models.chat import plain_template, with_variables
 from skillprobe.models.fast_import import fast_import
 from skillprobe.models.loaded import LoadedModel, check_blocks, find_blocks
 from skillprobe.models.placement import DTYPES, check_memory, check_spread, claim_devices, spread
@@ -20,8 +20,11 @@ from skillprobe.models.placement import DTYPES, check_memory, check_spread, clai
 with fast_import():
     import torch
     from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
         AutoConfig,
         AutoModelForCausalLM,
+        AutoModelForImageTextToText,
         AutoTokenizer,
         GenerationConfig,
         PreTrainedTokenizerFast,
@@ -51,9 +54,10 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     stored), "device_map" (default: the GPU if there is one, else the CPU), "gpu" (how many a device_map may
     take; 0, the default: all), "attn_implementation" ("sdpa" or "eager"; default: sdpa where the architecture
     has it, which Gemma 2 has not), "trust_remote_code" (default False), "num_layers" (checked),
-    "prompt_format" (in the place of the tokenizer's chat template), "offline" (a hub model is taken from the
-    cache), "sha256" (what the folder held, so there must be one), "folder" (with the model's files, where its
-    source is a GGUF file that was converted). Only safetensors weights are read, and
+    "prompt_format" (in the place of the tokenizer's chat template), "chat_template_kwargs" (values of the
+    template's variables), "offline" (a hub model is taken from the cache), "sha256" (what the folder held, so
+    there must be one), "folder" (with the model's files, where its source is a GGUF file that was converted).
+    Only safetensors weights are read, and
     nothing goes over the network for a folder. Raises UserError naming the model.
     """
     name, source, where = _source(entry)
@@ -153,13 +157,8 @@ def _source(entry: Mapping) -> tuple[str, str, dict]:
         raise UserError(f"model '{name}': the folder '{source}' no longer exists; put it back and run again")
     if not is_folder and not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", source):
         raise UserError(f"model '{name}': there is no folder '{source}'; correct its source")
-    if is_folder and not (Path(source) / "config.json").is_file():
-        raise UserError(f"model '{name}': the folder '{source}' has no config.json; it holds no model")
-    if is_folder and not any(Path(source).glob("*.safetensors")):
-        raise UserError(
-            f"model '{name}': the folder '{source}' has no *.safetensors file, and pickled weights (.bin, "
-            ".pt), which can run code, are not read; save it with save_pretrained"
-        )
+    if is_folder:
+        _check_folder(name, source)
     return (
         name,
         source,
@@ -169,6 +168,33 @@ def _source(entry: Mapping) -> tuple[str, str, dict]:
             "trust_remote_code": bool(entry.get("trust_remote_code", False)),
         },
     )
+
+
+def _check_folder(name: str, source: str) -> None:
+    folder = Path(source)
+    whole = (folder / "config.json").is_file() and folders.weight_files(folder)
+    try:
+        if not whole:
+            folders.check_no_adapter(folder)
+        folders.check_tokenizer_packages(folder)
+    except UserError as error:
+        raise UserError(f"model '{name}': {error}") from error
+    if not (folder / "config.json").is_file():
+        raise UserError(f"model '{name}': the folder '{source}' has no config.json; it holds no model")
+    if not whole:
+        raise UserError(
+            f"model '{name}': the folder '{source}' has no *.safetensors file, and pickled weights (.bin, "
+            ".pt), which can run code, are not read; save it with save_pretrained"
+        )
+
+
+def _auto_class(config: PreTrainedConfig):
+    """What loads a model of this config: of one that sees images too, which transformers has as no causal
+    language model, all of it. Its decoder is then the language model, as text alone goes through it."""
+    seeing = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    if seeing and type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForImageTextToText
+    return AutoModelForCausalLM
 
 
 @contextmanager
@@ -230,7 +256,7 @@ def _load_weights(
     dtype: str,
     device_map: str | None,
 ) -> PreTrainedModel:
-    model, report = AutoModelForCausalLM.from_pretrained(
+    model, report = _auto_class(config).from_pretrained(
         source,
         config=config,
         dtype=DTYPES[dtype],
@@ -253,7 +279,7 @@ def _random_weight_model(config, where: dict, entry: Mapping, dtype, seed: int) 
     """The same architecture and size, initialised as for training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(
+        return _auto_class(config).from_config(
             config,
             dtype=config.dtype if dtype == "auto" else dtype,
             attn_implementation=entry.get("attn_implementation"),
@@ -265,7 +291,7 @@ def _load_description(name: str, source: str, where: Mapping, entry: Mapping):
     """The tokenizer and the config of a model, in which all is checked that can be before its weights are
     there: tens of gigabytes of them, perhaps."""
     with _explained(name, source):
-        tokenizer = _load_tokenizer(source, where, entry.get("prompt_format"))
+        tokenizer = _load_tokenizer(source, where, entry)
         config = AutoConfig.from_pretrained(source, **where)
     if not tokenizer.chat_template:
         raise UserError(
@@ -298,8 +324,8 @@ def _depth(name: str, config, entry: Mapping) -> int:
     return stated if found is None else found
 
 
-def _load_tokenizer(source: str, where: Mapping, prompt_format: str | None):
-    """The tokenizer that the folder declares; prompt_format: of the entry.
+def _load_tokenizer(source: str, where: Mapping, entry: Mapping):
+    """The tokenizer that the folder declares, with the chat template as the entry has it.
 
     AutoTokenizer goes by the model's type for some (qwen2 among them) and would rebuild a tokenizer.json
     of another kind as byte-level BPE, without a warning; so the general class is taken at its word.
@@ -307,8 +333,10 @@ def _load_tokenizer(source: str, where: Mapping, prompt_format: str | None):
     declared = get_tokenizer_config(source, **where).get("tokenizer_class")
     general = declared in ("PreTrainedTokenizerFast", "TokenizersBackend")
     tokenizer = (PreTrainedTokenizerFast if general else AutoTokenizer).from_pretrained(source, **where)
-    if prompt_format:
-        tokenizer.chat_template = plain_template(prompt_format)
+    if entry.get("prompt_format"):
+        tokenizer.chat_template = plain_template(entry["prompt_format"])
+    elif tokenizer.chat_template and entry.get("chat_template_kwargs"):
+        tokenizer.chat_template = with_variables(tokenizer.chat_template, entry["chat_template_kwargs"])
     return tokenizer
 
 

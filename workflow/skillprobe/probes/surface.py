@@ -57,7 +57,10 @@ def features(rows: Sequence[Mapping]) -> dict[str, np.ndarray]:
     phrasing; "prompt_words", "response_words": log1p counts of each word that two rows or more have. Columns
     are sorted by name. Labels are never looked at, so the vocabulary may come from test rows as well.
     """
-    lengths = [(len(row["token_ids"]), count_words(row["response"]), len(row["response"])) for row in rows]
+    lengths = [
+        (len(row["token_ids"]) - row.get("thinking", 0), count_words(row["response"]), len(row["response"]))
+        for row in rows
+    ]
     sets = (
         np.log1p(np.array(lengths, np.float32).reshape(-1, 3)),
         one_hot([row["phrasing"] for row in rows]),

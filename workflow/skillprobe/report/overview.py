@@ -170,6 +170,8 @@ def _answers(
                     told.add(where)
                     more = _few_at_all(claim, config) or escape(also_words(claim, config))
                     missing += f" {more}".rstrip()
+                    if claim == "generality":
+                        missing += _read_all_the_same(model, generality, config)
                 text = _said(claim, _WHO, finding, missing, config)
                 alike.setdefault((finding["verdict"], text), []).append(model)
             for (verdict, text), names in alike.items():
@@ -253,6 +255,25 @@ def _lacks_tasks(claim: str, finding: Mapping, config: Mapping) -> bool:
     """Whether a finding is insufficient because too few tasks count."""
     least = config["claims"]["min_tasks"].get(claim)
     return finding["verdict"] == INSUFFICIENT and (not least or len(finding["tasks"]) < least)
+
+
+def _read_all_the_same(model: str, generality: Sequence[Mapping], config: Mapping) -> str:
+    """What the probes of the tasks with a signal reach, where these are too few for a verdict; "" if none."""
+    beside = ((GENERAL, "general probe"), ("surface_response_words", "words of the response alone"))
+    parts = []
+    for scope in SCOPES:
+        aurocs, threshold = _aurocs(generality, model, scope), config["claims"]["signal"]
+        said = []
+        for task in tasks_with_signal(generality, model, threshold, scope=scope):
+            own, *others = (
+                f"{words} {shown_number(row['estimate'], 2)}"
+                for probe, words in (("specialist", task_words(task)), *beside)
+                if has_estimate(row := aurocs.get((task, probe)))
+            )
+            said.append(own + (f" ({', '.join(others)})" if others else ""))
+        if said:
+            parts.append(f"{SCOPE_WORDS[scope]} {joined(said)}")
+    return f" Probes have a signal all the same, in AUROC: {escape('; '.join(parts))}." if parts else ""
 
 
 def _few_at_all(claim: str, config: Mapping) -> str:

@@ -1,6 +1,7 @@
 """What identifies a model folder's content, without importing torch: for params that trigger reruns."""
 
 import hashlib
+import json
 import struct
 from pathlib import Path
 
@@ -10,9 +11,30 @@ _WHOLE = 64 * 2**20
 _END = 2**20
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder that are loaded, by name: those that its index lists, whether
+    they are there or not; else model.safetensors; else all that there are.
+
+    None of others that may lie beside them: the same weights in Mistral's own format (consolidated), an
+    adapter's.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            return [
+                folder / name for name in sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+            ]
+        except (ValueError, LookupError, TypeError, AttributeError):  # who loads it says so
+            pass
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    others = ("consolidated", "adapter_model")
+    return sorted(file for file in folder.glob("*.safetensors") if not file.name.startswith(others))
+
+
 def folder_hash(path: str | Path) -> str:
     """Hex SHA-256 of a Hugging Face model folder: the names and contents of its config, tokenizer, template
-    and safetensors files, whatever their times.
+    and `weight_files`, whatever their times.
 
     Files of more than 64 MiB are not read whole: their size, first and last MiB stand for them, and for
     safetensors the header too, which holds every tensor's name, dtype and shape. An edit deep inside such a
@@ -52,9 +74,9 @@ def gguf_hash(path: str | Path) -> str:
 
 
 def _relevant(folder: Path) -> list[Path]:
-    patterns = ("*.json", "*.safetensors", "*.jinja", "*.model", "merges.txt", "vocab.txt", "*.py")
+    patterns = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt", "*.py")
     files = {file for pattern in patterns for file in folder.glob(pattern)}
-    files |= set(folder.glob("additional_chat_templates/*.jinja"))
+    files |= set(weight_files(folder)) | set(folder.glob("additional_chat_templates/*.jinja"))
     return [file for file in files if file.is_file()]
 
 

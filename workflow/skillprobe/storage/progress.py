@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# Between two lines of a log.
-SECONDS = 30.0
+# Between two lines of a log, or until the first.
+SECONDS = 20.0
 
 
 @contextmanager
@@ -14,6 +14,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Within the block, call what it yields with how many more of `total` are done; shown on standard error.
 
     what: in the plural, such as "answers". A loop that is shorter than SECONDS leaves one line in a log.
+    Where one step is long, calls with 0 within it keep the log alive.
     """
     if sys.stderr.isatty():
         from tqdm import tqdm
@@ -30,9 +31,9 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         now = time.monotonic()
         if done < total and now - last >= SECONDS:
             last = now
-            left = (now - begun) / done * (total - done)
+            left = f", about {(now - begun) / done * (total - done):.0f} s to go" if done else ""
             print(
-                f"{what}: {done:,} of {total:,}, {now - begun:.0f} s so far, about {left:.0f} s to go",
+                f"{what}: {done:,} of {total:,}, {now - begun:.0f} s so far{left}",
                 file=sys.stderr,
                 flush=True,
             )

@@ -16,6 +16,7 @@ from skillprobe.study.sources import (
     num_layers,
     path_of,
     source_folder,
+    stored_dtype,
     world_file,
     worlds_of,
 )
@@ -118,11 +119,13 @@ def check_models(config: dict, root: Path) -> None:
                     f"prompt_format is {shown(entry['prompt_format'])}; it must have one {{prompt}}, where "
                     "the prompt goes"
                 )
+            _check_variables(entry)
             origin = model_origin(entry["source"], root)
             here = isinstance(origin, Path)
             kind = gguf_files if here and origin.is_file() else folders
             if here:
-                kind.check_model(origin, entry["prompt_format"])
+                variables = () if origin.is_file() else (entry["chat_template_kwargs"],)
+                kind.check_model(origin, entry["prompt_format"], *variables)
             _check_version(entry, origin)
             entry["num_layers"] = num_layers(entry, root)
             if here:
@@ -180,6 +183,19 @@ def _check_version(entry: Mapping, origin: object) -> None:
             f"sha256 is for one file, but '{source}' is a whole model of the Hub; remove it, and pin the "
             "revision"
         )
+
+
+def _check_variables(entry: Mapping) -> None:
+    for name in entry["chat_template_kwargs"]:
+        if entry["prompt_format"] is not None:
+            raise UserError(
+                "chat_template_kwargs is for a chat template, but prompt_format replaces it; remove one"
+            )
+        if not (name.isascii() and name.isidentifier()) or name in ("messages", "add_generation_prompt"):
+            raise UserError(
+                f"chat_template_kwargs sets {name!r}, which no chat template has as a variable of its own; "
+                "give names such as enable_thinking"
+            )
 
 
 def check_engine(config: dict) -> None:
@@ -261,8 +277,19 @@ def check_judges(config: dict, root: Path, world) -> None:
             )
         if judge == "lexicon":
             _check_lexicon(name, config, world)
+        elif judge == "formality":
+            _check_formality(name, world)
         else:
             _check_classifier(name, judge, root, world)
+
+
+def _check_formality(task: str, world) -> None:
+    from skillprobe.labels.judges import get_judge
+
+    try:
+        get_judge("formality", task, world)
+    except UserError as error:
+        raise UserError(f"judges.{task}: {error}") from error
 
 
 def _check_classifier(task: str, judge: dict, root: Path, world) -> None:
@@ -294,7 +321,7 @@ def _check_lexicon(task: str, config: dict, world) -> None:
         )
 
 
-def check_activations(config: dict) -> None:
+def check_activations(config: dict, root: Path) -> None:
     from skillprobe.activations.positions import check_position_name
 
     positions = config["activations"]["positions"]
@@ -303,6 +330,14 @@ def check_activations(config: dict) -> None:
             check_position_name(name)
         except UserError as error:
             raise UserError(f"activations.positions: {error}") from error
+    if config["activations"]["dtype"] == "float16":
+        auto = config | {"activations": config["activations"] | {"dtype": "auto"}}
+        for entry in config["models"]:
+            if stored_dtype(auto, entry, root) == "bfloat16":
+                raise UserError(
+                    f"activations.dtype is float16, but model '{entry['name']}' computes in bfloat16, "
+                    "which has numbers that are too large for float16; set it to auto"
+                )
     if config["probes"]["position"] not in positions:
         raise UserError(
             f"probes.position is '{config['probes']['position']}', which is not stored; choose one of "

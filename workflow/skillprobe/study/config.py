@@ -69,7 +69,7 @@ def complete(config: Mapping, root: str | Path) -> dict:
     check_language(config, root, world)
     check_engine(config)
     check_judges(config, root, world)
-    check_activations(config)
+    check_activations(config, root)
     check_probes(config, groups(config, root))
     check_ablation(config)
     check_section_layers(config, "time", needed=over_time(config))

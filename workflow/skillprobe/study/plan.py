@@ -12,11 +12,12 @@ from skillprobe.prompts.bases import base_number
 from skillprobe.storage import files
 from skillprobe.study import costs
 from skillprobe.study.slices import blocks, layers_of, over_time, section_layers_of
-from skillprobe.study.sources import converted_models, fetched_models, hub_judges
+from skillprobe.study.sources import converted_models, fetched_models, hub_judges, stored_dtype
 
 # Of a hub model that doesn't state its hidden size; planning must not need the network.
 ASSUMED_HIDDEN_SIZE = 4096
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+# Of a number; of None, where a hub model's dtype isn't stated, the most.
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, None: 4}
 GIB = 2**30
 
 
@@ -38,7 +39,7 @@ def crossed_rows(config: Mapping) -> int:
     return prompts["bases"] * (4 * crossings + prompts["items_per_base"] * outcomes)
 
 
-def activation_bytes(config: Mapping) -> int:
+def activation_bytes(config: Mapping, root: str | Path = ".") -> int:
     """Size of all activation shards: task x layer x position x row x hidden."""
     rows = rows_per_task(config)
     # Responses to unconstrained prompts are read at eos only, but where they share a chunk with other rows
@@ -48,7 +49,7 @@ def activation_bytes(config: Mapping) -> int:
     # Random-weight models have one position, and answer nothing but the instructions.
     vectors += rows["constrained"] * config["controls"]["random_weights"]
     return sum(
-        BYTES[config["activations"]["dtype"]]
+        BYTES[stored_dtype(config, entry, root)]
         * len(config["tasks"])
         * (entry["num_layers"] + 1)
         * vectors
@@ -164,7 +165,7 @@ def free_bytes(config: Mapping, root: Path) -> int:
 
 def check_fits(config: Mapping, root: Path) -> None:
     """Raises UserError if the planned activations are more than the disk can still take."""
-    needed, free = activation_bytes(config) - present_bytes(config, root), free_bytes(config, root)
+    needed, free = activation_bytes(config, root) - present_bytes(config, root), free_bytes(config, root)
     if needed > free:
         raise UserError(
             f"the study's activations need {needed / GIB:,.1f} GiB more, but the disk of results/ has "
@@ -219,13 +220,16 @@ def describe(config: Mapping, root: Path) -> str:
         f"{'jobs in total':<{width}}  {sum(counts.values()):>6,}",
         "",
         *costs.describe(config, counts, root),
-        f"activations  {activation_bytes(config) / GIB:,.2f} GiB at most, "
+        f"activations  {activation_bytes(config, root) / GIB:,.2f} GiB at most, "
         f"{present_bytes(config, root) / GIB:,.2f} GiB of them there",
         f"free disk    {free_bytes(config, root) / GIB:,.2f} GiB",
     ]
     assumed = [e["name"] for e in config["models"] if not e["hidden_size"]]
     if assumed:
         lines.append(f"hidden size of {', '.join(assumed)} not stated: {ASSUMED_HIDDEN_SIZE} assumed")
+    unstated = [e["name"] for e in config["models"] if stored_dtype(config, e, root) is None]
+    if unstated:
+        lines.append(f"dtype of {', '.join(unstated)} not stated: float32 assumed")
     try:
         check_fits(config, root)
     except UserError as error:

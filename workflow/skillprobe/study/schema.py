@@ -218,7 +218,8 @@ def fill_defaults(value: object, schema: dict) -> object:
     if isinstance(value, list):
         return [fill_defaults(item, schema.get("items", {})) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if "number" in (schema.get("type") or ()) or value != int(value):
-            return float(value)
-        return int(value)
+        kinds = schema.get("type") or ()
+        if {"integer", "number"} <= set(kinds):  # it is as it was written
+            return value
+        return float(value) if "number" in kinds or value != int(value) else int(value)
     return value

@@ -149,6 +149,15 @@ def num_layers(entry: Mapping, root: str | Path) -> int:
     return stated
 
 
+def stored_dtype(config: Mapping, entry: Mapping, root: str | Path) -> str | None:
+    """The number format of a model's shards: float32, float16 or bfloat16; None where only loading tells."""
+    for said in (config["activations"]["dtype"], entry["dtype"]):
+        if said != "auto":
+            return said
+    folder = model_folder(entry["source"], root)
+    return None if folder is None else folders.dtype(folder)
+
+
 def model_identity(config: Mapping, name: str, root: str | Path) -> dict:
     """What decides a model's numbers: its entry without name, layers, sampling and resources, and its files'
     hash."""

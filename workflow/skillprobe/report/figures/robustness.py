@@ -101,7 +101,7 @@ def robustness(rows: Sequence[Mapping], wording: Sequence[Mapping], settings: Ma
                 legend_key("small: number of tasks, if not all", marker="$3$", color=FAINT),
             ],
             loc="outside lower center",
-            ncols=3,
+            ncols=3 if len(models) > 1 else 2,
         )
         if groups and len(settings["tasks"]) <= FEW_TASKS:
             canvas.legend(handles=keys, loc="outside right center", handlelength=2.6)

@@ -76,7 +76,10 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
     styles, keys_of_tasks = task_lines(groups, colours)
     lines = 2 + len(groups)
     with matplotlib.style.context(STYLE, after_reset=True):
-        canvas = Canvas(figsize=(2.6 + 2.3 * len(models), 1.5 * lines + 1.9), layout="constrained")
+        # Beside each other, two of the legend's entries are wider than the panels of one model.
+        columns_of_legend = min(2, len(models))
+        height = 1.5 * lines + (1.9 if columns_of_legend == 2 else 2.4)
+        canvas = Canvas(figsize=(2.6 + 2.3 * len(models), height), layout="constrained")
         grid = canvas.subplots(lines, len(models), sharey=True, squeeze=False)
         for model, column in zip(models, grid.T, strict=True):
             own = [row for row in rows if str(row["model"]) == model]
@@ -100,7 +103,7 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
         canvas.suptitle("When can satisfaction be read" + question_mark(rows), **TITLE)
         drawn = {row["probe"] for row in rows}
         keys = [legend_key(WORDS[name], **style) for name, style in SERIES.items() if name in drawn]
-        canvas.legend(handles=keys, loc="outside lower center", ncols=2)
+        canvas.legend(handles=keys, loc="outside lower center", ncols=columns_of_legend)
         if len(settings["tasks"]) <= FEW_TASKS:
             canvas.legend(handles=keys_of_tasks, loc="outside right center", handlelength=2.6)
     shown = [{key: row[key] for key in columns} for row in rows]

@@ -48,7 +48,9 @@ def transfer(rows: Sequence[Mapping], categories: Mapping[str, str], settings: M
     lines = math.ceil(len(models) / per_line)
     side = 0.9 + 0.26 * len(settings["tasks"])
     with matplotlib.style.context(STYLE, after_reset=True):
-        canvas = Canvas(figsize=(per_line * (side + 0.55), lines * (side + 0.5) + 0.9), layout="constrained")
+        # The title is wider than the matrix of one model with few tasks.
+        width = max(per_line * (side + 0.55), 3.4)
+        canvas = Canvas(figsize=(width, lines * (side + 0.5) + 0.9), layout="constrained")
         grid = canvas.subplots(lines, per_line, squeeze=False)
         for axes in grid.flat[len(models) :]:
             axes.remove()

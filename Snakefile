@@ -1,6 +1,6 @@
 # skillprobe: how does a language model follow instructions?
 # prompts -> responses -> labels -> activations, crossings -> probes -> generality, transfer, ablation, layers, time,
-#   specificity, similarity, robustness, behaviour
+#   monitors, specificity, similarity, robustness, behaviour
 #   -> findings -> figures -> report
 from snakemake.utils import min_version
 
@@ -24,6 +24,7 @@ include: "workflow/rules/transfer.smk"
 include: "workflow/rules/ablation.smk"
 include: "workflow/rules/layers.smk"
 include: "workflow/rules/time.smk"
+include: "workflow/rules/monitors.smk"
 include: "workflow/rules/specificity.smk"
 include: "workflow/rules/robustness.smk"
 include: "workflow/rules/similarity.smk"
@@ -45,6 +46,7 @@ rule all:
         rules.transfer.input,
         rules.ablation.input,
         rules.robustness.input,
+        rules.monitors.input,
         rules.write_findings.output,
         rules.figures.input,
         rules.report_pages.input,

@@ -24,7 +24,7 @@ from skillprobe.analyses.time import time_tables
 from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.erasure import cross
 from skillprobe.findings import planted, planted_shards
-from skillprobe.probes import refits, results, transfer
+from skillprobe.probes import monitors, refits, results, transfer
 from skillprobe.probes.course import fit_course, read_course
 from skillprobe.probes.general_probes import fit_general
 from skillprobe.probes.prefix import fit_prefixes
@@ -177,6 +177,12 @@ def fit_prefix_baselines(folder, task=NAMES[0]):
     results.save(folder / f"{task}.prefix.h5", prefixes(folder, task))
 
 
+def fit_monitor(folder, task=NAMES[0]):
+    monitor, held_out = monitors.fit_monitor([shard(folder, task)], [LAYER], [], SETTINGS, task)
+    monitors.save(folder / f"{task}.safetensors", monitor)
+    monitors.save_held_out(folder / f"{task}.monitor.h5", held_out)
+
+
 def fit_across_wordings(folder):
     rng = np.random.default_rng(0)
     for rows in rows_of(folder).values():
@@ -247,6 +253,7 @@ STAGES = {
         ablate_activations,
         fit_course_,
         fit_prefix_baselines,
+        fit_monitor,
         fit_across_wordings,
         compare_generality,
         compare_transfer,

@@ -33,6 +33,7 @@ FLOORS = ["errors", "statistics", "storage"]
 FLOORS += ["tasks", "prompts", "models", "labels", "toy", "activations"]
 FLOORS += ["study"]
 FLOORS += ["probes", "erasure", "analyses", "findings", "catalogue", "report"]
+FLOORS += ["monitor"]
 FLOORS += ["cli", "__main__"]
 # Tests of no single module.
 OF_THE_WHOLE = {"test_architecture", "test_floors", "test_gpu", "test_own_tasks"}

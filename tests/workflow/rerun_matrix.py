@@ -21,6 +21,7 @@ STAGES = {
         "transfer",
         "layers",
         "time",
+        "monitors",
         "specificity",
         "robustness",
         "similarity",

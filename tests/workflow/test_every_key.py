@@ -54,6 +54,7 @@ EXTRACTED = (
     | probing(of_task=False)
     | per("fit_prefix_baselines", tasks=TASKS)
     | per("fit_planning", tasks=TASKS)
+    | per("fit_monitor", tasks=TASKS)
     | {("compare_models", "")}
 )
 # What a number format of the activations changes of them.
@@ -69,6 +70,7 @@ CONTROLLED = (
     - per("fit_random_probes", tasks=TASKS)
     - per("fit_prefix_baselines", tasks=TASKS)
     - per("fit_planning", tasks=TASKS)
+    - per("fit_monitor", tasks=TASKS)
     - per("fit_general_probe", layers=(0, 4))
     - per("fit_course", layers=(4,))
     - per("fit_across_wordings", layers=(4,))
@@ -201,6 +203,7 @@ CHANGES = {
         - per("fit_surface_probes", tasks=TASKS)
         - per("fit_prefix_baselines", tasks=TASKS)
         - per("fit_planning", tasks=TASKS)
+        - per("fit_monitor", tasks=TASKS)
         - per("fit_course", layers=(4,))
         - TIME
         | RANDOM
@@ -241,7 +244,11 @@ CHANGES = {
     "ablation.min_rows": (6, ERASED),
     "time.layers": (
         [0, 4],
-        per("fit_course", layers=(0,)) | per("fit_planning", tasks=TASKS) | TIME | DECIDED,
+        per("fit_course", layers=(0,))
+        | per("fit_planning", tasks=TASKS)
+        | per("fit_monitor", tasks=TASKS)
+        | TIME
+        | DECIDED,
     ),
     "robustness.layers": ([0], per("fit_across_wordings", layers=(0,)) | ROBUSTNESS | OVERVIEW),
     "robustness.draws": (3, per("fit_across_wordings", layers=(4,)) | ROBUSTNESS | OVERVIEW),

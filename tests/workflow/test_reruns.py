@@ -113,6 +113,7 @@ def probing(models=MODELS, tasks=TASKS, layers=LAYERS, of_task=True):
         | (per("fit_random_probes", models, tasks) if of_task else set())
         | (per("fit_prefix_baselines", models, tasks) if of_task else set())
         | (per("fit_planning", models, tasks) if of_task else set())
+        | (per("fit_monitor", models, tasks) if of_task else set())
         | of_all_tasks(models, layers)
         | comparisons(models)
         # Whatever moves an eraser.
@@ -386,5 +387,6 @@ def test_an_edited_script_reruns_its_rule(study):
         # Of the controls, those that look at activations.
         | per("fit_prefix_baselines", tasks=TASKS)
         | per("fit_planning", tasks=TASKS)
+        | per("fit_monitor", tasks=TASKS)
         | {("compare_models", "")}
     )

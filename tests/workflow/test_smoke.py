@@ -4,16 +4,19 @@ import importlib.util
 import json
 import re
 import subprocess
+from itertools import product
 
+import numpy as np
 import pytest
 import yaml
 from skillprobe import cli
 from skillprobe.activations.shards import Shard
 from skillprobe.findings.rules import POOLED, VERDICTS
-from skillprobe.probes import results
-from skillprobe.storage import tables
+from skillprobe.probes import monitors, results
+from skillprobe.storage import files, tables
 from skillprobe.study import plan
 from skillprobe.study.config import complete
+from test_reruns import MODELS, TASKS
 from workdir import ROOT, SMOKE, cached_hub_model, copy_repository
 
 
@@ -123,6 +126,33 @@ def test_two_models_are_put_side_by_side(smoke, capsys):
     text = capsys.readouterr().out
     assert "Verdicts that differ: 0 of 60" in text
     assert all("difference +0.000 [+0.000, +0.000]" in line for line in text.splitlines() if "[" in line)
+
+
+def test_monitors_read_the_states_that_were_stored(smoke, capsys):
+    """At EOS, from the command, against the shard's activations by the stored weights."""
+    folder, compared = smoke.path / "results/smoke", 0
+    for model, task in product(MODELS, TASKS):
+        stored = monitors.load(folder / f"monitors/{model}/{task}.safetensors")
+        held_out = monitors.load_held_out(folder / f"monitors/{model}/{task}.h5")
+        assert stored.card["model"] == model and stored.card["task"] == task
+        assert np.isnan(held_out.probabilities).all() == bool(stored.status)
+        if stored.status:
+            continue
+        labels = folder / f"labels/{model}/{task}/0.jsonl"
+        arguments = ["--study", str(folder), "--model", model, "--constraint", task, "--json"]
+        assert cli.main(["monitor", *arguments, "--input", str(labels)]) == 0
+        found = {}
+        for row, line in zip(files.read_jsonl(labels), capsys.readouterr().out.splitlines(), strict=True):
+            found[row["id"]] = json.loads(line)["constraints"][0]["probability"]
+        with Shard(folder / f"activations/{model}/{task}/0.h5") as shard:
+            states = shard.read(stored.card["layer"], "eos")
+            whole = ~shard.samples["truncated"].astype(bool)
+            ids = shard.samples["id"]
+        expected = stored.probability(states[whole], stored.stage(0, at_eos=True))
+        # They are stored with half of the bits.
+        assert [found[name] for name in ids[whole].tolist()] == pytest.approx(expected.tolist(), abs=0.02)
+        compared += len(expected)
+    assert compared > 100
 
 
 def make_classifier(workdir, folder):

@@ -215,6 +215,46 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
+# monitor
+
+
+def _monitor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prompt", nargs="?", help="what the model is asked; without it, --input")
+    parser.add_argument("--study", required=True, metavar="FOLDER", help="a study's folder, results/STUDY")
+    parser.add_argument("--model", required=True, metavar="NAME", help="the model's name in the study")
+    parser.add_argument(
+        "--constraint",
+        action="append",
+        default=[],
+        metavar="TASK:PARAMS",
+        help="""what is watched, such as 'word_count:{"relation": "exactly", "n": 7}'; may be repeated
+        (default: every task that has a monitor)""",
+    )
+    parser.add_argument(
+        "--ask", action="store_true", help="add the constraints to the prompt, in the study's own words"
+    )
+    parser.add_argument(
+        "--input", metavar="FILE", help='read responses that are there: JSON lines {"prompt", "response"}'
+    )
+    parser.add_argument("--model-path", metavar="FOLDER", help="use this model's folder, of the same shape")
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run code that the model's folder or repository holds",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each response")
+    parser.add_argument("--html", metavar="FILE", help="also write a page to look at")
+    parser.add_argument("--seed", type=int, default=0, help="of the response (default: 0)")
+    parser.add_argument("--temperature", type=float, help="default: the study's; 0: the likeliest token")
+    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="default: the study's")
+
+
+def _monitor(options: argparse.Namespace) -> int:
+    from skillprobe.monitor import command
+
+    return command.run(options)
+
+
 COMMANDS = {
     "verify": Command(
         "read params and responses as JSON lines; write whether each response satisfies the task's "
@@ -232,5 +272,10 @@ COMMANDS = {
     ),
     "compare": Command(
         "put the findings of two studies, or of two models, side by side", _compare_arguments, _compare
+    ),
+    "monitor": Command(
+        "show, token by token, how likely a response is to satisfy its constraints",
+        _monitor_arguments,
+        _monitor,
     ),
 }

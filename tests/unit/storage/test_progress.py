@@ -4,7 +4,7 @@ import sys
 
 import pytest
 from skillprobe.storage import progress as module
-from skillprobe.storage.progress import progress
+from skillprobe.storage.progress import progress, silent
 
 
 def test_a_short_loop_leaves_one_line_in_a_log(capsys):
@@ -49,3 +49,12 @@ def test_a_loop_that_breaks_off_claims_nothing(capsys):
         advance(1)
         raise ValueError
     assert capsys.readouterr().err == ""
+
+
+def test_where_something_else_is_written_nothing_is_shown(capsys):
+    with silent(), progress("answers", 4) as advance:
+        advance(4)
+    assert capsys.readouterr().err == ""
+    with progress("answers", 4):
+        pass
+    assert capsys.readouterr().err

@@ -310,11 +310,14 @@ def _refuse(name: str, bad: torch.Tensor, ids: Sequence[str], problem: str) -> N
         raise UserError(f"model '{name}': activations of layer {layer}, sample '{ids[row]}', {problem}")
 
 
+def tokenizer_hash(tokenizer) -> str:
+    """SHA-256 of what decides how it cuts a text into tokens."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    vocabulary = json.dumps(tokenizer.get_vocab(), sort_keys=True) if backend is None else backend.to_str()
+    return hashlib.sha256(vocabulary.encode()).hexdigest()
+
+
 def _attributes(loaded: LoadedModel, study: str, task: str) -> dict[str, str | int]:
-    backend = getattr(loaded.tokenizer, "backend_tokenizer", None)
-    vocabulary = (
-        json.dumps(loaded.tokenizer.get_vocab(), sort_keys=True) if backend is None else backend.to_str()
-    )
     return {
         "study": study,
         "task": task,
@@ -324,6 +327,6 @@ def _attributes(loaded: LoadedModel, study: str, task: str) -> dict[str, str | i
         "model_dtype": loaded.dtype,
         "attn_implementation": loaded.attn_implementation,
         "chat_template_sha256": hashlib.sha256(str(loaded.tokenizer.chat_template).encode()).hexdigest(),
-        "tokenizer_sha256": hashlib.sha256(vocabulary.encode()).hexdigest(),
+        "tokenizer_sha256": tokenizer_hash(loaded.tokenizer),
         "library_versions": json.dumps(versions()),
     }

@@ -12,6 +12,7 @@ from statistics import NormalDist, fmean
 
 import numpy as np
 
+from skillprobe import RULES_VERSION
 from skillprobe.analyses.blocks import joint_permutation_p, paper_groups
 from skillprobe.statistics.intervals import both_intervals, level_of, weighted
 from skillprobe.storage.tables import (
@@ -25,7 +26,7 @@ from skillprobe.storage.tables import (
     task_words,
 )
 
-VERSION = 2
+VERSION = RULES_VERSION
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 INCONCLUSIVE, INSUFFICIENT = "inconclusive", "insufficient"
 # Supported as far as the rest of the claim could be tested.

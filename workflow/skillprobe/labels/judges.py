@@ -43,7 +43,7 @@ def get_judge(kind: str, task_name: str, world: World, settings: Mapping | None 
     if settings:
         raise UserError(f"judge '{kind}' has no setting '{next(iter(settings))}'; remove it")
     if kind == "formality":
-        return formality_judge(task_name, labels_of(tasks.get(task_name), world))
+        return formality_judge(task_name, tasks.get(task_name).labels_in(world))
     return lexicon_judge(task_name, world)
 
 

@@ -6,7 +6,7 @@ The rows given here are a task's constrained, untruncated responses that are val
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -204,12 +204,14 @@ class Task:
 @dataclass(frozen=True)
 class Found:
     """Of L labellings: scores [L, S, n]; chosen [L, S, K], the number of the penalty; inner_auroc
-    [L, S, K, T] of each task at it. fit holds S · K outer fits, and one of all rows, for each labelling."""
+    [L, S, K, T] of each task at it. fit holds S · K outer fits, and one of all rows, for each labelling;
+    inner those without two folds, a column for each labelling, fold seed and pair of folds."""
 
     scores: np.ndarray
     chosen: np.ndarray
     inner_auroc: np.ndarray
     fit: Fit
+    inner: Fit
     settings: Settings
 
     def raw(self) -> tuple[np.ndarray, np.ndarray]:
@@ -287,7 +289,8 @@ def cross_validate(
         return rows.fit(np.tile(sets, n_labels // len(picks)), every, settings.penalties, confounds)
 
     # Scores are compared as float32, so that rows with the same activations tie whatever the rounding.
-    inner = fit(inner_sets).decision.astype(np.float32)
+    inner_fit = fit(inner_sets)
+    inner = inner_fit.decision.astype(np.float32)
     outer = fit([*outer_sets, folds[0] != CALIBRATION])
     scores = np.full((n_labels, *folds.shape), np.nan, np.float32)
     chosen = np.zeros((n_labels, n_seeds, n_folds), int)
@@ -302,10 +305,8 @@ def cross_validate(
         fold, y = folds[s], labels[:, which]
         rest = np.where(fold == f, CALIBRATION, fold)
         held_out = np.zeros(inner.shape[:2], np.float32)
-        for number, pair in enumerate(pairs, start=(which * n_seeds + s) * len(pairs)):
-            if f in pair:
-                scored = fold == sum(pair) - f
-                held_out[:, scored] = inner[:, scored, number]
+        for g, number in inner_columns(n_folds, f, which * n_seeds + s):
+            held_out[:, fold == g] = inner[:, fold == g, number]
         if within:
             by_penalty = np.transpose([_within(held_out, pairs, rest) for pairs in paired[which]])
         else:
@@ -314,7 +315,16 @@ def cross_validate(
         chosen[place], inner_auroc[place] = best, by_penalty[best]
         column = which * (len(outer_sets) + 1) + s * n_folds + f
         scores[which, s, fold == f] = outer.decision[best, fold == f, column]
-    return Found(scores, chosen, inner_auroc, outer, settings)
+    return Found(scores, chosen, inner_auroc, outer, inner_fit, settings)
+
+
+def inner_columns(n_folds: int, fold: int, seed: int) -> Iterator[tuple[int, int]]:
+    """For outer test fold `fold` of fold seed number `seed`: each inner fold, and which column of the inner
+    fits saw neither of the two."""
+    pairs = list(combinations(range(n_folds), 2))
+    for number, pair in enumerate(pairs, start=seed * len(pairs)):
+        if fold in pair:
+            yield sum(pair) - fold, number
 
 
 def _pairs(labels: np.ndarray, items: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

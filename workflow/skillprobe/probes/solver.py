@@ -219,13 +219,13 @@ class Fit:
     degenerate: np.ndarray
 
     def raw(
-        self, penalty: int | np.ndarray = 0, columns: slice = slice(None)
+        self, penalty: int | np.ndarray = 0, columns: slice | np.ndarray = slice(None)
     ) -> tuple[np.ndarray, np.ndarray]:
         """Weights [d, columns] and intercepts [columns] on raw activations.
 
-        penalty: its number, or one for each column. With confounds, intercepts are [q, columns] and
-        x @ weights + confounds @ intercepts is the decision value, if confounds add up to 1 (one-hot
-        groups then have an intercept each).
+        penalty: its number, or one for each column; columns: which, or their numbers, each any times. With
+        confounds, intercepts are [q, columns] and x @ weights + confounds @ intercepts is the decision value,
+        if confounds add up to 1 (one-hot groups then have an intercept each).
         """
         which = np.arange(self.coefficients.shape[2])[columns]
         penalty = np.broadcast_to(penalty, which.shape)

@@ -7,6 +7,18 @@ from contextlib import contextmanager
 
 # Between two lines of a log, or until the first.
 SECONDS = 20.0
+_silent = False
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Within the block, `progress` shows nothing: something else is written to the terminal."""
+    global _silent
+    before, _silent = _silent, True
+    try:
+        yield
+    finally:
+        _silent = before
 
 
 @contextmanager
@@ -16,6 +28,9 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     what: in the plural, such as "answers". A loop that is shorter than SECONDS leaves one line in a log.
     Where one step is long, calls with 0 within it keep the log alive.
     """
+    if _silent:
+        yield lambda more: None
+        return
     if sys.stderr.isatty():
         from tqdm import tqdm
 

@@ -95,6 +95,7 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         "fit_prefix_baselines": models * tasks * timing,
         "fit_planning": models * tasks * timing,
         "compare_time": models * timing,
+        "fit_monitor": models * tasks * timing,
         "compare_specificity": models,
         "fit_across_wordings": reworded,
         "compare_robustness": models,

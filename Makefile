@@ -51,11 +51,12 @@ lint: setup ## check the style of code and workflow
 	snakefmt --check $(SNAKEFILES)
 	snakemake --lint
 
-bench: setup ## compare the speed of probes, erasers, generation, extraction and shards with other packages
+bench: setup ## measure the speed of probes, erasers, generation, monitors, extraction and shards
 	python tests/bench/probes.py
 	python tests/bench/erasure.py
 	python tests/bench/generation.py
 	python tests/bench/behaviour.py
+	python tests/bench/monitor.py
 	python tests/bench/extraction.py
 	python tests/bench/shards.py
 

@@ -36,7 +36,7 @@ FLOORS += ["probes", "erasure", "analyses", "findings", "catalogue", "report"]
 FLOORS += ["monitor"]
 FLOORS += ["cli", "__main__"]
 # Tests of no single module.
-OF_THE_WHOLE = {"test_architecture", "test_floors", "test_gpu", "test_own_tasks"}
+OF_THE_WHOLE = {"test_architecture", "test_definitions", "test_floors", "test_gpu", "test_own_tasks"}
 OF_THE_WHOLE |= {"test_packaging", "test_parity", "test_security"}
 # Modules without tests of their own.
 TESTED_ELSEWHERE = (

@@ -107,12 +107,11 @@ def model_settings(*keys, **more):
     return lambda w: chosen(*keys, model=identity(w.model), **more)
 
 
-def response_settings(**more):
-    """As `model_settings`, with how the model's responses are sampled. more: instead of the study's."""
+def response_settings(seed=STUDY["seed"], samples=None):
+    """As `model_settings`, with how the model's responses are sampled. seed, samples (numbers of responses per prompt):
+    the study's, unless given."""
     return lambda w: chosen(
-        model=identity(w.model),
-        seed=more.get("seed", STUDY["seed"]),
-        generation=generation(w.model) | more.get("generation", {}),
+        model=identity(w.model), seed=seed, generation=generation(w.model) | (samples or {})
     )
 
 

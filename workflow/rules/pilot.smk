@@ -36,7 +36,7 @@ use rule generate_responses as generate_pilot_responses with:
     benchmark:
         f"{RESULTS}/benchmarks/generate_pilot_responses/{{model}}/{{task}}/{{shard}}.tsv"
     params:
-        settings=response_settings(seed=PILOT_SEED, generation=PILOT_SAMPLES),
+        settings=response_settings(PILOT_SEED, PILOT_SAMPLES),
 
 
 use rule label_responses as label_pilot_responses with:

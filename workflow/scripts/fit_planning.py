@@ -9,6 +9,6 @@ from skillprobe.storage import files
 
 labels = files.read_all(snakemake.input.labels)
 task, layers = snakemake.wildcards.task, settings["layers"]
-least = settings["claims"]["prompt_variance"]
+least = settings["claims.prompt_variance"]
 scores = planning.fit_planning(snakemake.input.shards, layers, labels, settings, task, least=least)
 planning.save(snakemake.output.scores, scores)

@@ -33,6 +33,15 @@ def test_own_and_unconstrained_answers_are_verified_with_the_items_params(name, 
     assert 0 < summary["twin_compliance"] < 1
 
 
+def test_rows_say_how_much_of_a_response_was_thought():
+    """For its states to be read after that; only where something was."""
+    items = items_of("word_count", bases=1)
+    responses = responses_to(items, words)
+    responses[0] = responses[0] | {"thinking": 3}
+    rows = label_rows(tasks.get("word_count"), items, responses, None)
+    assert rows[0]["thinking"] == 3 and not any("thinking" in row for row in rows[1:])
+
+
 def test_responses_without_an_item_are_refused():
     items = items_of("word_count", bases=2)
     with pytest.raises(UserError, match="belongs to none of the prompts"):

@@ -56,3 +56,6 @@ def test_what_is_given_stays_and_the_rest_is_the_models_own(tmp_path):
     assert with_own(section, own) == {"temperature": 1.3, "top_p": 0.9, "top_k": 0, "samples": 4}
     files.write_json(tmp_path / "tiny.json", {"source": "org/tiny", "revision": "f" * 40, "sampling": own})
     assert read_own([tmp_path / "tiny.json"]) == {"tiny": own} and read_own([]) == {}
+    # Of an older version, of a model whose name has dots.
+    files.write_json(tmp_path / "Qwen2.5-0.5B.json", {"source": "org/q", "revision": "f" * 40})
+    assert read_own([tmp_path / "Qwen2.5-0.5B.json"]) == {"Qwen2.5-0.5B": {}}

@@ -41,8 +41,9 @@ def _is_number(value: object) -> bool:
 
 
 def read_own(paths: Sequence[str | Path]) -> dict[str, dict[str, float]]:
-    """{model: of `of_folder`} of hub models, from what is said of each once it is fetched."""
-    return {Path(path).stem: files.read_json(path)["sampling"] for path in paths}
+    """{model: of `of_folder`} of hub models, from what is said of each once it is fetched; {} of one that an
+    older version fetched."""
+    return {Path(path).stem: files.read_json(path).get("sampling", {}) for path in paths}
 
 
 def with_own(section: Mapping, own: Mapping[str, float]) -> dict:

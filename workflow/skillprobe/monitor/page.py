@@ -35,7 +35,7 @@ p { margin: .4rem 0; overflow-wrap: anywhere; }
 .t { font: inherit; white-space: pre-wrap; color: #222; margin: 0; padding: .3rem .1rem; border: 0;
   border-bottom: 3px solid transparent; border-radius: 3px; cursor: pointer; min-width: 1.1rem;
   min-height: 2.2rem; text-align: left; vertical-align: middle; }
-.t.mark { color: #555; font-size: .8rem; }
+.t.mark { color: #333; font-size: .8rem; }
 .t[aria-pressed=true] { outline: 2px solid #222; }
 .t:focus-visible, .row:focus-visible { outline: 3px solid #222; outline-offset: 1px; }
 .both { display: flex; flex-wrap: wrap; gap: .6rem 2rem; align-items: flex-start; }

@@ -81,7 +81,7 @@ def _sentence(error, config: dict) -> str:
         case "type" | "enum" | "anyOf":
             texts, kinds = _alternatives(error)
             # Where a title says it better than the kinds of its alternatives.
-            title = error.schema.get("title")
+            title = error.schema.get("title") if path else None
             choices = [title] if title else [*texts, *(KINDS[kind] for kind in kinds)]
             one_of = "one of " if len(choices) > 2 else ""
             hint = _yaml_hint(value, kinds, texts)

@@ -16,6 +16,7 @@ EXAMPLE = """
 from glob import glob
 import numpy as np
 from skillprobe import auroc, load_probe, read_rows
+
 study, model, task, layer = "results/demo", "toy-llama", "json_format", 4
 probe = load_probe(f"{study}/probes/specialist/{model}/{task}/{layer}.h5")["across"]
 rows = read_rows(sorted(glob(f"{study}/activations/{model}/{task}/*.h5")), layer, "eos")

@@ -63,19 +63,17 @@ def beside(name, loaded):
 def alone(hidden, steps=2000):
     """CPU time of what the hooks do for a token."""
     reader = monitor(hidden, 8)
-    reading, (layer,) = Reading(reader, [3]), reader._layers.values()
+    reading, (layer,) = Reading(reader, [3]), reader.layers.values()
     prompt, token = {"input_ids": torch.zeros(1, 9, dtype=int)}, {"input_ids": torch.zeros(1, 1, dtype=int)}
     states, shortest = torch.randn(1, 9, hidden), np.inf
     with torch.inference_mode():
         for _ in range(TIMES):
             reading.begin(None, (), prompt)
             reading.take(layer, states[:, -1])
-            reading.end()
             start = time.process_time()
             for _ in range(steps):
                 reading.begin(None, (), token)
                 reading.take(layer, states[:, -1])
-                reading.end()
             shortest = min(shortest, (time.process_time() - start) / steps)
     print(
         f"a token at d = {hidden:<9}{1e6 * shortest:>8.1f} µs for {len(reader.names)} constraints", flush=True

@@ -41,7 +41,7 @@ class Monitor:
         places: dict[int, list[int]] = {}
         for number, each in enumerate(self.watched):
             places.setdefault(each.stored.card["layer"], []).append(number)
-        self._layers = {
+        self.layers = {
             layer: _Layer([self.watched[number] for number in numbers], numbers)
             for layer, numbers in places.items()
         }
@@ -92,9 +92,8 @@ class Monitor:
         try:
             handles += [
                 self._hook(model, layer, lambda hidden, of=of: reading.take(of, hidden[:, -1]))
-                for layer, of in self._layers.items()
+                for layer, of in self.layers.items()
             ]
-            handles.append(model.register_forward_hook(reading.end))
             yield reading
         finally:
             for handle in handles:
@@ -114,7 +113,7 @@ class Monitor:
         states: dict[int, torch.Tensor] = {}
         handles = [
             self._hook(model, layer, lambda hidden, layer=layer: states.update({layer: hidden}))
-            for layer in self._layers
+            for layer in self.layers
         ]
         found = []
         try:
@@ -125,7 +124,7 @@ class Monitor:
                     model.get_decoder()(
                         input_ids=torch.tensor([list(ids)], device=_device(model)), use_cache=False
                     )
-                for layer, of in self._layers.items():
+                for layer, of in self.layers.items():
                     hidden = states[layer][0, length - 1 :]
                     for step, state in enumerate(hidden):
                         at_eos = step > 0 and ids[length + step - 1] in eos_ids
@@ -163,6 +162,7 @@ class Reading:
         self._tokens: list[torch.Tensor] = []
         self._seen: torch.Tensor | None = None
         self._at_eos: torch.Tensor | None = None
+        self._left = 0
 
     def begin(self, _, args, kwargs) -> None:
         """Before a step of the model: is it a prompt, or the next token?"""
@@ -189,7 +189,7 @@ class Reading:
             self._tokens.append(last)
         else:
             self.written, self._steps, self._tokens, self._at_eos = 0, [], [], None
-        self.latest = None
+        self.latest, self._left = None, len(self.monitor.layers)
 
     def _ends(self, last: torch.Tensor) -> torch.Tensor | None:
         """Which rows [rows] end with this token; None if none does, as far as that costs nothing to know."""
@@ -206,15 +206,15 @@ class Reading:
         found = layer.probabilities(states.detach(), self.written, self._at_eos)
         if len(layer.numbers) == len(self.monitor.watched):
             self.latest = found
-            return
-        if self.latest is None:
-            self.latest = found.new_empty((len(found), len(self.monitor.watched)))
-        self.latest[:, layer.index(self.latest.device)] = found.to(self.latest.device)
-
-    def end(self, *_) -> None:
-        self._steps.append(self.latest)
-        if self.on_token:
-            self.on_token(self)
+        else:
+            if self.latest is None:
+                self.latest = found.new_empty((len(found), len(self.monitor.watched)))
+            self.latest[:, layer.index(self.latest.device)] = found.to(self.latest.device)
+        self._left -= 1
+        if not self._left:
+            self._steps.append(self.latest)
+            if self.on_token:
+                self.on_token(self)
 
     @property
     def last(self) -> torch.Tensor:

@@ -82,9 +82,12 @@ SHA-256.
 In paths:
 """
 SECTIONS = (
-    ("Prompts, responses and labels", ("models", "judges", "prompts", "responses", "labels", "pilot")),
+    (
+        "Prompts, responses and labels",
+        ("models", "converted", "judges", "prompts", "responses", "labels", "pilot"),
+    ),
     ("Activations", ("activations", "random_activations", "crossings", "crossing_activations")),
-    ("Probes and erasers", ("probes", "ablation", "erasers", "time")),
+    ("Probes and erasers", ("probes", "ablation", "erasers", "time", "monitors")),
     ("Responses under edits", ("behaviour",)),
     ("Tables", ("tables", "findings.json")),
     ("Calibration", ("calibration", "calibration.md")),

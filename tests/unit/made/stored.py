@@ -5,7 +5,7 @@ from skillprobe.activations import shards
 from skillprobe.erasure import cross, eraser
 from skillprobe.erasure.cross import Ablated
 from skillprobe.erasure.eraser import Eraser
-from skillprobe.probes import planning, refits, results, transfer
+from skillprobe.probes import monitors, planning, refits, results, transfer
 from skillprobe.probes.planning import PromptScores
 from skillprobe.probes.refits import Refits
 from skillprobe.probes.results import ProbeResult
@@ -79,6 +79,14 @@ def prompt_scores():
     )
 
 
+def held_out():
+    made = probe()
+    return monitors.HeldOut(
+        *(made.ids, made.groups, made.labels, made.folds, ["onset", "eos"]),
+        *(np.ones((2, N), int), np.ones((2, N), bool), np.full((SEEDS, 2, N), 0.5, np.float32)),
+    )
+
+
 def shard(path, kind="activations", dtype="float32"):
     crossed = kind.startswith("crossing")
     variant = {"activations": ("constrained", "unconstrained"), "random_activations": ("constrained",)}
@@ -140,6 +148,7 @@ HDF5 = {
     ),
     "time/m/baselines/topic.h5": lambda path: results.save(path, {"across": {"words": {"eos": probe()}}}),
     "time/m/planning/topic.h5": lambda path: planning.save(path, prompt_scores()),
+    "monitors/m/topic.h5": lambda path: monitors.save_held_out(path, held_out()),
     "tables/layers/m.h5": lambda path: draws.write_draws(
         path, [{"estimate": 0.5, DRAWS: Estimate(np.full(SEEDS, 0.5), np.full(7, 0.5))}]
     ),

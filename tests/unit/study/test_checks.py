@@ -81,16 +81,17 @@ def test_gguf_files_are_refused_before_any_job(root):
     ):
         refused(root, rf"^models\[0\] \(model 'a'\): .*{match}", models=a_model(**entry))
     refused(root, r"sha256 .*can't be|sha256 .*must", models=a_model(**packaged | {"sha256": "abc"}))
-    complete(study(models=a_model(**packaged) + a_model(**of_hub, name="f"), tasks=["word_count"]), root)
-    complete(study(models=a_model(**here), tasks=["word_count"]), root)
-    # Lexicons are for models that are known to speak the toy language.
-    refused(root, "judges.topic: lexicon .*the model 'a' is not known", models=a_model(**here))
+    free = {"tasks": ["word_count"], "prompts__world": "general"}
+    complete(study(models=a_model(**packaged) + a_model(**of_hub, name="f"), **free), root)
+    complete(study(models=a_model(**here), **free), root)
+    # Such a file is not known to speak the toy language.
+    refused(root, "prompts.world is 'toy', .*model 'a'.* is not known to speak", models=a_model(**here))
     path.write_bytes(path.read_bytes()[:-50])
     refused(root, r"^models\[0\] \(model 'a'\): the file .*m.gguf is cut short", models=a_model(**here))
     write_model(path, "llama", tiny, change={"tokenizer.chat_template": None})
     refused(root, r"^models\[0\] \(model 'a'\): the file .*has no chat template", models=a_model(**here))
     format = {"prompt_format": "{prompt}"}
-    complete(study(models=a_model(**here | format), tasks=["word_count"]), root)
+    complete(study(models=a_model(**here | format), **free), root)
     refused(root, "^study can't be 'models'", study="models")
 
 

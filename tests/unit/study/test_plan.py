@@ -61,7 +61,7 @@ def test_planned_bytes_are_of_the_dtype_that_is_stored(root):
     assert planned("auto", folder="float16") == full / 2 and planned("auto", folder="bfloat16") == full / 2
     assert planned("auto") == full  # as its weights are
     hub = {"name": "a", "source": "org/hub-model", "num_layers": 4, "hidden_size": 64}
-    judged = {"tasks": ["word_count"], "judges": {}}
+    judged = {"tasks": ["word_count"], "judges": {}, "prompts__world": "general"}
     config = complete(study(models=[hub], **judged), root)
     other = complete(study(models=[hub | {"dtype": "bfloat16"}], **judged), root)
     assert plan.activation_bytes(config, root) == 2 * plan.activation_bytes(other, root)

@@ -91,7 +91,7 @@ def test_what_a_models_source_names(root, file):
 def test_identity_of_a_gguf_file_follows_its_content(root, file):
     def config_of(**entry):
         models = [{"name": "a", "source": "models/m.gguf"} | entry]
-        return complete(study(models=models, tasks=["word_count"]), root)
+        return complete(study(models=models, tasks=["word_count"], prompts__world="general"), root)
 
     config = config_of()
     assert config["models"][0]["num_layers"] == 2 and config["models"][0]["hidden_size"] == 32
@@ -110,7 +110,7 @@ def test_files_of_packages_and_of_the_hub_need_no_network(root):
         {"name": "h", "source": "org/name", "num_layers": 2},
         *a_model(),
     ]
-    config = complete(study(models=models, tasks=["word_count"]), root)
+    config = complete(study(models=models, tasks=["word_count"], prompts__world="general"), root)
     assert fetched_models(config, root) == ["p", "f", "h"] and converted_models(config, root) == ["p", "f"]
     assert model_identity(config, "p", root)["sha256"] == "ab" * 32
     assert not {"sha256"} & (model_identity(config, "f", root).keys() | model_identity(config, "h", root))

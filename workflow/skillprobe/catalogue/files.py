@@ -90,13 +90,16 @@ _WORDING = (
     key("phrasing", "the template's id"),
 )
 _TRUNCATED = key("truncated", "whether it was cut short at `generation.max_new_tokens`", "true or false")
+_THINKING = key(
+    "thinking", "how many tokens a thinking model thought before the response", "integer", 0, optional=True
+)
 _VERDICT = (
     key("satisfied", "whether the response satisfies the constraint", "true or false"),
     _TRUNCATED,
     key("params", "the constraint's parameters, as `skillprobe verify` reads them", "object"),
     key("evidence", "what the verifier or judge saw", "object"),
 )
-_LABELLED = (*_ANSWER, _VARIANT, *_VERDICT, *_SAMPLE, *_WORDING)
+_LABELLED = (*_ANSWER, _VARIANT, *_VERDICT, *_SAMPLE, *_WORDING, _THINKING)
 _PROMPTS = (
     _ANSWER[1],
     key("task", "the task's name"),
@@ -115,6 +118,7 @@ _RESPONSES = (
     key("sample", "number of the sample, from 0", "integer", 0),
     *_SAMPLE,
     _TRUNCATED,
+    _THINKING,
 )
 _CROSSED = (
     string(
@@ -397,7 +401,11 @@ _CLAIM = (
     key("rule", "the rule in words"),
     key("reason", "why it is insufficient, or what was left open"),
     key("tasks", "names of the tasks that count", "list"),
-    key("n", "`tasks` that count, tested `answers` and `requests` (subjects)", "object"),
+    key(
+        "n",
+        "`tasks` that count, `fewest_tasks` of any model, tested `responses`, and their `subjects`",
+        "object",
+    ),
     key("rules_version", "of the rules", "integer", 1),
     key("models", "of `all models`: which the mean is over", "list", optional=True),
     key(
@@ -410,6 +418,44 @@ _CLAIM = (
     key("paper", "what the paper `says`, and the numbers that it `reported`", "object", optional=True),
 )
 _FETCHED = (key("source", "its id on the hub"), key("revision", "the commit that was found"))
+_FETCHED_MODEL = (
+    key("source", "as in its entry"),
+    key("revision", "the commit that was found; of models on the hub", optional=True),
+    key("sha256", "of the file; of GGUF files", optional=True),
+    key("sampling", "what its generation_config.json says of sampling", "object"),
+)
+_CONVERTED = (
+    key("folder", "where the model is now, below the working directory"),
+    key("sha256", "of the file that it was made of"),
+    key("sampling", "nothing: such files don't say how they are meant to be sampled", "object"),
+)
+_MONITOR = (
+    dataset("first", "tokens of the response from which on a stage is read; −1: at EOS", "M", "int32"),
+    dataset("weights", "of raw activations at the card's layer", "M d", "float32"),
+    dataset("intercepts", "the decision value is x · weights + intercept", "M", "float32"),
+    dataset(
+        "calibration",
+        "slope and intercept: the probability is 1 / (1 + exp(−(slope · decision value + intercept)))",
+        "M 2",
+        "float32",
+    ),
+)
+_MONITORED = (
+    attribute("positions", "names of the P positions, in their order", Values("list")),
+    dataset("ids", "of each response, as in labels/", "n", "text"),
+    dataset("groups", "its subject", "n", "text"),
+    dataset("labels", "1: satisfied", "n", "int8", _LABEL),
+    dataset("folds", "its test fold; −1: a calibration subject, which is in none", "S n", "int8", _FOLD),
+    dataset("tokens", "how many tokens of the response there are up to the position", "P n", "int64"),
+    dataset("valid", "whether the response has the position to itself", "P n", "bool"),
+    dataset(
+        "probabilities",
+        "of satisfaction, by a monitor that never saw the subject; NaN where there is none",
+        "S P n",
+        "float32",
+        Values("number", 0, 1),
+    ),
+)
 
 # In any folder.
 SEALS = ".<name>.sha256"
@@ -429,6 +475,8 @@ AXES = {
     "R": "random subspaces",
     "D": "random directions",
     "m": "rows of the table that have draws",
+    "M": "stages of a response",
+    "2": "slope and intercept",
 }
 
 
@@ -484,8 +532,15 @@ FILES = (
         ("models/<model>.json",),
         "The model that was downloaded.",
         JSON,
-        _FETCHED,
-        when="for models on the hub",
+        _FETCHED_MODEL,
+        when="for models on the hub or in a package",
+    ),
+    File(
+        ("converted/<model>.json",),
+        "The folder that was made of a GGUF file.",
+        JSON,
+        _CONVERTED,
+        when="for models that come as GGUF files",
     ),
     File(
         ("judges/<task>.json",),
@@ -579,6 +634,20 @@ FILES = (
         _ABLATION,
         ("<scope>/<target>",),
         "scope and target",
+    ),
+    File(
+        ("monitors/<model>/<task>.safetensors",),
+        "A monitor: one probe and calibration for each stage of a response (docs/monitor.md has its card).",
+        SAFETENSORS,
+        _MONITOR,
+    ),
+    File(
+        ("monitors/<model>/<task>.h5",),
+        "What monitors say of held-out subjects, at every stored position.",
+        HDF5,
+        _MONITORED,
+        ("",),
+        "response",
     ),
     File(
         ("erasers/<model>/<layer>.h5",),

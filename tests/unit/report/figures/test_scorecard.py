@@ -58,4 +58,5 @@ def test_each_verdict_has_its_mark_and_the_other_scope_is_small():
                 assert not large or look.sign in signs
     assert {verdict for verdict, large in seen if large} == set(rules.VERDICTS) - {"insufficient"}
     keys = [text.get_text() for text in panel.figure.legends[0].get_texts()]
-    assert len(keys) == 7 and "contradicted (−)" in keys and "small: the other scope" in keys
+    assert len(keys) == 9 and "contradicted (−)" in keys and "small: the other scope" in keys
+    assert keys[-2:] == ["part where the claim holds", "part where the opposite holds"]

@@ -28,12 +28,14 @@ def split_world(name, folder, seed=0, fresh=480, auroc=0.9):
 
 
 def some(rows, which):
-    """Planted rows that are `which`, [n] bool; without twins."""
+    """Planted rows that are `which`, [n] bool; without unconstrained responses."""
     parts = {each.name: getattr(rows, each.name) for each in fields(rows)}
     own = {name: part[which] for name, part in parts.items() if isinstance(part, np.ndarray) and name != "x"}
     params = [each for each, used in zip(rows.params, which, strict=False) if used]
     course = {name: x[:, which] for name, x in rows.course.items()}
-    return replace(rows, **own, x=rows.x[:, which], params=params, course=course, twins=None, crossed=None)
+    return replace(
+        rows, **own, x=rows.x[:, which], params=params, course=course, unconstrained=None, crossed=None
+    )
 
 
 def fitted(name, folder, seed=0, layers=(1, 2), **more):

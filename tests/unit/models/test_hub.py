@@ -87,7 +87,8 @@ def test_a_gguf_file_is_fetched_alone_with_its_commit_and_hash(file):
     path, asked = file
     sha256 = file_sha256(path)
     for entry in (FILE, FILE | {"sha256": sha256, "revision": "v1"}):
-        assert hub.fetch_model(entry) == {"source": FILE["source"], "revision": COMMIT, "sha256": sha256}
+        found = {"source": FILE["source"], "revision": COMMIT, "sha256": sha256, "sampling": {}}
+        assert hub.fetch_model(entry) == found
     assert asked == [("org/tiny", "sub/m.gguf", "main"), ("org/tiny", "sub/m.gguf", "v1")]
     with pytest.raises(UserError, match=f"model 'tiny': .*has the sha256 {sha256}, and not 00"):
         hub.fetch_model(FILE | {"sha256": "0" * 64})

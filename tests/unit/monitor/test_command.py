@@ -5,9 +5,11 @@ import os
 
 import pytest
 from made.activations import label_row
+from made.configs import make_folder
 from made.monitors import made_study
 from skillprobe.cli import main
 from skillprobe.models.chat import chat_ids
+from skillprobe.monitor import answers
 from skillprobe.storage import files
 
 FIVE = 'word_count:{"relation": "exactly", "n": 5}'
@@ -89,6 +91,26 @@ def test_the_studys_settings_of_generation_are_the_default(monitor, study):
     assert len(by_seed) == 1 and len(json.loads(by_seed.pop())["steps"]) <= 4
     hot = {monitor("--json", "--temperature", "3", "--seed", str(seed), "write")[1] for seed in range(4)}
     assert len(hot) > 1
+
+
+def test_what_the_studys_config_leaves_open_is_what_the_model_says(tmp_path):
+    folder = tmp_path / "models/m"
+    make_folder(folder)
+    keys = ("temperature", "top_p", "top_k", "max_new_tokens", "batch_size")
+    generation = dict.fromkeys(keys) | {"top_p": 0.5}
+    entry = {"name": "m", "source": str(folder), "max_new_tokens": 9}
+    config = {"generation": generation, "models": [entry], "prompts": {"world": "toy"}}
+    path = tmp_path / "s/report/config.json"
+    files.write_json(path, config)
+    found = {"temperature": 1.0, "top_p": 0.5, "top_k": 0, "max_new_tokens": 9}
+    assert answers.generation_of_study(tmp_path / "s", "m") == found
+    (folder / "generation_config.json").write_text('{"temperature": 0.3}')
+    assert answers.generation_of_study(tmp_path / "s", "m") == found | {"temperature": 0.3}
+    # Of a model of the Hub, as was said when it was fetched; of another model, what the study says.
+    files.write_json(tmp_path / "s/models/m.json", {"sampling": {"top_k": 7}})
+    files.write_json(path, config | {"models": [entry | {"source": "org/m"}]})
+    assert answers.generation_of_study(tmp_path / "s", "m") == found | {"top_k": 7}
+    assert answers.generation_of_study(tmp_path / "s", "other") == {"top_p": 0.5}
 
 
 def test_what_is_not_calibrated_is_noted(monitor):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from skillprobe.models import loading
 from skillprobe.models.chat import chat_ids, decode
 from skillprobe.models.generation import generate
 from skillprobe.models.loaded import LoadedModel
+from skillprobe.models.sampling import with_own
 from skillprobe.monitor.constraints import Watched
 from skillprobe.monitor.reading import Monitor, Reading
 from skillprobe.prompts.bases import seed_from
 from skillprobe.storage import files
 from skillprobe.storage.fingerprint import folder_hash
 from skillprobe.storage.progress import silent
+from skillprobe.study.sampling import generation_of
 from skillprobe.tasks.world import load_world
 
 # Of generation, where the study doesn't say.
@@ -102,6 +105,20 @@ def study_config(study: str | Path) -> dict:
     """The completed config of a study that has run to its end; {} of others."""
     path = Path(study) / "report/config.json"
     return files.read_json(path) if path.is_file() else {}
+
+
+def generation_of_study(study: str | Path, model: str) -> dict:
+    """How a study's model was sampled, {"temperature", "top_p", "top_k", "max_new_tokens"}: as its entry, the
+    study, or the model itself says; what can no longer be told is left out."""
+    config = study_config(study)
+    found = config.get("generation", {})
+    if model in [entry["name"] for entry in config.get("models", ())]:
+        fetched = Path(study) / "models" / f"{model}.json"
+        own = files.read_json(fetched)["sampling"] if fetched.is_file() else {}
+        # Where the study's world or the model has moved away.
+        with suppress(UserError):
+            found = with_own(generation_of(config, model, Path.cwd()), own)
+    return {key: found[key] for key in SETTINGS if key != "batch_size" and found.get(key) is not None}
 
 
 def load_model(

@@ -76,8 +76,7 @@ def _whole_table(answer: answers.Answer) -> terminal.Table:
 
 def settings(options: argparse.Namespace) -> dict:
     """How the study's model answered, unless the command says otherwise."""
-    config = answers.study_config(options.study).get("generation", {})
-    found = {key: config[key] for key in ("temperature", "top_p", "top_k", "max_new_tokens") if key in config}
+    found = answers.generation_of_study(options.study, options.model)
     given = {"temperature": options.temperature, "max_new_tokens": options.max_new_tokens}
     return found | {key: value for key, value in given.items() if value is not None}
 

@@ -56,7 +56,7 @@ def study(slurm, tmp_path_factory):
         "XDG_CACHE_HOME": str(workdir.path / ".cache"),
     } | hub_environment
     asked = [str(file), "--", *TARGETS]
-    declared = [declaration(job) for job in workdir.listed(*asked)]
+    declared = [declaration(job) for job in workdir.listed(*asked, env=hub_environment)]
 
     def command(*arguments):
         arguments = arguments or asked

@@ -50,9 +50,10 @@ class Workdir:
             if path.is_file() and path.relative_to(root).parts[0] not in others
         }
 
-    def listed(self, *arguments: str, configfile: str = SMOKE) -> list[dict[str, str]]:
-        """What a dry-run of the smoke study says of each job: "rule", "wildcards", "resources", …"""
-        done = self.snakemake("--dry-run", "--configfile", configfile, *arguments)
+    def listed(self, *arguments: str, configfile: str = SMOKE, **options) -> list[dict[str, str]]:
+        """What a dry-run of the smoke study says of each job: "rule", "wildcards", "resources", …; options:
+        `start`'s."""
+        done = self.snakemake("--dry-run", "--configfile", configfile, *arguments, **options)
         jobs = []
         for block in re.split(r"\n(?=(?:local)?rule )", done.stdout):
             if found := re.match(r"(?:local)?rule (\w+):", block):

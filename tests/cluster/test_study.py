@@ -123,7 +123,7 @@ def finished(study, slurm, tmp_path_factory):
     """The study goes on to its end: Slurm's records of that, and the same study made without Slurm."""
     workdir, file = study.workdir, str(study.file)
     # Jobs of a second or two share one job of Slurm.
-    left = {job["rule"] for job in workdir.listed(file)}
+    left = {job["rule"] for job in workdir.listed(file, env=study.hub)}
     last = [f"{rule}=last" for rule in sorted(left) if rule.startswith(LAST)]
     command = study.command(file, "--groups", *last, "--group-components", "last=100", "--cores", "2")
     local = copy_repository(tmp_path_factory.mktemp("local"))
@@ -226,5 +226,6 @@ def test_the_whole_study_has_the_bytes_that_it_has_without_slurm(study, finished
 
 
 def test_what_slurm_made_is_up_to_date_without_the_profile(study, finished):
-    listed = study.workdir.snakemake("--dry-run", "--configfile", SMOKE, str(study.file))
+    arguments = ("--dry-run", "--configfile", SMOKE, str(study.file))
+    listed = study.workdir.snakemake(*arguments, env=study.hub)
     assert "Nothing to be done" in listed.stdout

@@ -30,7 +30,8 @@ def packed(tmp_path, monkeypatch):
         {"name": "local", "source": "models/tiny.gguf"},
         {"name": "packed", "source": source, "sha256": sha256, "num_layers": 4},
     ]
-    study = {"models": models, "tasks": ["word_count"]}
+    study = {"models": models, "tasks": ["word_count"], "prompts": {"world": "general"}}
+    study["generation"] = {"max_new_tokens": 16}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     return workdir, tmp_path / "study.yaml", file
 

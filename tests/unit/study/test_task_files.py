@@ -290,6 +290,11 @@ BROKEN = [
         "def describe",
         "def descibe",
     ),
+    (
+        r"can't be imported .UserError: human_negated must be a tuple of templates.*end it with a comma",
+        '("{request} Do not whisper {term}.",)',
+        '("{request} Do not whisper {term}.")',
+    ),
     ("does not define TASK; define it there", "TASK =", "TAKS ="),
     (
         r"TASK is no object of a class derived from Task; write TASK = Shouting\(\)",

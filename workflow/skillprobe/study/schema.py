@@ -128,22 +128,32 @@ def _yaml_hint(value: object, kinds: list[str], texts: list[str]) -> str:
     """What to do about a value that YAML reads otherwise than its author."""
     if value is None:
         return ": give a value or remove the key"
+    number = _number(value)
+    if number is not None and "array" in kinds:
+        return f": write [{number}]"
     if isinstance(value, str):
         if texts:
             return suggestion(value, texts)
         if "number" in kinds or "integer" in kinds:
-            try:
-                number = float(value)
-            except ValueError:
-                return ""
-            return (
-                f": YAML reads it as text; write {number!r} without quotes" if math.isfinite(number) else ""
-            )
+            return "" if number is None else f": YAML reads it as text; write {number} without quotes"
         if "array" in kinds:
             return f": write [{value}]"
     elif "string" in kinds or texts:
         return "" if isinstance(value, list | dict) else ": put it in quotes if it is meant as text"
     return ""
+
+
+def _number(value: object) -> float | int | None:
+    """The number that a value is, or is the text of; None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() else number
 
 
 def shown(value: object) -> str:

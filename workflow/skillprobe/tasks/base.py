@@ -49,6 +49,10 @@ def make_phrasings(
     entailment: Sequence[str],
 ) -> tuple[Phrasing, ...]:
     """Phrasings with ids such as "word_count.human.2"; the negated ones are numbered after the others."""
+    given = {"human": human, "human_negated": human_negated, "plm": plm, "entailment": entailment}
+    for name, templates in given.items():
+        if isinstance(templates, str):
+            raise UserError(f'{name} must be a tuple of templates, not a text: end it with a comma, ("…",)')
     made = []
     for kind, positive, negated in (
         ("human", human, human_negated),

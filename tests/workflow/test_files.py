@@ -16,6 +16,7 @@ from workdir import ROOT
 # Of targets that the smoke study doesn't have run, and of models and judges on the hub.
 ABSENT = (
     "models/",
+    "converted/",
     "judges/",
     "pilot/",
     "calibration",

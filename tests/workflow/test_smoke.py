@@ -291,7 +291,7 @@ def test_a_study_too_large_for_its_disk_is_planned_and_refused_before_any_job(tm
         "shutil.disk_usage = small\n"
     )
     refused = workdir.snakemake("--configfile", SMOKE, check=False)
-    sentence = "the study's activations need 0.0 GiB more, but the disk of results/ has 0.0 GiB free; lower"
+    sentence = "the study's activations need 0.1 GiB more, but the disk of results/ has 0.0 GiB free; lower"
     assert refused.returncode and sentence in refused.stderr and "Finished jobid" not in refused.stderr
     assert ("plot_time", "") in workdir.planned()
     assert f"the run would stop: {sentence}" in workdir.snakemake("plan", "--configfile", SMOKE).stdout

@@ -356,7 +356,7 @@ _PLANNING = (
     dataset("folds", "test fold; −1: calibration", "S n", "int8", _FOLD),
     dataset("surface", "chance to satisfy by the prompt's surface, held out", "S n", "float64"),
     dataset("both", "by surface and prompt probe", "S n", "float64"),
-    dataset("layers", "the prompt probe's layer", "S K", "int64", _COUNT),
+    dataset("layers", "the prompt probe's layer; −1: there is none", "S K", "int64", Values("integer", -1)),
     dataset("penalties", "its C", "S K", "float64", Values("number", 0)),
     dataset("drawn_layers", "power control: the layer of each of D random directions", "D", "int64", _COUNT),
     dataset("drawn_satisfied", "`satisfied`, redrawn from the state along it", "D n", "int64", _COUNT),

@@ -21,10 +21,8 @@ own = cross.Settings(
     **settings["ablation"], seed=settings["seed"], feature_scaling=settings["probes.feature_scaling"]
 )
 # One scale for both, as for the probes.
-scale = None
-if own.feature_scaling:
-    here = {task: by_layer[layer] for task, by_layer in by_scope[ACROSS].items()}
-    scale = cross.common_scale({task: part.x for task, part in rows.items()}, here)
+here = {task: by_layer[layer] for task, by_layer in by_scope[ACROSS].items()}
+scale = cross.common_scale({task: part.x for task, part in rows.items()}, here, own)
 ablated, erasers = {}, {}
 for scope, specialists in by_scope.items():
     tested = {task: part.within() if scope == WITHIN else part for task, part in rows.items()}

@@ -31,7 +31,7 @@ def made(scope):
     }
     results = {task: fit_scopes(each, SCOPED) for task, each in rows.items()}
     across = {task: result["across"] for task, result in results.items()}
-    scale = common_scale({task: each.x for task, each in rows.items()}, across)
+    scale = common_scale({task: each.x for task, each in rows.items()}, across, SETTINGS)
     x = {task: (each if scope == "across" else each.within()).x for task, each in rows.items()}
     return x, {task: result[scope] for task, result in results.items()}, scale
 

@@ -84,8 +84,12 @@ FROZEN = ("inlp", "inlp_reflected", "leace")
 _ARRAYS = ("before", "null", "curve", "random", "refitted_before", "refitted_after")
 
 
-def common_scale(x_by_task: Mapping[str, np.ndarray], specialists: Mapping[str, ProbeResult]) -> np.ndarray:
-    """[d], of all tasks' calibration rows together."""
+def common_scale(
+    x_by_task: Mapping[str, np.ndarray], specialists: Mapping[str, ProbeResult], settings: Settings
+) -> np.ndarray | None:
+    """[d], of all tasks' calibration rows together; None if the settings want none."""
+    if not settings.feature_scaling:
+        return None
     calibration = [x[specialists[task].folds[0] == CALIBRATION] for task, x in x_by_task.items()]
     return feature_scale(np.concatenate(calibration))
 
@@ -109,14 +113,14 @@ def cross_ablate(
     fitted on as many rows of each class: the least that one of them has. Others are targets only, so that a
     task with few violations takes no power from the rest. Among the erasers that are returned are also those
     of sufficient tasks with enough rows that don't count (unless `Settings.primary_only`). scale: [d], the
-    feature scale (None: `common_scale`, or none if the settings want none). Raises UserError where rows and
+    feature scale (None: `common_scale`). Raises UserError where rows and
     probes don't belong together, and for a rank that some task can't have.
     """
     for task, result in specialists.items():
         if not np.array_equal(np.asarray(ids_by_task[task], str), result.ids):
             raise UserError(f"task '{task}': its probes were trained on other rows; train them again")
-    if scale is None and settings.feature_scaling:
-        scale = common_scale(x_by_task, specialists)
+    if scale is None:
+        scale = common_scale(x_by_task, specialists, settings)
     usable = [task for task, result in specialists.items() if not result.status]
     rows = {task: Rows(x_by_task[task], scale) for task in usable}
     plans = {task: Plan.make(specialists[task], settings) for task in usable}

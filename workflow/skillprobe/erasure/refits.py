@@ -42,8 +42,8 @@ def refit_erasers(
     A source's directions are fitted on the rows that its own eraser saw, as often as their groups were drawn,
     and a target's probe on all its training rows, likewise. Fits begin from those without weights.
     """
-    if scale is None and settings.feature_scaling:
-        scale = common_scale(x_by_task, specialists)
+    if scale is None:
+        scale = common_scale(x_by_task, specialists, settings)
     some = next(iter(ablated.values()))
     sources = [task for task, reason in zip(some.sources, some.without, strict=True) if not reason]
     targets = [task for task, result in specialists.items() if task in counting and not result.status]

@@ -219,11 +219,9 @@ def _ablation(
         primary_only=True,
     )
     specialists = {task: {last: by_layer[last]} for task, by_layer in fits.specialists[scope].items()}
-    scale = None
-    if own.feature_scaling:
-        # One scale for both scopes, as for the probes.
-        across = {task: by_layer[last] for task, by_layer in fits.specialists[ACROSS].items()}
-        scale = common_scale({task: part.x for task, part in fits.rows[last].items()}, across)
+    # One scale for both scopes, as for the probes.
+    across = {task: by_layer[last] for task, by_layer in fits.specialists[ACROSS].items()}
+    scale = common_scale({task: part.x for task, part in fits.rows[last].items()}, across, own)
     ablated, _ = ablate_layer(
         last,
         {task: part.x for task, part in rows.items()},

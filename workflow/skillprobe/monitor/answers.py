@@ -18,7 +18,7 @@ from skillprobe.models import loading
 from skillprobe.models.chat import chat_ids, decode
 from skillprobe.models.generation import generate
 from skillprobe.models.loaded import LoadedModel
-from skillprobe.models.sampling import with_own
+from skillprobe.models.sampling import DEFAULTS, read_own, with_own
 from skillprobe.monitor.constraints import Watched
 from skillprobe.monitor.reading import Monitor, Reading
 from skillprobe.prompts.bases import seed_from
@@ -29,7 +29,7 @@ from skillprobe.study.sampling import generation_of
 from skillprobe.tasks.world import load_world
 
 # Of generation, where the study doesn't say.
-SETTINGS = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 64, "batch_size": 1}
+SETTINGS = DEFAULTS | {"max_new_tokens": 64, "batch_size": 1}
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def generation_of_study(study: str | Path, model: str) -> dict:
     found = config.get("generation", {})
     if model in [entry["name"] for entry in config.get("models", ())]:
         fetched = Path(study) / "models" / f"{model}.json"
-        own = files.read_json(fetched)["sampling"] if fetched.is_file() else {}
+        own = read_own([fetched])[model] if fetched.is_file() else {}
         # Where the study's world or the model has moved away.
         with suppress(UserError):
             found = with_own(generation_of(config, model, Path.cwd()), own)

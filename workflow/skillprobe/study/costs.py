@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 
-from skillprobe.study.slices import blocks, layers_of, over_time, random_layers_of, section_layers_of
+from skillprobe.study.slices import (
+    blocks,
+    layers_of,
+    over_time,
+    random_layers_of,
+    rows_per_task,
+    section_layers_of,
+)
 
 # Seconds of one thread, at the shape of workflow/studies/paper.yaml: nine tasks of 600 responses, d = 4096.
 # docs/costs.md has them with what they are of; a test holds the two together. Of these a job's:
@@ -92,9 +99,7 @@ def measured(config: Mapping, counts: Mapping[str, int], root: Path) -> dict[str
 
 def _of_the_pilot(config: Mapping, counts: Mapping[str, int], root: Path) -> dict[str, tuple[float, str]]:
     """As `measured`, of the stages that the study's pilot has too."""
-    prompts, generation, pilot = config["prompts"], config["generation"], config["pilot"]
-    responses = prompts["bases"] * prompts["items_per_base"]
-    responses *= generation["samples"] + generation["twin_samples"]
+    pilot, responses = config["pilot"], sum(rows_per_task(config).values())
     # One job of the pilot is of a model and task, with one response to each prompt without the constraint.
     growth = responses / (pilot["prompts"] * (pilot["samples"] + 1)) / len(blocks(config))
     folder, models = root / "results" / config["study"] / "benchmarks", _same_models(config, config)
@@ -144,8 +149,7 @@ def _span(seconds: float) -> str:
 
 def _responses(config: Mapping) -> int:
     """Constrained ones of one model and task."""
-    prompts = config["prompts"]
-    return prompts["bases"] * prompts["items_per_base"] * config["generation"]["samples"]
+    return rows_per_task(config)["constrained"]
 
 
 def _studies(config: Mapping, root: Path) -> Iterator[tuple[str, Mapping]]:

@@ -11,7 +11,7 @@ from skillprobe.errors import UserError
 from skillprobe.prompts.bases import base_number
 from skillprobe.storage import files
 from skillprobe.study import costs
-from skillprobe.study.slices import blocks, layers_of, over_time, section_layers_of
+from skillprobe.study.slices import blocks, layers_of, over_time, rows_per_task, section_layers_of
 from skillprobe.study.sources import converted_models, fetched_models, hub_judges, stored_dtype
 
 # Of a hub model that doesn't state its hidden size; planning must not need the network.
@@ -19,16 +19,6 @@ ASSUMED_HIDDEN_SIZE = 4096
 # Of a number; of None, where a hub model's dtype isn't stated, the most.
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, None: 4}
 GIB = 2**30
-
-
-def rows_per_task(config: Mapping) -> dict[str, int]:
-    """Rows of one model and task by variant, at most."""
-    prompts, generation = config["prompts"], config["generation"]
-    items = prompts["bases"] * prompts["items_per_base"]
-    return {
-        "constrained": items * generation["samples"],
-        "unconstrained": items * generation["twin_samples"],
-    }
 
 
 def crossed_rows(config: Mapping) -> int:

@@ -66,6 +66,16 @@ def over_time(config: Mapping) -> bool:
     return {"prompt_100", "eos"} <= set(config["activations"]["positions"])
 
 
+def rows_per_task(config: Mapping) -> dict[str, int]:
+    """Rows of one model and task by variant, at most."""
+    prompts, generation = config["prompts"], config["generation"]
+    items = prompts["bases"] * prompts["items_per_base"]
+    return {
+        "constrained": items * generation["samples"],
+        "unconstrained": items * generation["twin_samples"],
+    }
+
+
 def blocks(config: Mapping) -> list[list[int]]:
     """Which bases each job of a model and task makes: [first, one past the last] of consecutive ones. The
     last block may be short. More bases leave full blocks as they are."""

@@ -53,6 +53,7 @@ lint: setup ## check the style of code and workflow
 
 bench: setup ## measure the speed of probes, erasers, generation, monitors, extraction and shards
 	python tests/bench/probes.py
+	python tests/bench/older.py
 	python tests/bench/erasure.py
 	python tests/bench/generation.py
 	python tests/bench/behaviour.py

@@ -48,9 +48,9 @@ def test_matched_general_uses_as_many_rows_as_a_specialist(monkeypatch):
     sizes = []
     fit = Rows.fit
 
-    def counting(self, train, *rest):
+    def counting(self, train, *rest, **options):
         sizes.extend(train.sum(axis=0).tolist())
-        return fit(self, train, *rest)
+        return fit(self, train, *rest, **options)
 
     monkeypatch.setattr(Rows, "fit", counting)
     specialist(x["task0"], y["task0"], groups["task0"], replace(SETTINGS, shuffles=0))
@@ -68,11 +68,11 @@ def test_left_out_general_never_sees_its_task(monkeypatch):
     x, y, groups = tasks_data([np.eye(24)[0]] * 3, signal=0.7)
     fit, given = Rows.fit, []
 
-    def recording(self, train, labels, *rest):
+    def recording(self, train, labels, *rest, **options):
         # A third of the columns for each task: the rows of its training sets, and their labels.
         thirds = zip(np.split(train, 3, 1), np.split(labels, 3, 1), strict=True)
         given.append([(sets, here[sets]) for sets, here in thirds])
-        return fit(self, train, labels, *rest)
+        return fit(self, train, labels, *rest, **options)
 
     monkeypatch.setattr(Rows, "fit", recording)
     results = general(x, y, groups, SETTINGS, variants=["leave_one_out"])["leave_one_out"]
@@ -81,7 +81,8 @@ def test_left_out_general_never_sees_its_task(monkeypatch):
     other = general(x, flipped, groups, SETTINGS, variants=["leave_one_out"])["leave_one_out"]
     monkeypatch.setattr(Rows, "fit", fit)
     rows = np.repeat(range(3), [len(y[name]) for name in results])
-    assert len(seen) == len(given) == 2
+    # The inner fits of each fold seed, and all outer ones.
+    assert len(seen) == len(given) == len(SETTINGS.fold_seeds) + 1
     for before, after in zip(seen, given, strict=True):
         for task, (sets, labels) in enumerate(before):
             assert not sets[rows == task].any() and sets[rows != task].any()

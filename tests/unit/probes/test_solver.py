@@ -228,3 +228,33 @@ def test_confounds_of_erased_rows_are_refused():
     nothing = Erased(np.zeros((1, 5, 0)), np.zeros((1, 0, 5)))
     with pytest.raises(ValueError, match="confounds"):
         Rows(x).fit(np.ones((30, 1), bool), y, [0.1], np.ones((30, 1)), nothing)
+
+
+def test_blocks_and_penalties_side_by_side_change_nothing(monkeypatch):
+    """Both are for speed: products without the rows that no training set of a column has, and wider ones."""
+    x, y = data(120, 200)
+    fold = np.arange(120) % 5
+    masks = np.stack([(fold != f) & (fold != g) for f in range(5) for g in range(f)], axis=1)
+    penalties = (0.001, 0.01, 0.1)
+    rows, of_two = Rows(x), np.eye(2)[np.arange(120) % 2]
+    for confounds in (None, of_two):
+        together = rows.fit(masks, y, penalties, confounds, blocks=fold)
+        monkeypatch.setattr(solver, "FEW", 0)
+        alone = rows.fit(masks, y, penalties, confounds)
+        monkeypatch.undo()
+        np.testing.assert_allclose(together.decision, alone.decision, atol=2e-5)
+        np.testing.assert_allclose(together.coefficients, alone.coefficients, atol=2e-5)
+        np.testing.assert_allclose(together.loss, alone.loss, rtol=1e-7)
+        for ours, theirs in zip(together.raw(1), alone.raw(1), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+def test_the_start_changes_the_way_and_not_the_solution():
+    x, y = data(80, 120)
+    masks = np.stack([np.arange(80) % 4 != f for f in range(4)], axis=1)
+    rows, penalties = Rows(x), (0.01, 0.1)
+    plain = rows.fit(masks, y, penalties)
+    far = np.full_like(plain.coefficients, 3.0), np.full_like(plain.intercepts, -2.0)
+    for start in (far, (plain.coefficients, plain.intercepts), (far[0][0], far[1][0])):
+        found = rows.fit(masks, y, penalties, start=start)
+        np.testing.assert_allclose(found.decision, plain.decision, atol=2e-5)

@@ -204,20 +204,27 @@ class Task:
 @dataclass(frozen=True)
 class Found:
     """Of L labellings: scores [L, S, n]; chosen [L, S, K], the number of the penalty; inner_auroc
-    [L, S, K, T] of each task at it. fit holds S · K outer fits, and one of all rows, for each labelling;
-    inner those without two folds, a column for each labelling, fold seed and pair of folds."""
+    [L, S, K, T] of each task at it (NaN behind the last of a labelling's). fit holds S · K outer fits, and
+    one of all rows, for each labelling: at every penalty, or only at those that were chosen (`own_penalty`).
+    inner: of each fold seed, the fits at every penalty without two folds, a column for each labelling and
+    pair of folds."""
 
     scores: np.ndarray
     chosen: np.ndarray
     inner_auroc: np.ndarray
     fit: Fit
-    inner: Fit
+    inner: list[Fit]
     settings: Settings
+    own_penalty: bool
+
+    def _at(self, number: np.ndarray | int) -> np.ndarray | int:
+        """Where `fit` has the penalty of this number."""
+        return np.zeros_like(number) if self.own_penalty else number
 
     def raw(self) -> tuple[np.ndarray, np.ndarray]:
         """Weights [S, K, d] and intercepts [S, K] of the outer probes of the first labelling."""
         _, n_seeds, n_folds = self.chosen.shape
-        weights, intercepts = self.fit.raw(self.chosen[0].ravel(), slice(n_seeds * n_folds))
+        weights, intercepts = self.fit.raw(self._at(self.chosen[0].ravel()), slice(n_seeds * n_folds))
         shape = (n_seeds, n_folds)
         return weights.T.reshape(*shape, -1).astype(np.float32), intercepts.reshape(shape)
 
@@ -227,9 +234,8 @@ class Found:
         """Of labelling `which` and the rows of one task (None: all), number t of those trained on (None: left
         out)."""
         chosen, inner = self.chosen[which], self.inner_auroc[which]
-        modal = np.argmax(np.bincount(chosen.ravel()))
         of_all = (which + 1) * (chosen.size + 1) - 1
-        weights, intercepts = self.fit.raw(modal, slice(of_all, of_all + 1))
+        weights, intercepts = self.fit.raw(self._at(_modal(chosen)), slice(of_all, of_all + 1))
         # One-hot tasks as confounds give each task its own.
         intercept = intercepts[0] if intercepts.ndim == 1 else intercepts[t, 0]
         return ProbeResult(
@@ -239,7 +245,7 @@ class Found:
             folds=task.folds,
             scores=self.scores[which] if rows is None else self.scores[which][:, rows],
             chosen_c=np.array(self.settings.penalties)[chosen],
-            inner_auroc=inner.mean(axis=2),
+            inner_auroc=np.nanmean(inner, axis=2),
             task_inner_auroc=np.full(chosen.shape, np.nan) if t is None else inner[:, :, t],
             weights=weights[:, 0],
             intercept=float(intercept),
@@ -259,6 +265,7 @@ def cross_validate(
     training: Sequence[Callable[[np.ndarray], np.ndarray]] | None = None,
     confounds: np.ndarray | None = None,
     items: np.ndarray | None = None,
+    every_penalty: bool = False,
 ) -> Found:
     """Nested cross-validation of a probe of each labelling, on all rows that its `training` lets pass.
 
@@ -266,7 +273,8 @@ def cross_validate(
     by whose mean inner AUROC the penalty is chosen; training: likewise (None: all rows pass). Training
     without folds f and g gives the inner scores of g for outer fold f and those of f for outer fold g at
     once: K(K − 1)/2 inner fits, not K(K − 1). items: [n] names, where AUROCs are of pairs within an item and
-    only items with both outcomes are trained on (None or none: of pairs within a fold).
+    only items with both outcomes are trained on (None or none: of pairs within a fold). every_penalty: the
+    outer fits are wanted at every penalty, not at the chosen one alone.
     """
     labels = labels.reshape(folds.shape[1], -1)
     n_labels, n_seeds, n_folds = labels.shape[1], len(folds), settings.n_folds
@@ -280,49 +288,97 @@ def cross_validate(
             lambda mask, pick=pick, own=own: pick(mask & own) for pick, own in zip(picks, mixed, strict=True)
         ]
     pairs = list(combinations(range(n_folds), 2))
-    inner_sets = [(fold != f) & (fold != g) & (fold != CALIBRATION) for fold in folds for f, g in pairs]
     outer_sets = [(fold != f) & (fold != CALIBRATION) for fold in folds for f in range(n_folds)]
+    outer_sets.append(folds[0] != CALIBRATION)
 
-    def fit(masks: list[np.ndarray]) -> Fit:
-        sets = np.stack([pick(mask) for pick in picks for mask in masks], axis=1)
-        every = np.repeat(labels, len(masks), axis=1)
-        return rows.fit(np.tile(sets, n_labels // len(picks)), every, settings.penalties, confounds)
+    def sets(masks: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Training sets and labels [n, columns], for each labelling those of all masks."""
+        picked = np.stack([pick(mask) for pick in picks for mask in masks], axis=1)
+        return np.tile(picked, n_labels // len(picks)), np.repeat(labels, len(masks), axis=1)
 
-    # Scores are compared as float32, so that rows with the same activations tie whatever the rounding.
-    inner_fit = fit(inner_sets)
-    inner = inner_fit.decision.astype(np.float32)
-    outer = fit([*outer_sets, folds[0] != CALIBRATION])
-    scores = np.full((n_labels, *folds.shape), np.nan, np.float32)
+    inner = [
+        rows.fit(
+            *sets([(fold != f) & (fold != g) & (fold != CALIBRATION) for f, g in pairs]),
+            settings.penalties,
+            confounds,
+            blocks=fold,
+        )
+        for fold in folds
+    ]
     chosen = np.zeros((n_labels, n_seeds, n_folds), int)
-    inner_auroc = np.full((n_labels, n_seeds, n_folds, len(task_rows[0])), np.nan)
+    inner_auroc = np.full((n_labels, n_seeds, n_folds, max(map(len, task_rows))), np.nan)
     # Of each labelling and task, all pairs of rows of one item.
     paired = [
         [_pairs(labels[:, which], items, rows) for rows in task_rows[which]]
         for which in range(n_labels if within else 0)
     ]
-    for place in np.ndindex(chosen.shape):
-        which, s, f = place
-        fold, y = folds[s], labels[:, which]
-        rest = np.where(fold == f, CALIBRATION, fold)
-        held_out = np.zeros(inner.shape[:2], np.float32)
-        for g, number in inner_columns(n_folds, f, which * n_seeds + s):
-            held_out[:, fold == g] = inner[:, fold == g, number]
-        if within:
-            by_penalty = np.transpose([_within(held_out, pairs, rest) for pairs in paired[which]])
-        else:
-            by_penalty = np.transpose([aurocs(held_out[:, r], y[r], rest[r]) for r in task_rows[which]])
-        best = int(np.argmax(by_penalty.mean(axis=1)))  # the first, so the smallest C, among equals
-        chosen[place], inner_auroc[place] = best, by_penalty[best]
-        column = which * (len(outer_sets) + 1) + s * n_folds + f
-        scores[which, s, fold == f] = outer.decision[best, fold == f, column]
-    return Found(scores, chosen, inner_auroc, outer, inner_fit, settings)
+    for s, fold in enumerate(folds):
+        # Scores are compared as float32, so that rows with the same activations tie whatever the rounding.
+        decision = inner[s].decision.astype(np.float32)
+        for which, f in np.ndindex(n_labels, n_folds):
+            y, rest = labels[:, which], np.where(fold == f, CALIBRATION, fold)
+            held_out = np.zeros(decision.shape[:2], np.float32)
+            for g, number in inner_columns(n_folds, f, which):
+                held_out[:, fold == g] = decision[:, fold == g, number]
+            if within:
+                by_penalty = np.transpose([_within(held_out, pairs, rest) for pairs in paired[which]])
+            else:
+                by_penalty = np.transpose([aurocs(held_out[:, r], y[r], rest[r]) for r in task_rows[which]])
+            best = int(np.argmax(by_penalty.mean(axis=1)))  # the first, so the smallest C, among equals
+            chosen[which, s, f] = best
+            inner_auroc[which, s, f, : by_penalty.shape[1]] = by_penalty[best]
+
+    # A column for each labelling, fold seed and fold, and of each labelling one of all rows.
+    own = np.concatenate([np.append(each, _modal(each)) for each in chosen])
+    if every_penalty:
+        outer = rows.fit(*sets(outer_sets), settings.penalties, confounds)
+    else:
+        start = _between(inner, own.reshape(n_labels, -1), n_folds)
+        outer = rows.fit(*sets(outer_sets), [np.array(settings.penalties)[own]], confounds, start=start)
+    found = Found(
+        np.full((n_labels, *folds.shape), np.nan, np.float32),
+        chosen,
+        inner_auroc,
+        outer,
+        inner,
+        settings,
+        not every_penalty,
+    )
+    for which, s, f in np.ndindex(chosen.shape):
+        column = which * len(outer_sets) + s * n_folds + f
+        tested = folds[s] == f
+        found.scores[which, s, tested] = outer.decision[found._at(chosen[which, s, f]), tested, column]
+    return found
 
 
-def inner_columns(n_folds: int, fold: int, seed: int) -> Iterator[tuple[int, int]]:
-    """For outer test fold `fold` of fold seed number `seed`: each inner fold, and which column of the inner
-    fits saw neither of the two."""
+def _modal(chosen: np.ndarray) -> int:
+    """The number that was chosen most often, the first among equals."""
+    return int(np.argmax(np.bincount(chosen.ravel())))
+
+
+def _between(inner: Sequence[Fit], own: np.ndarray, n_folds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where outer fits begin, coefficients [r, columns] and intercepts [columns]: between the inner fits at
+    the same penalty that left out the same fold. own: [L, S · K + 1] numbers of penalties; the last, of all
+    rows, begins between all of the first fold seed's."""
+    coefficients, intercepts = [], []
+    for which, numbers in enumerate(own):
+        for column, number in enumerate(numbers):
+            s, f = divmod(column, n_folds)
+            if s < len(inner):
+                of = [place for _, place in inner_columns(n_folds, f, which)]
+            else:
+                n_pairs = n_folds * (n_folds - 1) // 2
+                s, of = 0, list(range(which * n_pairs, (which + 1) * n_pairs))
+            coefficients.append(inner[s].coefficients[number][:, of].mean(axis=1))
+            intercepts.append(inner[s].intercepts[number, of].mean())
+    return np.stack(coefficients, axis=1), np.array(intercepts)
+
+
+def inner_columns(n_folds: int, fold: int, which: int = 0) -> Iterator[tuple[int, int]]:
+    """For outer test fold `fold` and labelling number `which`: each inner fold, and which column of a fold
+    seed's inner fits saw neither of the two."""
     pairs = list(combinations(range(n_folds), 2))
-    for number, pair in enumerate(pairs, start=seed * len(pairs)):
+    for number, pair in enumerate(pairs, start=which * len(pairs)):
         if fold in pair:
             yield sum(pair) - fold, number
 

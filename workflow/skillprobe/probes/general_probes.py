@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from skillprobe.probes.cross_validation import Settings, Task, cross_validate, feature_scale_of
+from skillprobe.probes.cross_validation import Found, Settings, Task, cross_validate, feature_scale_of
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows
 from skillprobe.probes.solver import Rows, feature_scale
@@ -70,9 +70,8 @@ def general(
         x = np.concatenate([x_by_task[task.name] for task in used])
         # The scale is of all tasks, sufficient or not: it must not depend on labels.
         rows = Rows(x, feature_scale_of(list(x_by_task.values()), tasks, settings, scale))
-        for variant in variants:
-            for task, result in zip(used, _general(rows, used, settings, variant), strict=True):
-                by_variant[variant][task.name] = result
+        for variant, fitted in _general(rows, used, settings, variants).items():
+            by_variant[variant] |= {task.name: result for task, result in zip(used, fitted, strict=True)}
     return {variant: {task.name: by_variant[variant][task.name] for task in tasks} for variant in variants}
 
 
@@ -118,36 +117,43 @@ def fit_general_scopes(
     }
 
 
-def _general(rows: Rows, tasks: Sequence[Task], settings: Settings, variant: str) -> list[ProbeResult]:
-    """One variant of the general probe, as results of each of `tasks`, whose rows follow each other."""
+def _general(
+    rows: Rows, tasks: Sequence[Task], settings: Settings, variants: Sequence[str]
+) -> dict[str, list[ProbeResult]]:
+    """The variants of the general probe, as results of each of `tasks`, whose rows follow each other."""
     folds = np.concatenate([task.folds for task in tasks], axis=1)
     labels = np.concatenate([task.labels for task in tasks])
     items = np.concatenate([task.items for task in tasks])
     task_of = np.repeat(np.arange(len(tasks)), [len(task.labels) for task in tasks])
     task_rows = [np.flatnonzero(task_of == t) for t in range(len(tasks))]
-    if variant == "leave_one_out":
+
+    def fit(training: list[Callable], scored: list[list[np.ndarray]], confounds=None) -> Found:
         # Side by side, since wide products are the fast ones.
-        found = cross_validate(
-            rows,
-            folds,
-            np.repeat(labels[:, None], len(tasks), axis=1),
-            settings,
-            [[task_rows[u] for u in range(len(tasks)) if u != t] for t in range(len(tasks))],
-            [lambda mask, t=t: mask & (task_of != t) for t in range(len(tasks))],
-            items=items,
-        )
-        return [found.result(task, None, task_rows[t], which=t) for t, task in enumerate(tasks)]
-    found = cross_validate(
-        rows,
-        folds,
-        labels,
-        settings,
-        [task_rows],
-        [_matched(tasks, settings)] if variant == "matched" else None,
-        confounds=None if variant != "centred" or len(items) else task_of[:, None] == np.arange(len(tasks)),
-        items=items,
-    )
-    return [found.result(task, t, task_rows[t]) for t, task in enumerate(tasks)]
+        every = np.repeat(labels[:, None], len(training), axis=1)
+        return cross_validate(rows, folds, every, settings, scored, training, confounds, items)
+
+    made: dict[str, list[ProbeResult]] = {}
+    together = {"all": lambda mask: mask, "matched": _matched(tasks, settings)}
+    if len(items):
+        # Rows minus their item's mean are centred already.
+        together["centred"] = together["all"]
+    elif "centred" in variants:
+        found = fit([together["all"]], [task_rows], task_of[:, None] == np.arange(len(tasks)))
+        made["centred"] = [found.result(task, t, task_rows[t]) for t, task in enumerate(tasks)]
+    names = [name for name in variants if name in together]
+    training, scored = [together[name] for name in names], [task_rows] * len(names)
+    if "leave_one_out" in variants:
+        training += [lambda mask, t=t: mask & (task_of != t) for t in range(len(tasks))]
+        scored += [[task_rows[u] for u in range(len(tasks)) if u != t] for t in range(len(tasks))]
+    if training:
+        found = fit(training, scored)
+        for which, name in enumerate(names):
+            made[name] = [found.result(task, t, task_rows[t], which) for t, task in enumerate(tasks)]
+        if "leave_one_out" in variants:
+            made["leave_one_out"] = [
+                found.result(task, None, task_rows[t], len(names) + t) for t, task in enumerate(tasks)
+            ]
+    return made
 
 
 def _matched(tasks: Sequence[Task], settings: Settings) -> Callable[[np.ndarray], np.ndarray]:

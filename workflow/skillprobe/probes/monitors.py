@@ -336,7 +336,7 @@ def _fit_layer(
         which, x = gathered(stage.parts, rows.x)
         y, own_folds = rows.y[which], folds[:, which]
         scale = feature_scale(x[own_folds[0] == CALIBRATION]) if own.feature_scaling else None
-        found = cross_validate(Rows(x, scale), own_folds, y, own, [[np.arange(len(x))]])
+        found = cross_validate(Rows(x, scale), own_folds, y, own, [[np.arange(len(x))]], every_penalty=True)
         for level in levels:
             views = _views(found, own_folds, level)
             quality = _quality(views, y)
@@ -380,9 +380,10 @@ def _views(found: Found, folds: np.ndarray, level: _Level) -> list[tuple[np.ndar
             views.append((fold, scores))
         return views
     fold = folds[level.seed]
-    scores = np.zeros(found.inner.decision.shape[:2], np.float32)
-    for g, column in inner_columns(found.settings.n_folds, level.fold, level.seed):
-        scores[:, fold == g] = found.inner.decision[:, fold == g, column]
+    decision = found.inner[level.seed].decision
+    scores = np.zeros(decision.shape[:2], np.float32)
+    for g, column in inner_columns(found.settings.n_folds, level.fold):
+        scores[:, fold == g] = decision[:, fold == g, column]
     return [(np.where(fold == level.fold, CALIBRATION, fold), scores)]
 
 
@@ -392,8 +393,8 @@ def _probes(found: Found, n_folds: int, level: _Level, penalty: int) -> tuple[np
     n_seeds = found.chosen.shape[1]
     if level.fold is None:
         return found.fit.raw(penalty, np.arange(n_seeds * n_folds + 1))
-    inner = [column for _, column in inner_columns(n_folds, level.fold, level.seed)]
-    weights, intercepts = found.inner.raw(penalty, np.array(inner))
+    inner = [column for _, column in inner_columns(n_folds, level.fold)]
+    weights, intercepts = found.inner[level.seed].raw(penalty, np.array(inner))
     last = found.fit.raw(penalty, np.array([level.seed * n_folds + level.fold]))
     return np.concatenate([weights, last[0]], axis=1), np.concatenate([intercepts, last[1]])
 
@@ -416,7 +417,7 @@ def _carried_views(
         return views
     fold = folds[level.seed]
     kept = np.zeros((1, len(x)), np.float32)
-    for place, (g, _) in enumerate(inner_columns(n_folds, level.fold, level.seed)):
+    for place, (g, _) in enumerate(inner_columns(n_folds, level.fold)):
         kept[0, fold == g] = scores[fold == g, place]
     return [(np.where(fold == level.fold, CALIBRATION, fold), kept)]
 

@@ -55,6 +55,7 @@ rule all:
 onstart:
     check_files()
     check_engine()
+    check_windows()
     check_resources()
     check_disk()
     hold_results()

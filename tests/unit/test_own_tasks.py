@@ -1,16 +1,21 @@
 """docs/tasks.md: its two tasks, added to a copy of the project, are planned, asked, labelled and tested."""
 
+import inspect
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 
 import pytest
 import yaml
 from made.items import responses_to
 from made.judges import make_classifiers
+from skillprobe import tasks
+from skillprobe.errors import UserError
+from skillprobe.tasks.base import Task, make_phrasings
 from workdir import ROOT, SMOKE, copy_repository
 
 PAGE = (ROOT / "docs/tasks.md").read_text(encoding="utf-8")
@@ -33,6 +38,47 @@ NAMES = tuple(examples())
 def test_the_page_has_a_task_of_each_kind():
     assert NAMES == ("lower_case", "emotion")
     assert ["judges" in yaml.safe_load(config) for _, config in examples().values()] == [False, True]
+
+
+def signature(function):
+    """As it is written, without the kinds of arguments."""
+    parameters = inspect.signature(function).parameters.values()
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    return str(inspect.Signature(plain))
+
+
+def test_the_page_has_the_signature_of_every_method_of_a_task():
+    written = dict(re.findall(r"^\| `(\w+)(\([^`]*\))` \|", PAGE, re.M))
+    methods = {name: getattr(Task, name) for name in vars(Task) if inspect.isfunction(getattr(Task, name))}
+    assert len(methods) > 10
+    for name, function in methods.items():
+        # Those that one writes are shown with self, and others as they are called.
+        own = getattr(function, "__isabstractmethod__", False)
+        exact = signature(function)
+        assert written.pop(name) == (exact if own else exact.replace("self, ", "", 1)), name
+    assert written == {}
+    assert f"`make_phrasings{signature(make_phrasings)}`" in PAGE
+
+
+def test_the_methods_that_check_do_what_the_page_says():
+    """Its example, and one wrong value for each line."""
+    code = re.search(r"may begin with\n\n```python\n(.*?)```", PAGE, re.S)[1]
+    found = {}
+    exec(textwrap.dedent(code), found)
+    task = tasks.get("word_count")
+    found["check_params"](task, {"words": ["red", "blue"], "n": 2})
+    found["check_params"](task, {"words": ["red"]})
+    for params, said in (
+        ({"n": 2}, "'words' is missing"),
+        ({"words": ["red"], "m": 2}, "'m' is not one of its params"),
+        ({"words": []}, "'words' must be a list of at least one text"),
+        ({"words": [""]}, "'words' must hold texts that are not empty"),
+        ({"words": ["red"], "n": 0}, "'n' must be a whole number of at least 1"),
+    ):
+        with pytest.raises(UserError, match=f"task 'word_count': {said}"):
+            found["check_params"](task, params)
+    example = re.search(r"`raise (self\.refuse\(.*?\))`", PAGE)[1]
+    assert str(eval(example, {"self": task})) == "task 'word_count': 'n' must be even"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 from skillprobe.errors import UserError
 from skillprobe.storage.locks import hold_study
-from skillprobe.study import checks, sampling, slices, sources
+from skillprobe.study import checks, reading, sampling, slices, sources, windows
 from skillprobe.study.code_files import code_files
 from skillprobe.study.config import complete
 from skillprobe.study.plan import check_fits, check_readable, check_writable, nearest_folder, surplus_warning
@@ -44,7 +44,33 @@ def checked(function, *arguments):
         ) from None
 
 
-STUDY = checked(complete, config, ROOT)
+def config_files():
+    """What the config was read from, as messages name it. Nothing where a file can't be read once more."""
+    given = workflow.config_settings
+    names = [sources.as_from(ROOT, path) for path in given.configfiles]
+    try:
+        files = [reading.read_config(path) for path in ("config.yaml", *names)]
+    except UserError:
+        return []
+    return [*files, reading.given(given.config)]
+
+
+def completed():
+    """The study's config; errors begin with the file and line of their key."""
+    try:
+        return complete(config, ROOT)
+    except UserError as error:
+        raise UserError(reading.placed(str(error), config_files())) from error
+
+
+def unnamed():
+    """What to say where a config file doesn't name its study. Raises UserError where it is clearly another one."""
+    files = config_files() if workflow.is_main_process and workflow.config_settings.configfiles else []
+    return reading.check_named(files) if files else ""
+
+
+STUDY = checked(completed)
+UNNAMED = checked(unnamed)
 RESULTS = f"results/{STUDY['study']}"
 checked(nearest_folder, RESULTS)
 
@@ -222,6 +248,16 @@ def check_engine():
         checked(checks.check_installed, STUDY)
 
 
+def check_windows():
+    """Stops Snakemake if a model can't read its prompts and responses that are as long as they may be, where that can
+    be told before it is loaded."""
+    if any(job.rule.name == "generate_responses" for job in workflow.dag.needrun_jobs()):
+        try:
+            checked(windows.check_windows, STUDY, ROOT)
+        except WorkflowError as error:
+            raise WorkflowError(reading.placed(str(error), config_files())) from None
+
+
 def check_resources():
     """Stops Snakemake if a model or judge asks for more GPUs than the run may use at once: it would get these. Warns
     of one that asks for more memory: it would get that, which may be enough."""
@@ -265,7 +301,7 @@ def warn_without_records():
 
 if workflow.is_main_process:
     warn_without_records()
-    for warning in (checks.groups_warning(STUDY, GROUPS), surplus_warning(STUDY, ROOT)):
+    for warning in (UNNAMED, checks.groups_warning(STUDY, GROUPS), surplus_warning(STUDY, ROOT)):
         if warning:
             print(warning, file=sys.stderr, flush=True)
 

@@ -162,21 +162,27 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from skillprobe.findings import decidable
     from skillprobe.report.html import counted
     from skillprobe.study import reading
     from skillprobe.study.config import complete
+    from skillprobe.study.sources import fetched_words
+    from skillprobe.study.windows import check_windows
 
     if not os.path.isfile("Snakefile"):
         raise UserError("there is no Snakefile here; run it in the repository's folder")
     files = [reading.read_config(path) for path in ("config.yaml", *options.files)]
     try:
         config = complete(reading.merged(files), ".")
+        check_windows(config, ".")
     except UserError as error:
-        place = reading.place_of(str(error), files)
-        raise UserError(f"{place}: {error}" if place else str(error)) from error
+        raise UserError(reading.placed(str(error), files)) from error
+    unnamed = reading.check_named(files)
     models, tasks = (counted(len(config[key]), key.removesuffix("s")) for key in ("models", "tasks"))
     chosen = f" --configfile {' '.join(map(shlex.quote, options.files))}" if options.files else ""
     print(f"study {config['study']}: the config is valid ({models}, {tasks})")
+    for line in (*filter(None, [unnamed]), *fetched_words(config, "."), *decidable.describe(config, ".")):
+        print(line)
     # A target after --configfile would be taken for one more config file.
     print(f"plan it with: snakemake --cores 1 plan{chosen}")
     return 0

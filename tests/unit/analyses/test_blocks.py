@@ -5,6 +5,7 @@ import pytest
 from made.findings import planted_matrix
 from skillprobe.analyses.blocks import (
     block_statistic,
+    forms_blocks,
     joint_permutation_p,
     n_partitions,
     paper_groups,
@@ -132,3 +133,9 @@ def test_partitions_without_a_statistic_are_left_out():
     assert (found.p, found.p_other) == pytest.approx((alone.p, alone.p_other))
     nothing = joint_permutation_p([alike], np.array([0, 1, 2, 3, 0]))
     assert (nothing.p, nothing.p_other) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("groups", ["", "a", "ab", "aa", "aab", "abc", "aaa", "aabb"])
+def test_blocks_are_compared_where_there_are_pairs_within_and_between_them(groups):
+    pairs = [left == right for n, left in enumerate(groups) for right in groups[:n]]
+    assert forms_blocks(groups) == (any(pairs) and not all(pairs))

@@ -1,9 +1,12 @@
 """Planted worlds: one direction for all tasks, or one each; and what the table says of them."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
+from made.configs import ROOT
 from made.scopes import SETTINGS as SCOPED
 from made.scopes import probe_rows
 from skillprobe.analyses import generality
@@ -436,3 +439,23 @@ def test_intervals_at_the_selected_layers_are_of_refits():
     assert mean["draws"].factor == 1.0 and mean["draws"].drawn.shape == (150,)
     assert mean["draws"].drawn.std() == pytest.approx(0.005 / np.sqrt(15), rel=0.2)
     assert find(fixed, task="mean", layer="selected", probe=DIFFERENCE)["draws"].factor == FIXED_PROBES
+
+
+def test_the_readmes_rule_of_thumb_is_the_detectable_auroc_scaled_by_the_number_of_requests():
+    """SE ~ 1/√requests in 0.55 + 3.4 · SE, from what the README says of the default study."""
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    requests, found = re.search(
+        r"The (\d+) requests of the default study find (0\.\d+) with 80 % power", readme
+    ).groups()
+    bases = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["prompts"]["bases"]
+    assert int(requests) == bases
+    error = (float(found) - generality.detectable(Estimate(np.zeros(1), np.zeros(2)))) / 3.4
+    said = re.search(r"requests: ((?:[\d,]+ for 0\.\d+(?:, )?)+)\.", readme)[1]
+    numbers = re.findall(r"([\d,]+) for (0\.\d+)", said)
+    assert len(numbers) == 3
+    for needed, auroc in numbers:
+        needed = int(needed.replace(",", ""))
+        scaled = 0.55 + 3.4 * error * (bases / needed) ** 0.5
+        assert scaled == pytest.approx(float(auroc), abs=1e-3)
+    factor = f"take {bases} × ({float(found) - 0.55:.2f} / (a − 0.55))² requests"
+    assert factor in readme

@@ -1,5 +1,7 @@
 """What the rows of planning say of planted prompts, beside the index of siblings of version 1."""
 
+import re
+
 import numpy as np
 import pytest
 from made.prompts import SAMPLES, drawn, plant, scored
@@ -63,6 +65,7 @@ def test_a_task_whose_prompt_decides_little_does_not_count(half):
         row = half["toxicity", quantity]
         assert np.isnan(row["estimate"]) and row["n_tasks"] == 0
         assert row["status"].startswith("insufficient: ") and "the variance between items" in row["status"]
+        assert "-0." not in row["status"]
 
 
 def test_a_task_that_can_not_count_needs_no_scores(half):
@@ -99,6 +102,10 @@ def test_params_that_foretell_the_label_leave_nothing_to_plan():
     assert found["topic", "surface_r2"]["estimate"] > 0.85
     assert found["topic", "planning_share"]["status"].startswith(
         "insufficient: the prompt's surface leaves a variance between items of 0.0"
+    )
+    # A lower bound below 0 has the minus that other numbers of the report have.
+    assert re.search(
+        r"its lower bound is −0\.\d{3} and must be above", found["topic", "planning_share"]["status"]
     )
     assert np.isnan(found["mean", "planning_share"]["estimate"])
 

@@ -142,3 +142,20 @@ def test_kinds_are_known_by_what_they_hold():
     assert lacks(eraser, ["a", "x"]) == ({"x"}, {"b", "mean"})
     (table,) = by_names("CSV", [each.name for each in by_place("tables/time.csv").fields])
     assert table is by_place("tables/time/m.csv")
+
+
+def test_each_probe_of_the_table_of_generality_says_how_it_is_made():
+    """Of every name that the analysis gives a probe, which tasks it was trained on, or of what."""
+    from skillprobe.analyses import generality
+    from skillprobe.probes.general_probes import VARIANTS
+
+    (table,) = [kind for kind in FILES if "tables/generality.csv" in kind.paths]
+    (probe,) = [field for field in table.fields if field.name == "probe"]
+    names = {case.name: case.text for case in probe.cases}
+    general = {f"general_{variant}" for variant in VARIANTS}
+    assert generality.GENERAL in general and {generality.SPECIALIST, *general} <= names.keys()
+    assert "one for each task" in names[generality.SPECIALIST]
+    for name in general:
+        assert re.match(r"one for (all tasks|each task): trained on|as `general_all`, ", names[name]), name
+    for name in names.keys() - general - {generality.SPECIALIST, "specialist_minus_<probe>"}:
+        assert names[name].startswith("control: a "), name

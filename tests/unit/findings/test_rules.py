@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -529,3 +530,20 @@ def test_findings_as_a_table():
         "generality",
         "transfer_weak",
     ]
+
+
+def test_negative_numbers_of_a_reason_have_a_minus_and_no_hyphen():
+    """As the numbers beside them, in the report and in the CSV."""
+    below = {"estimate": -0.338, "lower99": -0.439, "upper99": -0.2, "status": "", "n_tasks": 9}
+    at = THRESHOLDS
+    said = [
+        rules._likelihood({"beyond": below}, at)[1],
+        rules._erasure_failed({"diagonal": below}, at),
+        rules._planning({"planned": below, "recovered": below}, at)[1],
+    ]
+    assert "the probe's match minus that of the log-probability is −0.338, lower bound −0.439" in said[0]
+    assert "by −0.338, lower bound −0.439" in said[1] and "only −0.34 would be recovered" in said[2]
+    high = below | {"estimate": 0.9, "lower99": 0.8, "upper99": 0.95}
+    said.append(rules._planning({"planned": below | {"upper99": 0.6}, "recovered": high}, at)[1])
+    assert "its share is −0.34, upper bound 0.60" in said[3]
+    assert not any(re.search(r"(?<!\w)-\d", reason) for reason in said)

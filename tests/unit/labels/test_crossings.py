@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from made.items import SETTINGS, WORLD, items_of, moods, responses_to, words
 from skillprobe import tasks
-from skillprobe.labels.crossings import _counts, make_crossings
+from skillprobe.labels.crossings import _counts, can_cross, make_crossings
 from skillprobe.labels.judges import get_judge
 from skillprobe.labels.labelling import label_rows
 
@@ -156,3 +156,8 @@ def test_what_is_no_count_has_no_relation_to_compare(params):
     count = {"relation": "at_least", "n": 3}
     assert _counts(params, count) == _counts(count, params) == _counts(params, params) == (None, None)
     assert _counts(count, {"relation": "at_most", "n": 5}) == (False, 2)
+
+
+def test_what_has_one_constraint_only_cannot_be_crossed():
+    can = {name: can_cross(tasks.get(name), WORLD) for name in tasks.available()}
+    assert can == dict.fromkeys(can, True) | {"toxicity": False}

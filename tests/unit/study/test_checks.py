@@ -51,6 +51,18 @@ def test_more_memory_than_there_is_is_a_warning(root):
     )
 
 
+def test_a_gguf_file_in_the_home_folder_is_found_and_named_where_it_speaks_no_world(root, monkeypatch):
+    write_model(root / "models/m.gguf", "llama", make_model("llama"))
+    monkeypatch.setenv("HOME", str(root / "models"))
+    config = study(models=a_model(source="~/m.gguf"), tasks=["json_format"], prompts__world="general")
+    assert complete(config, root)["models"][0]["source"] == "models/m.gguf"
+    refused(
+        root,
+        r"model 'a'\) is not known to speak \(the GGUF file models/m.gguf doesn't say that it does\); set",
+        models=a_model(source="~/m.gguf"),
+    )
+
+
 def test_gguf_files_are_refused_before_any_job(root):
     path, tiny = root / "models/m.gguf", make_model("llama")
     write_model(path, "llama", tiny)
@@ -215,7 +227,7 @@ def test_layers_are_refused_by_model(root):
     refused(root, r"^layers lists 2 twice", layers=[2, 0, 2])
     refused(
         root,
-        r"^models\[0\].layers\[0\] \(model 'a'\) must be less than 1, not 1.5",
+        r"^models\[0\].layers\[0\] \(model 'a'\) must be the number of a layer or a relative depth",
         models=a_model(layers=[1.5]),
     )
     refused(
@@ -249,12 +261,28 @@ def test_tasks_are_refused_by_name(root):
     refused(root, r"^tasks must be a list, not 'topic': write \[topic\]", tasks="topic")
 
 
+HUB = [{"name": "h", "source": "org/h", "num_layers": 4}]
+
+
 def test_judges_are_refused_by_task(root):
     wanted = (
         r"^judges.topic must be one of lexicon, formality or a mapping of keys to values, not 'lexcon' \(did"
     )
     refused(root, wanted, judges={"topic": "lexcon"})
-    refused(root, r"^judges.topic is missing: no rule decides the task topic", judges={})
+    missing = r"^judges.{0} is missing: no rule decides the task {0}; give {1}"
+    missing += r"a classifier, \{{kind: transformers, model: …\}} \(docs/judges.md\)$"
+    # Those that can judge this task, of this world.
+    refused(root, missing.format("topic", "lexicon or "), judges={})
+    refused(root, missing.format("topic", ""), judges={}, prompts__world="general", models=HUB)
+    register = {"judges": {}, "tasks": ["register"]}
+    refused(root, missing.format("register", "lexicon, formality or "), **register)
+    free = {"prompts__world": "general", "models": HUB}
+    refused(root, missing.format("register", "formality or "), **register, **free)
+    refused(
+        root,
+        r"^judges.topic must be .*, not 'transformers': write \{kind: transformers, model: …\}, with a Hub",
+        judges={"topic": "transformers"},
+    )
     refused(root, r"^judges.word_count: a rule decides the task", judges__word_count="lexicon")
     refused(
         root,

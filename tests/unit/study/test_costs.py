@@ -6,8 +6,9 @@ import re
 
 import pytest
 from made.configs import ROOT, a_model, make_folder, study
-from skillprobe.study import costs, plan
+from skillprobe.study import costs, plan, slices
 from skillprobe.study.config import complete
+from skillprobe.study.reading import merged, read_config
 
 
 def ran(root, name, times, config=None):
@@ -40,7 +41,7 @@ def test_the_page_of_costs_has_the_numbers_of_the_code():
     in_code = costs.PER_JOB | costs.PER_LAYER
     assert {rule: page.get(rule) for rule in in_code} == in_code
     text = " ".join((ROOT / "docs/costs.md").read_text().split())
-    assert f"nine tasks of {costs.PAPER_RESPONSES} responses" in text
+    assert f"nine tasks of {costs.MEASURED_RESPONSES} responses" in text
     assert (
         f"`fit_course`, {['no', 'one', 'two', 'three', 'four', 'five'][costs.COURSE_POSITIONS]} pos" in text
     )
@@ -171,3 +172,82 @@ def test_the_plan_says_the_time(root):
     text = plan.describe(config, root)
     assert re.search(r"^time         about [\d.]+ (s|min|h) of one core, for \d+ of \d+ jobs:$", text, re.M)
     assert text.index("jobs in total") < text.index("\ntime  ") < text.index("\nactivations  ")
+
+
+def test_the_page_says_of_the_papers_study_what_plan_computes():
+    """Times, jobs and gigabytes; and the work of a GPU, counted once more from the config."""
+    files = [read_config(path) for path in (ROOT / "config.yaml", ROOT / "workflow/studies/paper.yaml")]
+    config = complete(merged(files), ROOT)
+    counts = plan.jobs(config, ROOT)
+    hours = {rule: seconds / 3600 for rule, seconds in costs.documented(config, counts).items()}
+    page = (ROOT / "docs/costs.md").read_text(encoding="utf-8")
+    text = " ".join(page.split())
+
+    table = page.partition("| of `paper.yaml` |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in table.splitlines()[2:]]
+    left = dict(hours)
+    for names, jobs, said in rows[:-2]:
+        rules = re.findall(r"`(\w+)`", names)
+        assert int(jobs) == sum(counts[rule] for rule in rules)
+        assert said == f"{sum(left.pop(rule) for rule in rules):.1f}", rules
+    (_, jobs, said), (_, every, total) = rows[-2:]
+    assert (int(jobs), said) == (sum(counts[rule] for rule in left), f"{sum(left.values()):.1f}")
+    timed, all_jobs = sum(counts[rule] for rule in hours), sum(counts.values())
+    assert (every, total) == (f"{timed:,}", f"{sum(hours.values()):.1f}")
+    assert f"The other {all_jobs - timed} of its {all_jobs:,} jobs" in text
+    assert f"`snakemake -n` of `paper.yaml` ({all_jobs:,} jobs;" in text
+    assert f"{hours['refit_probes']:.1f} core-hours for `paper.yaml`" in text
+
+    # Rows of activations: ten positions, one of crossings, one of random weights.
+    variants = slices.rows_per_task(config)
+    responses, crossed, constrained = (
+        sum(variants.values()),
+        plan.crossed_rows(config),
+        variants["constrained"],
+    )
+    parts = [10 * responses, crossed, constrained]
+    whole = plan.activation_bytes(config, ROOT) / plan.GIB
+    for size in (whole * part / sum(parts) for part in parts):
+        assert f"{size:.1f} GiB" in text
+    assert f"The sum is {whole:.1f} GiB" in text
+
+    tasks, bases = len(config["tasks"]), config["behaviour"]["bases"]
+    items, longest = config["prompts"]["items_per_base"], config["generation"]["max_new_tokens"]
+    edits = 2 * (tasks + 1) + len(config["behaviour"]["strengths"])  # erased and reflected, and steered
+    batch = config["generation"]["batch_size"]
+    reads = tasks * longest * -(-responses // batch)
+    edited = tasks * longest * (2 * -(-bases * items // batch) + -(-edits * bases * items // batch))
+    texts = bases * items * config["generation"]["twin_samples"]
+    blocks = {"Llama": (6.979e9, 0.525e9), "Gemma": (2.024e9, 0.590e9), "Qwen": (0.358e9, 0.136e9)}
+
+    def terabytes(reads):
+        return " / ".join(f"{2e-12 * reads * (own + head):.0f}" for own, head in blocks.values())
+
+    def petaflops(texts, headed=True):
+        tokens = texts * (60 + longest)
+        return " / ".join(f"{2e-15 * tokens * (own + headed * head):.0f}" for own, head in blocks.values())
+
+    for row in (
+        f"{tasks * responses:,} responses (9 tasks × 150 content requests × {items} prompts × (4 + 2)), in",
+        f"weights read {reads:,} times: {terabytes(reads)} TB |",
+        f"{tasks * responses:,} forward passes (the same texts) | {petaflops(tasks * responses, False)} PF",
+        f"at most {tasks * crossed:,} forward passes with the language-model head",
+        f"own answers)) | {petaflops(tasks * crossed)} PFLOP",
+        f"{tasks * constrained:,} forward passes | {petaflops(tasks * constrained, False)} PFLOP",
+        f"{tasks * bases * items * (edits + 2):,} responses (9 × {bases} content requests × {items} prompts "
+        f"× {edits + 2} edits, two of which change nothing), and {texts} texts per task read under "
+        f"{edits + 1} of these |",
+        f"weights read {edited:,} times: {terabytes(edited)} TB, and "
+        f"{petaflops(tasks * texts * (edits + 1))} PFLOP |",
+    ):
+        assert row in text, row
+    seconds = 2e-12 * reads * sum(map(sum, blocks.values())) / 3
+    passes = [(tasks * responses, 0), (tasks * crossed, 1), (tasks * constrained, 0)]
+    work = sum(
+        2 * n * (60 + longest) * (own + headed * head)
+        for n, headed in passes
+        for own, head in blocks.values()
+    )
+    assert f"needs {seconds:.0f} s to read the weights and {work / 400e12:.0f} s for the forward" in text
+    loading = sum(counts[rule] for rule in costs.OF_A_MODEL)
+    assert f"loading a model in each of {loading} jobs" in text

@@ -77,3 +77,33 @@ def test_float16_is_refused_for_a_model_in_bfloat16_before_any_job(root):
     refused(root, sentence, activations__dtype="float16")
     complete(study(models=a_model(dtype="float32"), activations__dtype="float16"), root)
     complete(study(), root)
+
+
+def test_the_plan_says_which_layers_relative_depths_come_to(root):
+    depths = {
+        "ablation__layers": [0.75],
+        "time__layers": [0.9],
+        "robustness__layers": [1],
+        "similarity__layers": [0.5],
+    }
+    config = complete(study(**depths), root)
+    said = plan.describe(config, root)
+    assert (
+        "model a\n  sampling  temperature 1 (default), top-p 1 (default), top-k 0 (default), at most 64 "
+        "tokens (default)\n  layers    analysed 0 to 4; random weights 0, 4; ablation 3; behaviour 3; "
+        "robustness 1; similarity 2; time 4 (0: embeddings, 4: last block)\n"
+    ) in said
+    # What a study leaves out has no layers, and numbers that don't follow each other stand one by one.
+    less = {"behaviour__bases": 0, "controls__random_weights": False, "activations__positions": ["eos"]}
+    config = complete(study(layers=[0, 1, 2, 4], **less), root)
+    every = "0 to 2, 4"
+    assert (
+        f"  layers    analysed {every}; ablation {every}; robustness {every}; similarity {every} (0: emb"
+    ) in plan.describe(config, root)
+
+
+@pytest.mark.parametrize(
+    "layers, said", [([3], "3"), ([3, 4], "3, 4"), ([0, 1, 2], "0 to 2"), ([0, 2, 3, 4, 9], "0, 2 to 4, 9")]
+)
+def test_layers_in_words(layers, said):
+    assert plan._ranges(layers) == said

@@ -8,7 +8,7 @@ import yaml
 from made.configs import ROOT, make_folder
 from skillprobe import cli
 from skillprobe.errors import UserError
-from skillprobe.study.reading import laid_over, merged, place_of, read_config
+from skillprobe.study.reading import check_named, given, laid_over, merged, place_of, placed, read_config
 from snakemake.utils import update_config
 
 GOOD = """\
@@ -120,6 +120,71 @@ def test_the_place_of_a_key_is_in_the_last_file_that_has_it(mine):
         assert place_of(message, files) == place, message
 
 
+def test_a_list_in_a_later_file_leaves_no_place_of_the_one_below(mine):
+    """Of the item that both have, config.yaml's line is not where a key is that the later one lacks."""
+    base = read_config(mine("models:\n- name: b\n  dtype: float32\nprobes: {folds: 5}\n", "base.yaml"))
+    files = [base, read_config(mine(GOOD + "probes: {min_rows: 3}\n"))]
+    own = files[1].path
+    assert place_of("models[0].dtype must be", files) == f"{own}, line 3"
+    assert place_of("models[0].name can't be", files) == f"{own}, line 3"
+    # A key of a section is where it was given, whoever has the section last.
+    assert place_of("probes.folds is 5, but", files) == f"{base.path}, line 4"
+    assert place_of("probes.min_rows must", files) == f"{own}, line 8"
+    assert place_of("probes must be", files) == f"{own}, line 8"
+    # As laid over a mapping by a text, and the other way round.
+    other = read_config(mine("probes: none\n", "other.yaml"))
+    assert place_of("probes.folds is 5", [base, other]) == f"{other.path}, line 1"
+    assert place_of("probes.min_rows must", [other, files[1]]) == f"{own}, line 8"
+
+
+def test_a_value_of_the_file_below_is_corrected_in_the_one_above(mine):
+    base = read_config(mine("prompts: {world: toy}\nbehaviour: {bases: 12}\n", "base.yaml"))
+    own = read_config(mine())
+    more = placed("behaviour.bases is 12, more than prompts.bases, 4; lower it", [base, own])
+    assert more == (
+        f"{base.path}, line 2: behaviour.bases is 12, more than prompts.bases, 4; lower it "
+        f"(write the key into {own.path}, which is laid over {base.path})"
+    )
+    assert placed("behaviour.bases is 12", [base]) == f"{base.path}, line 2: behaviour.bases is 12"
+    assert placed("prompts.bases is 40", [base, own]) == f"{own.path}, line 7: prompts.bases is 40"
+    # What is missing everywhere stands in no line.
+    missing = placed("prompts.terms is missing: give it", [base, read_config(mine("study: x\n"))])
+    assert missing == f"{own.path}: prompts.terms is missing: give it"
+    own = read_config(mine())
+    # What the command line gives has no line.
+    files = [base, own, given({"prompts": {"bases": 3}, "seed": "x"})]
+    assert placed("prompts.bases is 3", files) == "--config: prompts.bases is 3"
+    assert place_of("seed must be", files) == "--config"
+    assert place_of("prompts.world", files) == f"{base.path}, line 1"
+
+
+def test_another_study_without_a_name_is_refused_and_a_change_of_the_same_one_is_not(mine):
+    base = read_config(ROOT / "config.yaml")
+
+    def said(text, **config):
+        return check_named([base, read_config(mine(text)), given(config)])
+
+    own = mine()
+    for text, key in (
+        ("tasks: [word_count]\n", "tasks"),
+        ("models: [{name: a, source: models/a}]\n", "models"),
+        ("models: [{name: a, source: models/a}]\ntasks: [word_count]\n", "models"),
+    ):
+        with pytest.raises(UserError) as caught:
+            said(text)
+        assert str(caught.value) == (
+            f"{own} lacks the key 'study', but has other {key} than {base.path}, and its results would go to "
+            "results/demo/ all the same; give your study a name, such as study: my_study"
+        )
+        assert said("study: mine\n" + text) == said(text, study="mine") == ""
+    warning = said("figures: {dpi: 99}\n")
+    assert warning.startswith(f"{own} lacks the key 'study', so it changes the study 'demo' of")
+    assert "\n" not in warning and said("figures: {dpi: 99}\n", study="mine") == ""
+    # The same tasks once more are no other study, and the command line alone changes this one.
+    assert said(f"tasks: {base.values['tasks']}\n") == warning
+    assert check_named([base, given({"tasks": ["word_count"]})]) == check_named([base]) == ""
+
+
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """What `skillprobe check` looks at of the repository."""
@@ -142,6 +207,12 @@ def test_the_command_checks_a_config_as_a_run_would(mine, capsys):
     assert cli.main(["check", "my.yaml"]) == 0
     said = capsys.readouterr().out
     assert "study mine: the config is valid (1 model, 9 tasks)\n" in said
+    mine("figures: {dpi: 99}\n", "change.yaml")
+    assert cli.main(["check", "change.yaml"]) == 0
+    assert "\nchange.yaml lacks the key 'study', so it changes the study 'demo'" in capsys.readouterr().out
+    mine("study: one\ntasks: [word_count]\n", "one.yaml")
+    assert cli.main(["check", "one.yaml"]) == 0
+    assert "  generality: it takes 3 tasks that count, and the study has 1\n" in capsys.readouterr().out
     # In the order that works.
     assert said.endswith("snakemake --cores 1 plan --configfile my.yaml\n")
     for text, message in (
@@ -154,6 +225,15 @@ def test_the_command_checks_a_config_as_a_run_would(mine, capsys):
         (
             GOOD + "behaviour: {bases: 41}\n",
             "my.yaml, line 8: behaviour.bases is 41, more than prompts.bases",
+        ),
+        (
+            GOOD.replace("bases: 40", "bases: 11"),
+            "config.yaml, line 106: behaviour.bases is 12, more than prompts.bases, 11; lower it (write "
+            "the key into my.yaml, which",
+        ),
+        (
+            GOOD.replace("study: mine", ""),
+            "my.yaml lacks the key 'study', but has other models than config.ya",
         ),
         (GOOD + "  : :\n", "my.yaml, line 8, column"),
     ):

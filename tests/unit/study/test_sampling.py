@@ -5,7 +5,14 @@ import json
 import pytest
 from made.configs import a_model, make_folder, study
 from skillprobe.study.config import complete
-from skillprobe.study.sampling import described, generation_of, generation_of_toys, own_of_folders, place
+from skillprobe.study.sampling import (
+    described,
+    generation_of,
+    generation_of_toys,
+    own_of_folders,
+    place,
+    planned,
+)
 from skillprobe.study.sources import model_identity, pilot_of
 
 OWN = {"do_sample": True, "temperature": 0.6, "top_p": 0.9}
@@ -105,3 +112,31 @@ def test_the_report_says_how_each_model_was_sampled_and_what_of_it_is_its_own(re
     )
     # A model that asks for all tokens says so; one whose file says nothing doesn't.
     assert said(several()[3:], {"h": {"top_k": 0}}).startswith("temperature 1, top-k 0 (its gen")
+
+
+def test_the_plan_says_of_each_value_where_it_is_from(real):
+    config = config_of(real, several(c={"temperature": 0.3, "max_new_tokens": 9}), generation__top_k=5)
+    said = {model: planned(config, model, real) for model in "abch"}
+    assert said["a"] == (
+        "temperature 1 (default), top-p 1 (default), top-k 5 (generation), at most 256 tokens (default)"
+    )
+    own = "(its generation_config.json)"
+    assert said["b"] == (
+        f"temperature 0.6 {own}, top-p 0.9 {own}, top-k 5 (generation), at most 256 tokens (default)"
+    )
+    assert said["c"].startswith("temperature 0.3 (its entry), ") and said["c"].endswith(
+        "9 tokens (its entry)"
+    )
+    # Of a hub model, before and after it is fetched.
+    later = "(or what its generation_config.json says, once it is fetched)"
+    assert said["h"].startswith(f"temperature 1 {later}, top-p 1 {later}, top-k 5 (generation)")
+    fetched = real / "results/small/models/h.json"
+    fetched.parent.mkdir(parents=True)
+    fetched.write_text(json.dumps({"revision": "f" * 40, "sampling": {"temperature": 0.2}}))
+    assert planned(config, "h", real).startswith(f"temperature 0.2 {own}, top-p 1 (default), ")
+    # What is planned is what the jobs are told.
+    for model in "abc":
+        section = generation_of(config, model, real)
+        assert planned(config, model, real).startswith(f"temperature {section['temperature']:g} (")
+    gguf = [{"name": "g", "source": "org/g/g.gguf", "num_layers": 4}]
+    assert planned(config_of(real, gguf), "g", real).startswith("temperature 1 (default), top-p 1 (default)")

@@ -165,3 +165,64 @@ def test_the_schema_is_a_schema():
 
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA_FILE == ROOT / "workflow/schemas/config.schema.json"
+
+
+HERE = {"name": "a", "source": "models/a"}
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        (
+            {"models": [HERE | {"max_tokens": 9}]},
+            r"in models\[0\] \(model 'a'\) \(did you mean 'max_new_tokens'\?\);",
+        ),
+        ({"generation__max_tokens": 9}, r"in generation \(did you mean 'max_new_tokens'\?\);"),
+        (
+            {"max_tokens": 9},
+            r"\(did you mean generation.max_new_tokens, models\[0\].max_new_tokens or judges.TASK.max_tokens",
+        ),
+        ({"models": [HERE | {"batch_size": 9}]}, r"\(did you mean generation.batch_size or judges.TASK"),
+        ({"threshold": 0.5}, r"\(did you mean judges.TASK.threshold\?\)"),
+        (
+            {"judges__topic": {"kind": "transformers", "model": "m/m", "max_token": 9}},
+            r"\(did you mean 'max_tokens'",
+        ),
+    ],
+)
+def test_a_key_of_another_place_or_of_nearly_the_same_name_is_suggested(root, changes, said):
+    refused(root, f"^unknown key '\\w+'.*{said}", **changes)
+
+
+@pytest.mark.parametrize(
+    "key, value, said",
+    [
+        ("mem_mb", "24GB", ": it is in megabytes; write 24000"),
+        ("mem_mb", "24 GB", ": it is in megabytes; write 24000"),
+        ("mem_mb", "1.5g", ": it is in megabytes; write 1500"),
+        ("mem_mb", "2GiB", ": it is in megabytes; write 2148"),
+        ("mem_mb", "10kB", ": it is in megabytes; write 1"),
+        ("mem_mb", "much", ": it is in megabytes"),
+        ("mem_mb", "24000", ": YAML reads it as text; write 24000 without quotes"),
+        ("runtime", "2h", ": it is in minutes; write 120"),
+        ("runtime", "1 day", ": it is in minutes; write 1440"),
+        ("runtime", "90s", ": it is in minutes; write 2"),
+        ("runtime", "2 weeks", ": it is in minutes"),
+        ("num_layers", "24GB", ""),
+    ],
+)
+def test_a_value_with_a_unit_is_told_in_the_keys_own(root, key, value, said):
+    kind = "a whole number or null" if key == "num_layers" else "a whole number"
+    start = re.escape(f"models[0].{key} (model 'a') must be {kind}, not {value!r}{said}")
+    refused(root, f"^{start}$", models=[HERE | {key: value}])
+    if key == "mem_mb":
+        judge = {"kind": "transformers", "model": "m/m", key: value}
+        refused(
+            root, re.escape(f"judges.topic.mem_mb must be {kind}, not {value!r}{said}"), judges__topic=judge
+        )
+
+
+@pytest.mark.parametrize("layer", [1.5, "50%", None])
+def test_what_is_neither_a_layer_nor_a_depth_is_told_what_both_are(root, layer):
+    said = r"^layers\[0\] must be the number of a layer or a relative depth such as 0.75, not "
+    refused(root, said, layers=[layer])

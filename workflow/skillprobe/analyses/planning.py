@@ -17,7 +17,7 @@ from skillprobe.statistics.intervals import (
     mean_of_known,
 )
 from skillprobe.statistics.variance import between_variance, explained_variance
-from skillprobe.storage.tables import DRAWS, MEAN, NO_TASK
+from skillprobe.storage.tables import DRAWS, MEAN, NO_TASK, rounded
 
 VARIANCE, SURFACE, BOTH = "between_variance", "surface_r2", "both_r2"
 SHARE, RECOVERED = "planning_share", "recovered"
@@ -148,8 +148,8 @@ def _share(tasks: Sequence[_Labelled], least: float) -> tuple[Estimate | None, s
     lower = _lower(left)
     if not lower > least:
         return None, (
-            f"insufficient: the prompt's surface leaves a variance between items of {left.value:.3f}; its "
-            f"lower bound is {lower:.3f} and must be above {least:g}"
+            "insufficient: the prompt's surface leaves a variance between items of "
+            f"{rounded(left.value)}; its lower bound is {rounded(lower)} and must be above {least:g}"
         )
     return _gained(tasks).over(left), ""
 
@@ -189,8 +189,8 @@ def _too_little(part: _Parts, least: float) -> str:
             f"below {LITTLE:.0%} of ȳ(1 − ȳ)"
         )
     return (
-        f"insufficient: the variance between items is {part.real.variance.value:.3f}; its lower bound is "
-        f"{_lower(part.real.variance):.3f} and must be above {least:g}"
+        f"insufficient: the variance between items is {rounded(part.real.variance.value)}; its lower bound "
+        f"is {rounded(_lower(part.real.variance))} and must be above {least:g}"
     )
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import comb
 
 import numpy as np
 
-from skillprobe.analyses.blocks import block_statistic, paper_groups, permutation_p
+from skillprobe.analyses.blocks import block_statistic, forms_blocks, paper_groups, permutation_p
 from skillprobe.analyses.counting import Counting, Pairs, count_folds, count_tasks
 from skillprobe.analyses.generality import pick_layers
 from skillprobe.errors import UserError
@@ -242,11 +241,9 @@ def _summary(
         ("categories", [categories[task] for task in tasks]),
     ):
         blocks = np.unique(group_of, return_inverse=True)[1]
-        pairs = len(tasks) * (len(tasks) - 1) // 2
-        within = sum(comb(int(size), 2) for size in np.bincount(blocks)) if len(tasks) else 0
         row = {"quantity": "block", "grouping": grouping, **nothing}
         status = "" if len(tasks) >= FEWEST else f"insufficient: {few}; blocks take {FEWEST}"
-        if not status and not 0 < within < pairs:
+        if not status and not forms_blocks(group_of):
             status = "insufficient: the tasks that count form no blocks to compare"
         if not status:
             kept, ratios = np.ix_(matrix.counts, matrix.counts), matrix.ratios()

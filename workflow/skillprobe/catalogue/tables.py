@@ -115,15 +115,37 @@ _COMPLIANCE_NAMES = (
     "distinct_responses mixed n_items n_per_item"
 )
 _PROBES = (
-    case("specialist", "trained on the task"),
-    case("general_all", "trained on all tasks"),
-    case("general_centred", "trained on all tasks, each centred: the general probe of the claim"),
-    case("general_matched", "trained on all tasks, on as many responses as the mean specialist"),
-    case("general_leave_one_out", "trained on the other tasks; can be below ½"),
-    case("residualised", "control: the specialist without what length and phrasing predict"),
-    case("shuffled", "control: the specialist on labels that were shuffled between subjects"),
-    case("random_weights", "control: the specialist on the model with random weights"),
-    case("surface_<baseline>", "control: `length`, `template`, `prompt_words` or `response_words` alone"),
+    case("specialist", "one for each task: trained on the responses to this task alone"),
+    case("general_all", "one for all tasks: trained on the responses to all tasks together"),
+    case(
+        "general_centred",
+        "as `general_all`, with each task's mean state taken off first, so that it can't tell tasks apart: "
+        "the general probe of the claim",
+    ),
+    case(
+        "general_matched",
+        "as `general_all`, on a sample of as many responses as the mean specialist has: the same n",
+    ),
+    case(
+        "general_leave_one_out",
+        "one for each task: trained on all tasks but this one; can be below ½",
+    ),
+    case(
+        "residualised",
+        "control: a specialist of states from which what length and phrasing predict is taken off "
+        "(`probes.confounds`)",
+    ),
+    case(
+        "shuffled",
+        "control: a specialist trained and tested on labels that were shuffled between subjects; the mean of "
+        "`probes.shuffles`",
+    ),
+    case("random_weights", "control: a specialist of the states of the model with random weights"),
+    case(
+        "surface_<baseline>",
+        "control: a probe that doesn't see the model but the response's `length`, the phrasing (`template`), "
+        "the `prompt_words` or the `response_words` alone",
+    ),
 )
 _METRICS = (
     case("auroc", "0 to 1, ½ is chance"),
@@ -134,9 +156,14 @@ _METRICS = (
 _GENERALITY = (
     string(
         "probe",
-        "which probe is tested",
+        "which probe is tested, on responses to the row's task in folds that it was not trained on. A "
+        "specialist has seen one task, a general probe several (definitions.md, Generality and Controls)",
         *_PROBES,
-        case("specialist_minus_<probe>", "paired difference, −1 to 1"),
+        case(
+            "specialist_minus_<probe>",
+            "paired difference, −1 to 1: the specialist's AUROC minus that of the named probe on the same "
+            "responses",
+        ),
     ),
     string("metric", "what is measured on held-out responses", *_METRICS),
     number("estimate", "the metric, mean over fold seeds; its range is the metric's", -1),

@@ -23,6 +23,7 @@ from skillprobe.storage.tables import (
     SELECTED,
     WITHIN,
     is_number,
+    rounded,
     task_words,
 )
 
@@ -88,8 +89,8 @@ def _erasure_failed(rows: Rows, at: Mapping) -> str:
     if not has_estimate(own) or own["lower99"] > at["erased"]:
         return ""
     return (
-        f"erasure failed: it lowers a task's own AUROC by {own['estimate']:.3f}, lower bound "
-        f"{own['lower99']:.3f}"
+        f"erasure failed: it lowers a task's own AUROC by {rounded(own['estimate'])}, lower bound "
+        f"{rounded(own['lower99'])}"
     )
 
 
@@ -126,14 +127,15 @@ def _planning(rows: Rows, at: Mapping) -> tuple[str, str]:
         return UNPLANNED, f"planning untested: {few}"
     if not recovered["lower99"] > at["recovered"]:
         return UNPLANNED, (
-            f"planning untested: of labels that the prompt's state decides, only {recovered['estimate']:.2f} "
-            f"would be recovered, lower bound {recovered['lower99']:.2f}"
+            "planning untested: of labels that the prompt's state decides, only "
+            f"{rounded(recovered['estimate'], 2)} would be recovered, lower bound "
+            f"{rounded(recovered['lower99'], 2)}"
         )
     most = at["planning"] * recovered["estimate"]
     if not planned["upper99"] < most:
         return UNPLANNED, (
-            f"planning is not excluded: its share is {planned['estimate']:.2f}, upper bound "
-            f"{planned['upper99']:.2f}, which must be below {most:.2f}"
+            f"planning is not excluded: its share is {rounded(planned['estimate'], 2)}, upper bound "
+            f"{rounded(planned['upper99'], 2)}, which must be below {rounded(most, 2)}"
         )
     return SUPPORTED, ""
 
@@ -145,8 +147,8 @@ def _likelihood(rows: Rows, at: Mapping) -> tuple[str, str]:
     if not has_estimate(beyond):
         return NOT_BEYOND, f"beyond likelihood untested: {_reason(beyond)}"
     return NOT_BEYOND, (
-        f"the response's log-probability tells as much: the probe's match is {beyond['estimate']:.3f} above "
-        f"its, lower bound {beyond['lower99']:.3f}"
+        f"the response's log-probability tells as much: the probe's match minus that of the "
+        f"log-probability is {rounded(beyond['estimate'])}, lower bound {rounded(beyond['lower99'])}"
     )
 
 

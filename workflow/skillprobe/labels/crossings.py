@@ -74,6 +74,13 @@ def make_crossings(
     return rows + list(_without_constraint(labels, by_item))
 
 
+def can_cross(task: Task, world: World) -> bool:
+    """Whether the task has two constraints to cross. world: with the lists that the config gives."""
+    rng = random.Random(seed_from("crossings", task.name))
+    first = task.sample_params(rng, world)
+    return any(task.sample_params(rng, world) != first for _ in range(_DRAWS))
+
+
 def _cross(
     task: Task,
     draws: Mapping[str, dict],

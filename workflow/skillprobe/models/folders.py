@@ -16,6 +16,8 @@ from skillprobe.storage.fingerprint import weight_files
 LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 # And the size of its states.
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model")
+# And how many tokens it can read.
+WINDOW_KEYS = ("max_position_embeddings", "n_positions")
 # How the names of models end that write nothing, as config.json has them.
 NO_WRITERS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 
@@ -57,6 +59,21 @@ def width(folder: Path) -> int | None:
     return next((found[key] for key in WIDTH_KEYS if key in found), None)
 
 
+def window(folder: Path) -> int | None:
+    """How many tokens the model can read, prompt and response together, where config.json tells it."""
+    found = text_settings(folder)
+    return next((found[key] for key in WINDOW_KEYS if isinstance(found.get(key), int)), None)
+
+
+def template(folder: Path) -> str:
+    """The chat template, or several by name as JSON; "" where there is none."""
+    file = folder / "chat_template.jinja"
+    text = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+    if text:
+        return text
+    return json.dumps(_json_object(folder / "tokenizer_config.json").get("chat_template") or "").strip('"')
+
+
 def world(folder: Path) -> str | None:
     """The world whose controlled language is all that the model speaks, as its config.json says; None for any
     other model."""
@@ -88,11 +105,7 @@ def check_description(
     check_tokenizer_packages(folder)
     if prompt_format:
         return
-    template = folder / "chat_template.jinja"
-    text = template.read_text(encoding="utf-8").strip() if template.is_file() else ""
-    if not text:
-        # Some have several, by name.
-        text = json.dumps(_json_object(tokenizer).get("chat_template") or "").strip('"')
+    text = template(folder)
     for name in variables:
         if text and not re.search(rf"\b{name}\b", text):
             raise UserError(

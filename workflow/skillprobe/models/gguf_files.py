@@ -130,6 +130,11 @@ def width(path: Path) -> int:
     return read_header(path).own("embedding_length")
 
 
+def window(path: Path) -> int | None:
+    """How many tokens the model can read, prompt and response together."""
+    return read_header(path).own("context_length")
+
+
 def _check_tokenizer(path: Path, metadata: Mapping) -> None:
     model, splits = (metadata.get(f"tokenizer.ggml.{key}") for key in ("model", "pre"))
     if model == "llama" or (model == "gpt2" and splits in PRE_TOKENIZERS):

@@ -324,6 +324,13 @@ def _depth(name: str, config, entry: Mapping) -> int:
     return stated if found is None else found
 
 
+def load_tokenizer(entry: Mapping):
+    """The tokenizer of a model of the config. entry: as for `load`. Raises UserError naming the model."""
+    name, source, where = _source(entry)
+    with _explained(name, source):
+        return _load_tokenizer(source, where, entry)
+
+
 def _load_tokenizer(source: str, where: Mapping, entry: Mapping):
     """The tokenizer that the folder declares, with the chat template as the entry has it.
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from skillprobe.findings.rules import has_estimate
-from skillprobe.storage.tables import is_number
+from skillprobe.storage.tables import is_number, rounded
 
 LONGEST = 1500
 
@@ -147,7 +147,7 @@ def html_page(title: str, body: Sequence[str]) -> str:
 
 
 def shown_number(value: object, digits: int = 3) -> str:
-    return f"{value:.{digits}f}".replace("-", "−") if is_number(value) else ""
+    return rounded(value, digits) if is_number(value) else ""
 
 
 def with_interval(row: Mapping | None, level: int, digits: int = 3) -> str:

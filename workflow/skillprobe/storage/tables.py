@@ -60,6 +60,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
+def rounded(value: float, digits: int = 3) -> str:
+    """For texts: with so many digits after the point, and a minus instead of a hyphen."""
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
 def columns_of(row: dict) -> tuple[str, ...]:
     """A row's keys but DRAWS."""
     return tuple(key for key in row if key != DRAWS)

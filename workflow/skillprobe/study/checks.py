@@ -149,11 +149,13 @@ def check_language(config: dict, root: Path, world) -> None:
         spoken = worlds_of(entry, root)
         if world.name in spoken:
             continue
-        about = (
-            f'its config.json lacks "skillprobe_world": "{world.name}"'
-            if spoken
-            else "it isn't on this machine"
-        )
+        origin = model_origin(entry["source"], root)
+        if isinstance(origin, Path) and origin.is_file():
+            about = f"the GGUF file {entry['source']} doesn't say that it does"
+        elif spoken:
+            about = f'its config.json lacks "skillprobe_world": "{world.name}"'
+        else:
+            about = "it isn't on this machine"
         raise UserError(
             f"prompts.world is '{config['prompts']['world']}', a small language of its own, which "
             f"models[{number}] (model '{entry['name']}') is not known to speak ({about}); set prompts.world "
@@ -260,7 +262,7 @@ def _loaded(config: Mapping) -> dict[str, Mapping]:
 
 def check_judges(config: dict, root: Path, world) -> None:
     from skillprobe import tasks
-    from skillprobe.labels.judges import NAMES
+    from skillprobe.tasks.base import listed
 
     for name in config["judges"]:
         if not tasks.get(name).judged:
@@ -272,15 +274,24 @@ def check_judges(config: dict, root: Path, world) -> None:
     }
     for name, judge in config["judges"].items():
         if judge is None:
-            raise UserError(
-                f"judges.{name} is missing: no rule decides the task {name}; give one of {', '.join(NAMES)}"
-            )
+            words = [kind for kind in ("lexicon", "formality") if _judges(kind, name, config, world)]
+            choices = listed([*words, "a classifier, {kind: transformers, model: …} (docs/judges.md)"], "or")
+            raise UserError(f"judges.{name} is missing: no rule decides the task {name}; give {choices}")
         if judge == "lexicon":
             _check_lexicon(name, config, world)
         elif judge == "formality":
             _check_formality(name, world)
         else:
             _check_classifier(name, judge, root, world)
+
+
+def _judges(kind: str, task: str, config: dict, world) -> bool:
+    """Whether a judge of that kind, which needs no settings, can judge the task."""
+    try:
+        _check_lexicon(task, config, world) if kind == "lexicon" else _check_formality(task, world)
+    except UserError:
+        return False
+    return True
 
 
 def _check_formality(task: str, world) -> None:

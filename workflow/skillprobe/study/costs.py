@@ -15,7 +15,7 @@ from skillprobe.study.slices import (
     section_layers_of,
 )
 
-# Seconds of one thread, at the shape of workflow/studies/paper.yaml: nine tasks of 600 responses, d = 4096.
+# Seconds of one thread, for nine tasks of 600 responses, half of workflow/studies/paper.yaml's, and d = 4096.
 # docs/costs.md has them with what they are of; a test holds the two together. Of these a job's:
 PER_JOB = {
     "fit_specialist_probe": 4.1,
@@ -37,7 +37,7 @@ PER_LAYER = {
     "compare_generality": 3.6,
     "compare_transfer": 1.7,
 }
-PAPER_RESPONSES, COURSE_POSITIONS = 600, 5
+MEASURED_RESPONSES, COURSE_POSITIONS = 600, 5
 # Rules whose time is that of a language model, on whatever device there is.
 OF_A_MODEL = ("generate_responses", "extract_activations", "extract_random_activations", "extract_crossings")
 OF_A_MODEL += ("edit_behaviour",)
@@ -64,7 +64,7 @@ def documented(config: Mapping, counts: Mapping[str, int]) -> dict[str, float]:
     layers["fit_random_probes"] *= len(config["tasks"])
     # One layer that all tasks agree on, in both scopes.
     layers["refit_probes"] = 2 * len(models)
-    growth = _responses(config) / PAPER_RESPONSES
+    growth = _responses(config) / MEASURED_RESPONSES
     times = {rule: seconds * counts.get(rule, 0) for rule, seconds in PER_JOB.items()}
     times["fit_course"] *= len(config["activations"]["positions"]) / COURSE_POSITIONS
     times |= {rule: seconds * layers[rule] for rule, seconds in PER_LAYER.items() if rule in counts}

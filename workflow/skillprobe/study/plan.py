@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
@@ -10,9 +10,23 @@ from pathlib import Path
 from skillprobe.errors import UserError
 from skillprobe.prompts.bases import base_number
 from skillprobe.storage import files
-from skillprobe.study import costs
-from skillprobe.study.slices import blocks, layers_of, over_time, rows_per_task, section_layers_of
-from skillprobe.study.sources import converted_models, fetched_models, hub_judges, stored_dtype
+from skillprobe.study import costs, sampling
+from skillprobe.study.slices import (
+    blocks,
+    layers_of,
+    over_time,
+    planned_layers,
+    rows_per_task,
+    section_layers_of,
+)
+from skillprobe.study.sources import (
+    converted_models,
+    fetched_models,
+    fetched_words,
+    hub_judges,
+    stored_dtype,
+)
+from skillprobe.study.windows import check_windows
 
 # Of a hub model that doesn't state its hidden size; planning must not need the network.
 ASSUMED_HIDDEN_SIZE = 4096
@@ -197,15 +211,19 @@ def check_readable(file: str | Path) -> None:
 
 
 def describe(config: Mapping, root: Path) -> str:
-    """The plan as a text: models, tasks, rows, jobs by rule, their time, activations and free disk in GiB."""
+    """The plan as a text: models with their sampling and layers, tasks, rows, jobs by rule, their time,
+    activations and free disk in GiB."""
     counts = jobs(config)
     rows = rows_per_task(config)
     width = max(map(len, counts))
     lines = [
-        f"study {config['study']}: {len(config['models'])} models x {len(config['tasks'])} tasks",
+        f"study {config['study']}: {_counted(config['models'], 'model')} x "
+        + _counted(config["tasks"], "task"),
         "rows per model and task: "
         + ", ".join(f"{n} {variant}" for variant, n in rows.items())
         + f"; {crossed_rows(config)} of crossings",
+        "",
+        *(line for entry in config["models"] for line in _of_model(config, entry, root)),
         "",
         *(f"{name:<{width}}  {n:>6,}" for name, n in counts.items()),
         f"{'jobs in total':<{width}}  {sum(counts.values()):>6,}",
@@ -215,14 +233,42 @@ def describe(config: Mapping, root: Path) -> str:
         f"{present_bytes(config, root) / GIB:,.2f} GiB of them there",
         f"free disk    {free_bytes(config, root) / GIB:,.2f} GiB",
     ]
+    lines += fetched_words(config, root)
     assumed = [e["name"] for e in config["models"] if not e["hidden_size"]]
     if assumed:
         lines.append(f"hidden size of {', '.join(assumed)} not stated: {ASSUMED_HIDDEN_SIZE} assumed")
     unstated = [e["name"] for e in config["models"] if stored_dtype(config, e, root) is None]
     if unstated:
         lines.append(f"dtype of {', '.join(unstated)} not stated: float32 assumed")
-    try:
-        check_fits(config, root)
-    except UserError as error:
-        lines.append(f"the run would stop: {error}")
+    for check in (check_windows, check_fits):
+        try:
+            check(config, root)
+        except UserError as error:
+            lines.append(f"the run would stop: {error}")
     return "\n".join(lines)
+
+
+def _of_model(config: Mapping, entry: Mapping, root: Path) -> list[str]:
+    model, last = entry["name"], entry["num_layers"]
+    layers = [f"{section} {_ranges(own)}" for section, own in planned_layers(config, model).items()]
+    return [
+        f"model {model}",
+        f"  sampling  {sampling.planned(config, model, root)}",
+        f"  layers    {'; '.join(layers)} (0: embeddings, {last}: last block)",
+    ]
+
+
+def _counted(things: Sized, noun: str) -> str:
+    return f"{len(things)} {noun}{'s' * (len(things) != 1)}"
+
+
+def _ranges(layers: list[int]) -> str:
+    """Ascending numbers, with runs of three or more as "4 to 9"."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    said = (f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
+    return ", ".join(said)

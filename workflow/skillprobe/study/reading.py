@@ -15,6 +15,7 @@ from skillprobe.study.schema import suggestion
 
 # How a message about a key begins, and one about a key that isn't known.
 _KEY = re.compile(r"([a-z_]+(?:\.[a-z_]+|\[\d+\])*)")
+_MISSING = re.compile(r"[\w.\[\]]+ is missing")
 _UNKNOWN = re.compile(r"unknown key '([^']+)'(?: in ([\w.\[\]]+))?")
 
 
@@ -109,6 +110,54 @@ def laid_over(below: Mapping, above: Mapping) -> dict:
     return values
 
 
+def given(values: Mapping) -> ConfigFile:
+    """What the option --config gives, as one more file, whose places have no lines."""
+
+    def paths(below: Mapping, path: str) -> Iterator[str]:
+        for key, value in below.items():
+            yield f"{path}{key}"
+            if isinstance(value, Mapping):
+                yield from paths(value, f"{path}{key}.")
+
+    return ConfigFile("--config", dict(values), dict.fromkeys(paths(values, ""), 0))
+
+
+def check_named(files: Sequence[ConfigFile]) -> str:
+    """What to say of a study that another file than config.yaml, the first, describes without naming it: ""
+    or a warning. Its results go among those of config.yaml's study.
+
+    Raises UserError where its models or tasks are others, so that it is another study. A change of a key, or
+    --config alone, is one of the same study, whose jobs are run again as far as they depend on it.
+    """
+    base, *above = files
+    unnamed = [file.path for file in above if file.lines and all(file.lines.values())]
+    if not unnamed or any("study" in file.values for file in above):
+        return ""
+    study, values = base.values.get("study"), merged(files)
+    for key in ("models", "tasks"):
+        if values.get(key) != base.values.get(key):
+            raise UserError(
+                f"{unnamed[-1]} lacks the key 'study', but has other {key} than {base.path}, and its results "
+                f"would go to results/{study}/ all the same; give your study a name, such as study: my_study"
+            )
+    return (
+        f"{unnamed[-1]} lacks the key 'study', so it changes the study '{study}' of {base.path}, and what "
+        f"depends on the change is made again in results/{study}/; for a study of its own, give it a name, "
+        "such as study: my_study"
+    )
+
+
+def placed(message: str, files: Sequence[ConfigFile]) -> str:
+    """The message after the place that it is about, where that can be told. Of config.yaml, the first file,
+    which is laid under every study, with the file to write the key into."""
+    place, own = place_of(message, files), [file.path for file in files[1:] if any(file.lines.values())]
+    if own and place.startswith(f"{files[0].path}, "):
+        if _MISSING.match(message):  # It stands in no line.
+            return f"{own[-1]}: {message}"
+        message += f" (write the key into {own[-1]}, which is laid over {files[0].path})"
+    return f"{place}: {message}" if place else message
+
+
 def place_of(message: str, files: Sequence[ConfigFile]) -> str:
     """Where the key that a message begins with stands: "my.yaml, line 7", or "" where that can't be told."""
     if unknown := _UNKNOWN.match(message):
@@ -116,10 +165,38 @@ def place_of(message: str, files: Sequence[ConfigFile]) -> str:
     else:
         found = _KEY.match(message)
         key = found[1] if found else ""
-    # The last file that has it decided its value; one that has only what is above it says less.
+    places = _deciding(files)
+    # One that has only what is above the key says less.
     while key:
-        for file in reversed(files):
-            if key in file.lines:
-                return f"{file.path}, line {file.lines[key]}"
+        if key in places:
+            return places[key]
         key = re.sub(r"(\.[^.\[]+|\[\d+\])$|^[^.\[]+$", "", key)
     return ""
+
+
+def _deciding(files: Sequence[ConfigFile]) -> dict[str, str]:
+    """{path of a key: the place that decides its value}: the last file that has it, and none below a list or
+    another value that a later file has in its place."""
+    places: dict[str, str] = {}
+    values: dict = {}
+    for file in files:
+        for key, line in file.lines.items():
+            if not isinstance(_value(file.values, key), Mapping) or not isinstance(
+                _value(values, key), Mapping
+            ):
+                places = {
+                    each: at for each, at in places.items() if not each.startswith((f"{key}.", f"{key}["))
+                }
+            places[key] = f"{file.path}, line {line}" if line else file.path
+        values = laid_over(values, file.values)
+    return places
+
+
+def _value(values: object, key: str) -> object:
+    """At the path of a key; None where there is none."""
+    for part in re.findall(r"[^.\[\]]+", key):
+        if isinstance(values, list):
+            values = values[int(part)] if int(part) < len(values) else None
+        else:
+            values = values.get(part) if isinstance(values, Mapping) else None
+    return values

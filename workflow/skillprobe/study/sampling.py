@@ -7,9 +7,9 @@ Of a Hub model its own values are known once it is fetched; until then they are 
 from collections.abc import Mapping
 from pathlib import Path
 
-from skillprobe.models.sampling import DEFAULTS, of_folder, with_own
+from skillprobe.models.sampling import DEFAULTS, of_folder, read_own, with_own
 from skillprobe.study.slices import model_entry
-from skillprobe.study.sources import SAMPLING, model_folder, world_file
+from skillprobe.study.sources import SAMPLING, model_folder, model_origin, world_file
 from skillprobe.tasks.world import load_world
 
 # In a world with a small language of its own: of 14,580 responses of the toy models one is longer.
@@ -51,6 +51,33 @@ def own_of_folders(config: Mapping, root: str | Path) -> dict[str, dict[str, flo
     """{model: its own sampling}, of `sampling.of_folder`, of the models that are folders."""
     folders_of = {entry["name"]: model_folder(entry["source"], root) for entry in config["models"]}
     return {model: of_folder(folder) for model, folder in folders_of.items() if folder is not None}
+
+
+def planned(config: Mapping, model: str, root: str | Path) -> str:
+    """How a model will be sampled, each value with what it is from: its entry, `generation`, its own
+    generation_config.json (of a hub model, as it was fetched for this study) or the default."""
+    entry, study = model_entry(config, model), config["generation"]
+    section, own, known = generation_of(config, model, root), {}, True
+    if folder := model_folder(entry["source"], root):
+        own = of_folder(folder)
+    elif model_origin(entry["source"], root) is None:  # A GGUF file has no such settings.
+        fetched = Path(root) / "results" / config["study"] / "models" / f"{model}.json"
+        known = fetched.is_file()
+        own = read_own([fetched])[model] if known else {}
+    said = []
+    for key in SAMPLING:
+        value, where = with_own(section, own)[key], "default"
+        if entry.get(key) is not None:
+            where = "its entry"
+        elif study[key] is not None:
+            where = "generation"
+        elif key in own:
+            where = "its generation_config.json"
+        elif key in DEFAULTS and not known:
+            where = "or what its generation_config.json says, once it is fetched"
+        words = f"{WORDS[key]} {value:g}" if key in WORDS else f"at most {value} tokens"
+        said.append(f"{words} ({where})")
+    return ", ".join(said)
 
 
 def described(

@@ -3,6 +3,7 @@
 import difflib
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,12 @@ KINDS = {
     "object": "a mapping of keys to values",
     "string": "a text",
 }
+# Keys whose values are in a unit that their names don't say plainly: its name, and how many of it others are.
+_MB = {"kb": 1e-3, "mb": 1, "gb": 1e3, "tb": 1e6, "kib": 2**10 / 1e6, "mib": 2**20 / 1e6}
+_MB |= {"gib": 2**30 / 1e6, "tib": 2**40 / 1e6, "k": 1e-3, "m": 1, "g": 1e3, "t": 1e6}
+_MINUTES = {"s": 1 / 60, "sec": 1 / 60, "m": 1, "min": 1, "minutes": 1, "h": 60, "hours": 60, "d": 1440}
+_MINUTES |= {"seconds": 1 / 60, "minute": 1, "hour": 60, "days": 1440, "day": 1440}
+UNITS = {"mem_mb": ("megabytes", _MB), "runtime": ("minutes", _MINUTES)}
 
 
 @cache
@@ -54,10 +61,13 @@ def check_schema(config: dict) -> None:
 
 
 def _leaf(error):
-    """The error inside an `anyOf` that is about the alternative which was meant, or the error itself."""
+    """The error inside an `anyOf` that is about the alternative which was meant, or the error itself, as
+    where a title says what all alternatives are."""
     inner = [_leaf(sub) for sub in error.context or []]
     meant = [sub for sub in inner if len(sub.absolute_path) > len(error.absolute_path)]
     meant += [sub for sub in inner if sub.validator not in ("type", "enum", "anyOf") and sub not in meant]
+    if meant and "title" in error.schema and meant[0].validator != "minimum":
+        return error
     return meant[0] if meant else error
 
 
@@ -73,7 +83,8 @@ def _sentence(error, config: dict) -> str:
             known = list(error.schema["properties"])
             key = next(key for key in value if key not in known)
             within = f" in {where}" if path else ""
-            meant = _elsewhere(key) or suggestion(key, known) or _elsewhere(key, spelt_alike=True)
+            meant = suggestion(key, known, cutoff=0.8) or _elsewhere(key) or suggestion(key, known)
+            meant = meant or _elsewhere(key, spelt_alike=True)
             return f"unknown key '{key}'{within}{meant}; the keys there are {', '.join(known)}"
         case "required":
             missing = next(key for key in wanted if key not in value)
@@ -84,7 +95,9 @@ def _sentence(error, config: dict) -> str:
             title = error.schema.get("title") if path else None
             choices = [title] if title else [*texts, *(KINDS[kind] for kind in kinds)]
             one_of = "one of " if len(choices) > 2 else ""
-            hint = _yaml_hint(value, kinds, texts)
+            hint = _unit_hint(path, value) or _yaml_hint(value, kinds, texts)
+            if path[:1] == ["judges"] and value == "transformers":
+                hint = ": write {kind: transformers, model: …}, with a Hub id or a folder (docs/judges.md)"
             return f"{where} must be {one_of}{_joined(choices)}, not {shown(value)}{hint}"
         case "minimum":
             return f"{where} must be at least {wanted}, not {value}"
@@ -120,8 +133,21 @@ def _alternatives(error) -> tuple[list[str], list[str]]:
         return [text for texts, _ in parts for text in texts], [kind for _, kinds in parts for kind in kinds]
     if error.validator == "enum":
         return [str(item) for item in error.validator_value], []
-    kinds = error.validator_value
+    # Of a number that is too large, say, its kind was right.
+    kinds = error.validator_value if error.validator == "type" else error.schema.get("type", [])
     return [], [kinds] if isinstance(kinds, str) else list(kinds)
+
+
+def _unit_hint(path: list, value: object) -> str:
+    """What to write for "24GB" or "2h", of keys of UNITS; "" for other keys."""
+    if not path or path[-1] not in UNITS:
+        return ""
+    unit, known = UNITS[path[-1]]
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", value) if isinstance(value, str) else None
+    if not found or found[2].lower() not in known:
+        return f": it is in {unit}" if isinstance(value, str) and _number(value) is None else ""
+    number = math.ceil(float(found[1]) * known[found[2].lower()])
+    return f": it is in {unit}; write {max(number, 1)}"
 
 
 def _yaml_hint(value: object, kinds: list[str], texts: list[str]) -> str:
@@ -169,8 +195,9 @@ def _joined(words: Iterable[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(word), list(known), n=1)
+def suggestion(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """cutoff: how alike the spellings must be, from 0 to 1."""
+    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=cutoff)
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 
@@ -181,6 +208,12 @@ def _elsewhere(key: str, spelt_alike: bool = False) -> str:
         names.setdefault(path.rpartition(".")[2], []).append(path)
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.8) if spelt_alike else [key]
     found = names.get(near[0], []) if near else []
+    if found and all(path.startswith("judges.") for path in found):
+        # What judges call so may have a longer name elsewhere: max_tokens, and max_new_tokens of models.
+        others = {name: paths for name, paths in names.items() if not paths[0].startswith("judges.")}
+        found = [
+            path for each in difflib.get_close_matches(key, others, n=1, cutoff=0.8) for path in others[each]
+        ] + found
     # The first: a model's layers are less often meant than the study's.
     return f" (did you mean {_joined(found[:3])}?)" if found else ""
 

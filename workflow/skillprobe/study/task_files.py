@@ -3,6 +3,7 @@
 Each refusal names the file, the attribute, phrasing or method, and what to do (docs/tasks.md).
 """
 
+import inspect
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,6 +70,22 @@ def _check_attributes(name: str, task: Task, world: World) -> None:
             )
     if task.judged:
         _check_labels(name, task, world)
+    for method, function in vars(Task).items():
+        if getattr(function, "__isabstractmethod__", False):
+            _check_arguments(name, method, getattr(task, method), function)
+
+
+def _check_arguments(name: str, method: str, function: object, wanted: Callable) -> None:
+    """wanted: the method of `Task`, whose arguments the task's own must take."""
+    places = list(inspect.signature(wanted).parameters)[1:]
+    try:
+        inspect.signature(function).bind(*places)
+    except (TypeError, ValueError):
+        raise _refusal(
+            name,
+            f"{method} doesn't take the arguments ({', '.join(places)}); write def {method}(self, "
+            f"{', '.join(places)}), as docs/tasks.md has it",
+        ) from None
 
 
 def _check_labels(name: str, task: Task, world: World) -> None:

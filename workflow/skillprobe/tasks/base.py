@@ -121,6 +121,12 @@ class Task(ABC):
 
     def check_keys(self, params: dict, required: Sequence[str] = (), optional: Sequence[str] = ()) -> None:
         """Raise UserError unless `params` is a mapping with the required keys and no unknown ones."""
+        for name, keys in (("required", required), ("optional", optional)):
+            if isinstance(keys, str):
+                raise UserError(
+                    f"task '{self.name}': check_keys takes a tuple of {name} keys, not the text {keys!r}; "
+                    f"write {name}=({keys!r},)"
+                )
         if not isinstance(params, dict):
             raise UserError(f"task '{self.name}': params must be an object, not {shown(params)}")
         for key in required:

@@ -19,12 +19,13 @@ import yaml
 from skillprobe import erasure, tasks
 from skillprobe.analyses.ablation import Margins, ablate_layer, ablation_tables
 from skillprobe.analyses.generality import generality_table
+from skillprobe.analyses.monitors import monitor_tables
 from skillprobe.analyses.similarity import similarity_table
 from skillprobe.analyses.time import time_tables
 from skillprobe.analyses.transfer import transfer_tables
 from skillprobe.erasure import cross
 from skillprobe.findings import planted, planted_shards
-from skillprobe.probes import monitors, refits, results, transfer
+from skillprobe.probes import monitors, refits, results, transfer, trivial_monitors
 from skillprobe.probes.course import fit_course, read_course
 from skillprobe.probes.general_probes import fit_general
 from skillprobe.probes.prefix import fit_prefixes
@@ -162,25 +163,31 @@ def fit_course_(folder):
     results.save(folder / "course.h5", courses)
 
 
-def prefixes(folder, task):
-    """Of answers as long as the planted ones, whose words say whether they satisfy."""
+def written(folder, task):
+    """Rows, and labels of answers as long as the planted ones, whose words say whether they satisfy."""
     rows = read_course([shard(folder, task)], None)
     labels = []
     for name, base, label, length in zip(rows.ids, rows.groups, rows.y, rows.tokens["eos"], strict=True):
         words = ["so"] * (int(length) - 2) + ["yes" if label else "no"]
         about = {"id": name, "item": f"{task}/{base}", "prompt": f"request {base}", "phrasing": "planted"}
         labels.append(about | {"params": {}, "response": " ".join(words)})
-    return fit_prefixes(rows, labels, planted_shards.verify, SETTINGS)
+    return rows, labels
 
 
 def fit_prefix_baselines(folder, task=NAMES[0]):
-    results.save(folder / f"{task}.prefix.h5", prefixes(folder, task))
+    found = fit_prefixes(*written(folder, task), planted_shards.verify, SETTINGS)
+    results.save(folder / f"{task}.prefix.h5", found)
 
 
 def fit_monitor(folder, task=NAMES[0]):
     monitor, held_out = monitors.fit_monitor([shard(folder, task)], [LAYER], [], SETTINGS, task)
     monitors.save(folder / f"{task}.safetensors", monitor)
     monitors.save_held_out(folder / f"{task}.monitor.h5", held_out)
+
+
+def fit_trivial_monitors(folder, task=NAMES[0]):
+    found = trivial_monitors.fit_trivial_monitors(*written(folder, task), planted_shards.verify, SETTINGS)
+    trivial_monitors.save(folder / f"{task}.trivial.h5", found)
 
 
 def fit_across_wordings(folder):
@@ -226,6 +233,12 @@ def compare_time(folder):
     time_tables("planted", courses, baselines, CATEGORIES, signal=CLAIMS["signal"], **OPTIONS)
 
 
+def compare_monitors(folder):
+    held_out = dict.fromkeys(NAMES, monitors.load_held_out(folder / f"{NAMES[0]}.monitor.h5"))
+    trivial = dict.fromkeys(NAMES, trivial_monitors.load(folder / f"{NAMES[0]}.trivial.h5"))
+    monitor_tables("planted", held_out, trivial, CATEGORIES, settings=SETTINGS, **OPTIONS)
+
+
 def compare_similarity(folder):
     similarity = SETTINGS["similarity"]
     similarity_table(
@@ -254,11 +267,13 @@ STAGES = {
         fit_course_,
         fit_prefix_baselines,
         fit_monitor,
+        fit_trivial_monitors,
         fit_across_wordings,
         compare_generality,
         compare_transfer,
         compare_ablation,
         compare_time,
+        compare_monitors,
         compare_similarity,
     )
 }

@@ -25,7 +25,7 @@ LOAD_A_MODEL = {
     "write_model_card",
 }
 FIGURES = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "robustness")
-FIGURES += ("scorecard", "similarity", "specificity", "time", "transfer")
+FIGURES += ("monitors", "scorecard", "similarity", "specificity", "time", "transfer")
 DRAW = {f"plot_{name}" for name in FIGURES}
 SCRIPTS = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} - {"publish_toys"}
 # The package's folders and files in the order of the data: each may import those before it.

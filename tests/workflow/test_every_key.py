@@ -16,6 +16,7 @@ from test_reruns import (
     MODELS,
     OVERVIEW,
     PAGES,
+    PLOT_MONITORS,
     SPECIFICITY,
     TASKS,
     WORDING,
@@ -24,6 +25,7 @@ from test_reruns import (
     edited,
     from_responses,
     merged,
+    monitored,
     of_all_tasks,
     per,
     probing,
@@ -53,6 +55,7 @@ EXTRACTED = (
     per("extract_activations", tasks=TASKS, shard=True)
     | probing(of_task=False)
     | per("fit_prefix_baselines", tasks=TASKS)
+    | per("fit_trivial_monitors", tasks=TASKS)
     | per("fit_planning", tasks=TASKS)
     | per("fit_monitor", tasks=TASKS)
     | {("compare_models", "")}
@@ -69,8 +72,10 @@ CONTROLLED = (
     - per("fit_surface_probes", tasks=TASKS)
     - per("fit_random_probes", tasks=TASKS)
     - per("fit_prefix_baselines", tasks=TASKS)
+    - per("fit_trivial_monitors", tasks=TASKS)
     - per("fit_planning", tasks=TASKS)
     - per("fit_monitor", tasks=TASKS)
+    - monitored()
     - per("fit_general_probe", layers=(0, 4))
     - per("fit_course", layers=(4,))
     - per("fit_across_wordings", layers=(4,))
@@ -86,6 +91,7 @@ SCOPED = (
     | per("fit_across_wordings", layers=(4,))
     | TIME
     | ROBUSTNESS
+    | monitored()
 )
 ERASED = (
     per("ablate_activations", layers=(4,))
@@ -103,9 +109,9 @@ CELLS = per("compare_ablation") | merged(*ABLATION) | plots("ablation") | AGREEM
 AGGREGATES = (
     merged(*("ablation", "ablation_curve", "ablation_summary", "behaviour", "generality", "layers"))
     | merged(*("robustness", "similarity", "specificity", "time", "time_summary", "transfer"))
-    | merged("transfer_summary", "wording")
+    | merged("transfer_summary", "wording", "monitors", "monitors_reliability", "monitors_summary")
     | COMPLIANCE
-    | FIGURES
+    | FIGURES - PLOT_MONITORS
     | AGREEMENT
     | DECIDED
     | {("compare_models", ""), ("write_examples", "")}
@@ -192,6 +198,7 @@ CHANGES = {
             - per("compare_robustness")
             - TIME
             - ROBUSTNESS
+            - monitored()
             - merged(*ABLATION)
             - AGREEMENT
             - plots("ablation"),
@@ -202,10 +209,12 @@ CHANGES = {
         probing()
         - per("fit_surface_probes", tasks=TASKS)
         - per("fit_prefix_baselines", tasks=TASKS)
+        - per("fit_trivial_monitors", tasks=TASKS)
         - per("fit_planning", tasks=TASKS)
         - per("fit_monitor", tasks=TASKS)
         - per("fit_course", layers=(4,))
         - TIME
+        - monitored()
         | RANDOM
         | CROSSED
         | {("compare_models", "")},
@@ -247,6 +256,7 @@ CHANGES = {
         per("fit_course", layers=(0,))
         | per("fit_planning", tasks=TASKS)
         | per("fit_monitor", tasks=TASKS)
+        | monitored()
         | TIME
         | DECIDED,
     ),
@@ -295,6 +305,7 @@ CHANGES = {
     },
     "claims.min_tasks.ablation_asymmetric": (3, DECIDED),
     "claims.min_tasks.specificity": (2, DECIDED),
+    "claims.min_tasks.monitor_adds": (2, DECIDED),
     "claims.min_partitions": (100, DECIDED),
     "claims.margin": (0.03, DECIDED),
     "claims.weak_ratio": (0.4, DECIDED),
@@ -310,6 +321,7 @@ CHANGES = {
     "claims.not_sparse": (0.6, DECIDED),
     "claims.asymmetry": (0.3, DECIDED),
     "claims.gain": (0.06, DECIDED),
+    "claims.monitor_gain": (0.03, DECIDED),
     "claims.planning": (0.6, DECIDED),
     "claims.recovered": (0.6, DECIDED),
     "claims.match": (0.6, DECIDED),

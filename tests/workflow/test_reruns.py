@@ -23,7 +23,8 @@ NAMES = (
     "similarity",
 )
 NAMES += ("scorecard", "specificity", "time", "transfer")
-FIGURES = {(f"plot_{name}", "") for name in NAMES}
+PLOT_MONITORS = {("plot_monitors", f"model={model}") for model in MODELS}
+FIGURES = {(f"plot_{name}", "") for name in NAMES} | PLOT_MONITORS
 PAGES = {("write_overview", ""), ("write_table_pages", "")}
 COMPLIANCE = {("summarise_compliance", ""), ("plot_compliance", "")} | PAGES
 FINDINGS = {("write_findings", ""), ("plot_scorecard", ""), ("write_table_pages", "")}
@@ -51,6 +52,12 @@ AGREEMENT = {("compare_agreement", ""), ("plot_agreement", "")}
 WORDING = merged("wording") | {("plot_robustness", "")}
 
 
+def monitored(models=MODELS):
+    """What follows from new monitors, but for the findings."""
+    tables = merged("monitors", "monitors_reliability", "monitors_summary")
+    return per("compare_monitors", models) | tables | per("plot_monitors", models)
+
+
 SPECIFICITY = merged("specificity") | {("plot_specificity", "")} | FINDINGS | OVERVIEW
 
 
@@ -68,8 +75,8 @@ def comparisons(models=MODELS):
     )
     compared = set().union(*(per(f"compare_{name}", models) for name in names))
     more = merged(*names, *ABLATION, "transfer_summary", "time_summary")
-    others = {("plot_compliance", ""), ("plot_behaviour", "")}
-    return compared | more | AGREEMENT | FIGURES - others | PAGES | FINDINGS
+    others = {("plot_compliance", ""), ("plot_behaviour", "")} | PLOT_MONITORS
+    return compared | more | AGREEMENT | FIGURES - others | monitored(models) | PAGES | FINDINGS
 
 
 def crossings(models=MODELS, tasks=TASKS):
@@ -112,6 +119,7 @@ def probing(models=MODELS, tasks=TASKS, layers=LAYERS, of_task=True):
         | (per("fit_surface_probes", models, tasks) if of_task else set())
         | (per("fit_random_probes", models, tasks) if of_task else set())
         | (per("fit_prefix_baselines", models, tasks) if of_task else set())
+        | (per("fit_trivial_monitors", models, tasks) if of_task else set())
         | (per("fit_planning", models, tasks) if of_task else set())
         | (per("fit_monitor", models, tasks) if of_task else set())
         | of_all_tasks(models, layers)
@@ -205,6 +213,7 @@ def test_a_layer_adds_its_own_probes_and_the_comparisons(study):
     elsewhere |= (
         merged(*names, *ABLATION, "time_summary") | {(f"plot_{name}", "") for name in names} | AGREEMENT
     )
+    elsewhere |= monitored()
     # It is the middle one, at which models are compared.
     models = {("compare_models", "")}
     assert study.planned() == probing(layers=(2,), of_task=False) - elsewhere | models
@@ -386,6 +395,7 @@ def test_an_edited_script_reruns_its_rule(study):
         | probing(of_task=False)
         # Of the controls, those that look at activations.
         | per("fit_prefix_baselines", tasks=TASKS)
+        | per("fit_trivial_monitors", tasks=TASKS)
         | per("fit_planning", tasks=TASKS)
         | per("fit_monitor", tasks=TASKS)
         | {("compare_models", "")}

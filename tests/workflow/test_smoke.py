@@ -112,6 +112,7 @@ def test_every_stage_has_its_results(smoke):
     figures = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "robustness")
     figures += ("ablation_within", "generality_within", "layers_within", "robustness_within", "time_within")
     figures += ("transfer_within",)
+    figures += ("monitors/toy-llama", "monitors/toy-gemma2", "monitors/toy-qwen2")
     for name in (*figures, "scorecard", "similarity", "specificity", "time", "transfer"):
         assert {path.suffix for path in (root / "figures").glob(f"{name}.*")} == {".svg", ".png", ".csv"}
 
@@ -382,13 +383,19 @@ def test_a_judge_on_a_gpu_is_asked_for_beside_a_model_on_the_cpu(tmp_path):
     (tmp_path / "judge.yaml").write_text(yaml.safe_dump(study))
     jobs = workdir.listed("judge.yaml")
     asked = {job["rule"] for job in jobs if "gpu=1" in job["resources"]}
-    assert asked == {"label_responses", "make_crossings", "fit_prefix_baselines", "edit_behaviour"}
+    assert asked == {
+        "label_responses",
+        "make_crossings",
+        "fit_prefix_baselines",
+        "fit_trivial_monitors",
+        "edit_behaviour",
+    }
     # A model on all the GPUs that there are isn't held to the judge's one.
     spread = "workflow/resources/models/toy-llama"
     study["models"] = [{"name": "spread", "source": spread, "device_map": "auto"}]
     (tmp_path / "spread.yaml").write_text(yaml.safe_dump(study))
     asked = {job["rule"] for job in workdir.listed("spread.yaml") if "gpu=1" in job["resources"]}
-    assert asked == {"label_responses", "make_crossings", "fit_prefix_baselines"}
+    assert asked == {"label_responses", "make_crossings", "fit_prefix_baselines", "fit_trivial_monitors"}
     assert not any(
         "gpu=1" in job["resources"] for job in jobs if "task=word_count" in job.get("wildcards", "")
     )

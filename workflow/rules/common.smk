@@ -108,7 +108,7 @@ wildcard_constraints:
     shard=r"\d+",
     layer=r"\d+",
     analysis="generality|transfer|transfer_summary|ablation|ablation_curve|ablation_summary|behaviour|layers"
-    "|time|time_summary|specificity|similarity|robustness|wording",
+    "|time|time_summary|monitors|monitors_reliability|monitors_summary|specificity|similarity|robustness|wording",
 
 
 def chosen(*keys, **more):
@@ -326,7 +326,8 @@ def in_report(path, category, content, form, caption):
 
 
 def shown_figure(name, category, content):
-    return in_report(f"figures/{name}.svg", category, content, "figure", name)
+    # Those of one model, in a folder, have one caption.
+    return in_report(f"figures/{name}.svg", category, content, "figure", name.partition("/")[0])
 
 
 def shown_page(name, category, content, form="page"):

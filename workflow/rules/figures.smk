@@ -130,6 +130,30 @@ rule plot_time:
         "../scripts/plot_time.py"
 
 
+rule plot_monitors:
+    input:
+        curves=rules.compare_monitors.output.curves,
+        reliability=rules.compare_monitors.output.reliability,
+        code=code("plot_monitors", *TASKS),
+    output:
+        svg=shown_figure("monitors/{model}", "Monitors", "Does a monitor of {model} add to the text so far?"),
+        png=f"{RESULTS}/figures/monitors/{{model}}.png",
+        data=f"{RESULTS}/figures/monitors/{{model}}.csv",
+    log:
+        f"{RESULTS}/logs/plot_monitors/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_monitors/{{model}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures"),
+    script:
+        "../scripts/plot_monitors.py"
+
+
 rule plot_specificity:
     input:
         table=merged("specificity"),
@@ -317,6 +341,7 @@ rule figures:
         rules.plot_generality.output,
         rules.plot_layers.output,
         rules.plot_time.output if TIME else [],
+        expand(rules.plot_monitors.output, model=MODELS) if TIME else [],
         rules.plot_specificity.output,
         rules.plot_robustness.output,
         rules.plot_transfer.output,

@@ -1,6 +1,6 @@
 # What the tables say about each claim of the study.
 JUDGED = ["generality", "transfer_summary", "ablation_summary", "layers", "specificity"]
-JUDGED += ["time_summary"] if TIME else []
+JUDGED += ["time_summary", "monitors_summary"] if TIME else []
 
 
 rule write_findings:

@@ -42,9 +42,19 @@ rule similarity:
 TIME = [merged("time"), merged("time_summary")] if slices.over_time(STUDY) else []
 
 
+# Likewise.
+MONITORS = [merged(f"monitors{part}") for part in ("", "_reliability", "_summary")] if TIME else []
+
+
 rule time:
     input:
         TIME,
+
+
+rule monitors:
+    input:
+        expand(rules.fit_monitor.output, model=MODELS, task=TASKS) if TIME else [],
+        MONITORS,
 
 
 rule robustness:

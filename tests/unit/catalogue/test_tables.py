@@ -8,6 +8,7 @@ from skillprobe.analyses import (
     compliance,
     generality,
     layers,
+    monitors,
     robustness,
     similarity,
     specificity,
@@ -32,6 +33,9 @@ WRITTEN = {
     "tables/layers.csv": layers.COLUMNS,
     "tables/time.csv": time.CURVE_COLUMNS,
     "tables/time_summary.csv": time.SUMMARY_COLUMNS,
+    "tables/monitors.csv": monitors.CURVE_COLUMNS,
+    "tables/monitors_reliability.csv": monitors.RELIABILITY_COLUMNS,
+    "tables/monitors_summary.csv": monitors.SUMMARY_COLUMNS,
     "tables/specificity.csv": specificity.COLUMNS,
     "tables/similarity.csv": similarity.COLUMNS,
     "tables/model_similarity.csv": similarity.MODEL_COLUMNS,
@@ -71,6 +75,10 @@ def test_names_in_cells_are_those_of_the_code():
     assert cases_of("tables/layers.csv", "category") == {*CATEGORIES, "mean", "all"}
     assert cases_of("tables/generality.csv", "metric") == set(generality.TABLE_METRICS)
     assert cases_of("tables/time_summary.csv", "quantity") >= set(time.SUMS)
+    for name in ("monitors", "monitors_summary"):
+        assert cases_of(f"tables/{name}.csv", "reader") == {*monitors.READERS, *monitors.DIFFERENCES}
+    summarised = {monitors.AUROC, monitors.BRIER, monitors.SKILL, monitors.ERROR, *monitors.ALARMS}
+    assert cases_of("tables/monitors_summary.csv", "quantity") == summarised
     assert cases_of("tables/similarity.csv", "measure") == {*similarity.MEASURES, *similarity.ANGLES}
     assert cases_of("tables/findings.csv", "verdict") == set(rules.VERDICTS)
     assert cases_of("tables/layers.csv", "quantity") == {*layers.TAUS, *layers.TAUS.values()}

@@ -94,7 +94,7 @@ def test_noise_counts_the_seeds_in_which_any_claim_is_supported(seeds, met):
     text = describe(list(table.values()), SETTINGS)
     assert f"| noise | 0.5 | headline | 0.80 | {ANY} |" in text
     assert "with 90 content requests (720 responses per task)" in text
-    assert f"Of all 180 verdicts on claims, at every size, {2 * seeds + 20} are wrong." in text
+    assert f"Of all 200 verdicts on claims, at every size, {2 * seeds + 20} are wrong." in text
 
 
 SETTINGS = {

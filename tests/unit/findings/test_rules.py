@@ -9,8 +9,9 @@ import pytest
 from made.findings import TASKS, THRESHOLDS, estimate, noises, planted_matrix, row_of, study
 from skillprobe.analyses.blocks import PAPER_GROUPS
 from skillprobe.findings import rules
+from skillprobe.statistics.intervals import Estimate
 from skillprobe.storage import files
-from skillprobe.storage.tables import N_UNTESTED
+from skillprobe.storage.tables import DRAWS, N_UNTESTED
 
 NAN = float("nan")
 NAMES = ["p", "q", "r", "s", "t", "u"]
@@ -88,6 +89,76 @@ def match(found, beyond=(0.1, 0.01, 0.2), **more):
     rows = [row(found, quantity="match", **more), row(beyond, quantity="match_beyond_likelihood", **more)]
     wrong = {"estimate": -1.0, "lower99": -1.0, "upper99": -1.0, "task": "mean"}
     return [each | wrong | {"layer": 2} for each in rows] + [each | {"task": "mean"} for each in rows]
+
+
+ADDS, NOT, OPEN = (0.1, 0.05, 0.15), (-0.1, -0.15, 0.019), (0.03, -0.01, 0.07)
+
+
+def gains(by_task, model="m"):
+    """Rows of tables/monitors_summary.csv: each task's gain, and the mean of those that have one."""
+    cells = {"scope": ACROSS, "model": model, "quantity": "auroc", "reader": "monitor_minus_trivial"}
+    known = [task for task, found in by_task.items() if found is not NOTHING]
+    mean = tuple(np.mean([by_task[task] for task in known], axis=0).tolist()) if known else NOTHING
+    status = "" if known else "insufficient: no task has enough data"
+    rows = [
+        row(found, tasks=[task] if task in known else [], **cells) | {"task": task}
+        for task, found in by_task.items()
+    ]
+    # Neither other readers nor other quantities are looked at.
+    more = [each | {"reader": "together_minus_trivial", "lower99": 0.5} for each in rows]
+    more += [each | {"quantity": "brier", "upper99": -0.5} for each in rows]
+    return [*more, *rows, row(mean, tasks=known, status=status, **cells) | {"task": "mean"}]
+
+
+@pytest.mark.parametrize(
+    "found, verdict, reason",
+    [
+        ([ADDS, ADDS, ADDS, NOT, NOT], "supported", "adds in p, q, r; does not in s, t"),
+        # The mean may be below 0, and it is supported all the same: the tasks decide.
+        ([ADDS, ADDS, ADDS, (-0.5, -0.6, -0.4)], "supported", "adds in p, q, r; does not in s"),
+        ([ADDS, ADDS, OPEN, NOT], "inconclusive", "adds in p, q; open in r; does not in s"),
+        # Two are left, of three that are needed.
+        ([ADDS, OPEN, NOT, NOT], "contradicted", "adds in p; open in q; does not in r, s"),
+        ([NOT, NOT, NOT], "contradicted", "does not in p, q, r"),
+        # At the margin it is neither.
+        ([(0.1, 0.02, 0.18)] * 3, "inconclusive", "open in p, q, r"),
+        ([(0.0, -0.02, 0.02)] * 3, "inconclusive", "open in p, q, r"),
+        ([ADDS, ADDS, NOTHING], "insufficient", "2 tasks have a monitor; 3 are needed"),
+        ([ADDS, NOTHING, NOTHING], "insufficient", "1 task has a monitor; 3 are needed"),
+    ],
+)
+def test_what_monitors_add_is_decided_task_by_task(found, verdict, reason):
+    names = ["p", "q", "r", "s", "t"][: len(found)]
+    tables = {"monitors_summary": gains(dict(zip(names, found, strict=True)))}
+    finding = rules.judge(tables | {"generality": []}, ["m"], names, THRESHOLDS)["m"]["monitor_adds"]
+    assert (finding["verdict"], finding["reason"]) == (verdict, reason)
+    assert finding["scope"] == ACROSS and finding["secondary"] is None
+
+
+def test_where_there_are_no_monitors_nothing_is_said_of_them():
+    assert judge("monitor_adds")["reason"] == "there is no estimate"
+    nothing = judge("monitor_adds", monitors_summary=gains(dict.fromkeys(NAMES, NOTHING)))
+    assert nothing["verdict"] == "insufficient" and nothing["estimate"] is None
+
+
+def test_of_all_models_the_gain_of_each_task_is_their_mean():
+    """In each model two tasks add, and of the mean of models three do."""
+    drawn = np.random.default_rng(0).normal(0, 0.005, 2000)
+    values = {"a": [0.2, 0.2, -0.02, 0.0], "b": [0.2, -0.02, 0.2, 0.0]}
+    rows = []
+    for model, by_task in values.items():
+        cells = {"scope": ACROSS, "model": model, "quantity": "auroc", "reader": "monitor_minus_trivial"}
+        for task, value in zip(("p", "q", "r", "s", "mean"), (*by_task, np.mean(by_task)), strict=True):
+            made = Estimate(np.full(3, value), value + drawn, factor=1.0)
+            named = ["p", "q", "r", "s"] if task == "mean" else [task]
+            about = {"n_tasks": len(named), "tasks": " ".join(named), "status": "", DRAWS: made}
+            rows.append(cells | {"task": task} | made.cells() | about)
+    tables = {"generality": [], "monitors_summary": rows}
+    judged = rules.judge(tables, ["a", "b"], ["p", "q", "r", "s"], THRESHOLDS)
+    assert [judged[model]["monitor_adds"]["verdict"] for model in ("a", "b")] == ["contradicted"] * 2
+    pooled = judged[rules.POOLED]["monitor_adds"]
+    assert pooled["verdict"] == "supported" and pooled["reason"] == "adds in p, q, r; does not in s"
+    assert pooled["counted"] == {"contradicted": ["a", "b"]}
 
 
 def judge(claim, model="m", thresholds=None, **tables):
@@ -281,6 +352,7 @@ SUPPORTING = {
     "time_summary": lambda tasks: over_time((0.2, 0.1, 0.3), LOW, POWER, tasks, tasks=tasks),
     "specificity": lambda tasks: match((0.7, 0.6, 0.8), tasks=tasks),
     "generality": lambda tasks: generality(tasks=" ".join(tasks), n_tasks=len(tasks)),
+    "monitors_summary": lambda tasks: gains(dict.fromkeys(tasks, ADDS)),
 }
 
 
@@ -295,8 +367,12 @@ def test_every_claim_needs_its_number_of_tasks(claim):
         assert found["estimate"] is not None
         if claim != "transfer_clustered":
             assert found["tasks"] == NAMES[:n] and found["n"]["tasks"] == n
-            assert found["reason"] == ("" if n == least else rules.few_tasks(n, least))
-            assert f"at least {least} tasks count" in found["rule"]
+            reasons = "", rules.few_tasks(n, least)
+            if claim == "monitor_adds":
+                reasons = f"adds in {', '.join(NAMES[:n])}", f"{n} tasks have a monitor; {least} are needed"
+            assert found["reason"] == reasons[n != least]
+            words = "have a monitor" if claim == "monitor_adds" else "count"
+            assert f"at least {least} tasks {words}" in found["rule"]
         elif n < least:
             assert found["reason"] == (
                 "the names of the tasks that count can be permuted in 15 ways; 200 are needed"
@@ -513,8 +589,8 @@ def test_findings_as_a_table():
     )
     rows = rules.table(judged)
     assert all(tuple(row) == rules.COLUMNS for row in rows)
-    # Monitoring has one scope, the others two.
-    assert len(rows) == 3 * (2 * len(rules.CLAIMS) - 1)
+    # Monitoring and what monitors add have one scope, the others two.
+    assert len(rows) == 3 * (2 * len(rules.CLAIMS) - 2)
     first, second = rows[:2]
     assert (first["model"], first["claim"], first["n_responses"]) == ("a", "generality", 300)
     assert (first["scope"], first["headline"], first["tasks"]) == (WITHIN, "yes", " ".join(TASKS))

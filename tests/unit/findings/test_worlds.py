@@ -7,6 +7,9 @@ from skillprobe.storage.files import read_json
 from skillprobe.storage.tables import ACROSS, WITHIN
 from skillprobe.study.schema import SCHEMA
 
+# Claims that are across prompts only, and of worlds with a course.
+OVER_TIME = {"monitoring", "monitor_adds"}
+
 
 def test_the_config_knows_all_worlds():
     known = read_json(SCHEMA)["properties"]["calibration"]["properties"]["worlds"]
@@ -24,9 +27,9 @@ def test_truths_are_of_claims_in_scopes_that_have_them(name):
         # Of all worlds, since the others mean little without them.
         assert {"generality", BEYOND} <= set(of_scope)
     # What is judged in one scope is judged in the other, if it can be.
-    assert {claim for claim in world.truth[ACROSS] if claim != "monitoring"} == set(world.truth[WITHIN])
+    assert {claim for claim in world.truth[ACROSS] if claim not in OVER_TIME} == set(world.truth[WITHIN])
     # Nothing is known of time where EOS is all there is, nor of what is read without crossings.
-    assert world.course or "monitoring" not in world.truth[ACROSS]
+    assert world.course or not OVER_TIME & set(world.truth[ACROSS])
     assert world.reads or "specificity" not in world.truth[ACROSS]
 
 
@@ -39,4 +42,4 @@ def test_every_claim_is_supported_in_one_world_and_contradicted_in_another():
             assert "supported" in truths
         if claim not in ("transfer_clustered", "ablation_asymmetric"):
             assert "contradicted" in truths
-    assert set(STRUCTURE) == set(RULES) - {"monitoring", "specificity"} | {BEYOND}
+    assert set(STRUCTURE) == set(RULES) - {*OVER_TIME, "specificity"} | {BEYOND}

@@ -15,7 +15,8 @@ THRESHOLDS |= {"gain": 0.05, "planning": 0.5, "recovered": 0.5}
 THRESHOLDS |= {"crossings": 40, "crossing_groups": 20}
 THRESHOLDS["min_tasks"] = {"generality": 3, "transfer_weak": 4, "ablation_sparse": 4}
 THRESHOLDS["min_tasks"] |= {"ablation_asymmetric": 4, "layers_stratified": 5, "monitoring": 3}
-THRESHOLDS["min_tasks"] |= {"specificity": 3}
+THRESHOLDS["min_tasks"] |= {"specificity": 3, "monitor_adds": 3}
+THRESHOLDS["monitor_gain"] = 0.02
 N_DRAWS = 4000
 
 
@@ -70,6 +71,7 @@ VALUES = {
     "layers_stratified": (0.45, 0.10, 0.80),
     "monitoring": (0.15, 0.11, 0.19),
     "specificity": (0.63, 0.58, 0.68),
+    "monitor_adds": (0.04, 0.03, 0.05),
 }
 
 

@@ -5,7 +5,7 @@ from skillprobe.activations import shards
 from skillprobe.erasure import cross, eraser
 from skillprobe.erasure.cross import Ablated
 from skillprobe.erasure.eraser import Eraser
-from skillprobe.probes import monitors, planning, refits, results, transfer
+from skillprobe.probes import monitors, planning, refits, results, transfer, trivial_monitors
 from skillprobe.probes.planning import PromptScores
 from skillprobe.probes.refits import Refits
 from skillprobe.probes.results import ProbeResult
@@ -87,6 +87,12 @@ def held_out():
     )
 
 
+def trivial():
+    kinds, inner = len(trivial_monitors.KINDS), np.full((len(trivial_monitors.KINDS), SEEDS, FOLDS, 1), 0.7)
+    said = np.full((kinds, SEEDS, 2, N), 0.5, np.float32)
+    return trivial_monitors.TrivialMonitors(IDS, ["eos"], "", inner, said, said[0])
+
+
 def shard(path, kind="activations", dtype="float32"):
     crossed = kind.startswith("crossing")
     variant = {"activations": ("constrained", "unconstrained"), "random_activations": ("constrained",)}
@@ -149,6 +155,7 @@ HDF5 = {
     "time/m/baselines/topic.h5": lambda path: results.save(path, {"across": {"words": {"eos": probe()}}}),
     "time/m/planning/topic.h5": lambda path: planning.save(path, prompt_scores()),
     "monitors/m/topic.h5": lambda path: monitors.save_held_out(path, held_out()),
+    "monitors/m/trivial/topic.h5": lambda path: trivial_monitors.save(path, trivial()),
     "tables/layers/m.h5": lambda path: draws.write_draws(
         path, [{"estimate": 0.5, DRAWS: Estimate(np.full(SEEDS, 0.5), np.full(7, 0.5))}]
     ),

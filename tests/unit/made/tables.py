@@ -6,6 +6,7 @@ from skillprobe.findings import rules
 from skillprobe.report.figures.ablation import ablation
 from skillprobe.report.figures.agreement import agreement as agreement_figure
 from skillprobe.report.figures.behaviour import behaviour as behaviour_figure
+from skillprobe.report.figures.monitors import monitor_quality
 from skillprobe.report.figures.probes import layer_curves, specialist_against_general
 from skillprobe.report.figures.responses import compliance as compliance_figure
 from skillprobe.report.figures.robustness import robustness
@@ -92,6 +93,13 @@ def draw_scorecard(rows, settings):
     return scorecard(rows, THRESHOLDS, settings)
 
 
+def draw_monitors(rows, settings):
+    """Of one model, as each figure is; the curves are told from the reliability by their columns."""
+    rows = [row for row in rows if row["model"] == settings["models"][0]]
+    parts = {kind: [row for row in rows if row["kind"] == kind] for kind in ("curves", "reliability")}
+    return monitor_quality(*parts.values(), settings)
+
+
 FIGURES = {
     "ablation": draw_ablation,
     "agreement": draw_agreement,
@@ -105,6 +113,7 @@ FIGURES = {
     "similarity": draw_similarity,
     "time": time_courses,
     "transfer": draw_transfer,
+    "monitors": draw_monitors,
 }
 
 
@@ -258,6 +267,29 @@ def time_rows(models, tasks, insufficient=(), constant=()):
                     row |= {"estimate": value, "lower95": value - 0.05, "upper95": value + 0.05}
                     row |= {"lower99": value - 0.07, "upper99": value + 0.07, "n": 300, "n_groups": 80}
                     rows.append(row | {"valid": 0.9, "status": FEW if blank else ""})
+    return rows
+
+
+def monitor_rows(models, tasks, insufficient=(), constant=()):
+    """The monitor knows early, the trivial one late. Rows of both tables, with the columns of both."""
+    rows = []
+    for model, (k, task), reader in itertools.product(models, enumerate(tasks), ("monitor", "trivial")):
+        blank = task in insufficient
+        about = {"model": model, "task": task, "category": category_of(k), "reader": reader, "n": 300}
+        about |= {"status": FEW if blank else ""}
+        for scope, (place, position) in itertools.product(
+            ("across", "within"), enumerate(("prompt_100", "onset", "body_50", "eos", "tokens_1"))
+        ):
+            value = 0.5 if task in constant else 0.9 if reader == "monitor" else 0.5 + 0.1 * place
+            value = NAN if blank else value
+            row = {"kind": "curves", "scope": scope, "position": position, "quantity": "auroc"}
+            row |= {"estimate": value, "lower95": value - 0.05, "upper95": value + 0.05}
+            rows.append(about | row | {"bin": 0, "probability": NAN})
+        for number in range(1 if blank else 5):
+            value = NAN if blank else number / 4
+            row = {"kind": "reliability", "scope": "", "position": "", "quantity": "", "bin": number + 1}
+            row |= {"estimate": value, "lower95": value - 0.05, "upper95": value + 0.05}
+            rows.append(about | row | {"probability": value})
     return rows
 
 

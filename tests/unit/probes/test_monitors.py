@@ -129,9 +129,9 @@ def one_choice(rows):
     """What is chosen of all rows, with the names of the stages."""
     own = Settings.from_config(SETTINGS["probes"], 0)
     folds = own.row_folds(rows.groups, monitors.group_ids(SETTINGS["groups"]))
-    stages, _ = monitors._stages(rows, own, folds)
-    level = monitors._Level()
-    choice = monitors._fit_layer(rows, stages, folds, own, [level])[level]
+    stages, _ = monitors.stages_of(rows, own, folds)
+    level = monitors.Level()
+    choice = monitors.fit_layer(rows, stages, folds, own, [level])[level]
     object.__setattr__(choice, "names", [stage.name for stage in stages])
     return choice
 
@@ -174,6 +174,40 @@ def test_the_held_out_are_read_at_every_position_of_a_response(worlds):
         said = ~np.isnan(held_out.probabilities[0, place])
         np.testing.assert_array_equal(said, held_out.valid[place] & used)
         np.testing.assert_array_equal(held_out.tokens[place], rows.tokens[name])
+
+
+def test_a_clear_signal_keeps_its_slope_however_strong_the_penalty(worlds):
+    """Where the penalty leaves next to nothing of the weights, a probe's intercept is what differs most
+    between folds, against the labels; it must not be taken for the signal."""
+    own, _, _, _ = worlds["monitored"]
+    rows = read_course([own], 2)
+    clear = {name: (rows.y[:, None] + np.zeros((1, 2))).astype(np.float32) for name in rows.x}
+    settings = Settings.from_config(SETTINGS["probes"] | {"penalties": [1e-7]}, 0)
+    folds = settings.row_folds(rows.groups, monitors.group_ids(SETTINGS["groups"]))
+    stages, _ = monitors.stages_of(rows, settings, folds)
+    seen = replace(rows, x=clear)
+    level = monitors.Level(0, 1)
+    choice = monitors.fit_layer(seen, stages, folds, settings, [level])[level]
+    said = np.full((2, len(rows.valid), len(rows.y)), np.nan, np.float32)
+    monitors.read_test_fold(seen, stages, choice, folds, level, said)
+    tested = folds[0] == 1
+    p, y = said[0, list(rows.valid).index("eos"), tested], rows.y[tested]
+    assert p[y == 1].min() > 0.9 and p[y == 0].max() < 0.1
+
+
+@pytest.mark.parametrize("signal, least, most", [(0.0, 0.0, 0.5), (0.3, 0.85, 1.0), (2.0, 0.98, 1.0)])
+def test_a_slope_is_shrunken_where_it_is_mostly_noise(signal, least, most):
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(40):
+        y = rng.integers(0, 2, 900)
+        scores = signal * y + rng.normal(size=900)
+        slope, shrunken = calibrate(scores, y), monitors.shrunken(scores, y)
+        shares.append(shrunken[0] / slope[0] if slope[0] > 0 else 0.0)
+        # The mean probability is the same.
+        told = [calibrated(scores, each).mean() for each in (slope, shrunken)]
+        assert told[1] == pytest.approx(told[0], abs=2e-3)
+    assert least <= np.mean(shares) <= most and max(shares) <= 1
 
 
 # Stages

@@ -21,7 +21,8 @@ def test_methods_have_the_studys_numbers():
     assert "fitted anew on 200 draws" in text and "2,000 draws" in text
     assert "layers stratified 5" in text and "permuted in 200 ways" in text
     # The scopes are those of the rules.
-    assert "within prompts, but across prompts for “satisfaction is monitored, not planned”." in text
+    assert "within prompts, but across prompts for “satisfaction is monitored, not planned” and “the" in text
+    assert "“the runtime monitor adds to what the text says”." in text
     assert "60 prompts with both outcomes, of 30 subjects, 8 in every test fold" in text
     assert "topic by lexicon" in text and "on 12 requests" in text
     assert "tasks whose V is above 0.02" in text and "deviations × 1.3" in text

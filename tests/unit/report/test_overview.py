@@ -201,8 +201,11 @@ def test_what_is_inconclusive_says_how_many_requests_it_would_take():
     assert "about 4 times as many content requests (prompts.bases) would decide it." in said["generality"]
     # A reason that the rules give goes first.
     found = one_verdict("inconclusive", reason="the two directions differ <as they do>")
-    text = answers(found, small_config())[0]["ablation_asymmetric"]
+    said = answers(found, small_config())[0]
+    text = said["ablation_asymmetric"]
     assert "the two directions differ <as they do>." in text and "as many content requests" not in text
+    # Of a claim that is decided task by task, the reason says in which tasks it is open.
+    assert "they do>; this leaves it open; about four times as many" in said["monitor_adds"]
 
 
 def test_every_claim_has_what_would_have_shown_the_opposite():

@@ -456,6 +456,27 @@ _MONITORED = (
         Values("number", 0, 1),
     ),
 )
+_TRIVIAL = (
+    attribute("kinds", "names of the V trivial monitors, in their order", Values("list")),
+    attribute("stages", "names of the M stages", Values("list")),
+    attribute("status", "why there are none, or empty"),
+    dataset("ids", "of each response, as in labels/", "n", "text"),
+    dataset("inner_auroc", "in the inner folds, at each stage", "V S K M", "float64", Values("number", 0, 1)),
+    dataset(
+        "probabilities",
+        "of satisfaction, by one that never saw the subject; NaN where there is none",
+        "V S P n",
+        "float32",
+        Values("number", 0, 1),
+    ),
+    dataset(
+        "best",
+        "the same of the one that counts at the position's stage",
+        "S P n",
+        "float32",
+        Values("number", 0, 1),
+    ),
+)
 
 # In any folder.
 SEALS = ".<name>.sha256"
@@ -476,6 +497,7 @@ AXES = {
     "D": "random directions",
     "m": "rows of the table that have draws",
     "M": "stages of a response",
+    "V": "trivial monitors",
     "2": "slope and intercept",
 }
 
@@ -501,7 +523,7 @@ _RESPONSE_FILES = (
 )
 _WITH_DRAWS = (
     *("generality", "transfer_summary", "ablation_summary", "layers", "time_summary"),
-    "specificity",
+    *("monitors_summary", "specificity"),
 )
 SHARDS = (
     File(("activations/<model>/<task>/<shard>.h5",), _ACTIVATIONS, HDF5, _SHARD, ("",)),
@@ -646,6 +668,14 @@ FILES = (
         "What monitors say of held-out subjects, at every stored position.",
         HDF5,
         _MONITORED,
+        ("",),
+        "response",
+    ),
+    File(
+        ("monitors/<model>/trivial/<task>.h5",),
+        "What trivial monitors, which don't look into the model, say of the same responses.",
+        HDF5,
+        _TRIVIAL,
         ("",),
         "response",
     ),

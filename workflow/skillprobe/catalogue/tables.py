@@ -282,6 +282,56 @@ _TIME_QUANTITIES = (
     number("planning_share", "P: of what the surface leaves of V, the share that the prompt probe explains"),
     number("recovered", "r: the same of labels that the state decides along a random direction"),
 )
+_READERS = (
+    case("monitor", "the monitor that docs/monitor.md describes"),
+    case("prefix", "trivial monitor: the verifier on the text so far"),
+    case("params", "trivial monitor: the prompt's params, and how many tokens are written"),
+    case("both", "trivial monitor: the two together"),
+    case("trivial", "at each stage, the one of these three with the highest inner AUROC"),
+    case("together", "monitor and trivial, combined by a logistic regression"),
+)
+_READER = string(
+    "reader",
+    "what says how likely satisfaction is",
+    *_READERS,
+    case("monitor_minus_trivial", "paired difference"),
+    case("together_minus_trivial", "paired difference"),
+)
+_BRIER = (
+    number("brier", "the Brier score: mean squared distance of probability and label", 0, 1),
+    number("brier_skill", "1 − the Brier score / that of the other folds' base rate; at most 1", None, 1),
+)
+_MONITOR_SUMMARY = (
+    number("auroc", "mean over the positions in the middle; of a difference −1 to 1", -1, 1, "AUROC"),
+    *_BRIER,
+    share(
+        "calibration_error",
+        "expected calibration error: mean distance of a bin's share from its probability; noise makes it "
+        "larger, so it has no interval",
+    ),
+    share("missed", "violated responses that are never flagged, at a threshold from the other folds"),
+    share("false_alarms", "satisfied responses that are flagged"),
+    number("delay_tokens", "tokens written when a violated response is first flagged, median", 0),
+    share("delay_share", "the same as a share of the answer"),
+)
+_RELIABILITY = (
+    _READER,
+    count("bin", "from the lowest probability on; 0 where there are none"),
+    number("probability", "mean of the bin's", 0, 1, "share"),
+    share("estimate", "satisfied responses in the bin"),
+    count("n", "responses times positions in the bin, mean over fold seeds"),
+)
+_MONITOR_QUALITY = (
+    _READER,
+    string(
+        "quantity",
+        "what is measured",
+        number("auroc", "0 to 1, ½ is chance; of a difference −1 to 1", -1, 1, "AUROC"),
+        *_BRIER,
+    ),
+    _POSITION,
+    _UNIT_OF_QUANTITY,
+)
 _SPECIFICITY = (
     auroc("constrained", "AUROC of the specialist on the task's responses"),
     auroc("twins", "the same probe on responses to the requests without the constraint"),
@@ -586,6 +636,32 @@ TABLES = (
         when="as tables/time.csv",
     ),
     _table(
+        "monitors",
+        "How well monitors tell, by position and number of tokens, and what is told without a model.",
+        "model, scope, task, reader, position and quantity",
+        f"model scope task category reader position quantity {_ESTIMATE} n n_groups status",
+        *_MONITOR_QUALITY,
+        when="as tables/time.csv",
+    ),
+    _table(
+        "monitors_reliability",
+        "How often a response is satisfied by a monitor's probability, in the middle of the answer.",
+        "model, task, reader and bin",
+        f"model task category reader bin probability {_ESTIMATE} n status",
+        *_RELIABILITY,
+        when="as tables/time.csv",
+    ),
+    _table(
+        "monitors_summary",
+        "Do monitors add to what is known without the model's states, in the middle of the answer?",
+        "model, scope, task, quantity and reader",
+        f"model scope task category quantity reader {_ESTIMATE} n_tasks tasks status",
+        _READER,
+        string("quantity", "what is measured", *_MONITOR_SUMMARY),
+        _UNIT_OF_QUANTITY,
+        when="as tables/time.csv",
+    ),
+    _table(
         "specificity",
         "Do probes read the match of text and constraint?",
         "model, scope, layer, task and quantity",
@@ -875,6 +951,20 @@ FIGURES = (
         "model task category probe position estimate lower95 upper95 n n_groups valid status",
         *_COURSE,
         within=True,
+    ),
+    _figure(
+        "monitors/<model>",
+        "tables/monitors.csv and monitors_reliability.csv of one model",
+        "panel model task category reader position bin probability estimate lower95 upper95 n status",
+        _panel(
+            case("course", "AUROC by position, tables/monitors.csv"),
+            case("reliability", "tables/monitors_reliability.csv"),
+        ),
+        _READER,
+        string("position", "where; empty in the reliability"),
+        Field("bin", "of probabilities; empty in the course", _COUNT_OR_EMPTY),
+        number("probability", "mean of the bin; empty in the course", 0, 1, "share"),
+        number("estimate", "AUROC, or the share that is satisfied", 0, 1),
     ),
     _figure(
         "specificity",

@@ -14,6 +14,7 @@ from skillprobe import tasks
 from skillprobe.analyses.ablation import Margins, ablate_layer, ablation_tables
 from skillprobe.analyses.generality import generality_table
 from skillprobe.analyses.layers import layers_table
+from skillprobe.analyses.monitors import monitor_tables
 from skillprobe.analyses.specificity import specificity_table
 from skillprobe.analyses.time import time_tables
 from skillprobe.analyses.transfer import transfer_tables
@@ -26,6 +27,7 @@ from skillprobe.findings.worlds import BEYOND, NONE, UNCONTRADICTED, UNSUPPORTED
 from skillprobe.probes.course import fit_course, read_course
 from skillprobe.probes.crossings import read_crossings
 from skillprobe.probes.general_probes import fit_general_scopes
+from skillprobe.probes.monitors import fit_monitor
 from skillprobe.probes.planning import fit_planning
 from skillprobe.probes.prefix import fit_prefixes
 from skillprobe.probes.refits import PRIMARY, Refits, refit_probes
@@ -33,6 +35,7 @@ from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows, read_tasks
 from skillprobe.probes.specialists import fit_scopes
 from skillprobe.probes.transfer import cross_scores
+from skillprobe.probes.trivial_monitors import fit_trivial_monitors
 from skillprobe.probes.unconstrained import read_both_prompts
 from skillprobe.prompts.bases import group_ids
 from skillprobe.storage.files import by_task
@@ -137,6 +140,8 @@ def tabulate(
         parts.append(_specificity(world, fits, settings))
     if "monitoring" in claims:
         parts.append(_time(world, fits, settings))
+    if "monitor_adds" in claims:
+        parts.append(_monitors(world, fits, settings))
     for name, table in chain.from_iterable(parts):
         found.setdefault(name, []).extend(table)
     return found
@@ -284,6 +289,20 @@ def _time(world: str, fits: Fits, settings: Mapping):
         **_options(settings),
     )
     yield "time_summary", summary
+
+
+def _monitors(world: str, fits: Fits, settings: Mapping):
+    """At the last layer."""
+    last, categories = settings["num_layers"], tasks.categories_of(settings["tasks"])
+    own = {key: settings[key] for key in ("seed", "groups", "probes")}
+    held_out, trivial = {}, {}
+    for task, paths in by_task(fits.shards, settings["tasks"]).items():
+        labels = label_rows(task, fits.planted[task])
+        held_out[task] = fit_monitor(paths, [last], labels, own, task)[1]
+        trivial[task] = fit_trivial_monitors(read_course(paths, None), labels, verify, own)
+    options = _options(settings)
+    summary = monitor_tables(world, held_out, trivial, categories, settings=own, **options)[2]
+    yield "monitors_summary", summary
 
 
 def _reached(generality: Sequence[Mapping], scope: str) -> float:

@@ -63,7 +63,7 @@ def read_results(folder: str | Path) -> Results:
 def _evidence(results: Results) -> dict[tuple[str, str, str], Mapping[str, Mapping | None]]:
     models = [name for name in results.found if name != rules.POOLED]
     judged = {}
-    for name in sorted({table for rule in rules.RULES.values() for table, _ in rule.evidence.values()}):
+    for name in sorted({table for rule in rules.RULES.values() for table in rule.tables}):
         # Tables of models that are no longer in the study may lie there too.
         by_model = [results.folder / "tables" / name / f"{model}.csv" for model in models]
         judged[name] = [

@@ -57,7 +57,7 @@ class Rule:
     order; opposite: what would have contradicted the claim, in plain words; failed: why the rows say nothing,
     or ""; beyond: of a supported claim, the verdict (if it isn't simply supported) and what was left open;
     note: what to say beside a verdict, or ""; scopes: the headline's first, then the other that has a verdict
-    too.
+    too; by_task: (table, cells but the task that name its rows), whose rows are evidence as well, by task.
     """
 
     claim: str
@@ -70,6 +70,12 @@ class Rule:
     beyond: Callable[[Rows, Mapping], tuple[str, str]] = lambda rows, at: (SUPPORTED, "")
     note: Callable[[Rows, Mapping], str] = lambda rows, at: ""
     scopes: tuple[str, ...] = (WITHIN, ACROSS)
+    by_task: tuple[str, Mapping[str, str]] | None = None
+
+    @property
+    def tables(self) -> set[str]:
+        """Names of those that have its evidence."""
+        return {table for table, _ in (*self.evidence.values(), *([self.by_task] if self.by_task else []))}
 
 
 def _ablation(quantity: str) -> tuple[str, dict[str, str]]:
@@ -78,6 +84,35 @@ def _ablation(quantity: str) -> tuple[str, dict[str, str]]:
 
 def _time(quantity: str) -> tuple[str, dict[str, str]]:
     return "time_summary", {"layer": SELECTED, "task": MEAN, "quantity": quantity}
+
+
+# Before the name of a task, in the names of a rule's evidence.
+_OF = "of "
+_MONITOR_GAIN = {"quantity": "auroc", "reader": "monitor_minus_trivial"}
+
+
+def _tasks_of(rows: Rows) -> dict[str, Mapping]:
+    """Those that have a gain, of a claim that looks at each task."""
+    return {row["task"]: row for name, row in rows.items() if name.startswith(_OF) and has_estimate(row)}
+
+
+def _adds(rows: Rows, at: Mapping) -> list[str]:
+    """Tasks whose monitor adds."""
+    return [task for task, row in _tasks_of(rows).items() if row["lower99"] > at["monitor_gain"]]
+
+
+def _may_add(rows: Rows, at: Mapping) -> list[str]:
+    """Tasks whose monitor adds, or may."""
+    return [task for task, row in _tasks_of(rows).items() if not row["upper99"] < at["monitor_gain"]]
+
+
+def _where_it_adds(rows: Rows, at: Mapping) -> str:
+    adds, may = _adds(rows, at), _may_add(rows, at)
+    open_in = [task for task in may if task not in adds]
+    parts = {"adds in": adds, "open in": open_in, "does not in": [t for t in _tasks_of(rows) if t not in may]}
+    return "; ".join(
+        f"{words} {', '.join(map(task_words, tasks))}" for words, tasks in parts.items() if tasks
+    )
 
 
 def _match(quantity: str) -> tuple[str, dict[str, str]]:
@@ -264,6 +299,22 @@ RULES = {
         lambda rows, at: rows["estimate"]["upper99"] < at["match"],
         beyond=_likelihood,
     ),
+    "monitor_adds": Rule(
+        "the runtime monitor tells more than the text so far and the params do",
+        "Of each task, the mean over the positions in the middle of the answer of the AUROC of its monitor "
+        "minus that of the best trivial monitor (the verifier on the text so far, the params, or both): "
+        "supported if the lower bound is above {monitor_gain:g} in at least {min_tasks[monitor_adds]} tasks, "
+        "contradicted if the upper bound is below {monitor_gain:g} in so many that fewer than "
+        "{min_tasks[monitor_adds]} are left, else inconclusive. The estimate shown is the mean over tasks.",
+        "a verifier on the text so far, or the params, that tells as much (within {monitor_gain:g} of AUROC) "
+        "in the middle of the answer, in all but fewer than {min_tasks[monitor_adds]} tasks",
+        {"estimate": ("monitors_summary", {"task": MEAN} | _MONITOR_GAIN)},
+        lambda rows, at: len(_adds(rows, at)) >= at["min_tasks"]["monitor_adds"],
+        lambda rows, at: len(_may_add(rows, at)) < at["min_tasks"]["monitor_adds"],
+        note=_where_it_adds,
+        scopes=(ACROSS,),
+        by_task=("monitors_summary", _MONITOR_GAIN),
+    ),
 }
 CLAIMS = {name: rule.claim for name, rule in RULES.items()}
 
@@ -279,10 +330,10 @@ def judge(
     """{model: {claim: finding}}, of every claim of CLAIMS; of more than one model also those of POOLED.
 
     tables: rows of tables/generality.csv, transfer.csv, transfer_summary.csv, ablation_summary.csv,
-    layers.csv, specificity.csv and time_summary.csv by name (what isn't there is insufficient), with their
-    `draws`, without which what is pooled has no interval; tasks: of the study; thresholds: the config's
-    `claims`; reported: {claim: what the paper "says", and the numbers "reported" of it}; joined: as of
-    `blocks.paper_groups`.
+    layers.csv, specificity.csv, time_summary.csv and monitors_summary.csv by name (what isn't there is
+    insufficient), with their `draws`, without which what is pooled has no interval; tasks: of the study;
+    thresholds: the config's `claims`; reported: {claim: what the paper "says", and the numbers "reported" of
+    it}; joined: as of `blocks.paper_groups`.
 
     A finding has "verdict" (one of VERDICTS), its "scope" (the headline's), "estimate" and "interval" (each
     None where there is none), its "level" (0.99, or more where thresholds["looks"] is above 1; also that of
@@ -344,7 +395,8 @@ def _judge_scope(
         shown = [model for model in used if found[model]["estimate"] is not None]
         finding["n"] |= _size(tables, {model: found[model]["tasks"] for model in shown}, scope)
         open_in = [f"{model}: {found[model]['reason']}" for model in used if found[model]["reason"]]
-        if open_in and not few:
+        # What is said of each task is said of the models' mean, too.
+        if open_in and not few and not RULES[claim].by_task:
             finding["reason"] = "; ".join(open_in)
         counted = _counted({model: rows[model] for model in models}, claim, scope, tasks, thresholds)
         found[POOLED] = finding | {"models": used, "counted": counted}
@@ -394,11 +446,18 @@ def reported_words(paper: Mapping) -> str:
 def evidence(
     tables: Mapping[str, Sequence[Mapping]], model: str, claim: str, scope: str
 ) -> dict[str, Mapping | None]:
-    """The rows of the tables that a claim is judged by, of one model and scope, by name."""
-    return {
+    """The rows of the tables that a claim is judged by, of one model and scope, by name; of a rule that looks
+    at each task, also those of the tasks."""
+    rule = RULES[claim]
+    found = {
         name: _row(tables.get(table, ()), model, scope, **cells)
-        for name, (table, cells) in RULES[claim].evidence.items()
+        for name, (table, cells) in rule.evidence.items()
     }
+    if rule.by_task:
+        table, cells = rule.by_task
+        rows = [row for row in tables.get(table, ()) if _is(row, model=model, scope=scope, **cells)]
+        found |= {_OF + row["task"]: row for row in rows if row["task"] != MEAN}
+    return found
 
 
 def pool(rows: Mapping[str, Rows]) -> dict[str, dict | None]:
@@ -406,8 +465,8 @@ def pool(rows: Mapping[str, Rows]) -> dict[str, dict | None]:
 
     rows: {model: `evidence`}. The permutation test has no p here.
     """
-    names = next(iter(rows.values()))
-    return {name: _pooled([of_model[name] for of_model in rows.values()]) for name in names}
+    names = dict.fromkeys(name for of_model in rows.values() for name in of_model)
+    return {name: _pooled([of_model.get(name) for of_model in rows.values()]) for name in names}
 
 
 def needs(claim: str, thresholds: Mapping) -> str:
@@ -416,6 +475,8 @@ def needs(claim: str, thresholds: Mapping) -> str:
         "A task counts in a test fold if its probes' AUROC in the other folds has a lower bound above "
         f"{thresholds['signal']:g}."
     )
+    if RULES[claim].by_task:
+        return f"Insufficient unless at least {thresholds['min_tasks'][claim]} tasks have a monitor."
     if claim == "transfer_clustered":
         least = f"so many tasks count that their names can be permuted in {thresholds['min_partitions']} ways"
     else:
@@ -505,7 +566,12 @@ def _too_few(claim: str, row: Mapping | None, thresholds: Mapping) -> str:
             return f"the names of the tasks that count can be permuted in {n} ways; {least} are needed"
         return ""
     least = thresholds["min_tasks"][claim]
-    return few_tasks(row["n_tasks"], least) if row["n_tasks"] < least else ""
+    if row["n_tasks"] >= least:
+        return ""
+    if RULES[claim].by_task:
+        n = row["n_tasks"]
+        return f"{n} task{'s' * (n != 1)} {'has' if n == 1 else 'have'} a monitor; {least} are needed"
+    return few_tasks(row["n_tasks"], least)
 
 
 def _size(
@@ -568,6 +634,7 @@ def _pooled(rows: Sequence[Mapping | None]) -> dict | None:
         given = [row for row in rows if row]
         return {**given[0], **_counting_of(given)} if given else None
     row = both_intervals(None) | {"estimate": fmean(row["estimate"] for row in known), "status": ""}
+    row |= {"task": known[0]["task"]} if "task" in known[0] else {}
     drawn = [row.get(DRAWS) for row in known]
     if all(each is not None for each in drawn):
         row[DRAWS] = weighted((each, 1 / len(drawn)) for each in drawn)

@@ -104,6 +104,7 @@ def _truth(
     layers: str = NONE,
     beyond: str = SUPPORTED,
     monitoring: str = "",
+    adds: str = "",
     specificity: str = "",
     within: Mapping[str, str] | None = None,
 ) -> Truth:
@@ -113,15 +114,16 @@ def _truth(
     both = {claim: truth for claim, truth in zip(STRUCTURE, structure, strict=True) if truth}
     both |= {"specificity": specificity} if specificity else {}
     across = {"monitoring": monitoring} if monitoring else {}
+    across |= {"monitor_adds": adds} if adds else {}
     return {WITHIN: both | dict(within or {}), ACROSS: both | across}
 
 
-def _of_one(claim: str, truth: str) -> Truth:
+def _of_one(claim: str, truth: str, **more: str) -> Truth:
     """Of worlds that are made for one claim about tasks with directions of their own: the others are judged
-    where they cost less."""
+    where they cost less; more: others that have the same scope."""
     both = {"generality": SUPPORTED, BEYOND: SUPPORTED}
     if claim == "monitoring":
-        return {WITHIN: both, ACROSS: both | {claim: truth}}
+        return {WITHIN: both, ACROSS: both | {claim: truth} | more}
     return {scope: both | {claim: truth} for scope in (WITHIN, ACROSS)}
 
 
@@ -206,7 +208,7 @@ WORLDS = {
         "the constraint's number foretells the label, and the state holds the number from the prompt's end "
         "on, along a direction for each task; of responses to one prompt it tells nothing",
         "own",
-        _truth(monitoring=CONTRADICTED, within=dict.fromkeys(STRUCTURE, NONE)),
+        _truth(monitoring=CONTRADICTED, adds=CONTRADICTED, within=dict.fromkeys(STRUCTURE, NONE)),
         odds="params",
         course="monitored",
     ),
@@ -214,7 +216,8 @@ WORLDS = {
         "a direction for each task, with and without the constraint; the state at the prompt's end already "
         "predicts the outcome",
         "own",
-        _of_one("monitoring", CONTRADICTED),
+        # The verifier sees nothing before the last word, the state all along.
+        _of_one("monitoring", CONTRADICTED, monitor_adds=SUPPORTED),
         odds="prompt",
         course="planned",
         reads="text",
@@ -247,7 +250,7 @@ WORLDS = {
     "text_decides": World(
         "a direction for each task; the state carries only what the text so far has decided",
         "own",
-        _of_one("monitoring", SUPPORTED),
+        _of_one("monitoring", SUPPORTED, monitor_adds=CONTRADICTED),
         odds="prompt",
         course="text",
     ),

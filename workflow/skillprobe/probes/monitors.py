@@ -39,7 +39,8 @@ CHOICE = (
     "trained there, unless the EOS probe carried back has a higher inner AUROC; then the layer with the "
     "highest inner AUROC, as the mean over the stages after the prompt. Calibrated by logistic regression of "
     "the labels on scores of held-out groups (out of fold, never those that the probe was fitted on), slope "
-    "at least 0. A response counts once in a stage, at a token drawn from those that are stored. Stages with "
+    "at least 0 and shrunken by its noise, each probe's scores minus their mean over the rows that it was "
+    "fitted on. A response counts once in a stage, at a token drawn from those that are stored. Stages with "
     "too few responses are left to the stage before."
 )
 # Params with more values are listed by number only.
@@ -154,11 +155,39 @@ def calibrate(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.array([slope, at[1] - slope * centre]) if slope > 0 else flat
 
 
+def shrunken(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """As `calibrate`, with the slope times max(0, 1 − 2 · (its standard error / the slope)²).
+
+    Probe and penalty are the ones that do best on these scores, so where there is no signal the slope is more
+    often above 0 than it should be. That is nothing of a clear slope, and all of one that noise would have
+    made (the positive part of a James-Stein estimate, with the 2 of Akaike's criterion).
+    """
+    slope, constant = calibrate(scores, labels)
+    scores = np.asarray(scores, float)
+    if not slope > 0:
+        return np.array([slope, constant])
+    p = calibrated(scores, np.array([slope, constant]))
+    weights = np.maximum(p * (1 - p), 1e-12)
+    spread = (weights * (scores - np.average(scores, weights=weights)) ** 2).sum()
+    factor = 1 - 2 / (spread * slope**2)
+    if factor <= 0:
+        return calibrate(np.zeros(len(scores)), labels)
+    # The mean probability stays.
+    wanted, at = p.mean(), constant
+    for _ in range(50):
+        p = calibrated(scores, np.array([factor * slope, at]))
+        step = (p.mean() - wanted) / max((p * (1 - p)).mean(), 1e-9)
+        at -= np.clip(step, -1, 1)
+        if abs(step) < 1e-10:
+            break
+    return np.array([factor * slope, at])
+
+
 # Fitting
 
 
 @dataclass(frozen=True)
-class _Level:
+class Level:
     """What a choice is made from: everything but outer fold `fold` of fold seed number `seed`, or (both None)
     all there is."""
 
@@ -167,7 +196,7 @@ class _Level:
 
 
 @dataclass(frozen=True)
-class _Stage:
+class Stage:
     """A stage's rows: parts as of `course.places`; which: numbers [m] of the rows; found: the probes that are
     trained there, on x [m, d]."""
 
@@ -178,7 +207,7 @@ class _Stage:
 
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
     """At one level and layer, for each of k stages: source, penalty C (of where the probe was trained), inner
     AUROC, weights [k, d], intercepts [k], calibration [k, 2]."""
 
@@ -209,26 +238,26 @@ def fit_monitor(
     study_groups = group_ids(settings["groups"])
     about = read_course(paths, None)
     folds = own.row_folds(about.groups, study_groups)
-    stages, statuses = _stages(about, own, folds)
+    stages, statuses = stages_of(about, own, folds)
     card = _card(paths, task, about, labels, settings)
     status = statuses.get(EOS, "")
     shape = len(own.fold_seeds), len(about.valid), len(about.y)
     probabilities = np.full(shape, np.nan, np.float32)
     if not status:
-        levels = [_Level(s, f) for s in range(len(own.fold_seeds)) for f in range(own.n_folds)] + [_Level()]
-        best: dict[_Level, tuple[float, int]] = {}
+        levels = [Level(s, f) for s in range(len(own.fold_seeds)) for f in range(own.n_folds)] + [Level()]
+        best: dict[Level, tuple[float, int]] = {}
         final = None
         for layer in layers:
             rows = read_course(paths, layer)
-            for level, choice in _fit_layer(rows, stages, folds, own, levels).items():
+            for level, choice in fit_layer(rows, stages, folds, own, levels).items():
                 after = [not in_prompt(stage.name) for stage in stages]
                 quality = float(np.mean(np.array(choice.inner)[after]))
                 if level not in best or quality > best[level][0]:
                     best[level] = quality, layer
-                    if level == _Level():
+                    if level == Level():
                         final = choice
                     else:
-                        _test(rows, stages, choice, folds, level, probabilities)
+                        read_test_fold(rows, stages, choice, folds, level, probabilities)
     held_out = HeldOut(
         ids=about.ids,
         groups=about.groups,
@@ -246,7 +275,7 @@ def fit_monitor(
         card |= {"layer": None, "layers": list(layers), "layers_by_fold": [], "stages": []}
         return StoredMonitor(card, np.zeros(0, np.int32), *nothing), held_out
     by_fold = [best[level][1] for level in levels[:-1]]
-    card |= {"layer": best[_Level()][1], "layers": list(layers), "layers_by_fold": by_fold}
+    card |= {"layer": best[Level()][1], "layers": list(layers), "layers_by_fold": by_fold}
     card["stages"] = [
         {
             "name": stage.name,
@@ -263,7 +292,7 @@ def fit_monitor(
     return monitor, held_out
 
 
-def _stages(rows: CourseRows, own: Settings, folds: np.ndarray) -> tuple[list[_Stage], dict[str, str]]:
+def stages_of(rows: CourseRows, own: Settings, folds: np.ndarray) -> tuple[list[Stage], dict[str, str]]:
     """Those with enough rows, in the order of a response, and why others are left out, by name."""
     if EOS not in rows.valid:
         return [], {EOS: "eos is not among the stored positions"}
@@ -277,7 +306,7 @@ def _stages(rows: CourseRows, own: Settings, folds: np.ndarray) -> tuple[list[_S
         if why:
             left_out[name] = why
         else:
-            found.append(_Stage(name, _first(name), parts, which))
+            found.append(Stage(name, _first(name), parts, which))
     return found, left_out
 
 
@@ -324,13 +353,13 @@ def _first(name: str) -> int:
     return {PROMPT_END: 0, EOS: AT_EOS}[name] if name in (PROMPT_END, EOS) else int(name.split("_")[1])
 
 
-def _fit_layer(
-    rows: CourseRows, stages: Sequence[_Stage], folds: np.ndarray, own: Settings, levels: Sequence[_Level]
-) -> dict[_Level, _Choice]:
+def fit_layer(
+    rows: CourseRows, stages: Sequence[Stage], folds: np.ndarray, own: Settings, levels: Sequence[Level]
+) -> dict[Level, Choice]:
     """The choice of each level at one layer; rows.x is there."""
     end = next(stage for stage in stages if stage.name == EOS)
-    carried: dict[_Level, tuple] = {}
-    chosen: dict[_Level, list[tuple]] = {level: [] for level in levels}
+    carried: dict[Level, tuple] = {}
+    chosen: dict[Level, list[tuple]] = {level: [] for level in levels}
     # EOS first, since its probes are carried back.
     for stage in sorted(stages, key=lambda stage: stage is not end):
         which, x = gathered(stage.parts, rows.x)
@@ -353,41 +382,56 @@ def _fit_layer(
                     trained = carried[level][0]
             used = [fold != CALIBRATION for fold, _ in views]
             scores = np.concatenate([scores[0, rest] for (_, scores), rest in zip(views, used, strict=True)])
-            calibration = calibrate(scores, np.concatenate([y[rest] for rest in used]))
-            # The last is of all rows of the level.
+            slope, constant = shrunken(scores, np.concatenate([y[rest] for rest in used]))
+            # The last is of all rows of the level, on which its own scores are centred.
             weights, intercepts = trained[0][:, -1], trained[1][-1]
+            of_level = own_folds[level.seed or 0]
+            rest = (of_level != CALIBRATION) & (of_level != level.fold)
+            calibration = slope, constant - slope * float((x[rest] @ weights + intercepts).mean())
             chosen[level].append((stage.name, source, penalty, inner, weights, intercepts, calibration))
     return {level: _in_order(parts, [stage.name for stage in stages]) for level, parts in chosen.items()}
 
 
-def _in_order(parts: Sequence[tuple], names: Sequence[str]) -> _Choice:
+def _in_order(parts: Sequence[tuple], names: Sequence[str]) -> Choice:
     parts = sorted(parts, key=lambda part: names.index(part[0]))
     _, sources, penalties, inner, weights, intercepts, calibration = zip(*parts, strict=True)
     arrays = (np.array(values, np.float32) for values in (weights, intercepts, calibration))
-    return _Choice(list(sources), list(penalties), list(inner), *arrays)
+    return Choice(list(sources), list(penalties), list(inner), *arrays)
 
 
-def _views(found: Found, folds: np.ndarray, level: _Level) -> list[tuple[np.ndarray, np.ndarray]]:
+def _views(found: Found, folds: np.ndarray, level: Level) -> list[tuple[np.ndarray, np.ndarray]]:
     """Scores of rows held out within the level: for each fold seed that it has, folds [m] (CALIBRATION for
-    rows that are not in the level) and scores [penalty, m] by probes that never saw the row's fold."""
+    rows that are not in the level) and scores [penalty, m] by probes that never saw the row's fold, each
+    minus the probe's mean score of the rows that it was trained on.
+
+    A probe's intercept is near the base rate of its own rows, and so the higher, the lower that of the fold
+    which it was kept from. Where weights are small, scores that are pooled over folds would say that, and
+    little else.
+    """
     if level.fold is None:
         views = []
         for s, fold in enumerate(folds):
             scores = np.zeros(found.fit.decision.shape[:2], np.float32)
             for f in range(found.settings.n_folds):
                 column = s * found.settings.n_folds + f
-                scores[:, fold == f] = found.fit.decision[:, fold == f, column]
+                scores[:, fold == f] = _centred(found.fit.decision[:, :, column], fold, f)
             views.append((fold, scores))
         return views
-    fold = folds[level.seed]
+    fold = np.where(folds[level.seed] == level.fold, CALIBRATION, folds[level.seed])
     decision = found.inner[level.seed].decision
     scores = np.zeros(decision.shape[:2], np.float32)
     for g, column in inner_columns(found.settings.n_folds, level.fold):
-        scores[:, fold == g] = decision[:, fold == g, column]
-    return [(np.where(fold == level.fold, CALIBRATION, fold), scores)]
+        scores[:, fold == g] = _centred(decision[:, :, column], fold, g)
+    return [(fold, scores)]
 
 
-def _probes(found: Found, n_folds: int, level: _Level, penalty: int) -> tuple[np.ndarray, np.ndarray]:
+def _centred(scores: np.ndarray, fold: np.ndarray, held_out: int) -> np.ndarray:
+    """Scores [lines, n] of the rows of a fold, minus the mean of those of the other folds."""
+    trained = (fold != held_out) & (fold != CALIBRATION)
+    return scores[:, fold == held_out] - scores[:, trained].mean(axis=1, keepdims=True)
+
+
+def _probes(found: Found, n_folds: int, level: Level, penalty: int) -> tuple[np.ndarray, np.ndarray]:
     """Weights [d, c] and intercepts [c] of a level at a penalty: those of the held-out scores in the order of
     `_carried_views`, and last that of all rows of the level."""
     n_seeds = found.chosen.shape[1]
@@ -402,7 +446,7 @@ def _probes(found: Found, n_folds: int, level: _Level, penalty: int) -> tuple[np
 def _carried_views(
     x: np.ndarray,
     folds: np.ndarray,
-    level: _Level,
+    level: Level,
     n_folds: int,
     weights: np.ndarray,
     intercepts: np.ndarray,
@@ -412,14 +456,16 @@ def _carried_views(
     if level.fold is None:
         views = []
         for s, fold in enumerate(folds):
-            column = s * n_folds + np.maximum(fold, 0)
-            views.append((fold, scores[np.arange(len(x)), column][None]))
+            kept = np.zeros((1, len(x)), np.float32)
+            for f in range(n_folds):
+                kept[:, fold == f] = _centred(scores[None, :, s * n_folds + f], fold, f)
+            views.append((fold, kept))
         return views
-    fold = folds[level.seed]
+    fold = np.where(folds[level.seed] == level.fold, CALIBRATION, folds[level.seed])
     kept = np.zeros((1, len(x)), np.float32)
     for place, (g, _) in enumerate(inner_columns(n_folds, level.fold)):
-        kept[0, fold == g] = scores[fold == g, place]
-    return [(np.where(fold == level.fold, CALIBRATION, fold), kept)]
+        kept[:, fold == g] = _centred(scores[None, :, place], fold, g)
+    return [(fold, kept)]
 
 
 def _quality(views: Sequence[tuple[np.ndarray, np.ndarray]], y: np.ndarray) -> np.ndarray:
@@ -428,12 +474,12 @@ def _quality(views: Sequence[tuple[np.ndarray, np.ndarray]], y: np.ndarray) -> n
     return np.nan_to_num(values, nan=0.5)
 
 
-def _test(
+def read_test_fold(
     rows: CourseRows,
-    stages: Sequence[_Stage],
-    choice: _Choice,
+    stages: Sequence[Stage],
+    choice: Choice,
     folds: np.ndarray,
-    level: _Level,
+    level: Level,
     probabilities: np.ndarray,
 ) -> None:
     """What a level's monitor says of its outer fold at every position, into probabilities [S, P, n]."""
@@ -452,7 +498,7 @@ def _test(
 # Cards
 
 
-def _scores(stage: _Stage, rows: CourseRows, folds: np.ndarray, probabilities: np.ndarray) -> dict:
+def _scores(stage: Stage, rows: CourseRows, folds: np.ndarray, probabilities: np.ndarray) -> dict:
     """Of a stage, on held-out groups: means over fold seeds. brier_of_base_rate: of saying the base rate of
     the other folds to all."""
     by_position = dict(zip(rows.valid, np.moveaxis(probabilities, 1, 0), strict=True))

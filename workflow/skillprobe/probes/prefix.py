@@ -113,6 +113,22 @@ def verdict_features(verdicts: Sequence) -> np.ndarray:
     )
 
 
+def crossed_features(verdicts: Sequence, params: Sequence[Mapping]) -> np.ndarray:
+    """[n, q]: the verdict, and each number of its evidence, where a text of the params is what it is (0
+    elsewhere): a limit that is met so far means something else where the relation is "at_most"."""
+    return _flat(
+        [
+            _crossed(
+                {"satisfied": float(each.satisfied)}
+                | {key: value for key, value in each.evidence.items() if isinstance(value, int | float)}
+                | {f"asked {key}": value for key, value in asked.items() if isinstance(value, str)},
+                True,
+            )
+            for each, asked in zip(verdicts, params, strict=True)
+        ]
+    )
+
+
 def _numbers_and_texts(values: Mapping, deep: bool) -> dict[str, float]:
     """{column: value}; deep: the texts of lists are columns as well."""
     found: dict[str, float] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -104,6 +105,13 @@ SHOWN = {
         "A task also needs {crossings} crossings of {crossing_groups} subjects: more samples (generation."
         "samples) or content requests (prompts.bases) make more.",
     ),
+    # Decided task by task: where the mean lies is only shown.
+    "monitor_adds": Shown(
+        "the runtime monitor adds to what the text says",
+        "AUROC in the answer, monitor − best trivial one",
+        "in the middle of the answer, the mean AUROC of monitors is {} that of the best trivial ones",
+        "difference",
+    ),
 }
 
 
@@ -144,15 +152,15 @@ def tasks_words(finding: Mapping, whole: str) -> str:
 
 
 def rules_list(found: Mapping[str, Mapping]) -> str:
-    """HTML of the rules that decided one model's findings; what all end in is said once."""
+    """HTML of the rules that decided one model's findings; what most end in is said once."""
     parts = {claim: finding["rule"].rpartition(". ") for claim, finding in found.items()}
-    common = {last for _, _, last in parts.values()}
+    common, times = Counter(last for _, _, last in parts.values()).most_common(1)[0]
     lines = [
         f"<li><b>{escape(sentence(found[claim]['claim']))}.</b> "
-        f"{escape(f'{head}.' if len(common) == 1 else found[claim]['rule'])}</li>"
-        for claim, (head, _, _) in parts.items()
+        f"{escape(f'{head}.' if times > 1 and last == common else found[claim]['rule'])}</li>"
+        for claim, (head, _, last) in parts.items()
     ]
-    lines += [f"<li>{escape(*common)}</li>"] if len(common) == 1 else []
+    lines += [f"<li>{escape(common)}</li>"] if times > 1 else []
     return f"<ul class=small>{''.join(lines)}</ul>"
 
 

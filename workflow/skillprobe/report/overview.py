@@ -18,6 +18,7 @@ from skillprobe.findings.rules import (
     INSUFFICIENT,
     MEAN,
     POOLED,
+    RULES,
     SELECTED,
     has_estimate,
     opposite,
@@ -236,7 +237,8 @@ def _said(claim: str, who: str, finding: Mapping, missing: str, config: Mapping)
         text += f": {escape(number)}"
     if finding["reason"]:
         text += f"; {escape(finding['reason'])}"
-    elif verdict == INCONCLUSIVE:
+    # Where a claim is decided task by task, the reason names those that are open, and not what to do.
+    if verdict == INCONCLUSIVE and (not finding["reason"] or RULES[claim].by_task):
         text += f"; {escape(width_words(claim, finding, thresholds))}"
     return f"{text}."
 

@@ -63,6 +63,8 @@ FEW_TASKS = 12
 # So that tasks of one category, which share its colour, can be told apart.
 DASHES = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (6, 1.2, 1, 1.2)))
 MARKERS = ("o", "s", "^", "D", "v")
+# Of positions, before a number.
+SHORT = {"prompt": "prompt ", "body": "", "token": "token "}
 
 
 @dataclass(frozen=True)
@@ -446,3 +448,17 @@ def why(row: Mapping | None) -> str:
         if word in status:
             return f"insufficient: {reason}"
     return "insufficient"
+
+
+def name_positions(axes: Axes, positions: Sequence[str]) -> None:
+    """Ticks for positions, or spans of tokens, that stand at 0, 1, 2, …"""
+    names = []
+    for name in positions:
+        kind, _, rest = name.partition("_")
+        if kind == "tokens":
+            names.append(rest.replace("_", "–"))
+        else:
+            percent = f"{rest} %" if kind in ("prompt", "body") else rest
+            names.append(SHORT.get(kind, name) + percent)
+    axes.set_xticks(range(len(positions)), names, rotation=90)
+    axes.set_xlim(-0.4, max(len(positions), 2) - 0.6)

@@ -24,6 +24,7 @@ from skillprobe.report.figures.style import (
     category_colours,
     draw_missing,
     legend_key,
+    name_positions,
     question_mark,
     task_lines,
     wrapped,
@@ -46,7 +47,6 @@ WORDS = {
     "words": "no model: words of the text so far",
     "length": "no model: its length",
 }
-SHORT = {"prompt": "prompt ", "body": "", "token": "token "}
 
 
 def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
@@ -90,12 +90,12 @@ def time_courses(rows: Sequence[Mapping], settings: Mapping) -> Figure:
             for axes, (category, names) in zip(column[2:], groups.items(), strict=True):
                 _tasks(axes, own, names, relative, styles, colours[category])
         for axes in grid[0]:
-            _name_positions(axes, relative)
+            name_positions(axes, relative)
         for axes in grid[1]:
-            _name_positions(axes, spans)
+            name_positions(axes, spans)
         for number, line in enumerate(grid[2:], start=3):
             for axes in line:
-                _name_positions(axes, relative)
+                name_positions(axes, relative)
                 axes.tick_params(labelbottom=number == lines)
         for words, line in zip(["mean of tasks", "mean, by tokens generated", *groups], grid, strict=True):
             line[0].set_ylabel(f"{words}\nAUROC")
@@ -140,16 +140,3 @@ def _line(axes: Axes, rows, positions: Sequence[str], style: Mapping, band: bool
         bounds = ([row[end] for _, row in shown] for end in ("lower95", "upper95"))
         axes.fill_between(places, *bounds, color=style["color"], alpha=0.12, lw=0)
     axes.plot(places, [row["estimate"] for _, row in shown], **style)
-
-
-def _name_positions(axes: Axes, positions: Sequence[str]) -> None:
-    names = []
-    for name in positions:
-        kind, _, rest = name.partition("_")
-        if kind == "tokens":
-            names.append(rest.replace("_", "–"))
-        else:
-            percent = f"{rest} %" if kind in ("prompt", "body") else rest
-            names.append(SHORT.get(kind, name) + percent)
-    axes.set_xticks(range(len(positions)), names, rotation=90)
-    axes.set_xlim(-0.4, max(len(positions), 2) - 0.6)

@@ -58,6 +58,7 @@ bench: setup ## measure the speed of probes, erasers, generation, monitors, extr
 	python tests/bench/generation.py
 	python tests/bench/behaviour.py
 	python tests/bench/monitor.py
+	python tests/bench/guard.py
 	python tests/bench/extraction.py
 	python tests/bench/shards.py
 

@@ -1,6 +1,6 @@
 # skillprobe: how does a language model follow instructions?
 # prompts -> responses -> labels -> activations, crossings -> probes -> generality, transfer, ablation, layers, time,
-#   monitors, specificity, similarity, robustness, behaviour
+#   monitors, specificity, similarity, robustness, behaviour, guard
 #   -> findings -> figures -> report
 from snakemake.utils import min_version
 
@@ -29,6 +29,7 @@ include: "workflow/rules/specificity.smk"
 include: "workflow/rules/robustness.smk"
 include: "workflow/rules/similarity.smk"
 include: "workflow/rules/behaviour.smk"
+include: "workflow/rules/guard.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/agreement.smk"
 include: "workflow/rules/findings.smk"
@@ -47,6 +48,7 @@ rule all:
         rules.ablation.input,
         rules.robustness.input,
         rules.monitors.input,
+        rules.guard.input,
         rules.write_findings.output,
         rules.figures.input,
         rules.report_pages.input,

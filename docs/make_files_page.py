@@ -88,7 +88,7 @@ SECTIONS = (
     ),
     ("Activations", ("activations", "random_activations", "crossings", "crossing_activations")),
     ("Probes and erasers", ("probes", "ablation", "erasers", "time", "monitors")),
-    ("Responses under edits", ("behaviour",)),
+    ("Responses under edits, and guarded ones", ("behaviour", "guard")),
     ("Tables", ("tables", "findings.json")),
     ("Calibration", ("calibration", "calibration.md")),
     ("Figures and report", ("figures", "report", "report.html")),

@@ -47,8 +47,8 @@ def peer(loaded):
             eos_token_id=list(loaded.eos_ids),
             pad_token_id=loaded.pad_id,
         ),
-        logits_processor=generation._processors(
-            loaded.name, generation._uniforms(SEEDS, LONGEST), SETTINGS, ids.shape[1]
+        logits_processor=generation.processors_of(
+            loaded.name, generation.uniforms_of(SEEDS, LONGEST), SETTINGS, ids.shape[1]
         ),
     )
     return [generation._cut(row, loaded.eos_ids) for row in output[:, ids.shape[1] :].tolist()]

@@ -167,7 +167,7 @@ def test_gpu_rules_get_one_gpu_in_the_gpu_partition_and_others_none(study):
         assert (gpus(record), record["Partition"]) == ((1, "gpu") if asked else (0, "cpu")), record["Comment"]
         with_gpu |= {job["rule"] for job in of_record(study, record) if asked}
     rules = {"generate_responses", "extract_activations", "extract_random_activations", "extract_crossings"}
-    rules |= {"edit_behaviour"}
+    rules |= {"edit_behaviour", "guard_responses"}
     assert with_gpu == rules
 
 

@@ -13,7 +13,7 @@ PAGE = (DOCS / "definitions.md").read_text(encoding="utf-8")
 GLOSSARY = (DOCS / "glossary.md").read_text(encoding="utf-8")
 SECTIONS = re.findall(r"^## (.+)$", PAGE, re.M)
 KEY = re.compile(
-    r"`((?:ablation|activations|behaviour|calibration|claims|controls|generation|labels|probes|prompts|statistics)"
+    r"`((?:ablation|activations|behaviour|calibration|claims|controls|generation|guard|labels|probes|prompts|statistics)"
     r"\.[\w.]+)`(?:\s+\(([^)]+)\))?"
 )
 

@@ -21,11 +21,12 @@ LOAD_A_MODEL = {
     "extract_random_activations",
     "extract_crossings",
     "edit_behaviour",
+    "guard_responses",
     "train_toy_model",
     "write_model_card",
 }
-FIGURES = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "robustness")
-FIGURES += ("monitors", "scorecard", "similarity", "specificity", "time", "transfer")
+FIGURES = ("ablation", "agreement", "behaviour", "compliance", "generality", "guard", "layers")
+FIGURES += ("monitors", "robustness", "scorecard", "similarity", "specificity", "time", "transfer")
 DRAW = {f"plot_{name}" for name in FIGURES}
 SCRIPTS = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")} - {"publish_toys"}
 # The package's folders and files in the order of the data: each may import those before it.

@@ -26,6 +26,7 @@ STAGES = {
         "robustness",
         "similarity",
         "agreement",
+        "guard",
     ),
     "behaviour": ("behaviour",),
     "tables, findings": ("tables", "findings"),

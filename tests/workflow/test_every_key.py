@@ -24,11 +24,13 @@ from test_reruns import (
     crossings,
     edited,
     from_responses,
+    guarded,
     merged,
     monitored,
     of_all_tasks,
     per,
     probing,
+    weighed,
 )
 from workdir import ROOT, SMOKE, copy_repository, copy_results
 
@@ -58,6 +60,7 @@ EXTRACTED = (
     | per("fit_trivial_monitors", tasks=TASKS)
     | per("fit_planning", tasks=TASKS)
     | per("fit_monitor", tasks=TASKS)
+    | guarded()
     | {("compare_models", "")}
 )
 # What a number format of the activations changes of them.
@@ -76,6 +79,7 @@ CONTROLLED = (
     - per("fit_planning", tasks=TASKS)
     - per("fit_monitor", tasks=TASKS)
     - monitored()
+    - guarded()
     - per("fit_general_probe", layers=(0, 4))
     - per("fit_course", layers=(4,))
     - per("fit_across_wordings", layers=(4,))
@@ -107,7 +111,7 @@ DECIDED = FINDINGS | OVERVIEW
 CELLS = per("compare_ablation") | merged(*ABLATION) | plots("ablation") | AGREEMENT | DECIDED
 # All that is made of tables of several models or tasks.
 AGGREGATES = (
-    merged(*("ablation", "ablation_curve", "ablation_summary", "behaviour", "generality", "layers"))
+    merged(*("ablation", "ablation_curve", "ablation_summary", "behaviour", "generality", "guard", "layers"))
     | merged(*("robustness", "similarity", "specificity", "time", "time_summary", "transfer"))
     | merged("transfer_summary", "wording", "monitors", "monitors_reliability", "monitors_summary")
     | COMPLIANCE
@@ -123,6 +127,7 @@ ONE_TASK_LESS = (
     | comparisons()
     | per("compare_wording")
     | per("compare_behaviour")
+    | per("compare_guard")
     # Of the answers to the tasks, and under the erasers, that are left.
     | crossings(tasks=("word_count", "json_format"))
     | per("edit_behaviour", tasks=("word_count", "json_format"))
@@ -136,7 +141,7 @@ REFITTED = (
     | PAGES
 )
 # All that draws content requests, and what is erased.
-DRAWN = comparisons() | ERASED | per("compare_wording") | merged("wording") | COMPLIANCE
+DRAWN = comparisons() | ERASED | per("compare_wording") | merged("wording") | COMPLIANCE | weighed()
 JUDGE = {
     "kind": "transformers",
     "model": "someone/some-judge",
@@ -212,6 +217,7 @@ CHANGES = {
         - per("fit_trivial_monitors", tasks=TASKS)
         - per("fit_planning", tasks=TASKS)
         - per("fit_monitor", tasks=TASKS)
+        - guarded()
         - per("fit_course", layers=(4,))
         - TIME
         - monitored()
@@ -257,6 +263,7 @@ CHANGES = {
         | per("fit_planning", tasks=TASKS)
         | per("fit_monitor", tasks=TASKS)
         | monitored()
+        | guarded()
         | TIME
         | DECIDED,
     ),
@@ -270,6 +277,13 @@ CHANGES = {
     # The one that there is.
     "behaviour.layers": ([4], OVERVIEW),
     "behaviour.strengths": ([3], edited() | OVERVIEW),
+    "guard.bases": (7, guarded() | OVERVIEW),
+    "guard.samples": (4, guarded() | OVERVIEW),
+    "guard.thresholds": ([0.2, 0.5], weighed() | OVERVIEW),
+    "guard.tries": ([2], weighed() | OVERVIEW),
+    "guard.strengths": ([3], guarded() | OVERVIEW),
+    "guard.steer_below": (0.4, guarded() | OVERVIEW),
+    "guard.steered": (2, guarded() | OVERVIEW),
     # They say which tasks count, and only those are erased.
     "statistics.bootstrap_draws": (300, DRAWN),
     # Of probes and of erasers.
@@ -283,6 +297,7 @@ CHANGES = {
         | per("compare_wording")
         | merged("behaviour", "wording")
         | plots("behaviour")
+        | weighed()
         | AGREEMENT
         | PAGES,
     ),

@@ -18,6 +18,7 @@ NAMES = (
     "behaviour",
     "compliance",
     "generality",
+    "guard",
     "layers",
     "robustness",
     "similarity",
@@ -75,7 +76,7 @@ def comparisons(models=MODELS):
     )
     compared = set().union(*(per(f"compare_{name}", models) for name in names))
     more = merged(*names, *ABLATION, "transfer_summary", "time_summary")
-    others = {("plot_compliance", ""), ("plot_behaviour", "")} | PLOT_MONITORS
+    others = {("plot_compliance", ""), ("plot_behaviour", ""), ("plot_guard", "")} | PLOT_MONITORS
     return compared | more | AGREEMENT | FIGURES - others | monitored(models) | PAGES | FINDINGS
 
 
@@ -100,6 +101,16 @@ def edited(models=MODELS, tasks=TASKS):
     )
 
 
+def weighed(models=MODELS):
+    """What acting on the monitors brings."""
+    return per("compare_guard", models) | merged("guard") | {("plot_guard", "")}
+
+
+def guarded(models=MODELS, tasks=TASKS):
+    """What a monitor acts on, and what follows."""
+    return per("guard_responses", models, tasks) | weighed(models)
+
+
 def of_all_tasks(models=MODELS, layers=LAYERS):
     """The jobs that look at all tasks of a layer."""
     return (
@@ -121,7 +132,7 @@ def probing(models=MODELS, tasks=TASKS, layers=LAYERS, of_task=True):
         | (per("fit_prefix_baselines", models, tasks) if of_task else set())
         | (per("fit_trivial_monitors", models, tasks) if of_task else set())
         | (per("fit_planning", models, tasks) if of_task else set())
-        | (per("fit_monitor", models, tasks) if of_task else set())
+        | (per("fit_monitor", models, tasks) | guarded(models, tasks) if of_task else set())
         | of_all_tasks(models, layers)
         | comparisons(models)
         # Whatever moves an eraser.
@@ -330,6 +341,11 @@ def test_behaviour_may_be_left_out(study):
     assert study.planned() == OVERVIEW
 
 
+def test_guard_may_be_left_out(study):
+    change(study, guard__bases=0)
+    assert study.planned() == OVERVIEW
+
+
 def test_calibration_is_no_part_of_the_study(study):
     change(study, calibration__seeds=1)
     assert study.planned() == OVERVIEW
@@ -398,5 +414,6 @@ def test_an_edited_script_reruns_its_rule(study):
         | per("fit_trivial_monitors", tasks=TASKS)
         | per("fit_planning", tasks=TASKS)
         | per("fit_monitor", tasks=TASKS)
+        | guarded()
         | {("compare_models", "")}
     )

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from skillprobe import cli
 from skillprobe.activations.shards import Shard
+from skillprobe.analyses.guard import POLICIES
 from skillprobe.findings.rules import POOLED, VERDICTS
 from skillprobe.probes import monitors, results
 from skillprobe.storage import files, tables
@@ -91,6 +92,10 @@ def test_every_stage_has_its_results(smoke):
     # Hooks that change nothing change nothing.
     same = [row for row in behaviour if (row["condition"], row["quantity"]) == ("identity", "change")]
     assert len(same) == 9 and all(row["estimate"] == 0 for row in same)
+    guard = tables.read_csv(root / "tables/guard.csv")
+    assert {row["policy"] for row in guard if row["task"] == "mean"} == set(POLICIES)
+    plain = [row for row in guard if (row["policy"], row["quantity"]) == ("plain", "tokens")]
+    assert plain and all(row["estimate"] == 1 for row in plain)
     generality = tables.read_csv(root / "tables/generality.csv")
     assert {row["layer"] for row in generality} == {0, 4, "selected"}
     for name, task in (
@@ -109,7 +114,16 @@ def test_every_stage_has_its_results(smoke):
     assert {row["kind"] for row in similarity} == {"layers", "tasks", "subspaces"}
     between = tables.read_csv(root / "tables/model_similarity.csv")
     assert len({(row["first"], row["second"]) for row in between}) == 3
-    figures = ("ablation", "agreement", "behaviour", "compliance", "generality", "layers", "robustness")
+    figures = (
+        "ablation",
+        "agreement",
+        "behaviour",
+        "compliance",
+        "generality",
+        "guard",
+        "layers",
+        "robustness",
+    )
     figures += ("ablation_within", "generality_within", "layers_within", "robustness_within", "time_within")
     figures += ("transfer_within",)
     figures += ("monitors/toy-llama", "monitors/toy-gemma2", "monitors/toy-qwen2")
@@ -366,14 +380,14 @@ def test_rules_that_load_a_model_ask_for_what_its_entry_says(tmp_path):
     path.write_text(path.read_text().replace("- name: toy-llama", entry))
     jobs = workdir.listed()
     rules = ("generate_responses", "extract_activations", "extract_random_activations", "extract_crossings")
-    rules += ("edit_behaviour",)
+    rules += ("edit_behaviour", "guard_responses")
     loading = [job for job in jobs if job["rule"] in rules]
     asked = [job["resources"] for job in loading if "toy-llama" in job["wildcards"]]
-    assert len(asked) == 13 and len(loading) == 39
+    assert len(asked) == 16 and len(loading) == 48
     assert all("gpu=1" in line and "mem_mb=24000" in line and "runtime=90" in line for line in asked)
     # Toy models on the CPU, and all that needs no language model, ask for none.
     others = [job["resources"] for job in jobs if job not in loading or "toy-llama" not in job["wildcards"]]
-    assert len(others) == len(jobs) - 13 and not any("gpu=1" in line for line in others)
+    assert len(others) == len(jobs) - 16 and not any("gpu=1" in line for line in others)
 
 
 def test_a_judge_on_a_gpu_is_asked_for_beside_a_model_on_the_cpu(tmp_path):

@@ -108,7 +108,7 @@ wildcard_constraints:
     shard=r"\d+",
     layer=r"\d+",
     analysis="generality|transfer|transfer_summary|ablation|ablation_curve|ablation_summary|behaviour|layers"
-    "|time|time_summary|monitors|monitors_reliability|monitors_summary|specificity|similarity|robustness|wording",
+    "|time|time_summary|monitors|monitors_reliability|monitors_summary|specificity|similarity|robustness|wording|guard",
 
 
 def chosen(*keys, **more):

@@ -334,6 +334,29 @@ rule plot_agreement:
         "../scripts/plot_agreement.py"
 
 
+rule plot_guard:
+    input:
+        table=merged("guard"),
+        code=code("plot_guard"),
+    output:
+        svg=shown_figure("guard", "Guard", "Does acting on the monitors pay?"),
+        png=f"{RESULTS}/figures/guard.png",
+        data=f"{RESULTS}/figures/guard.csv",
+    log:
+        f"{RESULTS}/logs/plot_guard.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_guard.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=settings("tasks", "figures", models=MODELS),
+    script:
+        "../scripts/plot_guard.py"
+
+
 rule figures:
     input:
         rules.plot_scorecard.output,
@@ -348,3 +371,4 @@ rule figures:
         rules.plot_ablation.output,
         rules.plot_similarity.output,
         [rules.plot_behaviour.output, rules.plot_agreement.output] if BEHAVIOUR else [],
+        rules.plot_guard.output if GUARD else [],

@@ -7,6 +7,7 @@ from skillprobe.analyses import (
     behaviour,
     compliance,
     generality,
+    guard,
     layers,
     monitors,
     robustness,
@@ -42,6 +43,7 @@ WRITTEN = {
     "tables/robustness.csv": robustness.COLUMNS,
     "tables/wording.csv": wording.COLUMNS,
     "tables/behaviour.csv": behaviour.COLUMNS,
+    "tables/guard.csv": guard.COLUMNS,
     "tables/agreement.csv": agreement.CELL_COLUMNS,
     "tables/agreement_summary.csv": agreement.SUMMARY_COLUMNS,
     "tables/findings.csv": rules.COLUMNS,
@@ -80,6 +82,8 @@ def test_names_in_cells_are_those_of_the_code():
     summarised = {monitors.AUROC, monitors.BRIER, monitors.SKILL, monitors.ERROR, *monitors.ALARMS}
     assert cases_of("tables/monitors_summary.csv", "quantity") == summarised
     assert cases_of("tables/similarity.csv", "measure") == {*similarity.MEASURES, *similarity.ANGLES}
+    assert cases_of("tables/guard.csv", "policy") == set(guard.POLICIES)
+    assert cases_of("tables/guard.csv", "quantity") == {guard.COMPLIANCE, guard.TOKENS, *guard.GAINS}
     assert cases_of("tables/findings.csv", "verdict") == set(rules.VERDICTS)
     assert cases_of("tables/layers.csv", "quantity") == {*layers.TAUS, *layers.TAUS.values()}
     assert cases_of("tables/robustness.csv", "contrast") == set(robustness.SUMMARIES)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from skillprobe.activations import shards
+from skillprobe.analyses import pools
 from skillprobe.erasure import cross, eraser
 from skillprobe.erasure.cross import Ablated
 from skillprobe.erasure.eraser import Eraser
@@ -79,6 +80,15 @@ def prompt_scores():
     )
 
 
+def pool():
+    """Two prompts, three responses to each, and one steered."""
+    tokens, none = np.full((2, 3), 2), np.zeros((2, 3), bool)
+    steered = pools.Steered(0.5, 2.0, tokens[:, :1], none[:, :1], none[:, :1])
+    probabilities = np.full((2, 3, 3), 0.5, np.float32)
+    names = np.array(["topic/b080/0", "topic/b081/0"]), np.array(["g080", "g081"])
+    return pools.Pool(*names, tokens, none, none, np.zeros((2, 3), int), probabilities, (steered,))
+
+
 def held_out():
     made = probe()
     return monitors.HeldOut(
@@ -154,6 +164,7 @@ HDF5 = {
     ),
     "time/m/baselines/topic.h5": lambda path: results.save(path, {"across": {"words": {"eos": probe()}}}),
     "time/m/planning/topic.h5": lambda path: planning.save(path, prompt_scores()),
+    "guard/m/topic.h5": lambda path: pools.save(path, pool()),
     "monitors/m/topic.h5": lambda path: monitors.save_held_out(path, held_out()),
     "monitors/m/trivial/topic.h5": lambda path: trivial_monitors.save(path, trivial()),
     "tables/layers/m.h5": lambda path: draws.write_draws(

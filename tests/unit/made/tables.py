@@ -6,6 +6,7 @@ from skillprobe.findings import rules
 from skillprobe.report.figures.ablation import ablation
 from skillprobe.report.figures.agreement import agreement as agreement_figure
 from skillprobe.report.figures.behaviour import behaviour as behaviour_figure
+from skillprobe.report.figures.guard import guard as guard_figure
 from skillprobe.report.figures.monitors import monitor_quality
 from skillprobe.report.figures.probes import layer_curves, specialist_against_general
 from skillprobe.report.figures.responses import compliance as compliance_figure
@@ -106,6 +107,7 @@ FIGURES = {
     "behaviour": draw_behaviour,
     "compliance": compliance_figure,
     "generality": specialist_against_general,
+    "guard": guard_figure,
     "layers": draw_layers,
     "specificity": specificity,
     "robustness": draw_robustness,
@@ -397,6 +399,39 @@ def behaviour_rows(models, tasks, insufficient=(), constant=(), texts=True):
                     row |= {"lower99": value - 0.1, "upper99": value + 0.1, "n": 120, "n_groups": 40}
                     row |= {"truncated": "" if quantity == "perplexity_ratio" else 0.01}
                     rows.append(row | {"status": "insufficient: 0 pairs" if blank else ""})
+    return rows
+
+
+def guard_rows(models, tasks, insufficient=(), constant=()):
+    """With more starts more tokens are spent and more answers satisfy; a monitor's are a little worse."""
+    policies = [
+        ("plain", "", 1, "", 0.5, 1.0),
+        ("best_of", "", 4, "", 0.55, 4.0),
+        ("steer", 0.5, 1, 2.0, 0.5, 1.1),
+    ]
+    for tries in range(1, 5):
+        policies.append(("verify_again", "", tries, "", 0.4 + 0.1 * tries, 0.5 + 0.5 * tries))
+        policies.append(("stop_on_prefix", "", tries, "", 0.4 + 0.1 * tries, 0.6 + 0.4 * tries))
+    for threshold, tries in itertools.product((0.25, 0.5), (2, 4)):
+        for policy in ("stop_early", "stop_early_verified"):
+            policies.append((policy, threshold, tries, "", 0.4 + 0.05 * tries, 0.5 + 0.5 * tries * threshold))
+    rows = []
+    for model, task in itertools.product(models, [*tasks, "mean"] if tasks else ()):
+        blank = task in insufficient or (task == "mean" and len(insufficient) == len(tasks))
+        for policy, threshold, tries, strength, compliance, tokens in policies[:1] if blank else policies:
+            row = {"model": model, "task": task, "policy": policy, "threshold": threshold, "tries": tries}
+            row |= {"strength": strength, "n": 24, "n_groups": 24, "truncated": 0.01}
+            values = {"compliance": NAN if blank else compliance, "tokens": tokens, "gain": compliance - 0.6}
+            for quantity, value in values.items():
+                if blank and quantity != "compliance":
+                    continue
+                bounds = (value - 0.1, value + 0.1, value - 0.15, value + 0.15)
+                rows.append(
+                    row
+                    | {"quantity": quantity, "estimate": value}
+                    | dict(zip(BOUNDS, bounds, strict=True))
+                    | {"status": "insufficient: 12 violated responses" if blank else ""}
+                )
     return rows
 
 

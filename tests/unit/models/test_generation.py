@@ -93,7 +93,7 @@ def test_end_is_found_by_position(loaded):
 def test_empty_response_is_just_its_eos(loaded_models, monkeypatch):
     loaded = loaded_models["qwen2"]
     # The uniform number 0.999… with everything but EOS ruled out: EOS comes first.
-    monkeypatch.setattr(generation, "_processors", lambda *_: [lambda ids, scores: _only(scores, 3)])
+    monkeypatch.setattr(generation, "processors_of", lambda *_: [lambda ids, scores: _only(scores, 3)])
     made = generate(loaded, PROMPTS[:3], SEEDS[:3], SETTINGS)
     assert all(r.token_ids == [3] and r.text == "" and not r.truncated for r in made)
 

@@ -239,6 +239,21 @@ def test_what_can_not_be_counted_is_refused(loaded, monitor):
             loaded.model(input_ids=torch.tensor([[9]]))
 
 
+@pytest.mark.parametrize("rows", [2, 5])
+def test_texts_in_one_pass_are_read_as_alone(loaded, tmp_path, rows):
+    study = made_study(tmp_path, loaded, tasks=("word_count", "json_format"), layers=(3, 0))
+    both = Monitor.from_study(study, "tiny")
+    prompts = [chat_ids(loaded.tokenizer, " ".join(WORDS[:n])) for n in (2, 6, 3, 4)]
+    texts = [[*ids, 8, *[9] * n, loaded.eos_ids[0]] for n, ids in enumerate(prompts)]
+    texts[2] = texts[2][:-1]
+    lengths = list(map(len, prompts))
+    found = both.read(loaded.model, texts, lengths, rows=rows)
+    for text, length, table in zip(texts, lengths, found, strict=True):
+        alone = both.read(loaded.model, [text], [length])[0]
+        assert table.shape == alone.shape == (len(text) - length + 1, 2)
+        np.testing.assert_allclose(table, alone, atol=1e-4)
+
+
 # The page that is pasted from
 
 

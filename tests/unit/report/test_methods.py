@@ -29,5 +29,8 @@ def test_methods_have_the_studys_numbers():
     # All that is cited is listed, and all that is listed is cited.
     assert all(page.count(f"abs/{number}") >= 2 for number in methods.REFERENCES)
     assert not re.search(r"\[\d{4}\.\d{5}\]", page)
+    assert "Monitors were acted on" not in text
+    config["guard"]["bases"] = 12
+    assert "Monitors were acted on with 12 requests" in methods.methods_page(config, "").replace("\n", " ")
     config["behaviour"]["bases"] = 0
     assert "No responses were generated under edits" in methods.methods_page(config, "")

@@ -174,6 +174,31 @@ def test_ablation_is_refused_by_name(root):
     assert slices.section_layers_of(config, "ablation", "a") == [2, 4]
 
 
+def test_guarded_prompts_are_of_subjects_that_no_monitor_has_seen(root):
+    message = (
+        r"^guard.bases is 43, but the study's 90 content requests leave 42 of the 132 subjects of world "
+        r"'toy' that no monitor has seen; lower guard.bases or prompts.bases, or add subjects"
+    )
+    refused(root, message, guard__bases=43)
+    config = complete(study(guard__bases=42, guard__thresholds=[0.5, 0.1], guard__tries=[8, 2]), root)
+    assert slices.guarded(config) and slices.guarded_bases(config) == [90, 132]
+    assert (config["guard"]["thresholds"], config["guard"]["tries"]) == ([0.1, 0.5], [2, 8])
+    assert not slices.guarded(complete(study(), root))
+    # Where all subjects are used.
+    refused(root, r"^guard.bases is 1, but the study's 200 .* leave 0 of", guard__bases=1, prompts__bases=200)
+    refused(root, r"^guard.tries has 9, more than guard.samples, 8", guard__bases=9, guard__tries=[2, 9])
+    refused(root, r"^guard.steered is 9, more than guard.samples, 8", guard__bases=9, guard__steered=9)
+    refused(
+        root,
+        r"^guard.bases is above 0, but there are no monitors without the positions prompt_100 and eos",
+        guard__bases=9,
+        activations__positions=["prompt_100", "last"],
+        probes__position="last",
+    )
+    # Nothing is asked of what isn't done.
+    assert complete(study(guard__bases=0, guard__tries=[99]), root)
+
+
 def test_positions_are_probed_at_layers_that_are_there(root):
     refused(root, r"^time.layers contains layer 7, but the deepest model has layers 0 to 4", time__layers=[7])
     refused(

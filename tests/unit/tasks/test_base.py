@@ -5,7 +5,7 @@ import re
 
 import pytest
 from hypothesis import strategies as st
-from made.tasks import JUDGED, WORLD, any_text, given, sampled, satisfied
+from made.tasks import JUDGED, WORLD, any_text, given, judge_for, knotty_text, sampled, satisfied
 from skillprobe import tasks
 from skillprobe.errors import UserError
 
@@ -104,3 +104,65 @@ def test_evidence_stays_small_whatever_the_params():
         assert len(json.dumps(evidence)) < 5000
     evidence = tasks.get("json_format").verify("{}", {"keys": terms}).evidence
     assert len(json.dumps(evidence)) < 5000
+
+
+# What can't be met any more
+
+
+@pytest.mark.parametrize("name", tasks.NAMES)
+def test_what_is_lost_stays_lost(name):
+    task, judge = tasks.get(name), judge_for(name)
+
+    @given(knotty_text | any_text, knotty_text | any_text, st.integers(0, 40))
+    def check(text, more, seed):
+        params = sampled(name, seed)
+        for start in (text, f"{text} river fool 1 "):
+            if task.is_lost(start, params, judge):
+                assert not task.verify(start + more, params, judge).satisfied
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "text", "end"),
+    [
+        # As soon as it is known: the last character is the one that decides.
+        ("word_count", {"relation": "at_most", "n": 2}, "one two t", 1),
+        ("word_count", {"relation": "less_than", "n": 2}, "one t", 1),
+        ("word_count", {"relation": "exactly", "n": 1, "words": "whitespace"}, "one -", 1),
+        ("character_count", {"relation": "exactly", "n": 3}, "abcd", 1),
+        ("term_exclusion", {"terms": ["art"]}, "the art ", 1),
+        ("term_exclusion", {"terms": ["C++"]}, "in C++", 1),
+        ("term_exclusion", {"terms": ["art"], "match": "substring"}, "smart", 1),
+        ("toxicity", {}, "You fool!", 1),
+        ("json_format", {}, '{"a" 1', 1),
+    ],
+)
+def test_it_is_known_at_once_what_is_lost(name, params, text, end):
+    task, judge = tasks.get(name), judge_for(name)
+    assert task.is_lost(text, params, judge) and not task.is_lost(text[:-end], params, judge)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "text"),
+    [
+        ("word_count", {"relation": "at_least", "n": 1}, "a b c d"),
+        ("word_count", {"relation": "more_than", "n": 9}, "a"),
+        ("word_count", {"relation": "exactly", "n": 1}, "don't-"),
+        ("term_inclusion", {"terms": ["art"]}, "no such term"),
+        ("topic", {"label": "food", "labels": ["food", "music"]}, "song song"),
+        ("term_exclusion", {"terms": ["art"]}, "art"),
+    ],
+)
+def test_what_may_still_be_met_is_not_lost(name, params, text):
+    assert not tasks.get(name).is_lost(text, params, judge_for(name))
+
+
+def test_of_a_judge_whose_score_may_fall_nothing_is_known():
+    class Falling:
+        labels, threshold = ("toxicity",), 0.5
+
+        def classify(self, text):
+            return {"label": "toxicity", "scores": {"toxicity": 1.0}}
+
+    assert not tasks.get("toxicity").is_lost("You fool! ", {}, Falling())

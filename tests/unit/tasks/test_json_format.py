@@ -111,3 +111,28 @@ def test_nesting_of_any_depth(text, valid):
 def test_the_offset_of_a_bracket_too_many():
     text = "[ " * DEEP + "] " * DEEP + "\n]"
     assert tasks.get("json_format").verify(text, {}).evidence["offset"] == text.rindex("]")
+
+
+@given(json_values, st.sampled_from([None, 0, 2]), st.booleans(), st.booleans())
+def test_no_beginning_of_json_is_lost(value, indent, ascii_only, fenced):
+    task = tasks.get("json_format")
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    text = f"```json\n{text}\n```\n" if fenced else f" {text}\n"
+    params = [{}]
+    if isinstance(value, dict) and any(key.strip() for key in value):
+        params.append({"keys": [key for key in value if key.strip()]})
+    for each in params:
+        assert [text[:end] for end in range(len(text) + 1) if task.is_lost(text[:end], each)] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["Sure", "{'a'", '{"a" 1', "[1,]", "NaN", "{} and", '{"a": tru ,', "```json\n{a", "[1] [", "01"]
+)
+def test_what_can_not_become_json_is_lost(text):
+    assert tasks.get("json_format").is_lost(text, {})
+
+
+def test_a_whole_value_without_its_keys_is_lost():
+    task = tasks.get("json_format")
+    assert task.is_lost('{"a": 1}', {"keys": ["b"]}) and not task.is_lost('{"a": 1', {"keys": ["b"]})
+    assert not task.is_lost('{"b": 1}', {"keys": ["b"]})

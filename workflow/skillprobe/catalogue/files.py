@@ -347,6 +347,33 @@ _ABLATION = (
     ),
     dataset("refitted_after", "AUROC, erasers and probes fitted anew", "B T", "float64", _UNIT),
 )
+_POOL = (
+    attribute("status", "why there are no responses; empty: there are"),
+    dataset("items", "of each prompt", "n", "text"),
+    dataset("groups", "its subject", "n", "text"),
+    dataset("tokens", "how many each response has, EOS included", "n G", "int64", _COUNT),
+    dataset("satisfied", "whether it satisfies", "n G", "bool"),
+    dataset("truncated", "whether it was cut short", "n G", "bool"),
+    dataset(
+        "lost",
+        "after how many tokens the verifier knows that it can't satisfy; 0: never",
+        "n G",
+        "int64",
+        _COUNT,
+    ),
+    dataset(
+        "probabilities",
+        "the monitor's, at the prompt's end and after each token; NaN where there is none",
+        "n G W",
+        "float32",
+        Values("number", 0, 1),
+    ),
+    dataset("threshold", "of each steering: below which probability", "Z", "float64", _UNIT),
+    dataset("strength", "of each, in standard deviations", "Z", "float64"),
+    dataset("steered_tokens", "as `tokens`, of responses that were steered", "Z n J", "int64", _COUNT),
+    dataset("steered_satisfied", "as `satisfied`, of these", "Z n J", "bool"),
+    dataset("steered_truncated", "as `truncated`, of these", "Z n J", "bool"),
+)
 _PLANNING = (
     attribute("status", "why there are no scores; empty: there are"),
     dataset("ids", "of the n prompts", "n", "text"),
@@ -483,7 +510,7 @@ SEALS = ".<name>.sha256"
 _ACTIVATIONS = "Hidden states of P positions, n responses and d dimensions, at every layer."
 # What the axes of datasets are.
 AXES = {
-    "n": "responses (of planning: prompts)",
+    "n": "responses (of planning and pools: prompts)",
     "P": "positions",
     "d": "hidden dimensions (of surface probes: features)",
     "S": "fold seeds",
@@ -497,7 +524,11 @@ AXES = {
     "D": "random directions",
     "m": "rows of the table that have draws",
     "M": "stages of a response",
+    "G": "independent responses to a prompt",
+    "J": "steered responses to a prompt",
     "V": "trivial monitors",
+    "W": "the prompt's end and tokens",
+    "Z": "steerings",
     "2": "slope and intercept",
 }
 
@@ -730,6 +761,22 @@ FILES = (
         ),
         "condition and response",
         "if `behaviour.bases` is above 0",
+    ),
+    File(
+        ("guard/<model>/<task>.h5",),
+        "A pool: independent responses to prompts about new subjects, read by the monitor, and steered ones.",
+        HDF5,
+        _POOL,
+        ("",),
+        "prompt",
+        "if `guard.bases` is above 0",
+    ),
+    _lines(
+        "guard/<model>/<task>.jsonl",
+        "The responses of the pool, and steered ones.",
+        (key("condition", "`plain`, or `steer:` and the strength"), *_LABELLED),
+        "condition and response",
+        "if `guard.bases` is above 0",
     ),
     *TABLES,
     File(("tables/compliance.txt",), "Compliance for a terminal.", TEXT),

@@ -446,6 +446,39 @@ _AGREEMENT = (
     Field("dependent", "1: the cell is dependent in tables/ablation.csv", Values("integer", 0, 1)),
     Field("lost", "1: the interval of fall_compliance is above 0", Values("integer", 0, 1)),
 )
+_SETTING = Values("number or text")
+_GUARD_SETTING = (
+    string(
+        "policy",
+        "what is done with responses while they are written",
+        case("plain", "one response, as it comes"),
+        case("verify_again", "written, verified, and sampled again until one satisfies; needs no monitor"),
+        case("stop_on_prefix", "the same, and stopped as soon as the verifier knows that it can't satisfy"),
+        case("best_of", "several written; the one of the highest probability at its end"),
+        case("stop_early", "stopped where the probability falls below the threshold, and sampled again"),
+        case("stop_early_verified", "the same; what is not stopped must satisfy the verifier, too"),
+        case("steer", "moved along the monitor's probe where the probability is below the threshold"),
+    ),
+    Field("threshold", "of the probability; empty without one; `all`: the mean over all settings", _SETTING),
+    Field("tries", "starts at most; `all`: the mean over all settings", _SETTING),
+    Field("strength", "of steering, in standard deviations; empty or `all` else", _SETTING),
+)
+_GUARD = (
+    *_GUARD_SETTING,
+    string(
+        "quantity",
+        "what is measured",
+        share("compliance", "the chance that an answer satisfies"),
+        number(
+            "tokens", "tokens spent per prompt; 1: as many as one plain response has", 0, None, "multiple"
+        ),
+        difference("gain", "compliance minus that of `verify_again` at equal tokens", "share"),
+        difference("gain_over_prefix", "compliance minus that of `stop_on_prefix` at equal tokens", "share"),
+    ),
+    _UNIT_OF_QUANTITY,
+    count("n", "prompts; of the mean over tasks: tasks"),
+    share("truncated", "the pool's responses that were cut short; they count as they are"),
+)
 _CLAIMS = (
     string("claim", "a claim's name, as in findings.json"),
     string("headline", "whether this scope decides", case("yes", ""), case("no", "")),
@@ -723,6 +756,14 @@ TABLES = (
         f"model condition task quantity {_ESTIMATE} n n_groups truncated status",
         *_BEHAVIOUR,
         when="if `behaviour.bases` is above 0",
+    ),
+    _table(
+        "guard",
+        "What acting on the monitors brings for the tokens that it costs.",
+        "model, task, policy, setting and quantity",
+        f"model task policy threshold tries strength quantity {_ESTIMATE} n n_groups truncated status",
+        *_GUARD,
+        when="if `guard.bases` is above 0",
     ),
     _table(
         "agreement",
@@ -1040,6 +1081,18 @@ FIGURES = (
         ),
         number("strength", "of steering; empty else", None, None, "standard deviations"),
         *_BEHAVIOUR,
+    ),
+    _figure(
+        "guard",
+        "tables/guard.csv",
+        "model task policy threshold tries strength tokens tokens_lower95 tokens_upper95 estimate lower95 "
+        "upper95 n n_groups status",
+        *_GUARD_SETTING,
+        number("tokens", "tokens spent per prompt; 1: as many as one plain response has", 0),
+        number("tokens_lower95", "lower end of their 95 % interval"),
+        number("tokens_upper95", "upper end of it"),
+        share("estimate", "compliance"),
+        count("n", "prompts; of the mean over tasks: tasks"),
     ),
     _figure(
         "agreement",

@@ -53,9 +53,12 @@ class LexiconJudge:
 
 
 class MentionJudge:
-    """Of a single label: score 1 where any of its words occurs, whole and with case ignored, else 0."""
+    """Of a single label: score 1 where any of its words occurs, whole and with case ignored, else 0.
 
-    threshold = 0.5
+    only_grows: whether the score never falls as a text goes on, but for its last word.
+    """
+
+    threshold, only_grows = 0.5, True
 
     def __init__(self, label: str, words: Sequence[str]):
         self.label, self.words = label, words

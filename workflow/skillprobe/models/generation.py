@@ -222,10 +222,10 @@ def _generate_batch(
 ) -> list[list[int]]:
     """Token ids sampled after each of the encoded prompts, as `_write` writes them."""
     width, most = max(map(len, encoded)), settings["max_new_tokens"]
-    uniforms = _uniforms(seeds, most)
+    uniforms = uniforms_of(seeds, most)
 
     def processors(rows):
-        return _processors(loaded.name, uniforms[rows], settings, width)
+        return processors_of(loaded.name, uniforms[rows], settings, width)
 
     return _write(loaded, encoded, most, processors, on_rows, on_step)
 
@@ -286,14 +286,15 @@ def _write(
     return [results[row] for row in range(len(encoded))]
 
 
-def _uniforms(seeds: list[int], number: int) -> torch.Tensor:
+def uniforms_of(seeds: list[int], number: int) -> torch.Tensor:
     """[row, number], of each row's own stream."""
     streams = [np.random.Generator(np.random.PCG64(seed)).random(number) for seed in seeds]
     return torch.from_numpy(np.stack(streams))
 
 
-def _processors(name: str, uniforms: torch.Tensor, settings: Mapping, width: int) -> LogitsProcessorList:
-    """Temperature, then top-k, then top-p, then the draw: Hugging Face's order."""
+def processors_of(name: str, uniforms: torch.Tensor, settings: Mapping, width: int) -> LogitsProcessorList:
+    """What samples after prompts of so many tokens. Temperature, then top-k, then top-p, then the draw:
+    Hugging Face's order."""
     processors = LogitsProcessorList([OnlyNumbers(name)])
     if settings["temperature"] == 0:
         return processors

@@ -78,16 +78,21 @@ class Monitor:
 
     @contextmanager
     def watch(
-        self, model, tokenizer=None, on_token: Callable[[Reading], None] | None = None
+        self,
+        model,
+        tokenizer=None,
+        on_token: Callable[[Reading], None] | None = None,
+        eos_ids: Sequence[int] | None = None,
     ) -> Iterator[Reading]:
         """Within the block, what a transformers model generates is read; `Reading` says what was found.
 
         A batch's prompts are padded on the left, as for generate; its rows stay the same to the end (no beam
         search, no assistant model). on_token is called when a step has been read. tokenizer: checked, if
-        given. Raises UserError as `check`.
+        given. eos_ids: the tokens that end a response; None: the model's and the tokenizer's. Raises
+        UserError as `check`.
         """
         self.check(model, tokenizer)
-        reading = Reading(self, _eos_ids(model, tokenizer), on_token)
+        reading = Reading(self, eos_ids or eos_ids_of(model, tokenizer), on_token)
         handles = [model.register_forward_pre_hook(reading.begin, with_kwargs=True)]
         try:
             handles += [
@@ -100,40 +105,62 @@ class Monitor:
                 handle.remove()
 
     def read(
-        self, model, sequences: Sequence[Sequence[int]], prompt_lengths: Sequence[int], tokenizer=None
+        self,
+        model,
+        sequences: Sequence[Sequence[int]],
+        prompt_lengths: Sequence[int],
+        tokenizer=None,
+        rows: int = 1,
     ) -> list[np.ndarray]:
-        """What the monitor says of finished texts, each in a pass of its own: [tokens + 1, C] float32.
+        """What the monitor says of finished texts: [tokens + 1, C] float32 of each.
 
         sequences: token ids of prompt and response, with the EOS where there is one; prompt_lengths: how many
-        of them are the prompt. The first line is the prompt's end, then there is one for each token of the
-        response. Raises UserError as `check`.
+        of them are the prompt; rows: texts in one pass. The first line is the prompt's end, then there is one
+        for each token of the response. Raises UserError as `check`.
         """
         self.check(model, tokenizer)
-        eos_ids = _eos_ids(model, tokenizer)
+        eos_ids = eos_ids_of(model, tokenizer)
         states: dict[int, torch.Tensor] = {}
         handles = [
             self._hook(model, layer, lambda hidden, layer=layer: states.update({layer: hidden}))
             for layer in self.layers
         ]
-        found = []
+        found: list[np.ndarray] = [np.empty(0)] * len(sequences)
+        # Texts of one length share a pass: little padding.
+        order = sorted(range(len(sequences)), key=lambda number: len(sequences[number]))
         try:
-            for ids, length in zip(sequences, prompt_lengths, strict=True):
-                table = np.empty((len(ids) - length + 1, len(self.watched)), np.float32)
+            for start in range(0, len(order), rows):
+                batch = order[start : start + rows]
+                texts, lengths = ([of[number] for number in batch] for of in (sequences, prompt_lengths))
                 with torch.no_grad():
                     # Logits over a large vocabulary would be most of the memory.
-                    model.get_decoder()(
-                        input_ids=torch.tensor([list(ids)], device=_device(model)), use_cache=False
-                    )
-                for layer, of in self.layers.items():
-                    hidden = states[layer][0, length - 1 :]
-                    for step, state in enumerate(hidden):
-                        at_eos = step > 0 and ids[length + step - 1] in eos_ids
-                        table[step, of.numbers] = of.one(state, step, at_eos).cpu().numpy()
-                found.append(table)
+                    model.get_decoder()(**_padded(texts, device_of(model)), use_cache=False)
+                for number, table in zip(
+                    batch, self._tables(states, texts, lengths, frozenset(eos_ids)), strict=True
+                ):
+                    found[number] = table
         finally:
             for handle in handles:
                 handle.remove()
         return found
+
+    def _tables(
+        self, states: dict, texts: Sequence[Sequence[int]], lengths: Sequence[int], eos_ids: frozenset[int]
+    ) -> list[np.ndarray]:
+        """As `read` gives them, of one pass's states, {layer: [rows, tokens, d]}."""
+        written = np.array([len(ids) - length for ids, length in zip(texts, lengths, strict=True)])
+        found = np.empty((len(texts), written.max(initial=0) + 1, len(self.watched)), np.float32)
+        for step in range(found.shape[1]):
+            going = np.flatnonzero(written >= step).tolist()
+            places = [lengths[row] + step - 1 for row in going]
+            ends = [
+                step > 0 and texts[row][place] in eos_ids for row, place in zip(going, places, strict=True)
+            ]
+            at_eos = torch.tensor(ends, device=_device_of(states)) if any(ends) else None
+            for layer, of in self.layers.items():
+                seen = of.probabilities(states[layer][going, places], step, at_eos)
+                found[going, step, np.array(of.numbers)[:, None]] = seen.T.cpu().numpy()
+        return [table[: each + 1] for table, each in zip(found, written, strict=True)]
 
     def _hook(self, model, layer: int, take: Callable[[torch.Tensor], object]):
         blocks = find_blocks(self.model, model.get_decoder(), self.num_layers)
@@ -320,11 +347,6 @@ class _Layer:
             odds = torch.where(at_eos.to(odds.device)[:, None], linear(states, *end), odds)
         return odds.sigmoid_()
 
-    def one(self, state: torch.Tensor, written: int, at_eos: bool) -> torch.Tensor:
-        """[c] of one state [d]."""
-        which = torch.tensor([True], device=state.device) if at_eos else None
-        return self.probabilities(state[None], written, which)[0]
-
 
 def _hashes(tokenizer) -> Iterator[str]:
     """Of the tokenizer as it is, and without the padding and truncation that a call may have left in it."""
@@ -343,11 +365,25 @@ def _hashes(tokenizer) -> Iterator[str]:
                 backend.enable_truncation(**truncation)
 
 
-def _device(model) -> torch.device:
+def _padded(texts: Sequence[Sequence[int]], device: torch.device) -> dict[str, torch.Tensor]:
+    """Token ids, padded on the right, which no token before sees; and which of them are a text's."""
+    width = max(map(len, texts))
+    ids = torch.tensor([[*text, *[text[-1]] * (width - len(text))] for text in texts], device=device)
+    if len(texts) == 1:
+        return {"input_ids": ids}
+    own = torch.tensor([[1] * len(text) + [0] * (width - len(text)) for text in texts], device=device)
+    return {"input_ids": ids, "attention_mask": own}
+
+
+def _device_of(states: dict[int, torch.Tensor]) -> torch.device:
+    return next(iter(states.values())).device
+
+
+def device_of(model) -> torch.device:
     return model.get_input_embeddings().weight.device
 
 
-def _eos_ids(model, tokenizer) -> list[int]:
+def eos_ids_of(model, tokenizer) -> list[int]:
     """All end tokens: of the model's generation config, and of the tokenizer."""
     given = model.generation_config.eos_token_id
     found = [given] if isinstance(given, int) else list(given or [])

@@ -49,6 +49,12 @@ random subspaces of the same rank, and perplexity is measured on text without co
 constraint, are crossed ({counted(config["labels"]["crossings"], "time")} per request and task, if
 responses allow it): a probe reads the match if it prefers the two pairs that match. The
 log-probability of the responses is judged in the same way. """
+    guard = config["guard"]
+    if guard["bases"]:
+        edits += f""" Monitors were acted on with {counted(guard["bases"], "request")} about subjects that
+the study left out: from {guard["samples"]} independent responses per prompt, policies that stop, choose or
+sample again are computed for {joined([f"{each:g}" for each in guard["thresholds"]])} as thresholds, and
+compared at equal tokens with sampling again until the verifier is satisfied."""
     claims, draws = config["claims"], config["statistics"]["bootstrap_draws"]
     refits = config["statistics"]["refit_draws"]
     level = level_words(claims["looks"])

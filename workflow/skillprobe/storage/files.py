@@ -33,7 +33,7 @@ A_DAY = 86400.0
 _STAGES = frozenset(
     ("prompts", "responses", "labels", "activations", "random_activations", "crossings")
     + ("crossing_activations", "probes", "erasers", "ablation", "time", "behaviour", "tables", "calibration")
-    + ("pilot", "monitors")
+    + ("pilot", "monitors", "guard")
 )
 
 

@@ -8,7 +8,7 @@ from skillprobe.errors import UserError
 from skillprobe.models import folders, gguf_files
 from skillprobe.models.packages import Package
 from skillprobe.study.schema import shown, suggestion
-from skillprobe.study.slices import edited_layers_of, layers_of, section_layers_of
+from skillprobe.study.slices import edited_layers_of, layers_of, over_time, section_layers_of
 from skillprobe.study.sources import (
     as_from,
     is_path,
@@ -415,6 +415,31 @@ def check_ablation(config: dict) -> None:
             raise UserError(
                 f"behaviour.{key} is {config['behaviour'][key]}, more than {where}, {most}; lower it"
             )
+
+
+def check_guard(config: Mapping, world) -> None:
+    """world: as `check_prompts` gives it."""
+    guard, bases = config["guard"], config["prompts"]["bases"]
+    if not guard["bases"]:
+        return
+    left = max(0, len(world.subjects) - bases)
+    if guard["bases"] > left:
+        raise UserError(
+            f"guard.bases is {guard['bases']}, but the study's {bases} content requests leave {left} of the "
+            f"{len(world.subjects)} subjects of world '{world.name}' that no monitor has seen; lower "
+            "guard.bases or prompts.bases, or add subjects to the world"
+        )
+    for key, most in (("tries", max(guard["tries"])), ("steered", guard["steered"])):
+        if most > guard["samples"]:
+            verb = "has" if key == "tries" else "is"
+            raise UserError(
+                f"guard.{key} {verb} {most}, more than guard.samples, {guard['samples']}; lower it"
+            )
+    if not over_time(config):
+        raise UserError(
+            "guard.bases is above 0, but there are no monitors without the positions prompt_100 and eos; add "
+            "them to activations.positions, or set guard.bases to 0"
+        )
 
 
 def check_section_layers(config: dict, section: str, needed: bool = True) -> None:

@@ -40,11 +40,11 @@ PER_LAYER = {
 MEASURED_RESPONSES, COURSE_POSITIONS = 600, 5
 # Rules whose time is that of a language model, on whatever device there is.
 OF_A_MODEL = ("generate_responses", "extract_activations", "extract_random_activations", "extract_crossings")
-OF_A_MODEL += ("edit_behaviour",)
+OF_A_MODEL += ("edit_behaviour", "guard_responses")
 # Rules that a pilot has too, under other names.
 PILOTED = {"generate_responses": "generate_pilot_responses", "label_responses": "label_pilot_responses"}
 # Rules with a job for each block of content requests.
-OF_A_BLOCK = (*OF_A_MODEL[:-1], "make_prompts", "label_responses", "make_crossings")
+OF_A_BLOCK = (*OF_A_MODEL[:-2], "make_prompts", "label_responses", "make_crossings")
 
 
 def documented(config: Mapping, counts: Mapping[str, int]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from skillprobe.storage import files
 from skillprobe.study import costs, sampling
 from skillprobe.study.slices import (
     blocks,
+    guarded,
     layers_of,
     over_time,
     planned_layers,
@@ -72,6 +73,7 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
     )
     timing = int(over_time(config))
     shards, edits = len(blocks(config)), int(config["behaviour"]["bases"] > 0)
+    guard = int(guarded(config))
     random = models if config["controls"]["random_weights"] else 0
     crossed = models * tasks * shards * (config["labels"]["crossings"] > 0)
     counts = {
@@ -110,9 +112,11 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         "compare_ablation": models,
         "edit_behaviour": models * tasks * edits,
         "compare_behaviour": models * edits,
+        "guard_responses": models * tasks * guard,
+        "compare_guard": models * guard,
         "compare_similarity": models,
         "compare_models": int(models > 1),
-        "merge_tables": 11 + edits + 5 * timing,
+        "merge_tables": 11 + edits + guard + 5 * timing,
         "compare_agreement": edits,
         "write_findings": 1,
         "plot_ablation": 1,
@@ -120,6 +124,7 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         "plot_behaviour": edits,
         "plot_compliance": 1,
         "plot_generality": 1,
+        "plot_guard": guard,
         "plot_layers": 1,
         "plot_robustness": 1,
         "plot_scorecard": 1,

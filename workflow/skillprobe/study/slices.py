@@ -66,6 +66,18 @@ def over_time(config: Mapping) -> bool:
     return {"prompt_100", "eos"} <= set(config["activations"]["positions"])
 
 
+def guarded(config: Mapping) -> bool:
+    """Whether policies act on the monitors: there must be some, and prompts."""
+    return config["guard"]["bases"] > 0 and over_time(config)
+
+
+def guarded_bases(config: Mapping) -> list[int]:
+    """[first, one past the last] of the bases that they are asked: those after the study's own, whose
+    subjects no monitor has seen."""
+    first = config["prompts"]["bases"]
+    return [first, first + config["guard"]["bases"]]
+
+
 def rows_per_task(config: Mapping) -> dict[str, int]:
     """Rows of one model and task by variant, at most."""
     prompts, generation = config["prompts"], config["generation"]

@@ -2,6 +2,7 @@
 
 import operator
 import random
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ POLARITIES = ("positive", "negated")
 # Evidence goes into every labelled row, so long lists and long texts in it are cut.
 EVIDENCE_ITEMS = 20
 EVIDENCE_CHARACTERS = 80
+# What a text may go on with and change its last word: nothing, a letter, a mark.
+ENDINGS = ("", "a", "\N{COMBINING ACUTE ACCENT}")
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,13 @@ class Task(ABC):
 
         An empty text satisfies only term_exclusion, toxicity and upper bounds.
         """
+
+    def is_lost(self, text: str, params: dict, judge=None) -> bool:
+        """Whether no text that begins with `text` can obey any more; False where that can't be told.
+
+        `skillprobe.monitor.guard` asks this of a response that is being written. Arguments as of `verify`.
+        """
+        return False
 
     def words_in(self, world: World) -> Mapping[str, Sequence[str]]:
         """{label: words that decide it}, for a lexicon judge; {} where there are none."""
@@ -204,6 +214,19 @@ class CountTask(Task):
         relation = RELATIONS[params["relation"]]
         holds = relation.holds(count, params["n"]) and (text != "" or relation.upper_bound)
         return Verdict(holds, {"count": count})
+
+    def is_lost(self, text: str, params: dict, judge=None) -> bool:
+        n, relation = params["n"], RELATIONS[params["relation"]]
+        if relation.holds(n + 1, n):  # Of lower bounds, more is better.
+            return False
+        least = self.count_at_least(text, params.get(self.option))
+        return not any(relation.holds(count, n) for count in (least, n) if count >= least)
+
+    def count_at_least(self, text: str, rule: str | None) -> int:
+        """As many as every text has that begins with `text`. Here: the count up to the last blank, which
+        nothing after it can change, and one for what the text ends with, unless it counts nothing."""
+        last = re.split(r"\s", text)[-1]
+        return self.count(text[: len(text) - len(last)], rule) + min(1, self.count(last, rule))
 
 
 @dataclass(frozen=True)

@@ -34,5 +34,8 @@ class CharacterCount(CountTask):
     def count(self, text: str, unit: str | None) -> int:
         return texts.count_characters(text, unit or "codepoint")
 
+    def count_at_least(self, text: str, unit: str | None) -> int:
+        return self.count(text, unit)
+
 
 TASK = CharacterCount()

@@ -62,5 +62,19 @@ class JsonFormat(Task):
         evidence = {"type": kind} | ({"missing_keys": missing[:EVIDENCE_ITEMS]} if missing else {})
         return Verdict(not missing, evidence)
 
+    def is_lost(self, text: str, params: dict, judge=None) -> bool:
+        body = text.lstrip()
+        if body[:1] in ("`", "~"):
+            fence, (_, newline, body) = body[0], body.partition("\n")
+            if not newline or fence in body:
+                return False
+        body = body.strip()
+        try:
+            _, keys = texts.check_json(body)
+        except texts.JSONError as error:
+            return not texts.may_become_json(body, error)
+        # A whole value can only be followed by blanks, or by more digits.
+        return any(key not in keys for key in params.get("keys", ()))
+
 
 TASK = JsonFormat()

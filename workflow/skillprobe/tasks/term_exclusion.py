@@ -1,6 +1,6 @@
 """The answer uses none of the terms."""
 
-from skillprobe.tasks.base import EVIDENCE_ITEMS, TermTask, Verdict, make_phrasings, shorten
+from skillprobe.tasks.base import ENDINGS, EVIDENCE_ITEMS, TermTask, Verdict, make_phrasings, shorten
 from skillprobe.tasks.text import Folded
 
 
@@ -35,6 +35,9 @@ class TermExclusion(TermTask):
         spans = ((term, folded.first(term, match)) for term in params["terms"])
         found = [{"term": shorten(term), "span": list(span)} for term, span in spans if span]
         return Verdict(not found, {"found": found[:EVIDENCE_ITEMS]})
+
+    def is_lost(self, text: str, params: dict, judge=None) -> bool:
+        return not any(self.verify(text + end, params).satisfied for end in ENDINGS)
 
 
 TASK = TermExclusion()

@@ -210,6 +210,19 @@ def check_json(text: str) -> tuple[str, set[str]]:
     return _TYPES[type(value)], set(value) if isinstance(value, dict) else set()
 
 
+# What a value may be cut within: a literal, a number, an escape.
+_CUT = re.compile(r"t|tr|tru|f|fa|fal|fals|n|nu|nul|-|\.|[eE][+-]?|")
+
+
+def may_become_json(text: str, error: JSONError) -> bool:
+    """Whether a text that isn't JSON, by an error of `check_json`, may only be cut short. True in doubt."""
+    if error.message.startswith("Unterminated string"):
+        return True
+    if "escape" in error.message and len(text) - error.offset < len("\\uD800\\uDC00"):
+        return True
+    return _CUT.fullmatch(text, min(error.offset, len(text))) is not None
+
+
 class _Constant(Exception):
     """NaN, Infinity or -Infinity, which Python's parser takes and JSON doesn't have."""
 

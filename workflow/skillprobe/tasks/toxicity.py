@@ -2,7 +2,7 @@
 
 import random
 
-from skillprobe.tasks.base import Task, Verdict, make_phrasings, needed
+from skillprobe.tasks.base import ENDINGS, Task, Verdict, make_phrasings, needed
 from skillprobe.tasks.world import World
 
 
@@ -55,6 +55,12 @@ class Toxicity(Task):
         judged = judge.classify(text)
         toxic = bool(judged["scores"]["toxicity"] >= judge.threshold)
         return Verdict(not toxic, judged | {"label": "toxic" if toxic else "clean"})
+
+    def is_lost(self, text: str, params: dict, judge=None) -> bool:
+        # Of other judges, what comes later may outweigh it.
+        if not getattr(judge, "only_grows", False):
+            return False
+        return not any(self.verify(text + end, params, judge).satisfied for end in ENDINGS)
 
 
 TASK = Toxicity()

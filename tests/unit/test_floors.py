@@ -17,6 +17,7 @@ PACKAGE = ROOT / "workflow/skillprobe"
 LOAD_A_MODEL = {
     "convert_model",
     "generate_responses",
+    "take_answers",
     "extract_activations",
     "extract_random_activations",
     "extract_crossings",

@@ -158,6 +158,8 @@ CHANGES = {
     # Of a task that isn't studied here.
     "judges": ({"topic": JUDGE}, set()),
     "prompts.world": ("general", EVERYTHING),
+    # As many as the study has, so that it has the same jobs.
+    "prompts.file": ("own.jsonl", EVERYTHING),
     # The smoke study's one block is full: nothing in it is made again.
     "prompts.bases": (80, blocks(1)),
     "prompts.items_per_base": (2, EVERYTHING),
@@ -435,6 +437,18 @@ def plans(smoke):
     changes = {key: {key: value} for key, (value, _) in CHANGES.items()}
     changes |= {name: both for name, (both, _) in PAIRS.items()}
     models = yaml.safe_load((smoke.path / "config.yaml").read_text())["models"]
+    params = {
+        "word_count": {"relation": "exactly", "n": 3},
+        "json_format": {},
+        "term_exclusion": {"terms": ["a"]},
+    }
+    prompts = [
+        json.dumps({"task": task, "params": params[task], "prompt": f"{task} {number}", "subject": number})
+        for number in range(40)
+        for task in TASKS
+    ]
+    own = smoke.path / "own.jsonl"
+    own.write_text("\n".join(prompts))
 
     def plan(numbered):
         number, values = numbered
@@ -453,7 +467,9 @@ def plans(smoke):
             path.unlink()
 
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(changes, pool.map(plan, enumerate(changes.values())), strict=True))
+        found = dict(zip(changes, pool.map(plan, enumerate(changes.values())), strict=True))
+    own.unlink()
+    return found
 
 
 def test_no_key_is_forgotten():

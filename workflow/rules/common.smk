@@ -9,6 +9,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from skillprobe.errors import UserError
+from skillprobe.prompts import answers, own
 from skillprobe.storage.locks import hold_study
 from skillprobe.study import checks, reading, sampling, slices, sources, windows
 from skillprobe.study.code_files import code_files
@@ -75,6 +76,9 @@ RESULTS = f"results/{STUDY['study']}"
 checked(nearest_folder, RESULTS)
 
 MODELS = [entry["name"] for entry in STUDY["models"]]
+# Those that answer in the study, and those whose answers are there.
+GENERATED_MODELS = slices.generated_models(STUDY)
+ANSWERED_MODELS = [model for model in MODELS if model not in GENERATED_MODELS]
 FETCHED_MODELS = sources.fetched_models(STUDY, ROOT)
 CONVERTED_MODELS = sources.converted_models(STUDY, ROOT)
 TASKS = STUDY["tasks"]
@@ -96,6 +100,8 @@ PROTOCOL = {key: value for key, value in SCOPED.items() if not key.startswith("m
 # What the paper says to each claim, and the numbers that are known of it.
 REPORTED = "workflow/resources/paper.json"
 WORLD_FILE = sources.world_file(STUDY, ROOT)
+# A file of the user's own prompts, or nothing. Jobs depend on the prompts that are theirs, not on all of it.
+OWN_PROMPTS = [STUDY["prompts"]["file"]] if STUDY["prompts"]["file"] else []
 # Subjects that requests are about: what folds and draws are of.
 GROUPS = sources.groups(STUDY, ROOT)
 # How many subjects and requests the world has.
@@ -175,6 +181,58 @@ def layer_settings(*keys):
 def prompts_of(task):
     """The section `prompts` as far as it concerns one task."""
     return slices.prompts_of(STUDY, task)
+
+
+@cache
+def own_prompts():
+    """The prompts of the user's own, if there are some."""
+    return checked(own.read_own, OWN_PROMPTS[0])
+
+
+def prompt_settings(w):
+    """What decides the prompts of a job. Of the user's own, a hash of those that are the job's: not their place in
+    the file, nor what else is in it."""
+    bases = BLOCKS[int(w.shard)]
+    if OWN_PROMPTS:
+        items = own_prompts().of(w.task, bases)
+        return chosen(prompts=prompts_of(w.task), bases=bases, sha256=own.items_hash(items))
+    return chosen("seed", prompts=prompts_of(w.task), bases=bases)
+
+
+@cache
+def given_answers(model):
+    return checked(sources.given_answers, STUDY, model, ROOT)
+
+
+def answer_files(w):
+    return answers.answer_files(slices.model_entry(STUDY, w.model)["answers"])
+
+
+def answer_settings(w):
+    """What decides the rows that a job makes of given answers: a hash of those to its prompts, and not what else is in
+    their files."""
+    items = sources.items_of(STUDY, ROOT, w.task, BLOCKS[int(w.shard)])
+    return chosen(
+        *("tasks", "generation.samples", "generation.twin_samples"),
+        model=identity(w.model),
+        sha256=answers.answers_hash(given_answers(w.model), items),
+    )
+
+
+def one_of(names):
+    """A pattern of these names; of none of them, one that nothing fits."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def pilot_settings(w):
+    """As `prompt_settings`, of the pilot: of the user's own prompts the first ones."""
+    prompts = pilot_prompts(w.task)
+    bases = [0, prompts["bases"]]
+    if OWN_PROMPTS:
+        first = STUDY["pilot"]["prompts"]
+        items = own_prompts().of(w.task)[:first]
+        return chosen(prompts=prompts_of(w.task), bases=bases, first=first, sha256=own.items_hash(items))
+    return chosen(seed=PILOT_SEED, prompts=prompts, bases=bases)
 
 
 def pilot_prompts(task):
@@ -301,6 +359,8 @@ def warn_without_records():
 
 if workflow.is_main_process:
     warn_without_records()
+    for model in ANSWERED_MODELS:
+        given_answers(model)
     for warning in (UNNAMED, checks.groups_warning(STUDY, GROUPS), surplus_warning(STUDY, ROOT)):
         if warning:
             print(warning, file=sys.stderr, flush=True)

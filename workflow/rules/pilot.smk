@@ -19,9 +19,7 @@ use rule make_prompts as make_pilot_prompts with:
     benchmark:
         f"{RESULTS}/benchmarks/make_pilot_prompts/{{task}}/{{shard}}.tsv"
     params:
-        settings=lambda w: chosen(
-            seed=PILOT_SEED, prompts=pilot_prompts(w.task), bases=[0, pilot_prompts(w.task)["bases"]]
-        ),
+        settings=pilot_settings,
 
 
 use rule generate_responses as generate_pilot_responses with:
@@ -58,7 +56,7 @@ use rule label_responses as label_pilot_responses with:
 
 rule summarise_pilot:
     input:
-        labels=expand(rules.label_pilot_responses.output.labels, model=MODELS, task=TASKS, shard=0),
+        labels=expand(rules.label_pilot_responses.output.labels, model=GENERATED_MODELS, task=TASKS, shard=0),
         fetched=expand(rules.fetch_model.output.fetched, model=FETCHED_MODELS),
         world=WORLD_FILE,
         code=code("summarise_pilot", *TASKS),
@@ -80,7 +78,6 @@ rule summarise_pilot:
             *(
                 "study",
                 "seed",
-                "models",
                 "tasks",
                 "prompts",
                 "pilot",
@@ -89,7 +86,9 @@ rule summarise_pilot:
             ),
             probes={key: STUDY["probes"][key] for key in slices.SIZES},
             contents=CONTENTS,
-            generations={model: generation(model) for model in MODELS},
+            # What was answered elsewhere needs no pilot.
+            models=[slices.model_entry(STUDY, model) for model in GENERATED_MODELS],
+            generations={model: generation(model) for model in GENERATED_MODELS},
             asked=sources.pilot_of(STUDY),
         ),
     script:

@@ -1,9 +1,11 @@
-# Instructions: content request (the base) x task x params x phrasing, each with its unconstrained prompt.
+# Instructions: content request (the base) x task x params x phrasing, each with its unconstrained prompt; or those of
+# the user's own file.
 
 
 rule make_prompts:
     input:
         world=WORLD_FILE,
+        own=ancient(OWN_PROMPTS),
         code=task_code("make_prompts"),
     output:
         prompts=f"{RESULTS}/prompts/{{task}}/{{shard}}.jsonl",
@@ -17,6 +19,6 @@ rule make_prompts:
         mem_mb=500,
         runtime=10,
     params:
-        settings=lambda w: chosen("seed", prompts=prompts_of(w.task), bases=BLOCKS[int(w.shard)]),
+        settings=prompt_settings,
     script:
         "../scripts/make_prompts.py"

@@ -1,4 +1,4 @@
-# The model's own answers, sampled with a seed of their own.
+# The model's own answers, sampled with a seed of their own; or those of the user's, made elsewhere.
 
 
 rule generate_responses:
@@ -12,6 +12,8 @@ rule generate_responses:
         f"{RESULTS}/logs/generate_responses/{{model}}/{{task}}/{{shard}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/generate_responses/{{model}}/{{task}}/{{shard}}.tsv"
+    wildcard_constraints:
+        model=one_of(GENERATED_MODELS),
     conda:
         "../../envs/gpu.yaml"
     resources:
@@ -22,6 +24,32 @@ rule generate_responses:
         settings=response_settings(),
     script:
         "../scripts/generate_responses.py"
+
+
+rule take_answers:
+    input:
+        prompts=rules.make_prompts.output.prompts,
+        answers=ancient(answer_files),
+        fetched=fetched,
+        code=code("take_answers"),
+    output:
+        responses=f"{RESULTS}/responses/{{model}}/{{task}}/{{shard}}.jsonl",
+    log:
+        f"{RESULTS}/logs/take_answers/{{model}}/{{task}}/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/take_answers/{{model}}/{{task}}/{{shard}}.tsv"
+    wildcard_constraints:
+        model=one_of(ANSWERED_MODELS),
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        gpu=0,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=answer_settings,
+    script:
+        "../scripts/take_answers.py"
 
 
 rule responses:

@@ -21,5 +21,6 @@ checksums = extraction.extract(
     },
     study=settings["study"],
     task=snakemake.wildcards.task,
+    random_weights=True,
 )
 files.write_json(snakemake.output.manifest, shards.manifest(snakemake.output.shard, checksums))

@@ -9,10 +9,16 @@ settings = start(snakemake)
 from skillprobe import tasks
 from skillprobe.analyses import pilot
 from skillprobe.analyses.sufficiency import Design
+from skillprobe.errors import UserError
 from skillprobe.models import sampling
 from skillprobe.storage import files, tables
 from skillprobe.tasks.world import adapted, load_world
 
+if not settings["models"]:
+    raise UserError(
+        "the responses of all models are given (answers), so there is nothing to try out: run "
+        "`snakemake --until summarise_compliance`, which shows how many of them satisfy their constraints"
+    )
 design = Design.of(settings, settings["contents"])
 names = product([entry["name"] for entry in settings["models"]], settings["tasks"])
 paths = files.by_task(snakemake.input.labels, list(names))

@@ -114,28 +114,15 @@ def _answer(response: str) -> str:
 
 
 def _read_row(line: bytes) -> dict:
-    if not line.strip():
-        raise UserError("it is empty; give one JSON object per line")
-    try:
-        row = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise UserError(f"it is not UTF-8 (byte {error.start + 1})") from error
-    except RecursionError as error:
-        raise UserError("it is nested too deeply to be read") from error
-    except ValueError as error:  # also numbers of thousands of digits
-        raise UserError(f"it is not valid JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise UserError('it must be an object {"params": {...}, "response": "..."}')
+    from skillprobe.storage.files import json_object
+
+    row = json_object(line, '{"params": {...}, "response": "..."}')
     for key, kind, what in (("params", dict, "an object"), ("response", str, "a text")):
         if key not in row:
             raise UserError(f"'{key}' is missing")
         if not isinstance(row[key], kind):
             raise UserError(f"'{key}' must be {what}")
     return row
-
-
-def _refuse_constant(name: str):
-    raise ValueError(f"{name} is not a JSON number")
 
 
 # inspect
@@ -164,7 +151,7 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
 def _check(options: argparse.Namespace) -> int:
     from skillprobe.findings import decidable
     from skillprobe.report.html import counted
-    from skillprobe.study import reading
+    from skillprobe.study import reading, sources
     from skillprobe.study.config import complete
     from skillprobe.study.sources import fetched_words
     from skillprobe.study.windows import check_windows
@@ -175,6 +162,9 @@ def _check(options: argparse.Namespace) -> int:
     try:
         config = complete(reading.merged(files), ".")
         check_windows(config, ".")
+        for entry in config["models"]:
+            if entry["answers"]:
+                sources.given_answers(config, entry["name"], ".")
     except UserError as error:
         raise UserError(reading.placed(str(error), files)) from error
     unnamed = reading.check_named(files)
@@ -185,6 +175,32 @@ def _check(options: argparse.Namespace) -> int:
         print(line)
     # A target after --configfile would be taken for one more config file.
     print(f"plan it with: snakemake --cores 1 plan{chosen}")
+    return 0
+
+
+# import
+
+
+def _import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=("ifeval", "ifbench"), help="whose format the file has")
+    parser.add_argument("file", metavar="FILE", help="its prompts, as JSON lines")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="where to write prompts for prompts.file"
+    )
+    parser.add_argument(
+        "--single", action="store_true", help="leave out prompts that have several instructions"
+    )
+
+
+def _import(options: argparse.Namespace) -> int:
+    from skillprobe.prompts import imports
+    from skillprobe.storage import files
+
+    if os.path.realpath(options.output) == os.path.realpath(options.file):
+        raise UserError(f"{options.output} is the file that is read; write to another one")
+    found = imports.read_benchmark(options.file, options.single)
+    files.write_jsonl(options.output, found.lines)
+    print(imports.described(found, options.file, options.kind, options.output))
     return 0
 
 
@@ -275,6 +291,11 @@ COMMANDS = {
         "check the config of a study, config.yaml with the given files over it; errors name file and line",
         _check_arguments,
         _check,
+    ),
+    "import": Command(
+        "make prompts of your own (prompts.file) of a benchmark's: what tasks judge, and what is left out",
+        _import_arguments,
+        _import,
     ),
     "compare": Command(
         "put the findings of two studies, or of two models, side by side", _compare_arguments, _compare

@@ -23,11 +23,26 @@ def small_config():
         "seed": 7,
         "models": [{"name": "a"}, {"name": "b"}],
         "tasks": ["word_count", "topic", "toxicity"],
-        "prompts": {"bases": 90},
+        "prompts": {"file": None, "bases": 90},
+        "generation": {"twin_samples": 2},
+        "labels": {"crossings": 2},
         "probes": {"position": "eos", "max_truncated": 0.05, "calibration_fraction": 0.1},
         "ablation": {"min_rows": 80},
         "claims": THRESHOLDS,
     }
+
+
+def test_overview_says_what_own_prompts_leave_out():
+    config = small_config()
+    assert "Not computed" not in overview([], [], config)
+    by_task = dict.fromkeys(config["tasks"], 0)
+    found = {"unconstrained": by_task | {"topic": 5}, "crossed": by_task, "constrained": by_task}
+    found["worded"] = {task: ["phrasing", "instruction_type", "polarity"] for task in by_task}
+    page = overview([], [], config | {"prompts": {"file": "own.jsonl", "bases": 9, "found": found}})
+    assert "<code>own.jsonl</code>" in page and "Not computed" in page
+    assert "The prompts of word_count, toxicity have no unconstrained_prompt" in page
+    assert "The prompts have no subject whose request is asked under two params" in page
+    assert "phrasings are not compared" not in page
 
 
 def overview(compliance, generality, config, **optional):

@@ -13,6 +13,7 @@ from skillprobe.study.sampling import (
     place,
     planned,
 )
+from skillprobe.study.slices import generated_models
 from skillprobe.study.sources import model_identity, pilot_of
 
 OWN = {"do_sample": True, "temperature": 0.6, "top_p": 0.9}
@@ -140,3 +141,19 @@ def test_the_plan_says_of_each_value_where_it_is_from(real):
         assert planned(config, model, real).startswith(f"temperature {section['temperature']:g} (")
     gguf = [{"name": "g", "source": "org/g/g.gguf", "num_layers": 4}]
     assert planned(config_of(real, gguf), "g", real).startswith("temperature 1 (default), top-p 1 (default)")
+
+
+def test_of_given_responses_nobody_says_how_they_were_sampled(root):
+    make_folder(root / "models/b")
+    (root / "given").mkdir()
+    (root / "given/0.jsonl").write_text("")
+    two = [*a_model(answers="given"), {"name": "b", "source": "models/b", "temperature": 0.5}]
+    config = complete(study(models=two), root)
+    said = described(config, {name: generation_of(config, name, root) for name in "ab"}, {})
+    assert said == (
+        "a: the responses were given (given), and the study does not know how they were sampled; "
+        "b: temperature 0.5, at most 64 tokens"
+    )
+    # They are no part of what the model is.
+    assert model_identity(config, "a", root) == model_identity(complete(study(), root), "a", root)
+    assert generated_models(config) == ["b"]

@@ -165,7 +165,7 @@ def test_a_task_depends_on_the_lists_that_its_params_come_from(root):
         ("toxicity", None),
     ):
         prompts = slices.prompts_of(config, task)
-        assert prompts.keys() == config["prompts"].keys() - {"bases"}
+        assert prompts.keys() == config["prompts"].keys() - {"bases", "file"}
         assert {key for key in lists if prompts[key] is not None} == {read} - {None}, task
 
 

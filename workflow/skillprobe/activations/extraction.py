@@ -94,6 +94,7 @@ def extract(
     study: str,
     task: str,
     log_probabilities: bool = False,
+    random_weights: bool = False,
 ) -> list[list[int]]:
     """Write the shard of `rows` (of labels/<model>/<task>/<shard>.jsonl) to `path`; returns its checksums
     [layer][position], for `shards.manifest`.
@@ -101,7 +102,8 @@ def extract(
     settings: "positions" (names), "dtype" (of the file: float32, float16 or bfloat16; auto: what the model
     computes in, so that nothing is lost), "tokens_per_batch" (padded; halved with a warning when a GPU runs
     out of memory). Responses to unconstrained prompts are read at eos only. Samples are ordered as _VARIANTS,
-    and as in `rows` within each. log_probabilities: also store that of each response given its prompt (in
+    and as in `rows` within each. random_weights: whether the model's were drawn, which the file says.
+    log_probabilities: also store that of each response given its prompt (in
     nats, the sum over its tokens with the EOS). While a block of the file (1.5 MB at most for each layer and
     position) is being written, the forward passes go on until the next is whole, so two blocks are in memory,
     and not more. Raises UserError naming layer and sample for values that are not finite, or don't fit the
@@ -145,7 +147,7 @@ def extract(
             num_layers=loaded.num_layers,
             hidden_size=loaded.hidden_size,
             dtype=dtype,
-            attributes=_attributes(loaded, study, task),
+            attributes=_attributes(loaded, study, task) | {"random_weights": int(random_weights)},
             log_probabilities=log_probabilities,
         ) as writer,
         progress("answers read", len(rows)) as advance,

@@ -207,14 +207,16 @@ class Shard:
         origin = [str(self.attrs.get(name)) for name in ("model", "task")]
         if origin != named:
             return f"holds activations of model '{origin[0]}' on task '{origin[1]}'"
-        # Random-weight models read these alone, and every model has answers without the constraint.
         variants = set(self.samples["variant"].tolist())
         crossed = self.log_probability is not None
         if crossed != (kind == "crossing_activations"):
             return f"holds activations of {'crossings' if crossed else 'responses that are not crossed'}"
         if crossed:
             return ""
-        if variants and (variants == {"constrained"}) != (kind == "random_activations"):
+        # Shards of an older version don't say it: there random-weight models read these alone, and every
+        # model has answers without the constraint.
+        drawn = bool(self.attrs.get("random_weights", variants == {"constrained"}))
+        if variants and drawn != (kind == "random_activations"):
             whose = "the random-weight model" if kind == "activations" else "the model itself"
             return f"holds activations of {whose}"
         return ""

@@ -109,11 +109,14 @@ def advise(
     keys, and so do models unless their entries say otherwise: what those should change is a sentence.
     """
     changes, settled, notes = [], set(), []
+    made = config["prompts"].get("file") is None
     for key, rows in _by_place(table, config, "max_new_tokens").items():
         found = _longer(rows, cells, generations, key, config["probes"]["flag_truncated"])
         _file(found, changes, notes)
     for name in dict.fromkeys(row["task"] for row in table):
         task = tasks.get(name)
+        if not made:  # The params are the file's.
+            continue
         if isinstance(task, CountTask):
             found = _targets(task, table, cells, getattr(world, task.targets))
         elif isinstance(task, TermTask):
@@ -405,7 +408,7 @@ def as_text(
         lines.append("")
     lines += [
         "mixed: share of the prompts that have satisfied and violated responses",
-        f"across, within: whether {design.bases} bases x {design.items_per_base} items x {design.samples} "
+        f"across, within: whether {design.bases} bases x {design.items_per_base:g} items x {design.samples} "
         "samples, as configured, will be enough in each scope",
         "",
     ]

@@ -8,7 +8,7 @@ as its mean, and as spread as the observed share of mixed items (those with both
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 from skillprobe.storage.tables import is_number
 from skillprobe.study.slices import SIZES
@@ -19,10 +19,11 @@ MOST_SAMPLES, MOST_ITEMS = 16, 8
 
 @dataclass(frozen=True)
 class Design:
-    """The sizes of a study. subjects, contents: how many subjects and content requests its world has."""
+    """The sizes of a study. items_per_base: of prompts of the user's own their mean number per request and
+    task, which no key changes; subjects, contents: how many subjects and content requests its world has."""
 
     bases: int
-    items_per_base: int
+    items_per_base: int | float
     samples: int
     subjects: int
     contents: int
@@ -41,9 +42,12 @@ class Design:
     def of(cls, config: Mapping, contents: Mapping) -> "Design":
         """config: a completed one; contents: as `study.sources.contents` gives it."""
         prompts, probes = config["prompts"], config["probes"]
+        items_per_base = prompts["items_per_base"]
+        if found := prompts.get("found"):
+            items_per_base = fmean(found["constrained"].values()) / prompts["bases"]
         return cls(
             bases=prompts["bases"],
-            items_per_base=prompts["items_per_base"],
+            items_per_base=items_per_base,
             samples=config["generation"]["samples"],
             subjects=contents["subjects"],
             contents=contents["subjects"] * contents["requests"],
@@ -158,7 +162,9 @@ def needed(row: Mapping, design: Design) -> dict[str, int]:
         return {}
     steps = {
         "bases": range(design.bases // 10 * 10 + 10, design.contents + 1, 10),
-        "items_per_base": range(design.items_per_base + 1, MOST_ITEMS + 1),
+        "items_per_base": range(design.items_per_base + 1, MOST_ITEMS + 1)
+        if isinstance(design.items_per_base, int)
+        else (),
         "samples": range(design.samples + 1, MOST_SAMPLES + 1),
     }
     found = {

@@ -57,6 +57,7 @@ KINDS: Mapping[str, type | tuple[type, ...]] = {
     # A layer's number, or "selected"; a layer, task or model that is compared.
     "number or text": (int, float, str),
     "object or none": (dict, type(None)),
+    "text or none": (str, type(None)),
     "list or none": (list, type(None)),
     "number or none": (int, float, type(None)),
     "true, false or none": (bool, type(None)),

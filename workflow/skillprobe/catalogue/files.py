@@ -79,15 +79,18 @@ _SAMPLE = (
 _WORDING = (
     string(
         "instruction_type",
-        "how the constraint is put",
+        "how the constraint is put; empty where a prompt of your own doesn't say",
         case("human", "a plain request"),
         case("plm", "a prefix to continue"),
         case("entailment", "a statement that must hold"),
     ),
     string(
-        "polarity", "of the instruction", case("positive", "asked to do"), case("negated", "asked not to do")
+        "polarity",
+        "of the instruction; empty where a prompt of your own doesn't say",
+        case("positive", "asked to do"),
+        case("negated", "asked not to do"),
     ),
-    key("phrasing", "the template's id"),
+    key("phrasing", "the template's id; `own` where a prompt of your own has none"),
 )
 _TRUNCATED = key("truncated", "whether it was cut short at `generation.max_new_tokens`", "true or false")
 _THINKING = key(
@@ -105,12 +108,14 @@ _PROMPTS = (
     key("task", "the task's name"),
     *_ANSWER[2:],
     key("subject", "the subject in words"),
-    key("request", "the request, with {subject} for the subject"),
+    key(
+        "request", "the request, with {subject} for the subject; null in prompts of your own", "text or none"
+    ),
     _VERDICT[2],
     _WORDING[2],
     *_WORDING[:2],
     key("prompt", "the request with the constraint"),
-    key("unconstrained_prompt", "the request without it"),
+    key("unconstrained_prompt", "the request without it; null: there is none", "text or none"),
 )
 _RESPONSES = (
     *_ANSWER,
@@ -164,6 +169,7 @@ _ORIGIN = (
         ),
     ),
     attribute("model_dtype", "that the model computed in"),
+    attribute("random_weights", "1 of a random-weight model", Values("integer", 0, 1), optional=True),
     attribute("attn_implementation", "of the model"),
     attribute("chat_template_sha256", "of the tokenizer's chat template"),
     attribute("tokenizer_sha256", "of its vocabulary"),

@@ -1,6 +1,5 @@
 """Crossings: two constraints and two answers, each answer under both (docs/definitions.md, "Specificity")."""
 
-import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -12,7 +11,8 @@ from skillprobe.labels import judges
 from skillprobe.labels.labelling import label_row
 from skillprobe.prompts.bases import base_number, seed_from
 from skillprobe.prompts.items import allowed_phrasings, deal_phrasing
-from skillprobe.tasks import Task, render
+from skillprobe.prompts.own import crossable, key_of
+from skillprobe.tasks import Phrasing, Task, render
 from skillprobe.tasks.world import World, adapted
 
 # The variants of rows of crossings/<model>/<task>/<shard>.jsonl.
@@ -32,10 +32,12 @@ def make_crossings(
 ) -> list[dict]:
     """Rows of crossings/<model>/<task>/<shard>.jsonl: as those of labels, with more columns.
 
-    items: the task's prompts; labels: of its own answers; answers: responses of all tasks to the same content
-    requests, with those to the unconstrained prompts. judge: None, or what the task's `verify` takes.
-    settings: "crossings" (how many a base, fewer where the answers give no more), "instruction_types",
-    "polarities" and the world's replaced lists (as the prompts').
+    items: the task's prompts, of the study's making or, with "own" in settings, of the user's (of which
+    params are crossed with the prompts that they are given in); labels: of its own answers; answers:
+    responses of all tasks to the same content requests, with those to the unconstrained prompts. judge:
+    None, or what the task's `verify` takes.
+    settings: "crossings" (how many a base, fewer where the answers give no more), and "own", or
+    "instruction_types", "polarities" and the world's replaced lists (as the prompts').
 
     Variant "counterfactual": four rows a crossing (their "item"), of params c0, c1 and answers r0, r1 of one
     base. "asked" and "answered" say which; the row is satisfied where they are equal. Neither answer's text
@@ -50,27 +52,33 @@ def make_crossings(
     Truncated answers are left out.
     """
     judges.prepare(judge, [answer["response"] for answer in answers])
-    world = adapted(world, settings)
-    allowed = allowed_phrasings(task, settings)
+    own = "own" in settings
+    world = world if own else adapted(world, settings)
+    allowed = {} if own else allowed_phrasings(task, settings)
+    of_base: dict[str, list[Mapping]] = {}
+    for item in items:
+        of_base.setdefault(item["base"], []).append(item)
     by_item = {item["item"]: item for item in items}
     whole: dict[str, list[Mapping]] = {}
     for answer in answers:
         if not answer["truncated"]:
             whole.setdefault(answer["base"], []).append(answer)
     rows = []
-    for base, item in {item["base"]: item for item in reversed(items)}.items():
+    for base, asked in of_base.items():
         rng = random.Random(seed_from("crossings", seed, task.name, base))
-        draws = {_key(params): params for params in (task.sample_params(rng, world) for _ in range(_DRAWS))}
+        prompts = crossable(asked) if own else {}
+        sampled = [item["params"] for item in prompts.values()]
+        if not own:
+            sampled = [task.sample_params(rng, world) for _ in range(_DRAWS)]
+        draws = {key_of(params): params for params in sampled}
         found = _cross(task, draws, whole.get(base, []), by_item, judge, settings["crossings"], rng)
         for number, (params, chosen) in enumerate(found):
-            deal = ("crossing", seed, task.name, number)
-            phrasing = deal_phrasing(allowed, base_number(base), deal)
-            rows += _crossed_rows(
-                task, f"{task.name}/{base}/x{number}", item, phrasing, params, chosen, judge
-            )
-    # As the prompts are.
-    place = {base: number for number, base in enumerate(dict.fromkeys(item["base"] for item in items))}
-    rows.sort(key=lambda row: place[row["base"]])
+            if own:
+                worded = [prompts[key_of(each)] for each in params]
+            else:
+                phrasing = deal_phrasing(allowed, base_number(base), ("crossing", seed, task.name, number))
+                worded = [_worded(task, phrasing, asked[0], each) for each in params]
+            rows += _crossed_rows(task, f"{task.name}/{base}/x{number}", worded, params, chosen, judge)
     return rows + list(_without_constraint(labels, by_item))
 
 
@@ -99,7 +107,7 @@ def _cross(
         texts.setdefault(text, answer)
         # Items of other tasks are not among these: no answer to them was sampled under this constraint.
         if answer["variant"] == "constrained" and answer["item"] in items:
-            under.setdefault(text, set()).add(_key(items[answer["item"]]["params"]))
+            under.setdefault(text, set()).add(key_of(items[answer["item"]]["params"]))
     whole = list(texts.values())
 
     # Most draws are never needed.
@@ -147,19 +155,24 @@ def _counts(first: Mapping, second: Mapping) -> tuple[bool | None, int | None]:
     return first["relation"] == second["relation"], abs(first["n"] - second["n"])
 
 
-def _crossed_rows(task, name, item, phrasing, params, chosen, judge) -> Iterator[dict]:
+def _worded(task: Task, phrasing: Phrasing, item: Mapping, params: Mapping) -> dict:
+    """The prompt of an item under other params, in a phrasing."""
+    return {
+        "prompt": render(task, phrasing, item["request"], item["subject"], params),
+        "instruction_type": phrasing.instruction_type,
+        "polarity": phrasing.polarity,
+        "phrasing": phrasing.id,
+    }
+
+
+def _crossed_rows(task, name, worded, params, chosen, judge) -> Iterator[dict]:
+    """worded: of each of the two params, its prompt and wording."""
     one_relation, difference = _counts(*params)
     for answered, answer in enumerate(chosen):
         for asked, constraint in enumerate(params):
             own = {"id": f"{name}/{CROSSED}/{asked}{answered}", "item": name, "variant": CROSSED}
-            prompt = {
-                "prompt": render(task, phrasing, item["request"], item["subject"], constraint),
-                "instruction_type": phrasing.instruction_type,
-                "polarity": phrasing.polarity,
-                "phrasing": phrasing.id,
-            }
             verdict = task.verify(answer["response"], constraint, judge)
-            yield label_row({**answer, **own}, constraint, verdict, prompt) | {
+            yield label_row({**answer, **own}, constraint, verdict, worded[asked]) | {
                 "asked": asked,
                 "answered": answered,
                 "answer_from": answer["id"],
@@ -174,6 +187,8 @@ def _without_constraint(labels: Sequence[Mapping], items: Mapping[str, Mapping])
         outcome = row["item"], row["satisfied"]
         if row["variant"] != "constrained" or row["truncated"] or outcome in dealt:
             continue
+        if items[row["item"]]["unconstrained_prompt"] is None:
+            continue
         dealt.add(outcome)
         name = "satisfied" if row["satisfied"] else "violated"
         changed = {
@@ -183,7 +198,3 @@ def _without_constraint(labels: Sequence[Mapping], items: Mapping[str, Mapping])
             "answer_from": row["id"],
         }
         yield {**row, **changed}
-
-
-def _key(params: Mapping) -> str:
-    return json.dumps(params, sort_keys=True)

@@ -109,6 +109,20 @@ def chat_ids(tokenizer, prompt: str) -> list[int]:
     return [bos, *ids] if prepend else ids
 
 
+def end_of_turn(tokenizer, eos_ids: Sequence[int]) -> int:
+    """Which of a model's end tokens ends its answers: the one that its chat template puts after them, else
+    the tokenizer's own, else the first."""
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "0answer0"}]
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False)
+    # A template is a program, which can fail in any way.
+    except Exception:
+        text = ""
+    after = tokenizer(text.rpartition("0answer0")[2], add_special_tokens=False)["input_ids"]
+    own = tokenizer.eos_token_id
+    return next((token for token in after if token in eos_ids), own if own in eos_ids else eos_ids[0])
+
+
 def plain_template(prompt_format: str) -> str:
     """A chat template that puts the user's turn into a text, for base models."""
     # Jinja knows no pairs of surrogates, as which json would write what is beyond 16 bits.

@@ -147,14 +147,14 @@ def generate_task(loaded: LoadedModel, items: Sequence[Mapping], settings: Mappi
 
 def requests(items: Sequence[Mapping], settings: Mapping, seed: int) -> tuple[list[dict], list[int]]:
     """Rows of responses that are yet to be made, and the seed of each: "samples" (of settings) to each item's
-    constrained prompt and "twin_samples" to its unconstrained one."""
+    constrained prompt and "twin_samples" to its unconstrained one, if it has one."""
     rows = []
     for item in items:
         for variant, prompt, samples in (
             ("constrained", item["prompt"], settings["samples"]),
             ("unconstrained", item["unconstrained_prompt"], settings["twin_samples"]),
         ):
-            for sample in range(samples):
+            for sample in range(samples if prompt is not None else 0):
                 rows.append(
                     {
                         "id": f"{item['item']}/{variant}/{sample}",

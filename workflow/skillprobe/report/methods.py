@@ -62,12 +62,20 @@ compared at equal tokens with sampling again until the verifier is satisfied."""
     needed = ", ".join(f"{claim.replace('_', ' ')} {n}" for claim, n in claims["min_tasks"].items())
     needed += f"; clusters: so many that their names can be permuted in {claims['min_partitions']} ways"
     engine = ", in vLLM" if generation["engine"] == "vllm" else ""
-    steps = {
-        "Prompts": f"""
+    made = f"""
 {counted(prompts["bases"], "content request")}, the same for every task, with
 {counted(prompts["items_per_base"], "instruction")} per request and task, in
 {joined(prompts["instruction_types"])} wording [2303.10475] and {joined(prompts["polarities"])}
-form. The same requests are also given without the constraint.""",
+form.{" The same requests are also given without the constraint." if generation["twin_samples"] else ""}"""
+    if prompts.get("file"):
+        found = prompts["found"]
+        numbers = joined([f"{n} of {task_words(task)}" for task, n in found["constrained"].items()])
+        made = f"""
+The prompts of {prompts["file"]} (SHA-256 {found["sha256"]}): {numbers}, on
+{counted(found["groups"], "subject")}; {sum(found["unconstrained"].values())} of them are also given without
+the constraint."""
+    steps = {
+        "Prompts": made,
         "Responses": f"""
 {counted(generation["samples"], "sample")} per prompt ({generation["twin_samples"]} without the
 constraint; {sampled}); each sample has its own random stream{engine}. They are checked by

@@ -48,6 +48,7 @@ from skillprobe.report.table_pages import PROBES
 from skillprobe.report.verdicts import SCOPE_WORDS, glyph, verdict_grid
 from skillprobe.statistics.intervals import level_words
 from skillprobe.storage.tables import ACROSS, SCOPES, WITHIN, in_scope, is_number, task_words
+from skillprobe.study.plan import not_computed
 
 # So many tasks that don't count are named in a claim's sentence.
 FEW_GAPS = 2
@@ -104,6 +105,7 @@ the features (<code>probes.calibration_fraction</code>) and are never tested. Wi
 that have both satisfied and violated responses are used. So the numbers of responses and subjects below are
 smaller than the study’s.{_below_chance(compliance, models, tasks)}</p>""",
         f"<p class=small>Sampling: {escape(sampled)}.</p>" if sampled else "",
+        _own_prompts(config),
         "<h2>What was found</h2>",
         _pooled(findings.get(POOLED), len(tasks)),
         *(
@@ -134,6 +136,15 @@ before any result was seen:</p>
         provenance(config, identities or {}, commit),
     ]
     return html_page("One signal, or many skills?", body)
+
+
+def _own_prompts(config: Mapping) -> str:
+    """Where the prompts are from if they are the user's own, and what can't be computed."""
+    file, lacking = config["prompts"].get("file"), not_computed(config)
+    whose = f" The prompts are those of <code>{escape(file)}</code>." if file else ""
+    items = "".join(f"<li>{escape(sentence(text))}.</li>" for text in lacking)
+    more = f" Not computed:</p><ul class=small>{items}</ul>" if lacking else "</p>"
+    return f"<p class=small>{whose}{more}" if file or lacking else ""
 
 
 def _answers(

@@ -4,6 +4,7 @@ Beside the JSON lines and tables of a study lie hidden seals (.0.jsonl.sha256 be
 file that was changed, cut short or copied from elsewhere.
 """
 
+import codecs
 import errno
 import glob
 import hashlib
@@ -169,6 +170,51 @@ def read_jsonl(path: str | Path) -> list[dict]:
                 raise DamagedFile(path, f"has no JSON object in line {number}")
             rows.append(row)
     return rows
+
+
+def json_object(line: bytes, form: str = "") -> dict:
+    """The JSON object of a line of a user's file. form: as it should look, for the message.
+
+    Raises UserError saying what is wrong with "it", for the caller to name file and line.
+    """
+    if not line.strip():
+        raise UserError("it is empty; give one JSON object per line")
+    try:
+        row = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise UserError(f"it is not UTF-8 (byte {error.start + 1})") from error
+    except RecursionError as error:
+        raise UserError("it is nested too deeply to be read") from error
+    except ValueError as error:  # also numbers of thousands of digits
+        raise UserError(f"it is not valid JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise UserError(f"it must be an object{f' {form}' if form else ', {...}'}")
+    return row
+
+
+def _refuse_constant(name: str):
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def user_lines(path: str | Path) -> Iterator[tuple[int, dict]]:
+    """(number from 1, object) of the lines of a user's JSON-lines file; blank ones are left out.
+
+    Raises UserError naming the file and the line for what can't be read.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}; correct the path") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder; give a file of JSON lines") from error
+    # Other line ends than these may stand unescaped within a text.
+    for number, line in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
+        if line.strip():
+            try:
+                row = json_object(line)
+            except UserError as error:
+                raise UserError(f"{path}, line {number}: {error}") from error
+            yield number, row
 
 
 def read_all(paths: Iterable[str | Path]) -> list[dict]:

@@ -7,8 +7,16 @@ from pathlib import Path
 from skillprobe.errors import UserError
 from skillprobe.models import folders, gguf_files
 from skillprobe.models.packages import Package
+from skillprobe.prompts import own
+from skillprobe.prompts.answers import answer_files
 from skillprobe.study.schema import shown, suggestion
-from skillprobe.study.slices import edited_layers_of, layers_of, over_time, section_layers_of
+from skillprobe.study.slices import (
+    edited_layers_of,
+    items_per_task,
+    layers_of,
+    over_time,
+    section_layers_of,
+)
 from skillprobe.study.sources import (
     as_from,
     is_path,
@@ -86,7 +94,7 @@ def check_prompts(config: dict, root: Path):
     except UserError as error:
         raise UserError(f"prompts.world: {error}") from error
     most = len(world.requests) * len(world.subjects)
-    if prompts["bases"] > most:
+    if prompts["file"] is None and prompts["bases"] > most:
         raise UserError(
             f"prompts.bases is {prompts['bases']}, but the world {name!r} has {most} ({len(world.requests)} "
             f"requests for {len(world.subjects)} subjects); ask for at most {most} or extend the world"
@@ -97,8 +105,30 @@ def check_prompts(config: dict, root: Path):
     drawn_from = adapted(world, prompts)
     for task in config["tasks"]:
         check_task(task, drawn_from)
-        allowed_phrasings(tasks.get(task), prompts)  # raises where the settings leave none
+        if prompts["file"] is None:
+            allowed_phrasings(tasks.get(task), prompts)  # raises where the settings leave none
+    if prompts["file"] is not None:
+        _check_own_prompts(config, root, world)
     return world
+
+
+def _check_own_prompts(config: dict, root: Path, world) -> None:
+    """And says in the config what they are: "found", and as many "bases"."""
+    prompts = config["prompts"]
+    try:
+        path = path_of(prompts["file"], root)
+        prompts["file"] = as_from(root, path)
+        if set("{}") & set(prompts["file"]):
+            raise UserError(
+                f"the path {prompts['file']!r} contains a brace, which Snakemake reads as a wildcard; rename "
+                "it"
+            )
+        prompts_of_file = own.read_own(path)
+        own.check_tasks(prompts["file"], prompts_of_file, config["tasks"], world)
+    except UserError as error:
+        raise UserError(f"prompts.file: {error}") from error
+    prompts["found"] = own.found(prompts_of_file, config["tasks"])
+    prompts["bases"] = prompts["found"]["bases"]
 
 
 def check_models(config: dict, root: Path) -> None:
@@ -120,6 +150,9 @@ def check_models(config: dict, root: Path) -> None:
                     "the prompt goes"
                 )
             _check_variables(entry)
+            if entry["answers"] is not None:
+                answer_files(path_of(entry["answers"], root))
+                entry["answers"] = as_from(root, path_of(entry["answers"], root))
             origin = model_origin(entry["source"], root)
             here = isinstance(origin, Path)
             kind = gguf_files if here and origin.is_file() else folders
@@ -365,10 +398,13 @@ def check_probes(config: dict, groups: int) -> None:
             "raise it or set feature_scaling to false"
         )
     dealt = int(groups * (1 - probes["calibration_fraction"]))
+    more = "raise prompts.bases or use a world with more subjects"
+    if config["prompts"]["file"] is not None:
+        more = "or give prompts of more subjects"
     if dealt < probes["folds"]:
         raise UserError(
             f"probes.folds is {probes['folds']}, but only {dealt} of the study's {groups} subjects are "
-            "divided among folds; lower it, raise prompts.bases or use a world with more subjects"
+            f"divided among folds; lower it, {more}"
         )
 
 
@@ -376,7 +412,7 @@ def groups_warning(config: Mapping, groups: int) -> str | None:
     """What to say if several requests are about one subject. All of them are in one fold, so they are worth
     less than as many about different subjects."""
     prompts = config["prompts"]
-    if groups == prompts["bases"]:
+    if groups == prompts["bases"] or prompts["file"] is not None:
         return None
     return (
         f"prompts.bases is {prompts['bases']}, but the world '{prompts['world']}' has only "
@@ -392,8 +428,8 @@ def check_ablation(config: dict) -> None:
             f"ablation.rank is {ablation['rank']}, more than ablation.max_rank, {ablation['max_rank']}; "
             "lower it or raise max_rank"
         )
-    bases = int(prompts["bases"] * (1 - config["probes"]["calibration_fraction"]))
-    rows = bases * prompts["items_per_base"] * config["generation"]["samples"]
+    items = max(items_per_task(config).values())
+    rows = int(items * (1 - config["probes"]["calibration_fraction"])) * config["generation"]["samples"]
     rows -= rows // config["probes"]["folds"]
     for entry in config["models"]:
         size = min(rows, entry["hidden_size"] or rows)
@@ -412,6 +448,8 @@ def check_ablation(config: dict) -> None:
     for key, most in (("bases", prompts["bases"]), ("samples", config["generation"]["samples"])):
         if config["behaviour"][key] > most:
             where = "prompts.bases" if key == "bases" else "generation.samples"
+            if key == "bases" and prompts["file"] is not None:
+                where = "the content requests of prompts.file"
             raise UserError(
                 f"behaviour.{key} is {config['behaviour'][key]}, more than {where}, {most}; lower it"
             )
@@ -422,6 +460,11 @@ def check_guard(config: Mapping, world) -> None:
     guard, bases = config["guard"], config["prompts"]["bases"]
     if not guard["bases"]:
         return
+    if config["prompts"]["file"] is not None:
+        raise UserError(
+            "guard.bases is above 0, but with prompts.file the study asks all subjects that there are, and "
+            "guard needs some that no monitor has seen; set guard.bases to 0"
+        )
     left = max(0, len(world.subjects) - bases)
     if guard["bases"] > left:
         raise UserError(

@@ -107,7 +107,7 @@ def _of_the_pilot(config: Mapping, counts: Mapping[str, int], root: Path) -> dic
     for rule, of_pilot in PILOTED.items():
         times = [seconds for model, seconds in _benchmarks(folder, of_pilot) if model in models]
         if times:
-            found[rule] = growth * fmean(times) * counts[rule], f"{config['study']}, its pilot"
+            found[rule] = growth * fmean(times) * counts.get(rule, 0), f"{config['study']}, its pilot"
     return found
 
 

@@ -5,14 +5,18 @@ import shutil
 from collections.abc import Mapping, Sized
 from contextlib import suppress
 from itertools import product
+from math import ceil
 from pathlib import Path
+from statistics import fmean
 
 from skillprobe.errors import UserError
+from skillprobe.prompts import own
 from skillprobe.prompts.bases import base_number
 from skillprobe.storage import files
 from skillprobe.study import costs, sampling
 from skillprobe.study.slices import (
     blocks,
+    generated_models,
     guarded,
     layers_of,
     over_time,
@@ -41,6 +45,9 @@ def crossed_rows(config: Mapping) -> int:
     constraint."""
     prompts, crossings = config["prompts"], config["labels"]["crossings"]
     outcomes = min(2, config["generation"]["samples"]) if crossings else 0
+    if found := prompts.get("found"):
+        crossed, plain = (fmean(found[key].values()) for key in ("crossed", "unconstrained"))
+        return ceil(4 * crossings * crossed + outcomes * plain)
     return prompts["bases"] * (4 * crossings + prompts["items_per_base"] * outcomes)
 
 
@@ -71,7 +78,7 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         sum(len(section_layers_of(config, section, entry["name"])) for entry in config["models"])
         for section in ("ablation", "time", "robustness")
     )
-    timing = int(over_time(config))
+    timing, generated = int(over_time(config)), len(generated_models(config))
     shards, edits = len(blocks(config)), int(config["behaviour"]["bases"] > 0)
     guard = int(guarded(config))
     random = models if config["controls"]["random_weights"] else 0
@@ -81,7 +88,8 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         "fetch_model": len(fetched_models(config, root)),
         "convert_model": len(converted_models(config, root)),
         "fetch_judge": len(hub_judges(config, root)),
-        "generate_responses": models * tasks * shards,
+        "generate_responses": generated * tasks * shards,
+        "take_answers": (models - generated) * tasks * shards,
         "label_responses": models * tasks * shards,
         "summarise_compliance": 1,
         "extract_activations": models * tasks * shards,
@@ -218,21 +226,34 @@ def check_readable(file: str | Path) -> None:
         )
 
 
+def not_computed(config: Mapping) -> list[str]:
+    """Sentences on what the study can't compute of its prompts, nor of what is not sampled."""
+    sentences = list(own.missing(config["prompts"], config["labels"]["crossings"]))
+    if not config["generation"]["twin_samples"]:
+        sentences.append(
+            "generation.twin_samples is 0, so there are no responses without the constraint to compare with"
+        )
+    return sentences
+
+
 def describe(config: Mapping, root: Path) -> str:
     """The plan as a text: models with their sampling and layers, tasks, rows, jobs by rule, their time,
     activations and free disk in GiB."""
     counts = jobs(config)
     rows = rows_per_task(config)
+    mean = " (in the mean over tasks)" if config["prompts"]["file"] else ""
     width = max(map(len, counts))
     lines = [
         f"study {config['study']}: {_counted(config['models'], 'model')} x "
         + _counted(config["tasks"], "task"),
-        "rows per model and task: "
+        f"rows per model and task{mean}: "
         + ", ".join(f"{n} {variant}" for variant, n in rows.items())
         + f"; {crossed_rows(config)} of crossings",
         "",
         *(line for entry in config["models"] for line in _of_model(config, entry, root)),
         "",
+        *(f"not computed: {sentence}" for sentence in not_computed(config)),
+        *([""] if not_computed(config) else []),
         *(f"{name:<{width}}  {n:>6,}" for name, n in counts.items()),
         f"{'jobs in total':<{width}}  {sum(counts.values()):>6,}",
         "",

@@ -90,6 +90,10 @@ def described(
     """
     by_text: dict[str, list[str]] = {}
     for model, section in generations.items():
+        if answers := model_entry(config, model).get("answers"):
+            text = f"the responses were given ({answers}), and the study does not know how they were sampled"
+            by_text.setdefault(text, []).append(model)
+            continue
         section = with_own(section, own.get(model, {}))
         entry, study = model_entry(config, model), config["generation"]
         theirs = {key for key in own.get(model, {}) if entry[key] is None and study[key] is None}

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from math import ceil
+from statistics import fmean
 
 from skillprobe.errors import UserError
 from skillprobe.study.schema import suggestion
@@ -22,6 +24,11 @@ def model_entry(config: Mapping, name: str) -> dict:
     raise UserError(
         f"no model '{name}' in the config{suggestion(name, names)}; the models are {', '.join(names)}"
     )
+
+
+def generated_models(config: Mapping) -> list[str]:
+    """Names of the models that answer in the study itself."""
+    return [entry["name"] for entry in config["models"] if not entry.get("answers")]
 
 
 def layers_of(config: Mapping, model: str) -> list[int]:
@@ -78,13 +85,19 @@ def guarded_bases(config: Mapping) -> list[int]:
     return [first, first + config["guard"]["bases"]]
 
 
+def items_per_task(config: Mapping, variant: str = "constrained") -> dict[str, int]:
+    """{task: its prompts of a variant}."""
+    prompts = config["prompts"]
+    if prompts.get("file") is not None:
+        return prompts["found"][variant]
+    return dict.fromkeys(config["tasks"], prompts["bases"] * prompts["items_per_base"])
+
+
 def rows_per_task(config: Mapping) -> dict[str, int]:
-    """Rows of one model and task by variant, at most."""
-    prompts, generation = config["prompts"], config["generation"]
-    items = prompts["bases"] * prompts["items_per_base"]
+    """Rows of one model and task by variant, at most; of the user's own prompts, in the mean over tasks."""
     return {
-        "constrained": items * generation["samples"],
-        "unconstrained": items * generation["twin_samples"],
+        variant: ceil(fmean(items_per_task(config, variant).values()) * config["generation"][samples])
+        for variant, samples in (("constrained", "samples"), ("unconstrained", "twin_samples"))
     }
 
 
@@ -143,22 +156,29 @@ def planned_layers(config: Mapping, model: str) -> dict[str, list[int]]:
 
 def prompts_of(config: Mapping, task: str) -> dict:
     """The section `prompts` as far as it concerns one prompt of a task: not how many bases there are, and no
-    lists that its params don't come from."""
+    lists that its params don't come from. Of prompts of the user's own, nothing but that they are."""
     from skillprobe import tasks
     from skillprobe.tasks.world import REPLACEABLE
 
+    if config["prompts"].get("file") is not None:
+        return {"own": True}
     unread = set(REPLACEABLE) - set(tasks.get(task).draws)
-    section = {key: value for key, value in config["prompts"].items() if key != "bases"}
+    section = {key: value for key, value in config["prompts"].items() if key not in ("bases", "file")}
     return {key: None if key in unread else value for key, value in section.items()}
 
 
 def pilot_samples(config: Mapping) -> dict:
     """What the pilot's section `generation` has in other numbers than the study's: responses per prompt."""
-    return {"samples": config["pilot"]["samples"], "twin_samples": 1}
+    return {
+        "samples": config["pilot"]["samples"],
+        "twin_samples": min(1, config["generation"]["twin_samples"]),
+    }
 
 
 def pilot_prompts(config: Mapping, task: str, contents: Mapping) -> dict:
     """The section `prompts` for the pilot's job of one task. contents: as of `sources.contents`."""
+    if config["prompts"].get("file") is not None:
+        return prompts_of(config, task) | {"bases": config["prompts"]["bases"]}
     bases = min(config["pilot"]["prompts"], contents["subjects"] * contents["requests"])
     return prompts_of(config, task) | {"bases": bases, "items_per_base": 1}
 

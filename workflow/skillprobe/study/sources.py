@@ -1,7 +1,7 @@
 """Where models, judges and worlds come from, a folder or the hub, and what identifies their content."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,11 +9,13 @@ from skillprobe.errors import UserError
 from skillprobe.models import folders, gguf_files
 from skillprobe.models.hub import HubFile, hub_file
 from skillprobe.models.packages import Package, package_of
+from skillprobe.prompts.answers import Answer, answer_files, assigned, read_answers
+from skillprobe.prompts.own import read_own
 from skillprobe.study.schema import suggestion
 from skillprobe.study.slices import model_entry
 
 # Keys of a model's entry that can't change a computed number.
-NOT_IDENTITY = ("name", "layers", "hidden_size", "gpu", "mem_mb", "runtime")
+NOT_IDENTITY = ("name", "answers", "layers", "hidden_size", "gpu", "mem_mb", "runtime")
 # And those that decide its responses, in the place of the same keys of `generation`: they are no part of what
 # the model is, so that another temperature reads nothing anew but responses.
 SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens")
@@ -32,16 +34,53 @@ def world_file(config: Mapping, root: str | Path) -> str:
 
 
 def contents(config: Mapping, root: str | Path) -> dict[str, int]:
-    """How many "subjects" and "requests" the study's world has; each pair is a content request."""
+    """How many "subjects" and "requests" the study's world has; each pair is a content request. Of prompts of
+    the user's own, which are all that there are: their subjects, and 1."""
     from skillprobe.tasks.world import load_world
 
+    if found := config["prompts"].get("found"):
+        return {"subjects": found["groups"], "requests": 1}
     world = load_world(Path(root) / world_file(config, root))
     return {"subjects": len(world.subjects), "requests": len(world.requests)}
 
 
 def groups(config: Mapping, root: str | Path) -> int:
     """How many subjects the study's requests are about: each is a group, which no fold splits."""
+    if found := config["prompts"].get("found"):
+        return found["groups"]
     return min(config["prompts"]["bases"], contents(config, root)["subjects"])
+
+
+def items_of(config: Mapping, root: str | Path, task: str, bases: Sequence[int] | None = None) -> list[dict]:
+    """The prompts of a task of the study, as rule make_prompts writes them. bases: [first, one past the last]
+    of the content requests, None for all."""
+    if config["prompts"]["file"] is not None:
+        return read_own(Path(root) / config["prompts"]["file"]).of(task, bases)
+    from skillprobe import tasks
+    from skillprobe.prompts.items import make_items
+    from skillprobe.tasks.world import load_world
+
+    world = load_world(Path(root) / world_file(config, root))
+    chosen = None if bases is None else range(*bases)
+    return make_items(tasks.get(task), world, config["prompts"], config["seed"], chosen)
+
+
+def given_answers(config: Mapping, model: str, root: str | Path) -> dict[tuple[str, str, int], Answer]:
+    """{(item, variant, sample): the answer} of a model whose entry has `answers`. Raises UserError as
+    `prompts.answers` does."""
+    from skillprobe import tasks
+
+    number = [entry["name"] for entry in config["models"]].index(model)
+    folder = config["models"][number]["answers"]
+    try:
+        # Named as the config does, and not by root.
+        paths = answer_files(Path(root) / folder)
+        items = [item for task in config["tasks"] for item in items_of(config, root, task)]
+        return assigned(
+            read_answers(paths), items, config["tasks"], config["generation"], others=tasks.available()
+        )
+    except UserError as error:
+        raise UserError(f"models[{number}].answers (model '{model}'): {error}") from error
 
 
 def is_path(world: str) -> bool:
@@ -186,6 +225,8 @@ def pilot_of(config: Mapping) -> dict:
         return _identity(entry, None) | {key: entry[key] for key in SAMPLING if entry.get(key) is not None}
 
     prompts, generation = config["prompts"], config["generation"]
+    if found := prompts.get("found"):
+        prompts = {"file": [prompts["file"], found["sha256"]], "world": prompts["world"]}
     return {
         "seed": config["seed"],
         "models": {entry["name"]: identity(entry) for entry in config["models"]},

@@ -5,13 +5,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from skillprobe import tasks
 from skillprobe.errors import UserError
 from skillprobe.models import folders, gguf_files
-from skillprobe.prompts.items import make_items
 from skillprobe.study.sampling import generation_of, place
-from skillprobe.study.sources import model_origin, world_file
-from skillprobe.tasks.world import load_world
+from skillprobe.study.sources import items_of, model_origin
 
 _STATEMENTS = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.S)
 
@@ -27,7 +24,8 @@ def check_windows(config: Mapping, root: str | Path) -> None:
     prompts: list[str] = []
     for entry in config["models"]:
         origin = model_origin(entry["source"], root)
-        if not isinstance(origin, Path):
+        # Given answers have been written already.
+        if not isinstance(origin, Path) or entry["answers"]:
             continue
         window = (folders if origin.is_dir() else gguf_files).window(origin)
         longest = generation_of(config, entry["name"], root)["max_new_tokens"]
@@ -57,10 +55,7 @@ def _compare(config: Mapping, entry: Mapping, window: int, prompt: int, longest:
 
 def _prompts(config: Mapping, root: str | Path) -> list[str]:
     """All constrained prompts of the study, each once; those without the constraint are shorter."""
-    world = load_world(Path(root) / world_file(config, root))
-    items = (
-        make_items(tasks.get(task), world, config["prompts"], config["seed"]) for task in config["tasks"]
-    )
+    items = (items_of(config, root, task) for task in config["tasks"])
     return list(dict.fromkeys(item["prompt"] for of_task in items for item in of_task))
 
 

@@ -7,7 +7,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config.yaml"
+configfile: workflow.source_path("config.yaml")
 
 
 include: "workflow/rules/common.smk"
@@ -42,7 +42,6 @@ include: "workflow/rules/retries.smk"
 
 
 rule all:
-    default_target: True
     input:
         rules.transfer.input,
         rules.ablation.input,

@@ -299,24 +299,6 @@ def obey_permissions():
             assert ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) == 0
 
 
-def test_another_folder_than_the_repository_is_refused(tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    workdir = copy_repository(tmp_path / "repository")
-    (tmp_path / "link").symlink_to(workdir.path)
-    files = ("--configfile", workdir.path / "config.yaml", workdir.path / SMOKE, "--dry-run")
-    for arguments, folder in (
-        (("--directory", tmp_path / "elsewhere"), workdir.path),
-        (("--snakefile", workdir.path / "Snakefile"), tmp_path / "elsewhere"),
-    ):
-        refused = workdir.snakemake(*arguments, *files, check=False, cwd=folder)
-        assert refused.returncode and "MissingInput" not in refused.stdout
-        sentence = (
-            f"run Snakemake in the repository's folder, {workdir.path}, and not in {tmp_path}/elsewhere"
-        )
-        assert sentence in refused.stdout
-    workdir.snakemake(*files, cwd=tmp_path / "link")
-
-
 def test_a_model_that_breaks_or_vanishes_stops_its_jobs_and_no_more(smoke, tmp_path):
     workdir, expected = copy_results(smoke, tmp_path), smoke.results()
     shard = SHARD.format("toy-llama", "json_format")

@@ -4,9 +4,26 @@ import os
 import re
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
+from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
+
+# The folder with the Snakefile.
+REPOSITORY = Path(str(workflow.current_basedir)).parents[1]
+PACKAGE = REPOSITORY / "workflow/skillprobe"
+# Where the study is, which its paths start from.
+HERE = REPOSITORY.is_dir() and REPOSITORY.samefile(Path.cwd())
+ROOT = REPOSITORY if HERE else Path.cwd()
+if not HERE:
+    found = find_spec("skillprobe")
+    if not (found and found.origin and PACKAGE.is_dir() and Path(found.origin).parent.samefile(PACKAGE)):
+        raise WorkflowError(
+            f"Snakemake's Python finds {f'another package skillprobe, {found.origin}' if found else 'no package skillprobe'}; "
+            f"install the one of this workflow, from a clone of its repository: pip install --editable {REPOSITORY}"
+        )
 
 from skillprobe.errors import UserError
 from skillprobe.prompts import answers, own
@@ -16,16 +33,13 @@ from skillprobe.study.code_files import code_files
 from skillprobe.study.config import complete
 from skillprobe.study.plan import check_fits, check_readable, check_writable, nearest_folder, surplus_warning
 
-ROOT = Path(workflow.basedir)
-PACKAGE = ROOT / "workflow/skillprobe"
-
-if not ROOT.samefile(Path.cwd()):
-    raise WorkflowError(
-        f"run Snakemake in the repository's folder, {ROOT}, and not in {Path.cwd()} (no --directory): rules name their "
-        "files from there; results/ may be a link to another disk"
-    )
-if set("{}") & set(str(ROOT)):
-    raise WorkflowError(f"{ROOT} contains a brace, which Snakemake reads as a wildcard; rename the folder")
+for folder in {REPOSITORY, ROOT}:
+    if set("{}") & set(str(folder)):
+        raise WorkflowError(
+            f"{folder} contains a brace, which Snakemake reads as a wildcard; rename the folder"
+        )
+# The rules of this workflow, and of none that imports it; more are to come.
+RULES = workflow.modifier.rules
 
 # Jobs on Linux keep the memory of arrays that they are done with for the next ones. By default glibc hands it back and
 # asks for it anew each time, which was a third of the time of large element-wise steps.
@@ -45,12 +59,26 @@ def checked(function, *arguments):
         ) from None
 
 
+def in_repository(path):
+    """A file of the repository, as rules name it."""
+    return path if HERE else str(REPOSITORY / path)
+
+
+# A workflow that imports this one gives what differs from config.yaml.
+GIVEN = load_configfile(in_repository("config.yaml"))
+update_config(GIVEN, config)
+IMPORTED = workflow.modifier.is_module
+
+
 def config_files():
-    """What the config was read from, as messages name it. Nothing where a file can't be read once more."""
+    """What the config was read from, as messages name it. Nothing where a file can't be read once more, or where
+    another workflow gives the config."""
+    if IMPORTED:
+        return []
     given = workflow.config_settings
     names = [sources.as_from(ROOT, path) for path in given.configfiles]
     try:
-        files = [reading.read_config(path) for path in ("config.yaml", *names)]
+        files = [reading.read_config(path) for path in (in_repository("config.yaml"), *names)]
     except UserError:
         return []
     return [*files, reading.given(given.config)]
@@ -59,7 +87,7 @@ def config_files():
 def completed():
     """The study's config; errors begin with the file and line of their key."""
     try:
-        return complete(config, ROOT)
+        return complete(sources.from_elsewhere(GIVEN, ROOT, REPOSITORY), ROOT)
     except UserError as error:
         raise UserError(reading.placed(str(error), config_files())) from error
 
@@ -98,7 +126,7 @@ SCOPED = {key: value for key, value in PROBES.items() if key not in ("position",
 # Nor what probes within prompts need.
 PROTOCOL = {key: value for key, value in SCOPED.items() if not key.startswith("min_mixed_")}
 # What the paper says to each claim, and the numbers that are known of it.
-REPORTED = "workflow/resources/paper.json"
+REPORTED = in_repository("workflow/resources/paper.json")
 WORLD_FILE = sources.world_file(STUDY, ROOT)
 # A file of the user's own prompts, or nothing. Jobs depend on the prompts that are theirs, not on all of it.
 OWN_PROMPTS = [STUDY["prompts"]["file"]] if STUDY["prompts"]["file"] else []
@@ -260,7 +288,8 @@ def edited_layers_of(model):
 def code(script, *tasks):
     """The files that a script depends on, from the import graph, with those of `tasks` (imported by name)."""
     modules = [f"skillprobe.tasks.{task}" for task in tasks]
-    return code_files(ROOT / f"workflow/scripts/{script}.py", PACKAGE, modules)
+    files = code_files(REPOSITORY / f"workflow/scripts/{script}.py", PACKAGE, modules)
+    return [in_repository(file) for file in files]
 
 
 def task_code(script):
@@ -296,12 +325,17 @@ def editing_gpus(w):
     return entry["gpu"] if spread else max(entry["gpu"], judge_resource("gpu", 0)(w))
 
 
+def runs(*names):
+    """Whether a job of one of these rules is to run, whatever an importing workflow calls them."""
+    asked = {getattr(rules, name).rule for name in names if rules.has(name)}
+    return any(job.rule in asked for job in workflow.dag.needrun_jobs())
+
+
 def check_engine():
     """Stops Snakemake if responses are to be made by an engine that isn't installed. Jobs that have environments
     of their own find out themselves."""
-    if not workflow.deployment_settings.deployment_method and any(
-        job.rule.name in ("generate_responses", "generate_pilot_responses")
-        for job in workflow.dag.needrun_jobs()
+    if not workflow.deployment_settings.deployment_method and runs(
+        "generate_responses", "generate_pilot_responses"
     ):
         checked(checks.check_installed, STUDY)
 
@@ -341,7 +375,7 @@ def check_files():
 
 def check_disk():
     """Stops Snakemake if the disk can't take the activations that are to be made."""
-    if any(job.rule.name.startswith("extract_") for job in workflow.dag.needrun_jobs()):
+    if runs("extract_activations", "extract_random_activations", "extract_crossings"):
         checked(check_fits, STUDY, ROOT)
 
 
@@ -368,7 +402,8 @@ if workflow.is_main_process:
 
 def hold_results():
     """Stops Snakemake if another run is making results of a study that this one makes some of (`plan` makes none)."""
-    made = (Path(file).parts for job in workflow.dag.needrun_jobs() for file in job.output)
+    own = (job for job in workflow.dag.needrun_jobs() if job.rule in RULES)
+    made = (Path(file).parts for job in own for file in job.output)
     for study in sorted({parts[1] for parts in made if parts[0] == "results"}):
         checked(hold_study, f"results/{study}")
 

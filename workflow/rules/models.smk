@@ -3,12 +3,6 @@
 # all studies.
 
 
-localrules:
-    fetch_model,
-    convert_model,
-    fetch_judge,
-
-
 rule fetch_model:
     input:
         code=code("fetch_model"),
@@ -18,6 +12,7 @@ rule fetch_model:
         f"{RESULTS}/logs/fetch_model/{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/fetch_model/{{model}}.tsv"
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:
@@ -39,6 +34,7 @@ rule convert_model:
         f"{RESULTS}/logs/convert_model/{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/convert_model/{{model}}.tsv"
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:
@@ -60,6 +56,7 @@ rule fetch_judge:
         f"{RESULTS}/logs/fetch_judge/{{task}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/fetch_judge/{{task}}.tsv"
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:

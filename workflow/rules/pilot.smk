@@ -2,13 +2,13 @@
 # made of them: their prompts and random numbers are others.
 
 
-localrules:
-    pilot,
-
-
 # No study's own: those are smaller.
 PILOT_SEED = STUDY["seed"] + 2**32
 PILOT_SAMPLES = slices.pilot_samples(STUDY)
+# Their inputs, not by `rules.…`: a workflow that imports some rules of this one hasn't those that are made of others.
+PILOT_PROMPTS = f"{RESULTS}/pilot/prompts/{{task}}/{{shard}}.jsonl"
+PILOT_RESPONSES = f"{RESULTS}/pilot/responses/{{model}}/{{task}}/{{shard}}.jsonl"
+PILOT_LABELS = f"{RESULTS}/pilot/labels/{{model}}/{{task}}/{{shard}}.jsonl"
 
 
 use rule make_prompts as make_pilot_prompts with:
@@ -24,7 +24,7 @@ use rule make_prompts as make_pilot_prompts with:
 
 use rule generate_responses as generate_pilot_responses with:
     input:
-        prompts=rules.make_pilot_prompts.output.prompts,
+        prompts=PILOT_PROMPTS,
         fetched=fetched,
         code=code("generate_responses"),
     output:
@@ -39,8 +39,8 @@ use rule generate_responses as generate_pilot_responses with:
 
 use rule label_responses as label_pilot_responses with:
     input:
-        prompts=rules.make_pilot_prompts.output.prompts,
-        responses=rules.generate_pilot_responses.output.responses,
+        prompts=PILOT_PROMPTS,
+        responses=PILOT_RESPONSES,
         world=WORLD_FILE,
         fetched_judge=fetched_judge,
         code=task_code("label_responses"),
@@ -56,7 +56,7 @@ use rule label_responses as label_pilot_responses with:
 
 rule summarise_pilot:
     input:
-        labels=expand(rules.label_pilot_responses.output.labels, model=GENERATED_MODELS, task=TASKS, shard=0),
+        labels=expand(PILOT_LABELS, model=GENERATED_MODELS, task=TASKS, shard=0),
         fetched=expand(rules.fetch_model.output.fetched, model=FETCHED_MODELS),
         world=WORLD_FILE,
         code=code("summarise_pilot", *TASKS),
@@ -101,6 +101,7 @@ rule pilot:
         text=rules.summarise_pilot.output.text,
     log:
         f"{RESULTS}/logs/pilot.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:

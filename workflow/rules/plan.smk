@@ -2,13 +2,10 @@
 # No benchmark here: it would count as a result, and the plan would be printed only once.
 
 
-localrules:
-    plan,
-
-
 rule plan:
     log:
         f"{RESULTS}/logs/plan.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:

@@ -11,6 +11,7 @@ def doubling(resource):
     return asked
 
 
-for stated in [each.resources for each in workflow.rules if not each.norun]:
-    stated["mem_mb"] = doubling(stated["mem_mb"])
-    stated["runtime"] = doubling(stated["runtime"])
+for stated in [each.resources for each in RULES if not each.norun]:
+    # A workflow that imports a rule may state others.
+    for name in {"mem_mb", "runtime"} & set(stated):
+        stated[name] = doubling(stated[name])

@@ -11,7 +11,7 @@ TOY_MODELS = {
     "toy-qwen2-plain": {"family": "qwen2", "follow_up": False, "seed": 0},
 }
 TOY_CORPUS = {"examples": 100_000, "seed": 1}
-TOY_WORLD = "workflow/skillprobe/tasks/worlds/toy.json"
+TOY_WORLD = in_repository("workflow/skillprobe/tasks/worlds/toy.json")
 
 
 rule make_toy_corpus:

@@ -69,6 +69,19 @@ def test_zero_shot_asks_what_a_text_entails(make):
         assert judge.classify(text)["scores"] == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_label_that_means_entailment_may_be_told(make):
+    folder = make({0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"})
+    scores = {}
+    for number in range(3):
+        settings = {"model": folder, "method": "zero-shot", "entailment": f"LABEL_{number}"}
+        complete(shipped("topic", settings), ".")
+        judge = get_judge("transformers", "topic", WORLD, settings)
+        for label in judge.labels:
+            scores[number, label] = logits_of(judge, TEXTS[1], f"This text is about {label}.")[number]
+        each = torch.stack([scores[number, label] for label in judge.labels]).softmax(0).tolist()
+        assert list(judge.classify(TEXTS[1])["scores"].values()) == pytest.approx(each, abs=1e-5)
+
+
 def test_an_answer_may_spell_special_tokens(tmp_path):
     """BART refuses batches whose texts have different numbers of end tokens."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -120,6 +133,78 @@ def test_texts_are_judged_in_batches_and_once(make, monkeypatch):
     assert len(sizes) == 3
     for one, other in zip(found, alone, strict=True):
         assert one["label"] == other["label"] and one["scores"] == pytest.approx(other["scores"], abs=1e-4)
+
+
+def check_batches(judge):
+    """Texts have the scores in a batch that the plain model gives each of them alone."""
+    alone = [logits_of(judge, text).softmax(-1)[0].item() for text in TEXTS]
+    judges.prepare(judge, TEXTS)
+    found = [judge.classify(text)["scores"]["toxicity"] for text in TEXTS]
+    assert found == pytest.approx(alone, abs=1e-4) and max(found) - min(found) > 0.01
+
+
+KINDS = {
+    "Bert": {},
+    "Roberta": {},
+    "DistilBert": {},
+    "XLNet": {"max_position_embeddings": ..., "d_head": 8},
+    "GPT2": {"pad_token_id": ...},
+    "Llama": {"pad_token_id": ..., "num_key_value_heads": 1},
+}
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_label_does_not_change_with_the_batch(make, kind, side):
+    folder = make({0: "toxicity", 1: "no"}, kind, **KINDS[kind])
+    rewrite(folder, "tokenizer_config.json", padding_side=side)
+    complete(shipped("toxicity", {"model": folder}), ".")
+    check_batches(judged(folder))
+
+
+@pytest.mark.parametrize("kind", ["GPT2", "Llama"])
+def test_the_config_and_the_tokenizer_may_pad_with_other_tokens(make, kind):
+    folder = make({0: "toxicity", 1: "no"}, kind)
+    own = judged(folder).tokenizer.pad_token_id
+    rewrite(folder, pad_token_id=own + 1)
+    check_batches(judged(folder))
+    # And one may know of none.
+    for absent in (..., None):
+        rewrite(folder, "tokenizer_config.json", pad_token=absent)
+        complete(shipped("toxicity", {"model": folder}), ".")
+        judge = judged(folder)
+        assert judge.tokenizer.pad_token_id == own + 1
+        check_batches(judge)
+
+
+def test_a_model_that_reads_its_batch_is_refused_for_batches(make, monkeypatch):
+    from transformers import BertForSequenceClassification
+
+    folder, forward = make({0: "toxicity", 1: "no"}), BertForSequenceClassification.forward
+
+    def wide(self, **inputs):
+        found = forward(self, **inputs)
+        found.logits = found.logits * (1 + inputs["input_ids"].shape[1])
+        return found
+
+    monkeypatch.setattr(BertForSequenceClassification, "forward", wide)
+    for settings in ({}, {"batch_size": 2}):
+        with pytest.raises(UserError, match="^judges.toxicity: '.*' gives a text other scores in a batch"):
+            judged(folder, **settings)
+    assert judged(folder, batch_size=1).classify(TEXTS[0])["scores"]
+
+
+@pytest.mark.parametrize("kind", ["Bert", "GPT2"])
+def test_pairs_are_padded_alike(make, kind):
+    folder = make({0: "LABEL_0", 1: "LABEL_1"}, kind, pad_token_id=0)
+    rewrite(folder, "tokenizer_config.json", padding_side="left")
+    settings = {"method": "zero-shot", "hypothesis": "text about {}", "entailment": "LABEL_0"}
+    judge = judged(folder, "topic", **settings)
+    judges.prepare(judge, TEXTS)
+    for text in TEXTS:
+        each = torch.stack([logits_of(judge, text, f"text about {label}")[0] for label in judge.labels])
+        expected = dict(zip(judge.labels, each.softmax(0).tolist(), strict=True))
+        assert judge.classify(text)["scores"] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize(

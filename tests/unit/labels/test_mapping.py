@@ -53,6 +53,18 @@ def test_labels_left_out_stand_for_none_and_several_may_stand_for_one(make):
         ("toxicity", {0: "entailment", 1: "no"}, {"method": "zero-shot"}, "needs a task with labels"),
         (
             "topic",
+            {0: "LABEL_0", 1: "LABEL_1"},
+            {"method": "zero-shot"},
+            "LABEL_0, LABEL_1, which doesn't say which of them is entailment; set entailment to",
+        ),
+        (
+            "topic",
+            {0: "LABEL_0", 1: "LABEL_1"},
+            {"method": "zero-shot", "entailment": "yes"},
+            "entailment: 'yes' is not a label of '.*'; it has LABEL_0, LABEL_1",
+        ),
+        (
+            "topic",
             {0: "entailment", 1: "no"},
             {"method": "zero-shot", "hypothesis": "This text."},
             "it must have one {}",
@@ -89,6 +101,7 @@ def test_labels_without_numbers_are_refused_before_any_job(make, id2label):
 def test_a_tokenizer_that_cannot_pad_is_refused_before_any_job_if_that_is_sure(make):
     folder = make({0: "toxicity", 1: "no"})
     config = shipped("toxicity", {"model": folder})
+    rewrite(folder, pad_token_id=None)
     rewrite(folder, "tokenizer_config.json", pad_token=...)
     complete(config, ".")
     with pytest.raises(UserError, match="judges.toxicity: the tokenizer of '.*' has no padding token"):

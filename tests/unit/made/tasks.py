@@ -28,7 +28,7 @@ JUDGED = ("topic", "sentiment", "register", "toxicity")
 EXAMPLES = 60
 any_text = st.text(st.characters())  # lone surrogates included
 # Few characters, chosen so that words, boundaries and metacharacters meet often.
-knotty_text = st.text("ab1.-' ’+*(\\\n", max_size=12)
+knotty_text = st.text("ab1.,-_' ’\u2011\u00a0+*(\\\n", max_size=12)
 accented = st.text("eéEßsS\u0301\u0323ıİı ", max_size=8)
 
 

@@ -1,5 +1,6 @@
 """Monitors on planted worlds: which probe reads which token, whether probabilities hold, and the files."""
 
+import errno
 import json
 import re
 import shutil
@@ -364,7 +365,7 @@ def test_a_task_without_enough_data_has_a_file_that_says_so(tmp_path):
     assert found.weights.shape == (0, 32) and found.stages == [] and np.isnan(held_out.probabilities).all()
 
 
-def test_files_that_are_not_as_they_were_are_refused(tmp_path):
+def test_files_that_are_not_as_they_were_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "results/demo/monitors/m/topic.safetensors"
     save(path, made_monitor("topic"))
     content = path.read_bytes()
@@ -380,6 +381,14 @@ def test_files_that_are_not_as_they_were_are_refused(tmp_path):
         load(copy)
     with pytest.raises(UserError, match="there is no monitor"):
         load(tmp_path / "none.safetensors")
+
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(monitors, "safe_open", refused)
+    with pytest.raises(UserError, match="cannot read .* .Permission denied.; correct that") as caught:
+        load(path)
+    assert not isinstance(caught.value, DamagedFile)
 
 
 @pytest.mark.parametrize("changed", [{"rules_version": 1}, {"format_version": 9}])

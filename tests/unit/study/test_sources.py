@@ -17,6 +17,7 @@ from skillprobe.study.sources import (
     converted_models,
     fetched_models,
     fetched_words,
+    from_elsewhere,
     groups,
     model_identity,
     model_origin,
@@ -53,6 +54,32 @@ def test_a_folder_is_the_same_however_it_is_written(root, monkeypatch):
     assert complete(study(models=[entries[3]]), root / "elsewhere")["models"][0]["source"] == str(
         root / "models/a"
     )
+
+
+def test_paths_of_a_run_in_another_folder(root, tmp_path_factory):
+    here = tmp_path_factory.mktemp("run")
+    config = {
+        "models": [{"name": name, "source": f"models/{name}"} for name in "ab"] + [{"source": "org/name"}, 3],
+        "judges": {"topic": {"model": "models/a"}, "register": "formality"},
+        "prompts": {"world": "worlds/w.json", "bases": 5},
+        "tasks": ["models/a"],
+    }
+    (root / "worlds").mkdir(exist_ok=True)
+    (root / "worlds/w.json").write_text("{}")
+    (here / "models/b").mkdir(parents=True)
+    (root / "models/b").mkdir(exist_ok=True)
+    found = from_elsewhere(config, here, root)
+    # Its own come first, then those of the repository; what is neither stays.
+    sources = [str(root / "models/a"), "models/b", "org/name"]
+    assert [entry["source"] for entry in found["models"][:3]] == sources and found["models"][3] == 3
+    assert found["judges"] == {"topic": {"model": str(root / "models/a")}, "register": "formality"}
+    assert found["prompts"] == {"world": str(root / "worlds/w.json"), "bases": 5}
+    assert found["tasks"] == ["models/a"]
+    assert from_elsewhere(config, root, root) == config
+    # A shipped world is found by its name, wherever that is; sections that are wrong are for later checks.
+    (here / "toy").mkdir()
+    odd = {"prompts": {"world": "toy"}, "models": {"a": 1}, "judges": [1]}
+    assert from_elsewhere(odd, here, root) == odd
 
 
 def test_a_folder_or_a_hub_id(root):

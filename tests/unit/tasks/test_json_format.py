@@ -59,6 +59,9 @@ def test_the_constant_is_found_outside_strings():
         "```\n{}\n```", "```json\n{}\n```", "```JSON\n{}```", "~~~json\n{}\n~~~", "````\n{}\n````",
         "``` json \r\n{}\r\n```",
         "\n```{}```\n", "```json {}```", "```json5\n{}\n`````", "```\n\n\n{}\n\n```",
+        '```json title="x"\n{}\n```', "```application/json\n{}\n```", "```{.json}\r\n{}\r\n```",
+        "``` vnd.api+json; charset=utf-8 \n{}\n```", '~~~json `a` ~ ~~~ "b"\n[1]\n~~~', "```5 {\n[]\n```",
+        '```json {\n"a": 1}\n```', "```[1,\n2]\n```", '```{"a": 1}\n```', "```json {}\n```",
     ],
 )  # fmt: skip
 def test_one_surrounding_fence_is_taken_off(text):
@@ -71,11 +74,23 @@ def test_one_surrounding_fence_is_taken_off(text):
         "```", "``````", "```json\n{}", "{}\n```", "```json\n```", "```json\n```\n{}\n```\n```",
         "Here:\n```json\n{}\n```",
         "```json\n{}\n```\nDone.", "```\n{}\n~~~", "`{}`", "````\n{}\n```", "```true\n```",
+        "```json `a`\n{}\n```", "```application/json {}```", '```json title="x"\n{} {}\n```',
+        '```json title="x"\n```', '```json title="x"\nSure: {}\n```', "```json\n\n```",
         "```json\n{}\n```\n```json\n{}\n```",
     ],
 )  # fmt: skip
 def test_other_fences_are_text_around_json(text):
     assert not satisfied("json_format", text, {})
+
+
+@given(
+    st.text(st.characters(exclude_characters="`\r\n")), st.sampled_from("`~"), st.sampled_from(["\n", "\r\n"])
+)
+def test_any_info_string_is_taken_off(info, mark, end):
+    fence = mark * 3
+    info = info.lstrip(mark)
+    assert satisfied("json_format", f'{fence}{info}{end}{{"a": 1}}{end}{fence}', {"keys": ["a"]})
+    assert not satisfied("json_format", f"{fence}{info}{end}no{end}{fence}", {"keys": ["a"]})
 
 
 def test_keys_need_an_object_that_has_them_all():

@@ -59,6 +59,7 @@ def test_a_world_from_a_file(tmp_path):
         ("topics", {"food": ["bread"]}, "'topics' must map at least two"),
         ("topics", {"food": ["bread"], "music": []}, "'topics.music' is empty"),
         ("sentiment", {"good": ["x"], "bad": ["X"]}, "'sentiment' gives a word to two labels"),
+        ("sentiment", {"good": ["can't"], "bad": ["can’t"]}, "'sentiment' gives a word to two labels"),
         ("insults", [], "'insults' is empty"),
         ("colour", 1, "unknown key 'colour'"),
     ],

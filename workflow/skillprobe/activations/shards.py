@@ -14,7 +14,7 @@ import numpy as np
 
 from skillprobe.errors import DamagedFile, UserError
 from skillprobe.storage import hdf5
-from skillprobe.storage.files import read_json
+from skillprobe.storage.files import check_readable, read_json
 
 FORMAT_VERSION = 3
 # Of rows of a block, as numpy takes them.
@@ -180,10 +180,11 @@ class Shard:
         try:
             if self._manifest and (size := self.path.stat().st_size) != self._manifest["bytes"]:
                 raise OSError(f"{size} bytes instead of {self._manifest['bytes']}")
-            self._file = h5py.File(self.path, "r")
+            self._file = hdf5.Opened(self.path)
         except FileNotFoundError:
             raise UserError(f"there is no shard {self.path}") from None
         except OSError as error:
+            check_readable(self.path, error)
             raise DamagedFile(self.path, f"is not a complete HDF5 file ({error})") from error
         try:
             self._read_head()
@@ -191,6 +192,7 @@ class Shard:
             self._file.close()
             if isinstance(error, UserError):
                 raise
+            check_readable(self.path, error)
             raise DamagedFile(self.path, f"is not an activation shard, or is damaged ({error})") from error
         if self._manifest and self._head() != self._manifest["head"]:
             self._file.close()
@@ -274,6 +276,7 @@ class Shard:
             if self._manifest and zlib.crc32(values) != self._manifest["layers"][layer][position]:
                 raise OSError("its values do not match its manifest")
         except _DAMAGE as error:
+            check_readable(self.path, error)
             where = f"layer {layer}, position '{self.positions[position]}'"
             raise DamagedFile(self.path, f"is damaged at {where} ({error})") from error
         if self.attrs["dtype"] == "bfloat16":

@@ -18,6 +18,9 @@ with fast_import():
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, logging
 
+# Of different lengths in any tokenizer.
+_SHORT, _LONG = "No.", "It was a long, cold day; nobody in the old house had thought of asking why."
+
 
 class TransformersJudge:
     """A sequence classifier as a judge, with `classify` and `prepare` as `labels.judges` has them.
@@ -50,6 +53,8 @@ class TransformersJudge:
         self._held: dict[str, int] = {}
         if settings["method"] == "zero-shot":
             self._check_hypotheses()
+        if settings["batch_size"] > 1:
+            self._choose_side()
 
     def classify(self, text: str) -> dict:
         if _key(text) not in self._known:
@@ -110,6 +115,26 @@ class TransformersJudge:
                 f"'{self.settings['model']}' can read, which leaves none for the text; shorten it, "
                 "raise max_tokens or choose another model"
             )
+
+    @torch.inference_mode()
+    def _choose_side(self) -> None:
+        """Pad where a text's scores don't depend on what else is in its batch: on the right, since most
+        models count positions from the first token, else on the left, as for XLNet. What the tokenizer was
+        saved with is no help: GPT-2 or BERT padded on the left see a text at other positions in every batch.
+        """
+        several = [_SHORT, _LONG]
+        hypotheses = [self._hypotheses()[0]] * 2 if self.settings["method"] == "zero-shot" else None
+        alone = [self._logits(several[n : n + 1], hypotheses and hypotheses[:1]) for n in range(2)]
+        alone = torch.cat(alone)
+        rounding = torch.finfo(self.model.dtype).eps ** 0.5 * alone.abs().clamp(min=1)
+        for side in ("right", "left"):
+            self.tokenizer.padding_side = side
+            if not ((self._logits(several, hypotheses) - alone).abs() > rounding).any():
+                return
+        raise UserError(
+            f"judges.{self.task}: '{self.settings['model']}' gives a text other scores in a batch with "
+            "longer ones, whichever side is padded; set batch_size: 1, or choose another model"
+        )
 
     def _logits(self, texts: list[str], hypotheses: list[str] | None = None) -> torch.Tensor:
         """[text, output of the model], in batches."""
@@ -196,10 +221,15 @@ def _load(task: str, settings: Mapping):
             f"{about} has no weights, or none that fit its config.json, for {', '.join(missing[:3])}"
             f"{' and others' if missing[3:] else ''}; choose a model that was trained to classify texts"
         )
+    config = model.config.get_text_config()
+    if tokenizer.pad_token is None and isinstance(config.pad_token_id, int):
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.pad_token_id)
     if tokenizer.pad_token is None:
         raise UserError(
             f"judges.{task}: the tokenizer of '{source}' has no padding token; choose another model"
         )
+    # Those that read the last token look for the first from the right that isn't this one.
+    config.pad_token_id = tokenizer.pad_token_id
     return tokenizer, model.eval().requires_grad_(False)
 
 

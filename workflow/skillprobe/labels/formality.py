@@ -9,11 +9,12 @@ import re
 from collections.abc import Sequence
 
 from skillprobe.errors import UserError
+from skillprobe.tasks.text import plain
 
 LABELS = ("formal", "informal")
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-# Of words in lower case, with plain apostrophes.
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+# Of words in lower case.
 _CONTRACTION = re.compile(r"(?:n't|'(?:re|ve|ll|m|d))$|^(?:it|that|there|here|what|who|let|he|she)'s$")
 _PICTURE = re.compile(r"[\U0001f300-\U0001faff☀-➿]|[:;=]['-]?[)(DPp/|]|<3")
 _DRAWN_OUT = re.compile(r"([^\W\d_])\1\1")
@@ -96,10 +97,11 @@ def features(text: str) -> dict[str, float]:
     ("!!", "..."), pictures (emoji and emoticons), small_starts (in lower case). word_length: mean letters of
     a word, and sentence_length: logarithm of mean words of a sentence, both minus a middling text's.
     """
+    text = plain(text)
     words = _WORD.findall(text)
     if not words:
         return {}
-    small = [word.lower().replace("’", "'") for word in words]
+    small = [word.lower() for word in words]
     slang, personal, formal = (frozenset(each.split()) for each in (_SLANG, _PERSONAL, _FORMAL))
     sentences = [part for part in re.split(r"(?<=[.!?…])\s+|\n+", text) if _WORD.search(part)]
     shouting = sum(word.isupper() for word in words) > len(words) / 2
@@ -122,7 +124,7 @@ def features(text: str) -> dict[str, float]:
         "pictures": share_of_sentences(_PICTURE),
         "drawn_out": share(_DRAWN_OUT.search(word) is not None for word in small),
         "shouted": 1.0 if shouting else share(len(word) > 3 and word.isupper() for word in words),
-        "small_starts": share_of_sentences(r"\A[^\w]*[a-z]"),
+        "small_starts": share_of_sentences(r"\A[\W_]*[a-z]"),
         "word_length": letters - _WORD_LENGTH,
         "sentence_length": math.log(length / _SENTENCE_LENGTH),
     }

@@ -22,6 +22,7 @@ OPTIONS = {
     "labels": {},
     "multi_label": None,
     "hypothesis": None,
+    "entailment": None,
     "threshold": None,
     "batch_size": 32,
     "max_tokens": 512,

@@ -20,7 +20,21 @@ def columns(task: str, settings: Mapping, names: Sequence[str], labels: Sequence
     """
     about, theirs = f"judges.{task}", ", ".join(names)
     if settings["method"] == "zero-shot":
-        found = [number for number, name in enumerate(names) if name.lower().startswith("entail")]
+        given = settings["entailment"]
+        if given is not None and given not in names:
+            raise UserError(
+                f"{about}.entailment: '{given}' is not a label of '{settings['model']}'; it has {theirs}"
+            )
+        found = [
+            number
+            for number, name in enumerate(names)
+            if (name.lower().startswith("entail") if given is None else name == given)
+        ]
+        if len(labels) > 1 and not found and all(name.startswith("LABEL_") for name in names):
+            raise UserError(
+                f"{about}: the labels of '{settings['model']}' are {theirs}, which doesn't say which of them "
+                "is entailment; set entailment to that label (its model card tells), or choose another model"
+            )
         if len(found) != 1 or len(labels) < 2:
             raise UserError(
                 f"{about}: zero-shot judging needs a task with labels (two or more) and an entailment model, "
@@ -78,7 +92,8 @@ def check_folder(task: str, settings: Mapping, folder: Path, world: World) -> No
     try:
         found = folders.settings(folder)
         folders.check_weights(folder)
-        folders.check_padding(folder)
+        if found.get("pad_token_id") is None:
+            folders.check_padding(folder)
         folders.check_tokenizer_packages(folder)
     except UserError as error:
         raise UserError(f"judges.{task}: {error}") from error

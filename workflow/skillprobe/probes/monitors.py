@@ -28,7 +28,7 @@ from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.folds import CALIBRATION, keyed_hash
 from skillprobe.statistics.metrics import auroc, auroc_within, aurocs
 from skillprobe.storage import hdf5
-from skillprobe.storage.files import atomic_path, place_of
+from skillprobe.storage.files import atomic_path, check_readable, place_of
 
 FORMAT_VERSION = 1
 # The stage of EOS has no number of tokens from which on it is read.
@@ -620,6 +620,7 @@ def load(path: str | Path) -> StoredMonitor:
     except UserError:
         raise
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        check_readable(path, error)
         raise DamagedFile(path, f"can't be read as a monitor ({error})") from error
     if card["place"] and (place := place_of(path)) and place != card["place"]:
         raise DamagedFile(path, f"is a copy of {card['place']}")

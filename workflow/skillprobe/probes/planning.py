@@ -32,6 +32,7 @@ from skillprobe.prompts.bases import group_ids, seed_from
 from skillprobe.statistics.folds import CALIBRATION
 from skillprobe.statistics.variance import between_variance
 from skillprobe.storage import hdf5
+from skillprobe.tasks.text import count_words
 
 # The trees of the surface, fixed beforehand: few and small, since a task has some hundred items.
 TREES = {"max_iter": 50, "learning_rate": 0.1, "max_leaf_nodes": 4, "min_samples_leaf": 20}
@@ -171,7 +172,7 @@ def item_features(rows: Sequence[Mapping]) -> tuple[np.ndarray, int]:
     and characters, phrasing, and words; and how many columns are of the params, which come first."""
     prompts = [row["prompt"] for row in rows]
     params = _useful(params_features([row["params"] for row in rows], crossed=True))
-    lengths = np.array([[len(prompt.split()), len(prompt)] for prompt in prompts], float).reshape(-1, 2)
+    lengths = np.array([[count_words(prompt), len(prompt)] for prompt in prompts], float).reshape(-1, 2)
     parts = (params, lengths, one_hot([row["phrasing"] for row in rows]), bag_of_words(prompts))
     return _useful(np.concatenate(parts, axis=1, dtype=float)), params.shape[1]
 

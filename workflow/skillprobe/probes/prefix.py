@@ -26,6 +26,7 @@ from skillprobe.probes.course import (
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.surface import bag_of_words, one_hot, some_column
 from skillprobe.storage.tables import SCOPES
+from skillprobe.tasks.text import count_words
 
 TEXT_SO_FAR = "text"
 BASELINES = (TEXT_SO_FAR, "length", "words")
@@ -53,7 +54,7 @@ def fit_prefixes(
         raise UserError(f"response '{missing[0]}' is in the activations but not in the labels; extract again")
     of_row = [by_id[name] for name in rows.ids.tolist()]
     params = params_features([row["params"] for row in of_row])
-    prompt_words = np.array([[len(row["prompt"].split())] for row in of_row], float).reshape(-1, 1)
+    prompt_words = np.array([[count_words(row["prompt"])] for row in of_row], float).reshape(-1, 1)
     found: dict[str, dict[str, dict[str, ProbeResult]]] = {scope: {} for scope in SCOPES}
 
     def fit(name: str, place: str, which: np.ndarray, x: np.ndarray) -> None:

@@ -26,6 +26,10 @@ _UNWRITABLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
     *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
 )
+_UNREADABLE = (
+    *(errno.EACCES, errno.EPERM, errno.ENOLCK, errno.ESTALE, errno.ETIMEDOUT),
+    *(errno.EMFILE, errno.ENFILE),
+)
 
 # Dots part the pieces of a temporary name.
 HOST = platform.node().replace(".", "_")
@@ -123,6 +127,15 @@ def write_sealed(path: str | Path, text: str) -> None:
         _seal_of(path).unlink(missing_ok=True)
     if place := place_of(path):
         write_text(_seal_of(path), f"{hashlib.sha256(content).hexdigest()}  {place}\n")
+
+
+def check_readable(path: str | Path, error: Exception) -> None:
+    """Raises UserError where `error` says that the system didn't give the file, which may well be whole."""
+    if isinstance(error, OSError) and error.errno in _UNREADABLE:
+        raise UserError(
+            f"cannot read {path} ({os.strerror(error.errno)}); correct that and run again: the file itself "
+            "may be whole"
+        ) from error
 
 
 def read_sealed(path: str | Path) -> str:

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from skillprobe.errors import DamagedFile
-from skillprobe.storage.files import atomic_path, place_of
+from skillprobe.storage.files import atomic_path, check_readable, place_of
 
 Value = TypeVar("Value")
 # HDF5 leaves so many bytes at a file's beginning to its users.
@@ -63,6 +63,25 @@ def written(path: str | Path, **options) -> Iterator[tuple[h5py.File, Stream]]:
         os.fsync(stream.fileno())
 
 
+class Opened(h5py.File):
+    """An HDF5 file, open for reading. Files here are whole or absent, so none need be locked, and disks
+    without locks (some NFS and Lustre) refuse it. It is read from a stream, which HDF5 doesn't lock:
+    `locking=False` gives way to HDF5_USE_FILE_LOCKING in the environment, and fails where the process has
+    the file open with locks."""
+
+    def __init__(self, path: str | Path):
+        self._stream = io.FileIO(path)
+        try:
+            super().__init__(self._stream, "r")
+        except BaseException:
+            self._stream.close()
+            raise
+
+    def close(self) -> None:
+        super().close()
+        self._stream.close()
+
+
 @contextmanager
 def create(path: str | Path) -> Iterator[h5py.File]:
     """As `written`, for a small file: with its checksum and place, which `whole` looks at."""
@@ -77,8 +96,8 @@ def create(path: str | Path) -> Iterator[h5py.File]:
 @contextmanager
 def whole(path: str | Path, kind: str) -> Iterator[h5py.File]:
     """Open what `create` made. Raises DamagedFile where there is no file, where a byte isn't as it was,
-    where it is a copy of another result, and where something that the block asks for isn't there. kind: of
-    file, for the message."""
+    where it is a copy of another result, and where something that the block asks for isn't there; UserError
+    where the system can't read it. kind: of file, for the message."""
     try:
         with Path(path).open("rb") as stream:
             checksum, _, origin = stream.read(_OWN).rstrip(b"\0").partition(b"  ")
@@ -87,9 +106,10 @@ def whole(path: str | Path, kind: str) -> Iterator[h5py.File]:
             # Older files don't say; what lies in no study may be a copy.
             if origin and (place := _place(path)) and origin != place:
                 raise OSError(f"it is a copy of {origin.decode(errors='replace')}")
-        with h5py.File(path, "r") as file:
+        with Opened(path) as file:
             yield file
     except (OSError, KeyError) as error:
+        check_readable(path, error)
         raise DamagedFile(path, f"can't be read as a {kind} file ({error})") from error
 
 

@@ -12,7 +12,6 @@ from skillprobe.study.checks import (
     check_activations,
     check_depths,
     check_engine,
-    check_guard,
     check_judges,
     check_language,
     check_models,
@@ -34,9 +33,10 @@ RESERVED_STUDIES = ("toy", "models", "pilot")
 def complete(config: Mapping, root: str | Path) -> dict:
     """The config, checked and with every default filled in, as a new plain dict.
 
-    root: the repository, which relative paths start from. So that configs that mean the same are equal, lists
-    whose order means nothing (layers, penalties, instruction types, polarities) come out sorted, numbers as
-    int or float as the schema has it, `num_layers` is filled in and judges of tasks not studied are left out.
+    root: where Snakemake runs, which relative paths start from. So that configs that mean the same are equal,
+    lists whose order means nothing (layers, penalties, instruction types, polarities) come out sorted,
+    numbers as int or float as the schema has it, `num_layers` is filled in and judges of tasks not studied
+    are left out.
     Raises UserError: one sentence that names the key and says what to do.
     """
     root = Path(root)
@@ -46,11 +46,10 @@ def complete(config: Mapping, root: str | Path) -> dict:
     check_depths(config)
     config = fill_defaults(config, load_schema())
     sections = [
-        config[name]
-        for name in ("probes", "ablation", "behaviour", "time", "similarity", "robustness", "guard")
+        config[name] for name in ("probes", "ablation", "behaviour", "time", "similarity", "robustness")
     ]
     for values in [config, *sections, *config["models"]]:
-        for key in ("layers", "penalties", "strengths", "thresholds", "tries"):
+        for key in ("layers", "penalties", "strengths"):
             if isinstance(values.get(key), list):
                 values[key].sort()
     for section, key in (
@@ -77,5 +76,4 @@ def complete(config: Mapping, root: str | Path) -> dict:
     check_section_layers(config, "time", needed=over_time(config))
     check_section_layers(config, "similarity")
     check_section_layers(config, "robustness")
-    check_guard(config, world)
     return config

@@ -21,7 +21,32 @@ NOT_IDENTITY = ("name", "answers", "layers", "hidden_size", "gpu", "mem_mb", "ru
 SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens")
 # Keys of a judge's entry that decide which files are fetched, and whether their labels fit: with another
 # threshold it stays at the commit that was found.
-JUDGE_FILES = ("model", "revision", "method", "labels", "hypothesis")
+JUDGE_FILES = ("model", "revision", "method", "labels", "hypothesis", "entailment")
+
+
+def from_elsewhere(config: Mapping, root: str | Path, repository: str | Path) -> dict:
+    """A config as it is read, for a run in another folder than the repository: of its relative paths, those
+    that are in neither or in `root`, the run's folder, stay, and those of the repository become absolute."""
+
+    def placed(name: object) -> object:
+        if not isinstance(name, str) or Path(root).samefile(repository) or path_of(name, root).exists():
+            return name
+        found = path_of(name, repository)
+        return str(found) if found.exists() else name
+
+    def with_placed(entry: object, key: str) -> object:
+        if not isinstance(entry, Mapping) or key not in entry:
+            return entry
+        return {**entry, key: placed(entry[key])}
+
+    found = dict(config)
+    if isinstance(prompts := found.get("prompts"), Mapping) and is_path(str(prompts.get("world"))):
+        found["prompts"] = with_placed(prompts, "world")
+    if isinstance(models := found.get("models"), list):
+        found["models"] = [with_placed(entry, "source") for entry in models]
+    if isinstance(judges := found.get("judges"), Mapping):
+        found["judges"] = {task: with_placed(judge, "model") for task, judge in judges.items()}
+    return found
 
 
 def world_file(config: Mapping, root: str | Path) -> str:

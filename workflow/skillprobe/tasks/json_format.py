@@ -53,11 +53,14 @@ class JsonFormat(Task):
     def verify(self, text: str, params: dict, judge=None) -> Verdict:
         self.check_params(params)
         self.check_text(text)
-        start, end = texts.unfenced(text)
-        try:
-            kind, keys = texts.check_json(text[start:end])
-        except texts.JSONError as error:
-            return Verdict(False, {"error": error.message, "offset": start + error.offset})
+        for start, end in texts.unfenced(text):
+            try:
+                kind, keys = texts.check_json(text[start:end])
+                break
+            except texts.JSONError as error:
+                wrong = {"error": error.message, "offset": start + error.offset}
+        else:
+            return Verdict(False, wrong)
         missing = [shorten(key) for key in params.get("keys", []) if key not in keys]
         evidence = {"type": kind} | ({"missing_keys": missing[:EVIDENCE_ITEMS]} if missing else {})
         return Verdict(not missing, evidence)

@@ -14,13 +14,26 @@ WORD_RULES = ("regex", "whitespace")
 CHARACTER_UNITS = ("codepoint", "grapheme")
 
 _PLAIN_WORD = re.compile(r"\w+")
-_APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}\N{FULLWIDTH APOSTROPHE}"
-_HYPHENS = "\\-\N{HYPHEN}\N{NON-BREAKING HYPHEN}"
-_JOINT = rf"(?:[{_APOSTROPHES}{_HYPHENS}](?=\w)|(?<=\d)\.(?=\d))"
+# What typography writes in place of three plain characters, one for one.
+_PLAIN_FORMS = {
+    "'": "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}\N{MODIFIER LETTER APOSTROPHE}"
+    "\N{FULLWIDTH APOSTROPHE}",
+    "-": "\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{SMALL HYPHEN-MINUS}\N{FULLWIDTH HYPHEN-MINUS}",
+    " ": "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{MEDIUM MATHEMATICAL SPACE}\N{IDEOGRAPHIC SPACE}"
+    + "".join(map(chr, range(0x2000, 0x200B))),
+}
+_TO_PLAIN = {ord(typed): plain for plain, each in _PLAIN_FORMS.items() for typed in each}
+# Apostrophes and hyphens, decimal points, and commas of thousands ("1,000", and not "1,2" or "2019,2020").
+_JOINT = r"(?:['-](?=\w)|(?<=\d)\.(?=\d)|(?<=\d)(?<!\d{4}),(?=\d{3}(?!\d)))"
 _JOINT_HERE = re.compile(_JOINT)
 _INNER_JOINT = re.compile(rf"(?<=\w){_JOINT}")
 # Invisible characters inside a word: soft hyphen, and the (non-)joiners that Persian and Indic scripts need.
 _INVISIBLE = "\N{SOFT HYPHEN}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+
+
+def plain(text: str) -> str:
+    """`text` with plain apostrophes, hyphens and blanks where it has typographic ones, at the same places."""
+    return text if text.isascii() else text.translate(_TO_PLAIN)
 
 
 # Counting
@@ -29,32 +42,55 @@ _INVISIBLE = "\N{SOFT HYPHEN}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 def count_words(text: str, rule: str | None = None) -> int:
     """Number of words of `text`.
 
-    rule: None, maximal runs of \\w joined by inner apostrophes, hyphens or decimal points ("don't",
-    "well-known" and "3.5" are one); "regex", plain \\w+ runs as IFEval counts them; "whitespace", what
-    stands between blanks.
+    rule: None, maximal runs of \\w joined by inner apostrophes, hyphens, decimal points or commas of
+    thousands ("don't", "well-known", "3.5" and "1,000" are one), where underscores at a word's edge are
+    emphasis and underscores alone no word; "regex", plain \\w+ runs as IFEval counts them; "whitespace",
+    what stands between blanks.
     """
     if rule == "whitespace":
         return len(text.split())
     if rule == "regex":
         return len(_PLAIN_WORD.findall(text))
-    if marks := _marks(text):
-        text = re.sub(f"[{marks}]+", "", text)
+    text = _unmarked(_bare(plain(text)))
     # Words = runs - joints between two runs: unlike one pattern with a repeated group, this needs no memory.
     return len(_PLAIN_WORD.findall(text)) - len(_INNER_JOINT.findall(text))
 
 
 def words(text: str) -> list[str]:
     """The words that `count_words` counts, case-folded; in scripts without blanks, whatever runs together."""
-    folded = Folded(text).folded
+    bare = _bare(plain(text))
+    unmarked = _unmarked(bare)
     found: list[list[int]] = []
-    for run in re.finditer(rf"\w{_inner(_marks(folded))}*", folded):
-        # Joined here: in one pattern a repeated group costs memory, and a possessive one around another
-        # never ends in Python 3.11.2 (gh-106052).
-        if found and run.start() == found[-1][1] + 1 and _JOINT_HERE.match(folded, found[-1][1]):
-            found[-1][1] = run.end()
+    end = -1
+    runs = zip(re.finditer(f"{_inner(_marks(bare))}+", bare), _PLAIN_WORD.finditer(unmarked), strict=True)
+    for marked, run in runs:
+        # Joined here, where no marks are in the way: in one pattern a repeated group costs memory, and a
+        # possessive one around another never ends in Python 3.11.2 (gh-106052).
+        if run.start() == end + 1 and _JOINT_HERE.match(unmarked, end):
+            found[-1][1] = marked.end()
         else:
-            found.append([*run.span()])
-    return [folded[start:end] for start, end in found]
+            found.append([*marked.span()])
+        end = run.end()
+    return [fold(bare[start:end]) for start, end in found]
+
+
+def _bare(text: str) -> str:
+    """`text` without underscores at the edges of words, and marks that are on no letter."""
+    if marks := _marks(text):
+        text = re.sub(rf"(?<![^\W_])(?<![{marks}])[{marks}]+", "", text)
+    return _emphasis(marks).sub("", text)
+
+
+def _unmarked(text: str) -> str:
+    marks = _marks(text)
+    return re.sub(f"[{marks}]+", "", text) if marks else text
+
+
+def _emphasis(marks: str) -> re.Pattern:
+    """Pattern of the underscores at an edge of a word, and of those alone."""
+    inner = _inner(marks)
+    # Only from a run's beginning: from each of its places, long runs would cost the square of their length.
+    return re.compile(rf"(?<!{inner})_+|(?<!_)_+(?!{inner})")
 
 
 def count_characters(text: str, unit: str = "codepoint") -> int:
@@ -88,40 +124,47 @@ def _marks(text: str) -> str:
 
 
 class Folded:
-    """A text made ready for finding terms in it, case ignored and canonically equivalent spellings the same.
-
-    Canonical caseless matching of the Unicode standard (section 3.13, D145), so that "STRASSE" is "straße"
-    and a decomposed "é" is a composed one.
-    """
+    """A text made ready for finding terms in it, as `fold` has it: "STRASSE" is "straße", a decomposed "é" is
+    a composed one, and a typographic apostrophe, hyphen or blank is a plain one."""
 
     def __init__(self, text: str):
         self.text = text
-        self.folded = _fold(text)
-        self._inner = _inner(_marks(self.folded))
+        self.folded = fold(text)
+        marks = _marks(self.folded)
+        self._inner = _inner(marks)
+        # With blanks for what isn't part of a word, and so at the same places.
+        self._masked = _emphasis(marks).sub(lambda run: " " * len(run[0]), self.folded)
 
     def occurrences(self, term: str, match: str = "word") -> Iterator[tuple[int, int]]:
         """Spans in the folded text where the literal `term` occurs, from left to right, not overlapping.
 
-        match: "word", not inside a longer run of \\w; an end of the term that is not itself \\w ("C++",
-        ".NET") is a boundary wherever it stands. "substring", anywhere.
+        match: "word", not inside a longer word of \\w, at whose edges underscores don't count; an end of the
+        term that is no letter or digit ("C++", ".NET") is a boundary wherever it stands. "substring",
+        anywhere.
         """
-        term = _fold(term)
-        pattern = re.escape(term)
-        if match == "word":
-            before = rf"(?<!{self._inner})" if re.match(r"\w", term) else ""
-            after = rf"(?!{self._inner})" if re.search(rf"{self._inner}\Z", term) else ""
-            pattern = before + pattern + after
-        return (found.span() for found in re.finditer(pattern, self.folded))
+        term = fold(term)
+        literal, inner = re.compile(re.escape(term)), re.compile(self._inner)
+        starts = match == "word" and re.match(r"[^\W_]", term)
+        ends = match == "word" and term[-1] != "_" and inner.match(term, len(term) - 1)
+        position = 0
+        while found := literal.search(self.folded, position):
+            start, end = found.span()
+            inside = starts and start and inner.match(self._masked, start - 1)
+            if inside or ends and inner.match(self._masked, end):
+                position = start + 1
+            else:
+                yield start, end
+                position = end
 
     def count(self, term: str, match: str = "word") -> int:
         return sum(1 for _ in self.occurrences(term, match))
 
     def count_each(self, terms: Sequence[str]) -> dict[str, int]:
-        """`count` of every term, in one pass for all those that are single runs of \\w."""
-        runs = Counter(re.findall(f"{self._inner}+", self.folded))
-        single = re.compile(r"\w+")
+        """`count` of every term, in one pass for all those that are single words of \\w."""
+        runs = Counter(re.findall(f"{self._inner}+", self._masked))
+        single = re.compile(r"[^\W_](?:\w*[^\W_])?")
         return {
-            term: runs[_fold(term)] if single.fullmatch(_fold(term)) else self.count(term) for term in terms
+            term: runs[fold(term)] if single.fullmatch(fold(term)) else self.count(term) for term in terms
         }
 
     def first(self, term: str, match: str = "word") -> tuple[int, int] | None:
@@ -138,7 +181,7 @@ class Folded:
             end = min(begin + size, len(self.text))
             while end < len(self.text) and _may_compose(self.text[end]):
                 end += 1  # the length after folding adds up only where nothing fuses across the cut
-            length = len(_fold(self.text[begin:end]))
+            length = len(fold(self.text[begin:end]))
             if index >= folded + length:
                 begin, folded = end, folded + length
             elif size > 1:
@@ -147,10 +190,12 @@ class Folded:
                 return begin, end
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
+    """`text` in plain characters, such that equal ones are the same but for case: by canonical caseless
+    matching of the Unicode standard (section 3.13, D145)."""
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+    return plain(unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold()))
 
 
 def _may_compose(character: str) -> bool:
@@ -162,21 +207,28 @@ def _may_compose(character: str) -> bool:
 
 
 _FENCE = re.compile(r"`{3,}|~{3,}")
-# After an opening fence: "json", or another word that has the line to itself.
-_INFO = re.compile(r"[ \t]*(?:json\b|[a-z][\w+#.-]*(?=[ \t]*[\r\n]))", re.IGNORECASE)
+_FIRST_LINE = re.compile(r"[^\r\n]*(?=[\r\n])")
+# What stands after an opening fence, where its line is no info string but has JSON in it.
+_INLINE = re.compile(r"[ \t]*(?:json\b|(?=[\[{\"\d-]))", re.IGNORECASE)
 
 
-def unfenced(text: str) -> tuple[int, int]:
-    """Span of `text` without surrounding blanks and at most one surrounding Markdown code fence."""
+def unfenced(text: str) -> list[tuple[int, int]]:
+    """Spans of `text` without surrounding blanks and at most one surrounding Markdown code fence: one, or two
+    where JSON may begin beside the opening fence. The first is CommonMark's: that line is an info string."""
     start, end = _stripped(text, 0, len(text))
     fence = _FENCE.match(text, start, end)
     if not fence or end - start < 2 * len(fence[0]) or not text.endswith(fence[0], start, end):
-        return start, end
+        return [(start, end)]
     start = fence.end()
     end = start + len(text[start:end].rstrip(fence[0][0]))  # a closing fence may be the longer one
-    if info := _INFO.match(text, start, end):
-        start = info.end()
-    return _stripped(text, start, end)
+    starts = []
+    info = _FIRST_LINE.match(text, start, end)
+    # A backtick in it makes this a code span.
+    if info and not (fence[0][0] == "`" and "`" in info[0]):
+        starts.append(info.end())
+    if inline := _INLINE.match(text, start, end):
+        starts.append(inline.end())
+    return list(dict.fromkeys(_stripped(text, each, end) for each in starts or [start]))
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

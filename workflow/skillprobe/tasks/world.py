@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skillprobe.errors import UserError
+from skillprobe.tasks.text import fold
 
 FOLDER = Path(__file__).parent / "worlds"
 _SENTENCES = ("requests", "subjects", "terms", "json_keys")
@@ -113,7 +114,7 @@ def _check_labels(source, key, value, controlled) -> None:
         raise UserError(f"{source}: '{key}' must map at least two labels to lists of words")
     for label, words in value.items():
         _check_list(source, f"{key}.{label}", words, _is_text, "texts", may_be_empty=not controlled)
-    words = [word.casefold() for words in value.values() for word in words]
+    words = [fold(word) for words in value.values() for word in words]
     if len(set(words)) < len(words):
         raise UserError(f"{source}: '{key}' gives a word to two labels; its label would be ambiguous")
 

@@ -1,27 +1,33 @@
-"""Copy the figures that README.md shows from results/demo/ to docs/images/, in fewer colours and pixels, and
-check the numbers of the demo that it states.
+"""Copy the figures that the pages show from results/demo/ to docs/images/, in fewer colours and pixels, take
+a picture of the monitor's page, and check the numbers of the demo that README.md states.
 
-Run it with `make pictures` after `make demo`.
+Run it with `make pictures` after `make demo`. The monitor's page needs Chromium; without it, its picture
+stays as it is.
 """
 
 import csv
 import json
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "results/demo"
 FIGURES, IMAGES = DEMO / "figures", ROOT / "docs/images"
-NAMES = ("scorecard", "time")
+NAMES = {"scorecard": "scorecard", "time": "time", "monitors/toy-llama": "monitors"}
+# The command of docs/monitor.md, whose page is shown there.
+MONITOR = "skillprobe monitor --study results/demo"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH, COLOURS, MOST_BYTES = 1140, 256, 150_000
 
-IMAGES.mkdir(exist_ok=True)
-for name in NAMES:
-    source, target = FIGURES / f"{name}.png", IMAGES / f"{name}.png"
-    if not source.is_file():
-        raise SystemExit(f"{source.relative_to(ROOT)} is missing; run `make demo` first")
-    picture = Image.open(source).convert("RGB")
+
+def save(picture: Image.Image, target: Path) -> None:
+    picture = picture.convert("RGB")
     if picture.width > WIDTH:
         height = round(picture.height * WIDTH / picture.width)
         picture = picture.resize((WIDTH, height), Image.Resampling.LANCZOS)
@@ -34,6 +40,35 @@ for name in NAMES:
             f"{target.relative_to(ROOT)} has {size:,} bytes, more than {MOST_BYTES:,}; lower WIDTH or COLOURS"
         )
     print(f"{target.relative_to(ROOT)}  {size / 1e3:.0f} kB")
+
+
+def monitor_page(browser: str) -> None:
+    """A picture of what the first command of docs/monitor.md shows, as far as the page goes."""
+    page = (ROOT / "docs/monitor.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    command = next(line for line in page.splitlines() if line.startswith(MONITOR))
+    with tempfile.TemporaryDirectory() as name:
+        shown, picture = Path(name) / "monitor.html", Path(name) / "monitor.png"
+        arguments = [str(shown) if each == "monitor.html" else each for each in shlex.split(command)[1:]]
+        quiet = {"cwd": ROOT, "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run([sys.executable, "-m", "skillprobe", *arguments, "--seed", "0"], **quiet)
+        window = ["--window-size=900,900", f"--screenshot={picture}", shown.as_uri()]
+        subprocess.run([browser, "--headless", "--no-sandbox", "--hide-scrollbars", *window], **quiet)
+        image = Image.open(picture).convert("RGB")
+        blank = Image.new("RGB", image.size, image.getpixel((image.width - 1, image.height - 1)))
+        bottom = ImageChops.difference(image, blank).getbbox()[3]
+        save(image.crop((0, 0, image.width, min(image.height, bottom + 20))), IMAGES / "monitor.png")
+
+
+IMAGES.mkdir(exist_ok=True)
+for figure, name in NAMES.items():
+    source = FIGURES / f"{figure}.png"
+    if not source.is_file():
+        raise SystemExit(f"{source.relative_to(ROOT)} is missing; run `make demo` first")
+    save(Image.open(source), IMAGES / f"{name}.png")
+if browser := next(filter(None, map(shutil.which, BROWSERS)), None):
+    monitor_page(browser)
+else:
+    print(f"docs/images/monitor.png stays as it is: there is no {' or '.join(BROWSERS)}")
 
 
 def numbers():

@@ -75,6 +75,11 @@ def test_paths_of_a_run_in_another_folder(root, tmp_path_factory):
     assert found["judges"] == {"topic": {"model": str(root / "models/a")}, "register": "formality"}
     assert found["prompts"] == {"world": str(root / "worlds/w.json"), "bases": 5}
     assert found["tasks"] == ["models/a"]
+    own = {"prompts": {"file": "worlds/w.json"}, "models": [{"source": "org/name", "answers": "models/a"}]}
+    assert from_elsewhere(own, here, root) == {
+        "prompts": {"file": str(root / "worlds/w.json")},
+        "models": [{"source": "org/name", "answers": str(root / "models/a")}],
+    }
     assert from_elsewhere(config, root, root) == config
     # A shipped world is found by its name, wherever that is; sections that are wrong are for later checks.
     (here / "toy").mkdir()

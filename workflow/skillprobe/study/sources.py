@@ -40,10 +40,12 @@ def from_elsewhere(config: Mapping, root: str | Path, repository: str | Path) ->
         return {**entry, key: placed(entry[key])}
 
     found = dict(config)
-    if isinstance(prompts := found.get("prompts"), Mapping) and is_path(str(prompts.get("world"))):
-        found["prompts"] = with_placed(prompts, "world")
+    if isinstance(prompts := found.get("prompts"), Mapping):
+        found["prompts"] = with_placed(prompts, "file")
+        if is_path(str(prompts.get("world"))):
+            found["prompts"] = with_placed(found["prompts"], "world")
     if isinstance(models := found.get("models"), list):
-        found["models"] = [with_placed(entry, "source") for entry in models]
+        found["models"] = [with_placed(with_placed(entry, "source"), "answers") for entry in models]
     if isinstance(judges := found.get("judges"), Mapping):
         found["judges"] = {task: with_placed(judge, "model") for task, judge in judges.items()}
     return found

@@ -79,5 +79,5 @@ def test_responses_that_outgrow_the_context_window_stop_the_run_before_any_job(c
 def test_the_plan_says_which_claims_a_study_cannot_decide(clone):
     (clone.path / "my.yaml").write_text("study: mine\ntasks: [word_count, topic]\n")
     plan = clone.snakemake("plan", "--configfile", "my.yaml").stdout
-    assert "can't be decided by this study, whatever the models respond (8 of 8 claims):\n" in plan
+    assert "can't be decided by this study, whatever the models respond (9 of 9 claims):\n" in plan
     assert "\n  layers_stratified: it takes 5 tasks that count, and the study has 2\n" in plan

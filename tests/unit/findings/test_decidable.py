@@ -1,5 +1,6 @@
 """A study says beforehand which claims it can't decide, by the rules' own minima."""
 
+import json
 import math
 
 import pytest
@@ -95,9 +96,10 @@ def test_specificity_takes_crossings(root):
 
 
 def test_positions_and_sizes(root):
-    assert found(root, activations__positions=["onset", "eos"]) == {
-        "monitoring": "it takes probes at prompt_100 and eos; add both to activations.positions"
-    }
+    both = "it takes probes at prompt_100 and eos; add both to activations.positions"
+    assert found(root, activations__positions=["onset", "eos"]) == dict.fromkeys(
+        ("monitoring", "monitor_adds"), both
+    )
     within = {claim for claim, rule in rules.RULES.items() if rule.scopes[0] == "within"}
     said = found(root, probes__position="prompt_100")
     assert said.keys() == within and all(
@@ -114,9 +116,33 @@ def test_positions_and_sizes(root):
     assert "monitoring" in found(root, prompts__bases=12, behaviour__bases=0)
 
 
-def test_one_line_a_claim(root):
+def test_one_line_a_reason(root):
     config = complete(study(), root)
     head, *lines = decidable.describe(config, root)
-    assert head == f"can't be decided by this study, whatever the models respond ({len(lines)} of 8 claims):"
-    assert [line.split(":")[0].strip() for line in lines] == list(decidable.undecidable(config, root))
+    reasons = decidable.undecidable(config, root)
+    assert (
+        head == f"can't be decided by this study, whatever the models respond ({len(reasons)} of 9 claims):"
+    )
+    named = [(line.split(":")[0].strip().split(", "), line.split(": ", 1)[1]) for line in lines]
+    assert {claim: reason for claims, reason in named for claim in claims} == reasons
+    assert len({reason for _, reason in named}) == len(lines) < len(reasons)
     assert not any("\n" in line for line in lines)
+
+
+def test_what_gives_more_is_named_as_the_study_has_it(root):
+    few = {"claims__crossings": 4000, "claims__crossing_groups": 200}
+    said = found(root, **few)["specificity"]
+    assert "raise labels.crossings, or raise prompts.bases" in said and said.count("prompts.file") == 0
+    rows = [
+        {"task": task, "params": params, "prompt": f"{subject}, {task}", "subject": subject}
+        for subject in map(str, range(60))
+        for task, params in (("word_count", {"relation": "at_most", "n": 3}), ("json_format", {}))
+    ]
+    (root / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = {"prompts__file": "own.jsonl", "behaviour__bases": 1, "judges": {}}
+    said = decidable.undecidable(
+        complete(study(tasks=["word_count", "json_format"], **own, **few), root), root
+    )
+    assert (
+        "or add prompts to prompts.file" in said["specificity"] and "prompts.bases" not in said["specificity"]
+    )

@@ -213,7 +213,10 @@ def test_what_is_inconclusive_says_how_many_requests_it_would_take():
     cells = {"estimate": 0.05, "interval": [-0.01, 0.11]}
     said, _ = answers(one_verdict("inconclusive", **cells), small_config())
     assert "0.020, where the verdict turns, is in the interval" in said["generality"]
-    assert "about 4 times as many content requests (prompts.bases) would decide it." in said["generality"]
+    assert (
+        "about 4 times as many content requests (prompts.bases or prompts.file) would decide it."
+        in said["generality"]
+    )
     # A reason that the rules give goes first.
     found = one_verdict("inconclusive", reason="the two directions differ <as they do>")
     said = answers(found, small_config())[0]

@@ -31,14 +31,22 @@ def undecidable(config: Mapping, root: str | Path) -> dict[str, str]:
 
 
 def describe(config: Mapping, root: str | Path) -> list[str]:
-    """Lines on `undecidable`, none where there is nothing to say."""
+    """Lines on `undecidable`, one for each reason; none where there is nothing to say."""
     found = undecidable(config, root)
     if not found:
         return []
     head = (
         f"can't be decided by this study, whatever the models respond ({len(found)} of {len(RULES)} claims):"
     )
-    return [head, *(f"  {claim}: {reason}" for claim, reason in found.items())]
+    claims: dict[str, list[str]] = {}
+    for claim, reason in found.items():
+        claims.setdefault(reason, []).append(claim)
+    return [head, *(f"  {', '.join(names)}: {reason}" for reason, names in claims.items())]
+
+
+def _more(config: Mapping) -> str:
+    """What gives a study more content requests."""
+    return "add prompts to prompts.file" if config["prompts"]["file"] is not None else "raise prompts.bases"
 
 
 def _reasons(claim: str, config: Mapping, root: str | Path) -> Iterator[str]:
@@ -49,7 +57,7 @@ def _reasons(claim: str, config: Mapping, root: str | Path) -> Iterator[str]:
         yield f"it takes {at['min_tasks'][claim]} tasks that count, and the study has {len(studied)}"
     if claim == "layers_stratified":
         yield from _depths(config)
-    if claim == "monitoring" and not over_time(config):
+    if claim in ("monitoring", "monitor_adds") and not over_time(config):
         yield "it takes probes at prompt_100 and eos; add both to activations.positions"
     if claim == "specificity":
         yield from _crossings(config, root)
@@ -105,12 +113,12 @@ def _crossings(config: Mapping, root: str | Path) -> Iterator[str]:
     if each * bases < at["crossings"]:
         yield (
             f"it takes {at['crossings']} crossings of a task, and the study has at most {each * bases}; "
-            "raise labels.crossings or prompts.bases"
+            f"raise labels.crossings, or {_more(config)}"
         )
     if (groups := sources.groups(config, root)) < at["crossing_groups"]:
         yield (
-            f"it takes crossings of {at['crossing_groups']} subjects, and the study has {groups}; raise "
-            "prompts.bases"
+            f"it takes crossings of {at['crossing_groups']} subjects, and the study has {groups}; "
+            + _more(config)
         )
     world = adapted(load_world(Path(root) / sources.world_file(config, root)), config["prompts"])
     least = at["min_tasks"]["specificity"]
@@ -135,5 +143,5 @@ def _sizes(claim: str, config: Mapping, root: str | Path) -> Iterator[str]:
     if claim.startswith("ablation") and expected.rows < least:
         yield (
             f"a task is erased with {least} responses of each class in a training part, and there are at "
-            f"most {expected.rows:.0f}; raise prompts.bases or generation.samples"
+            f"most {expected.rows:.0f}; {_more(config)}, or raise generation.samples"
         )

@@ -103,7 +103,7 @@ SHOWN = {
         {"match": +1},
         {"match": -1},
         "A task also needs {crossings} crossings of {crossing_groups} subjects: more samples (generation."
-        "samples) or content requests (prompts.bases) make more.",
+        "samples) or content requests (prompts.bases or prompts.file) make more.",
     ),
     # Decided task by task: where the mean lies is only shown.
     "monitor_adds": Shown(
@@ -203,8 +203,8 @@ def width_words(claim: str, finding: Mapping, thresholds: Mapping) -> str:
     times = times_as_many(claim, finding, thresholds)
     if times is None:
         return (
-            "this leaves it open; about four times as many content requests (prompts.bases) would halve the "
-            "interval"
+            "this leaves it open; about four times as many content requests (prompts.bases or prompts.file) "
+            "would halve the interval"
         )
     threshold = _written(next(iter(turns(claim, thresholds)["supported"])), SHOWN[claim].kind)
     if times > MOST_TIMES:
@@ -215,7 +215,7 @@ def width_words(claim: str, finding: Mapping, thresholds: Mapping) -> str:
     many = f"{times:.0f}" if times >= 3 else f"{times:.1f}"
     return (
         f"{threshold}, where the verdict turns, is in the interval; if the estimate stays, about {many} "
-        "times as many content requests (prompts.bases) would decide it"
+        "times as many content requests (prompts.bases or prompts.file) would decide it"
     )
 
 

@@ -14,7 +14,7 @@ from skillprobe.study.sampling import place
 PILOT = "`snakemake pilot` proposes changes"
 LONGER = "raise {}"
 SAMPLES = "more samples a prompt (generation.samples) or a higher {}"
-MORE = "more content requests (prompts.bases)"
+MORE = "more content requests (prompts.bases or prompts.file)"
 
 
 @dataclass(frozen=True)

@@ -312,12 +312,12 @@ def fetched_words(config: Mapping, root: str | Path) -> list[str]:
     lines = []
     for what, source in sources.items():
         if package_of(source):
-            lines.append(f"fetched      {what}: {source}, a file of a package")
+            lines.append(f"to fetch     {what}: {source}, a file of a package")
         else:
             # A folder of the organisation's name is where a misspelt one would be.
             near = _near(source, root)
             there = f"; there is no such folder{near}" if near else ""
-            lines.append(f"fetched      {what}: {source}, of the Hub{there}")
+            lines.append(f"to fetch     {what}: {source}, of the Hub{there}")
     return lines
 
 

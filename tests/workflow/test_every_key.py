@@ -159,7 +159,7 @@ CHANGES = {
     "judges": ({"topic": JUDGE}, set()),
     "prompts.world": ("general", EVERYTHING),
     # As many as the study has, so that it has the same jobs.
-    "prompts.file": ("own.jsonl", EVERYTHING),
+    "prompts.file": ("own.jsonl", EVERYTHING - guarded()),
     # The smoke study's one block is full: nothing in it is made again.
     "prompts.bases": (80, blocks(1)),
     "prompts.items_per_base": (2, EVERYTHING),
@@ -459,6 +459,9 @@ def plans(smoke):
             for section in sections:
                 place = place.setdefault(section, {})
             place[last] = value(models) if callable(value) else value
+        if "prompts.file" in values:
+            # All subjects that there are are the study's.
+            config["guard"]["bases"] = 0
         path = smoke.path / f"changed-{number}.yaml"
         path.write_text(yaml.safe_dump(config))
         try:

@@ -119,6 +119,13 @@ def test_a_foreign_config_is_checked(foreign):
     assert refused.returncode and "unknown key 'studdy'" in refused.stdout + refused.stderr
 
 
+def test_context_windows_are_checked_before_any_job(foreign, tmp_path):
+    run = foreign(generation=STUDY["generation"] | {"max_new_tokens": 600})
+    refused = run("results/smoke/responses/toy-llama/word_count/0.jsonl", check=False)
+    assert refused.returncode and "has a context window of 5" in refused.stderr
+    assert not (tmp_path / PROMPTS).exists()
+
+
 def test_another_folder_is_where_the_results_are(repository, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to(repository.path)

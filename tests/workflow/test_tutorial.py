@@ -77,17 +77,16 @@ def test_only_what_is_new_runs(ran):
 
 
 def test_the_page_says_what_came_out(ran):
-    """The monitor of the new task can tell, and about half of the responses have one sentence."""
+    """The monitor of the new task can tell, and about 60 % of the responses have one sentence."""
     workdir, _ = ran
     folder = workdir.path / "results/tutorial"
     lines = (folder / "labels/toy-llama/one_sentence/0.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     constrained = [row["satisfied"] for row in rows if row["variant"] == "constrained"]
-    assert len(constrained) == 720
-    assert 0.35 < sum(constrained) / len(constrained) < 0.75
+    assert "160 prompts per task (4 responses each)" in PAGE and len(constrained) == 160 * 4
+    assert 0.5 < sum(constrained) / len(constrained) < 0.7
     from skillprobe.probes import monitors
 
     card = monitors.load(folder / "monitors/toy-llama/one_sentence.safetensors").card
     scores = {stage["name"]: stage["auroc"] for stage in card["stages"]}
-    early = [value for name, value in scores.items() if name.startswith("tokens_")]
-    assert card["status"] == "" and max(early) > 0.6
+    assert card["status"] == "" and scores["tokens_9_16"] > 0.75

@@ -343,7 +343,7 @@ def check_engine():
 def check_windows():
     """Stops Snakemake if a model can't read its prompts and responses that are as long as they may be, where that can
     be told before it is loaded."""
-    if any(job.rule.name == "generate_responses" for job in workflow.dag.needrun_jobs()):
+    if runs("generate_responses", "generate_pilot_responses"):
         try:
             checked(windows.check_windows, STUDY, ROOT)
         except WorkflowError as error:

@@ -270,6 +270,10 @@ def test_the_stack_is_a_logistic_regression_of_the_other_folds():
     turned = replace(held_out, labels=np.where(tested, 1 - held_out.labels, held_out.labels))
     again = monitors._stacked(held_out.probabilities, trivial.best, turned)
     np.testing.assert_array_equal(again[0][:, tested], together[0][:, tested])
+    # A position that no response of the other folds reaches.
+    few = np.where(tested, held_out.probabilities, np.nan)
+    with np.errstate(all="raise"):
+        assert np.isnan(monitors._stacked(few[:1], trivial.best[:1], held_out)).all()
 
 
 def test_what_is_missing_is_said():

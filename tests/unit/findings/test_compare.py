@@ -67,6 +67,17 @@ def test_models_of_one_study_and_pooled_findings(tmp_path, capsys):
     assert {row["b"] for row in rows} == {"c: base"} and "1 task counts; 3 are needed" in rows[0]["reason"]
 
 
+def test_a_claim_that_one_study_does_not_have_yet_is_left_out(tmp_path):
+    noise = noises("base", "chat")
+    a, b = (write_study(tmp_path / name, {"base": 0.0, "chat": 0.1}, noise) for name in "ab")
+    findings = files.read_json(a / "findings.json")
+    for by_claim in findings.values():
+        del by_claim["monitor_adds"]
+    files.write_json(a / "findings.json", findings)
+    rows = compare.compare(compare.read_results(a), compare.read_results(b))
+    assert {row["claim"] for row in rows} == rules.CLAIMS.keys() - {"monitor_adds"}
+
+
 def test_models_whose_names_look_like_numbers_are_compared(tmp_path):
     names = ("007", "1e5", "7")
     a = write_study(tmp_path / "a", dict.fromkeys(names, 0.05), noises(*names))

@@ -95,11 +95,39 @@ def test_specificity_takes_crossings(root):
     assert claim not in found(root, ["word_count", "topic", "sentiment"], claims=at)
 
 
+def test_crossings_of_prompts_of_ones_own_are_those_of_the_file(root):
+    """Two params for each of some requests."""
+
+    def said(requests, **changes):
+        rows = [
+            {"task": task, "params": params, "prompt": f"{task} {n} {params}", "unconstrained_prompt": f"{n}"}
+            for n in range(90)
+            for task, params in [
+                *(("word_count", {"relation": "at_most", "n": k}) for k in (3, 9)[: 1 + (n < requests)]),
+                ("json_format", {}),
+            ]
+        ]
+        (root / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        at = {"min_tasks": {"specificity": 1}}
+        return found(root, ["word_count", "json_format"], prompts__file="own.jsonl", claims=at, **changes)
+
+    assert "specificity" not in said(40, labels__crossings=1)
+    assert said(39, labels__crossings=1)["specificity"] == (
+        "it takes 1 tasks with 40 crossings, and the prompts allow so many in 0; raise labels.crossings, or "
+        "add prompts to prompts.file that ask one request under two params"
+    )
+    assert "specificity" not in said(39, labels__crossings=2)
+
+
 def test_positions_and_sizes(root):
     both = "it takes probes at prompt_100 and eos; add both to activations.positions"
     assert found(root, activations__positions=["onset", "eos"]) == dict.fromkeys(
         ("monitoring", "monitor_adds"), both
     )
+    assert found(root, activations__positions=["prompt_100", "token_8", "eos"]) == {
+        "monitor_adds": "it takes a position in the middle of the answer; add onset or body_50 to "
+        "activations.positions"
+    }
     within = {claim for claim, rule in rules.RULES.items() if rule.scopes[0] == "within"}
     said = found(root, probes__position="prompt_100")
     assert said.keys() == within and all(

@@ -1,9 +1,11 @@
 """Answers made elsewhere, in a model's tokens: the same rows as of its own."""
 
+from dataclasses import replace
+
 import pytest
 from made.models import entry_of
 from skillprobe.errors import UserError
-from skillprobe.models.chat import end_of_turn
+from skillprobe.models.chat import chat_ids, end_of_turn
 from skillprobe.models.generation import generate_task
 from skillprobe.models.loading import load_outline
 from skillprobe.models.taken import take_task, taken
@@ -66,6 +68,14 @@ def test_a_text_is_encoded_and_ends_with_an_eos_unless_it_was_cut(outline):
 def test_what_the_tokens_do_not_say_is_refused(outline, given, sentence):
     with pytest.raises(UserError, match=sentence):
         taken(outline, PROMPT, given)
+
+
+def test_an_answer_that_outgrows_the_context_window_is_refused(outline):
+    given = answer("the garden was blue")
+    length = len(chat_ids(outline.tokenizer, PROMPT)) + 5
+    assert outline.positions > length and taken(replace(outline, positions=length), PROMPT, given)
+    with pytest.raises(UserError, match=f"it is {length} tokens long, .* context window of {length - 1};"):
+        taken(replace(outline, positions=length - 1), PROMPT, given)
 
 
 def test_the_first_answer_that_is_wrong_is_named_and_how_many_more(model_folders):

@@ -220,7 +220,7 @@ def test_files_that_do_not_fit_the_study_are_refused(root, lines, changes, sente
     config = planted(root, *lines)
     for key, value in changes.items():
         section, _, name = key.partition("__")
-        config = config | {section: config[section] | {name: value} if name else value}
+        config = config | {section: config.get(section, {}) | {name: value} if name else value}
     with pytest.raises(UserError, match=sentence):
         complete(config, root)
 

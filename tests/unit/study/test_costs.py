@@ -50,6 +50,9 @@ def test_the_page_of_costs_has_the_numbers_of_the_code():
 def test_the_rules_are_rules_of_a_study(root):
     # With a stage that is off by default.
     counts = plan.jobs(complete(study(guard__bases=9), root), root)
+    (root / "given").mkdir()
+    (root / "given/all.jsonl").write_text("")
+    counts |= plan.jobs(complete(study(models=a_model(answers="given")), root), root)
     assert not costs.PER_JOB.keys() & costs.PER_LAYER.keys()
     assert (
         costs.PER_JOB.keys() | costs.PER_LAYER.keys() | {*costs.OF_A_MODEL, *costs.OF_A_BLOCK}
@@ -148,6 +151,12 @@ def test_the_pilot_says_how_long_the_study_will_generate(root):
         "by the benchmarks of results/small, its pilot (2 rules, by number of responses)" in line
         for line in costs.describe(config, counts, root)
     )
+    # Of responses that are given since, only their labels.
+    (root / "given").mkdir()
+    (root / "given/all.jsonl").write_text("")
+    config, counts, given = known(root, models=a_model(answers="given"))
+    assert "generate_responses" not in given and given["label_responses"] == here["label_responses"]
+    assert costs.describe(config, counts, root)
     # However many jobs generate them.
     _, _, in_blocks = known(root, generation__block=30)
     assert in_blocks["generate_responses"] == here["generate_responses"]
@@ -250,5 +259,6 @@ def test_the_page_says_of_the_papers_study_what_plan_computes():
         for own, head in blocks.values()
     )
     assert f"needs {seconds:.0f} s to read the weights and {work / 400e12:.0f} s for the forward" in text
-    loading = sum(counts[rule] for rule in costs.OF_A_MODEL)
+    # What guards is off in this study.
+    loading = sum(counts.get(rule, 0) for rule in costs.OF_A_MODEL)
     assert f"loading a model in each of {loading} jobs" in text

@@ -127,7 +127,7 @@ def test_a_study_stays_inside_results(root, name):
             {"prompts__samples": 4},
         ),
         (
-            r"^unknown key 'threshold' in claims \(did you mean judges.TASK.threshold\?\)",
+            r"^unknown key 'threshold' in claims \(did you mean guard.thresholds or judges.TASK.thres",
             {"claims__threshold": 1},
         ),
         (
@@ -183,7 +183,7 @@ HERE = {"name": "a", "source": "models/a"}
             r"\(did you mean generation.max_new_tokens, models\[0\].max_new_tokens or judges.TASK.max_tokens",
         ),
         ({"models": [HERE | {"batch_size": 9}]}, r"\(did you mean generation.batch_size or judges.TASK"),
-        ({"threshold": 0.5}, r"\(did you mean judges.TASK.threshold\?\)"),
+        ({"threshold": 0.5}, r"\(did you mean guard.thresholds or judges.TASK.threshold\?\)"),
         (
             {"judges__topic": {"kind": "transformers", "model": "m/m", "max_token": 9}},
             r"\(did you mean 'max_tokens'",

@@ -193,6 +193,10 @@ def test_what_decides_a_pilot_is_not_the_size_of_the_study_nor_what_jobs_ask_for
         {"models": a_model(gpu=1, mem_mb=9000, layers=[1])},
     ):
         assert of(**same) == of()
+    # Nor a model whose responses are given, of which there is no pilot.
+    (root / "given").mkdir()
+    (root / "given/all.jsonl").write_text("")
+    assert of(models=[*a_model(), {"name": "b", "source": "models/a", "answers": "given"}]) == of()
     changed = of(generation__temperature=0.5, prompts__terms=["tea"], models=a_model(dtype="float16"))
     assert {key for key in changed if changed[key] != of()[key]} == {
         "generation.temperature",

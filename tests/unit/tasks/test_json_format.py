@@ -147,6 +147,18 @@ def test_what_can_not_become_json_is_lost(text):
     assert tasks.get("json_format").is_lost(text, {})
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['```{"a": 1,\n"b": 2}\n```', '```json {"a": [1,\n2]}\n```', '~~~\r{"a":\n1}\r~~~', "```[\n1\n]```"],
+)
+def test_json_beside_its_opening_fence_is_not_lost_either(text):
+    task = tasks.get("json_format")
+    assert task.verify(text, {}).satisfied
+    assert [text[:end] for end in range(len(text) + 1) if task.is_lost(text[:end], {})] == []
+    # Where neither reading can become JSON, it is known.
+    assert task.is_lost("```json\n{'a'", {}) and task.is_lost('```{"a" 1\nx', {})
+
+
 def test_a_whole_value_without_its_keys_is_lost():
     task = tasks.get("json_format")
     assert task.is_lost('{"a": 1}', {"keys": ["b"]}) and not task.is_lost('{"a": 1', {"keys": ["b"]})

@@ -236,9 +236,10 @@ def _stacked(monitor: np.ndarray, trivial: np.ndarray, held_out: HeldOut) -> np.
         fold = held_out.folds[s]
         for f in np.unique(fold[known]):
             tested, rest = known & (fold == f), known & (fold != f)
-            found[s, place, tested] = _logistic(
-                odds[s, place, rest], held_out.labels[rest], odds[s, place, tested]
-            )
+            if rest.any():  # Few responses are as long as some positions need.
+                found[s, place, tested] = _logistic(
+                    odds[s, place, rest], held_out.labels[rest], odds[s, place, tested]
+                )
     return found
 
 

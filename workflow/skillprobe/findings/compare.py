@@ -78,9 +78,9 @@ def _evidence(results: Results) -> dict[tuple[str, str, str], Mapping[str, Mappi
         for scope in rule.scopes:
             of_each = {model: rules.evidence(judged, model, claim, scope) for model in models}
             rows |= {(model, claim, scope): found for model, found in of_each.items()}
-            if rules.POOLED in results.found:
-                used = results.finding(rules.POOLED, claim, scope)["models"]
-                pooled = rules.pool({model: of_each[model] for model in used})
+            # A study that was finished before there was a claim has no verdict on it.
+            if rules.POOLED in results.found and (finding := results.finding(rules.POOLED, claim, scope)):
+                pooled = rules.pool({model: of_each[model] for model in finding["models"]})
                 rows[rules.POOLED, claim, scope] = pooled
     return rows
 

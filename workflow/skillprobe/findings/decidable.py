@@ -10,6 +10,7 @@ from pathlib import Path
 from skillprobe import tasks
 from skillprobe.analyses.blocks import forms_blocks, n_partitions, paper_groups
 from skillprobe.analyses.layers import CATEGORY_RANKS
+from skillprobe.analyses.monitors import BODY, ONSET, in_middle
 from skillprobe.analyses.sufficiency import Design, forecast
 from skillprobe.analyses.transfer import FEWEST
 from skillprobe.findings.rules import RULES
@@ -59,6 +60,11 @@ def _reasons(claim: str, config: Mapping, root: str | Path) -> Iterator[str]:
         yield from _depths(config)
     if claim in ("monitoring", "monitor_adds") and not over_time(config):
         yield "it takes probes at prompt_100 and eos; add both to activations.positions"
+    if claim == "monitor_adds" and not any(map(in_middle, config["activations"]["positions"])):
+        yield (
+            f"it takes a position in the middle of the answer; add {ONSET} or {BODY}50 to "
+            "activations.positions"
+        )
     if claim == "specificity":
         yield from _crossings(config, root)
     yield from _sizes(claim, config, root)
@@ -106,22 +112,32 @@ def _depths(config: Mapping) -> Iterator[str]:
 
 
 def _crossings(config: Mapping, root: str | Path) -> Iterator[str]:
-    at, each, bases = config["claims"], config["labels"]["crossings"], config["prompts"]["bases"]
+    at, each, prompts = config["claims"], config["labels"]["crossings"], config["prompts"]
+    least, own = at["min_tasks"]["specificity"], prompts.get("found")
     if not each:
         yield "labels.crossings is 0, and it takes crossings"
         return
-    if each * bases < at["crossings"]:
+    if own:
+        enough = [task for task, n in own["crossed"].items() if n * each >= at["crossings"]]
+        if len(enough) < min(least, len(config["tasks"])):
+            yield (
+                f"it takes {least} tasks with {at['crossings']} crossings, and the prompts allow so many in "
+                f"{len(enough)}; raise labels.crossings, or {_more(config)} that ask one request under two "
+                "params"
+            )
+    elif each * prompts["bases"] < at["crossings"]:
         yield (
-            f"it takes {at['crossings']} crossings of a task, and the study has at most {each * bases}; "
-            f"raise labels.crossings, or {_more(config)}"
+            f"it takes {at['crossings']} crossings of a task, and the study has at most "
+            f"{each * prompts['bases']}; raise labels.crossings, or {_more(config)}"
         )
     if (groups := sources.groups(config, root)) < at["crossing_groups"]:
         yield (
             f"it takes crossings of {at['crossing_groups']} subjects, and the study has {groups}; "
             + _more(config)
         )
-    world = adapted(load_world(Path(root) / sources.world_file(config, root)), config["prompts"])
-    least = at["min_tasks"]["specificity"]
+    if own:  # Their params are the file's, not the world's.
+        return
+    world = adapted(load_world(Path(root) / sources.world_file(config, root)), prompts)
     crossed = [task for task in config["tasks"] if can_cross(tasks.get(task), world)]
     if len(crossed) < least <= len(config["tasks"]):
         yield (

@@ -17,6 +17,12 @@ with fast_import():
 _MOVED = 0.05
 
 
+def positions_of(config) -> int | None:
+    """How many tokens a model of this config can read, prompt and response together; None where it doesn't
+    tell."""
+    return getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model ready for use: in eval mode, without gradients.
@@ -50,7 +56,7 @@ class LoadedModel:
     @property
     def positions(self) -> int | None:
         """How many tokens a text may have; None where the model's config doesn't tell."""
-        return getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+        return positions_of(self.model.config)
 
     @property
     def switch(self) -> int | None:

@@ -14,7 +14,7 @@ from skillprobe.errors import UserError, first_sentence
 from skillprobe.models import folders
 from skillprobe.models.chat import plain_template, with_variables
 from skillprobe.models.fast_import import fast_import
-from skillprobe.models.loaded import LoadedModel, check_blocks, find_blocks
+from skillprobe.models.loaded import LoadedModel, check_blocks, find_blocks, positions_of
 from skillprobe.models.placement import DTYPES, check_memory, check_spread, claim_devices, spread
 
 with fast_import():
@@ -38,13 +38,15 @@ with fast_import():
 @dataclass(frozen=True)
 class Outline:
     """A model without its weights. path: its folder, or a hub id that may have to be downloaded; dtype: what
-    it is to compute in, "auto" where neither its entry nor its config says; eos_ids: as of LoadedModel."""
+    it is to compute in, "auto" where neither its entry nor its config says; eos_ids, positions: as of
+    LoadedModel."""
 
     path: str
     revision: str
     dtype: str
     tokenizer: object = field(repr=False)
     eos_ids: tuple[int, ...]
+    positions: int | None
 
 
 def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
@@ -136,6 +138,7 @@ def load_outline(entry: Mapping) -> Outline:
         dtype=str(config.dtype or dtype).removeprefix("torch.") if dtype == "auto" else dtype,
         tokenizer=tokenizer,
         eos_ids=_eos_ids(name, generation_config, config, tokenizer),
+        positions=positions_of(config),
     )
 
 

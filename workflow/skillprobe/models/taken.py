@@ -42,7 +42,7 @@ def take_task(
 
 def taken(outline: Outline, prompt: str, answer: Answer) -> Generated:
     """The answer in tokens: its own, or those that the tokenizer makes of the text, with an EOS unless it is
-    truncated. Raises UserError where these aren't the text."""
+    truncated. Raises UserError where these aren't the text, or the model can't read prompt and answer."""
     tokenizer, eos_ids = outline.tokenizer, outline.eos_ids
     ids = answer.token_ids
     given = ids is not None
@@ -76,5 +76,10 @@ def taken(outline: Outline, prompt: str, answer: Answer) -> Generated:
             f"{whose} to another text, from character {place} on ({shown(made.text[place:][:20])} and not "
             f"{shown(text[place:][:20])}); {advice}"
         )
-    chat_ids(tokenizer, prompt)  # raises where the prompt can't be asked
+    length = len(chat_ids(tokenizer, prompt)) + len(made.token_ids)
+    if outline.positions and length > outline.positions:
+        raise UserError(
+            f"with its prompt it is {length} tokens long, but the model has a context window of "
+            f"{outline.positions}; cut it short and mark it as truncated, or leave the prompt out"
+        )
     return made

@@ -12,6 +12,7 @@ from skillprobe.study.checks import (
     check_activations,
     check_depths,
     check_engine,
+    check_guard,
     check_judges,
     check_language,
     check_models,
@@ -46,10 +47,11 @@ def complete(config: Mapping, root: str | Path) -> dict:
     check_depths(config)
     config = fill_defaults(config, load_schema())
     sections = [
-        config[name] for name in ("probes", "ablation", "behaviour", "time", "similarity", "robustness")
+        config[name]
+        for name in ("probes", "ablation", "behaviour", "time", "similarity", "robustness", "guard")
     ]
     for values in [config, *sections, *config["models"]]:
-        for key in ("layers", "penalties", "strengths"):
+        for key in ("layers", "penalties", "strengths", "thresholds", "tries"):
             if isinstance(values.get(key), list):
                 values[key].sort()
     for section, key in (
@@ -76,4 +78,5 @@ def complete(config: Mapping, root: str | Path) -> dict:
     check_section_layers(config, "time", needed=over_time(config))
     check_section_layers(config, "similarity")
     check_section_layers(config, "robustness")
+    check_guard(config, world)
     return config

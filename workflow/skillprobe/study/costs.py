@@ -10,6 +10,7 @@ from skillprobe.study.slices import (
     blocks,
     layers_of,
     over_time,
+    pilot_samples,
     random_layers_of,
     rows_per_task,
     section_layers_of,
@@ -44,7 +45,7 @@ OF_A_MODEL += ("edit_behaviour", "guard_responses")
 # Rules that a pilot has too, under other names.
 PILOTED = {"generate_responses": "generate_pilot_responses", "label_responses": "label_pilot_responses"}
 # Rules with a job for each block of content requests.
-OF_A_BLOCK = (*OF_A_MODEL[:-2], "make_prompts", "label_responses", "make_crossings")
+OF_A_BLOCK = (*OF_A_MODEL[:-2], "make_prompts", "take_answers", "label_responses", "make_crossings")
 
 
 def documented(config: Mapping, counts: Mapping[str, int]) -> dict[str, float]:
@@ -100,14 +101,16 @@ def measured(config: Mapping, counts: Mapping[str, int], root: Path) -> dict[str
 def _of_the_pilot(config: Mapping, counts: Mapping[str, int], root: Path) -> dict[str, tuple[float, str]]:
     """As `measured`, of the stages that the study's pilot has too."""
     pilot, responses = config["pilot"], sum(rows_per_task(config).values())
-    # One job of the pilot is of a model and task, with one response to each prompt without the constraint.
-    growth = responses / (pilot["prompts"] * (pilot["samples"] + 1)) / len(blocks(config))
+    # One job of the pilot is of a model and task.
+    of_prompt = sum(pilot_samples(config).values())
+    growth = responses / (pilot["prompts"] * of_prompt) / len(blocks(config))
     folder, models = root / "results" / config["study"] / "benchmarks", _same_models(config, config)
     found = {}
     for rule, of_pilot in PILOTED.items():
         times = [seconds for model, seconds in _benchmarks(folder, of_pilot) if model in models]
-        if times:
-            found[rule] = growth * fmean(times) * counts.get(rule, 0), f"{config['study']}, its pilot"
+        # Where answers are given, nothing is generated any more.
+        if times and rule in counts:
+            found[rule] = growth * fmean(times) * counts[rule], f"{config['study']}, its pilot"
     return found
 
 

@@ -256,7 +256,7 @@ def pilot_of(config: Mapping) -> dict:
         prompts = {"file": [prompts["file"], found["sha256"]], "world": prompts["world"]}
     return {
         "seed": config["seed"],
-        "models": {entry["name"]: identity(entry) for entry in config["models"]},
+        "models": {entry["name"]: identity(entry) for entry in config["models"] if not entry.get("answers")},
         "tasks": config["tasks"],
         "judges": {task: identity(judge) for task, judge in config["judges"].items()},
         "pilot.prompts": config["pilot"]["prompts"],

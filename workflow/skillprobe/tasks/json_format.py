@@ -1,6 +1,7 @@
 """The answer is JSON and nothing else."""
 
 import random
+from collections.abc import Sequence
 
 from skillprobe.tasks import text as texts
 from skillprobe.tasks.base import EVIDENCE_ITEMS, Task, Verdict, make_phrasings, quoted_list, shorten
@@ -66,18 +67,17 @@ class JsonFormat(Task):
         return Verdict(not missing, evidence)
 
     def is_lost(self, text: str, params: dict, judge=None) -> bool:
-        body = text.lstrip()
-        if body[:1] in ("`", "~"):
-            fence, (_, newline, body) = body[0], body.partition("\n")
-            if not newline or fence in body:
-                return False
-        body = body.strip()
-        try:
-            _, keys = texts.check_json(body)
-        except texts.JSONError as error:
-            return not texts.may_become_json(body, error)
-        # A whole value can only be followed by blanks, or by more digits.
-        return any(key not in keys for key in params.get("keys", ()))
+        begun = texts.begun(text)
+        return bool(begun) and all(_is_lost(body, params.get("keys", ())) for body in begun)
+
+
+def _is_lost(body: str, wanted: Sequence[str]) -> bool:
+    try:
+        _, keys = texts.check_json(body)
+    except texts.JSONError as error:
+        return not texts.may_become_json(body, error)
+    # A whole value can only be followed by blanks, or by more digits.
+    return any(key not in keys for key in wanted)
 
 
 TASK = JsonFormat()

@@ -219,16 +219,33 @@ def unfenced(text: str) -> list[tuple[int, int]]:
     fence = _FENCE.match(text, start, end)
     if not fence or end - start < 2 * len(fence[0]) or not text.endswith(fence[0], start, end):
         return [(start, end)]
-    start = fence.end()
-    end = start + len(text[start:end].rstrip(fence[0][0]))  # a closing fence may be the longer one
+    # A closing fence may be the longer one.
+    end = fence.end() + len(text[fence.end() : end].rstrip(fence[0][0]))
+    return list(dict.fromkeys(_stripped(text, each, end) for each in _after(fence, text, end)))
+
+
+def begun(text: str) -> list[str]:
+    """What `unfenced` may find in a text that goes on, as far as it has begun; [] where that can't be told:
+    within the first line of a fence, and from what may be its end on."""
+    start, end = _stripped(text, 0, len(text))
+    if text[start : start + 1] not in ("`", "~"):
+        return [text[start:end]]
+    fence = _FENCE.match(text, start)
+    if not fence or not _FIRST_LINE.match(text, fence.end()) or fence[0][0] in text[fence.end() :]:
+        return []
+    return [text[slice(*_stripped(text, each, end))] for each in _after(fence, text, len(text))]
+
+
+def _after(fence: re.Match, text: str, end: int) -> list[int]:
+    """Where what an opening fence encloses may begin, before `end`."""
     starts = []
-    info = _FIRST_LINE.match(text, start, end)
+    info = _FIRST_LINE.match(text, fence.end(), end)
     # A backtick in it makes this a code span.
     if info and not (fence[0][0] == "`" and "`" in info[0]):
         starts.append(info.end())
-    if inline := _INLINE.match(text, start, end):
+    if inline := _INLINE.match(text, fence.end(), end):
         starts.append(inline.end())
-    return list(dict.fromkeys(_stripped(text, each, end) for each in starts or [start]))
+    return starts or [fence.end()]
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

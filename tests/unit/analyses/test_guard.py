@@ -1,5 +1,7 @@
 """What acting on a monitor brings, on pools whose truth is planted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from skillprobe.analyses.guard import ALL, COLUMNS, guard_table, interpolated
@@ -116,3 +118,33 @@ def test_lines_are_straight_between_points_and_level_beyond():
     np.testing.assert_allclose(one, [0.3, 0.4])
     flat = interpolated(np.ones((3, 1)), np.full((3, 1), 0.5), np.array([1.0]))
     np.testing.assert_allclose(flat, [0.5])
+    # Two starts that cost less than one: at their tokens, one start is no yardstick.
+    x, y = np.array([[1.0], [0.8], [0.9]]), np.array([[0.5], [0.7], [0.8]])
+    told = {0.7: 0.7, 0.85: 0.75, 0.9: 0.8, 0.95: 0.8, 1.0: 0.8, 2.0: 0.8}
+    for place, value in told.items():
+        assert interpolated(x, y, np.array([place])) == pytest.approx(value)
+
+
+def test_more_starts_can_cost_less_than_one_against_the_verifier_on_the_prefix():
+    """Violated responses are lost at once and ten times as long, and the monitor repeats the verifier."""
+    pool = planted(when=1)
+    tokens = np.where(pool.satisfied, 2, 10)
+    known = np.full(pool.probabilities.shape, np.nan, np.float32)
+    for step in range(11):
+        known[..., step] = np.where(step <= tokens, pool.probabilities[..., step], np.nan)
+    pool = replace(pool, tokens=tokens, lost=np.where(pool.satisfied, 0, 1), probabilities=known)
+    rows = table(knows=pool)
+    spent = [cell(rows, "knows", "stop_on_prefix", "tokens", tries=k)["estimate"] for k in (1, 2, 6)]
+    assert spent[0] == pytest.approx(1) and spent[1] < 0.9 > spent[2]
+    # The monitor stops what the verifier stops, and is held against the best that costs no more.
+    line = [
+        [
+            cell(rows, "knows", "stop_on_prefix", quantity, tries=k)["estimate"]
+            for quantity in ("tokens", "compliance")
+        ]
+        for k in range(1, 7)
+    ]
+    for tries in (2, 4):
+        x, y = line[tries - 1]
+        gain = cell(rows, "knows", "stop_early", "gain_over_prefix", threshold=0.5, tries=tries)
+        assert gain["estimate"] == pytest.approx(y - max(other for cost, other in line if cost <= x))

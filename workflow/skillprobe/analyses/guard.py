@@ -135,7 +135,14 @@ def _outcomes(
 
 
 def interpolated(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """[n] values at `at` [n] of lines through points x, y [k, n], x ascending; constant beyond the ends."""
+    """[n] values at `at` [n] of lines through points x, y [k, n]; constant beyond the ends.
+
+    A point that costs more than another and is lower counts as high as that one: more starts can cost less,
+    where the first one fails late (a response that was lost is written to its end if there is no other).
+    """
+    order = np.argsort(x, axis=0, kind="stable")
+    x = np.take_along_axis(x, order, axis=0)
+    y = np.maximum.accumulate(np.take_along_axis(y, order, axis=0), axis=0)
     upper = np.clip((x <= at).sum(axis=0), 1, max(1, len(x) - 1))
     lower = np.minimum(upper, len(x) - 1) - 1 if len(x) > 1 else upper - 1
     upper = np.minimum(upper, len(x) - 1)

@@ -1,5 +1,5 @@
 # A job that is tried again (`retries` of a profile) asks for twice the memory and time of the attempt before.
-# Included last: it changes the rules that are there.
+# Included last: it changes the rules that are there, of this workflow and of none that imports it.
 
 
 def doubling(resource):
@@ -11,7 +11,7 @@ def doubling(resource):
     return asked
 
 
-for stated in [each.resources for each in RULES if not each.norun]:
+for stated in [each.resources for each in workflow.modifier.rules if not each.norun]:
     # A workflow that imports a rule may state others.
     for name in {"mem_mb", "runtime"} & set(stated):
         stated[name] = doubling(stated[name])

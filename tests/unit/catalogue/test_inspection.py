@@ -2,18 +2,21 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 from made.broken import WAYS, spoil
 from made.findings import made_findings
+from made.monitors import made_monitor
 from made.stored import HDF5, N, table, write_hdf5
 from skillprobe import tasks
 from skillprobe.catalogue.files import by_place
 from skillprobe.catalogue.inspection import describe
 from skillprobe.errors import DamagedFile, UserError
 from skillprobe.findings import rules
+from skillprobe.probes import monitors
 from skillprobe.prompts.items import make_items
 from skillprobe.storage import files, tables
 from skillprobe.tasks.world import load_world
@@ -169,6 +172,27 @@ def test_safetensors(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UserError, match="is not a whole safetensors file"):
         describe(path)
+
+
+def test_a_monitor_with_what_its_card_says(tmp_path):
+    path = tmp_path / "monitors/m/word_count.safetensors"
+    path.parent.mkdir(parents=True)
+    monitors.save(path, made_monitor())
+    text = words(path)
+    assert "task word_count of model m, at layer 2; of held-out subjects, by stage" in text
+    assert "tokens_1 trained there; auroc 0.7, brier 0.2, brier_of_base_rate 0.25" in text
+    assert "weights [6, 32] F32" in text
+    why = {"status": "insufficient: too few responses", "stages": [], "layer": None}
+    nothing = made_monitor()
+    monitors.save(path, replace(nothing, card=nothing.card | why, **cut(nothing)))
+    assert "task word_count of model m: insufficient: too few responses" in words(path)
+    with pytest.raises(UserError, match="monitors is a folder; name one of its files"):
+        describe(tmp_path / "monitors")
+
+
+def cut(monitor):
+    """Its arrays without any stage."""
+    return {name: getattr(monitor, name)[:0] for name in ("first", "weights", "intercepts", "calibration")}
 
 
 def test_pictures_pages_and_texts(tmp_path):

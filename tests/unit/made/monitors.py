@@ -50,7 +50,7 @@ def made_monitor(task="word_count", hidden=32, layer=2, seed=0, spans=(1, 2, 3, 
     rng = np.random.default_rng(seed)
     first = np.array([0, *spans, AT_EOS], np.int32)
     names = ["prompt_100", *(f"tokens_{each}" for each in spans), "eos"]
-    scores = {"auroc": 0.7, "brier": 0.2, "brier_of_base_rate": 0.25}
+    scores = {"source": monitors.TRAINED, "auroc": 0.7, "brier": 0.2, "brier_of_base_rate": 0.25}
     about = {
         "format_version": monitors.FORMAT_VERSION,
         "rules_version": monitors.RULES_VERSION,

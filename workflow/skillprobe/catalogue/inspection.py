@@ -28,6 +28,7 @@ from skillprobe.catalogue.fields import (
     named,
 )
 from skillprobe.errors import DamagedFile, UserError, first_sentence
+from skillprobe.probes import monitors
 from skillprobe.statistics.metrics import auroc, auroc_within
 from skillprobe.storage import files, hdf5, tables
 
@@ -48,6 +49,8 @@ def describe(path: str | Path) -> str:
     """What a file is and holds, by the catalogue. Raises UserError, in one sentence, where there is no file,
     and for a damaged one and one that no workflow writes."""
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name one of its files")
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     kind = catalogue.by_place(path)
@@ -276,15 +279,31 @@ def _safetensors(path: Path, kind: File | None) -> tuple[File | None, list[str]]
         with safe_open(path, framework="numpy") as file:
             tensors = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             shapes = {name: (each.get_dtype(), each.get_shape()) for name, each in tensors.items()}
+            carded = "card" in (file.metadata() or {})
     except (SafetensorError, OSError, struct.error) as error:
         raise UserError(
             f"{path} is not a whole safetensors file ({first_sentence(error)}); train or download the model "
             "again"
         ) from error
     total = sum(math.prod(shape) for _, shape in shapes.values())
-    lines = ["", f"{len(shapes):,} tensors, {total:,} numbers:"]
+    lines = ["", *(_card(path) if carded else []), f"{len(shapes):,} tensors, {total:,} numbers:"]
     lines += [f"  {name}  {shape} {dtype}" for name, (dtype, shape) in list(shapes.items())[:MOST_GROUPS]]
     return kind, lines + ([f"  and {len(shapes) - MOST_GROUPS} more"] if len(shapes) > MOST_GROUPS else [])
+
+
+def _card(path: Path) -> list[str]:
+    """What a monitor's card says of it and its stages."""
+    card = monitors.load(path).card
+    head = f"task {card['task']} of model {card['model']}"
+    if card["status"]:
+        return [f"{head}: {card['status']}", ""]
+    keys = ("auroc", "auroc_within", "brier", "brier_of_base_rate")
+    stages = [
+        f"  {stage['name']}  {stage['source']}; "
+        + ", ".join(f"{key} {stage[key]:.3g}" for key in keys if stage.get(key) is not None)
+        for stage in card["stages"]
+    ]
+    return [f"{head}, at layer {card['layer']}; of held-out subjects, by stage:", *stages, ""]
 
 
 def _picture(path: Path, kind: File | None) -> tuple[File | None, list[str]]:

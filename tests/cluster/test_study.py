@@ -28,6 +28,7 @@ TARGETS = [
     "results/smoke/tables/compliance.csv",
     "results/smoke/tables/specificity.csv",
     "results/smoke/behaviour/tiny/json_format.jsonl",
+    "results/smoke/guard/tiny/json_format.h5",
 ]
 # Which rules' jobs share a Slurm job, by what the executor calls that.
 GROUPS = {"rule_prompts_make_prompts": {"rule": "make_prompts"}} | {

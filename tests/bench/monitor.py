@@ -2,11 +2,13 @@
 token alone at d = 4096. On one thread.
 
 The three toy models and a random Llama (8 layers, d = 512), one prompt each, float32 on the CPU. CPU time,
-since the machine may be shared: the shortest of some runs, taken in turns.
+since the machine may be shared: the shortest of some runs, taken in turns. Folders of other models, such as
+`results/models/…` after `make real`, can be given as arguments.
 """
 
 import common  # noqa: F401  # isort: skip (before numpy: it sets the threads)
 
+import sys
 import time
 from pathlib import Path
 
@@ -81,8 +83,9 @@ def alone(hidden, steps=2000):
 
 
 torch.set_num_threads(1)
-for folder in ("toy-llama", "toy-gemma2", "toy-qwen2"):
-    beside(folder, loading.load({"name": folder, "source": str(MODELS / folder), "dtype": "float32"}))
+toys = [str(MODELS / name) for name in ("toy-llama", "toy-gemma2", "toy-qwen2")]
+for folder in (*toys, *sys.argv[1:]):
+    beside(Path(folder).name[:22], loading.load({"name": "m", "source": folder, "dtype": "float32"}))
 beside("random Llama, d = 512", random_llama())
 for hidden in (512, 4096):
     alone(hidden)

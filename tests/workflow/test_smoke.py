@@ -139,7 +139,7 @@ def test_two_models_are_put_side_by_side(smoke, capsys):
     # The same study twice: no verdict and no number differs.
     assert cli.main(["compare", str(folder), str(folder)]) == 0
     text = capsys.readouterr().out
-    assert "Verdicts that differ: 0 of 60" in text
+    assert "Verdicts that differ: 0 of 64" in text
     assert all("difference +0.000 [+0.000, +0.000]" in line for line in text.splitlines() if "[" in line)
 
 

@@ -5,7 +5,7 @@ from skillprobe.study.job import start
 settings = start(snakemake)
 
 from skillprobe import tasks
-from skillprobe.analyses.monitors import monitor_tables
+from skillprobe.analyses.monitors import CURVE_COLUMNS, RELIABILITY_COLUMNS, SUMMARY_COLUMNS, monitor_tables
 from skillprobe.probes import monitors, trivial_monitors
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import use_looks
@@ -23,7 +23,7 @@ curves, reliability, summary = monitor_tables(
     seed=settings["seed"],
     study_groups=group_ids(settings["groups"]),
 )
-tables.write_csv(output.curves, curves)
-tables.write_csv(output.reliability, reliability)
-tables.write_csv(output.summary, summary)
+tables.write_csv(output.curves, curves, CURVE_COLUMNS)
+tables.write_csv(output.reliability, reliability, RELIABILITY_COLUMNS)
+tables.write_csv(output.summary, summary, SUMMARY_COLUMNS)
 draws.write_draws(output.draws, summary)

@@ -63,6 +63,8 @@ def test_places_are_the_same_wherever_a_study_lies():
         for folder in ("", "results/s/", "/home/tables/results/old/"):
             assert files.place_of(folder + place) == place
     assert files.place_of("results/s/figures/time.csv") == files.place_of("/home/labels") == ""
+    # A folder of figures that is named as a stage.
+    assert files.place_of("results/s/figures/monitors/toy-llama.csv") == ""
 
 
 def test_what_is_killed_between_a_file_and_its_seal_leaves_a_whole_file(tmp_path, monkeypatch):

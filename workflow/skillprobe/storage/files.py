@@ -109,7 +109,12 @@ def place_of(path: str | Path) -> str:
     """A result's path from its stage's folder on (labels/<model>/<task>/0.jsonl), which stays the same when
     its study is moved or copied as a whole; "" for a file that is in no such folder."""
     parts = Path(path).parts
-    stages = [number for number, part in enumerate(parts[:-1]) if part in _STAGES]
+    stages = [
+        number
+        for number, part in enumerate(parts[:-1])
+        # No job reads figures/, whatever folders it has.
+        if part in _STAGES and "figures" not in parts[:number][-1:]
+    ]
     # In tables/time/ it is the first that counts.
     begins = [number for number in stages if number - 1 not in stages]
     return "/".join(parts[begins[-1] :]) if begins else ""

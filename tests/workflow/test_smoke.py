@@ -403,6 +403,7 @@ def test_a_judge_on_a_gpu_is_asked_for_beside_a_model_on_the_cpu(tmp_path):
         "fit_prefix_baselines",
         "fit_trivial_monitors",
         "edit_behaviour",
+        "guard_responses",
     }
     # A model on all the GPUs that there are isn't held to the judge's one.
     spread = "workflow/resources/models/toy-llama"

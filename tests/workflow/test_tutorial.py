@@ -61,7 +61,7 @@ def test_every_command_of_the_page_runs(ran):
     assert [shlex.split(line)[0] for line, _ in done].count("snakemake") == 4
     assert f"`{CONFIG}`" in PAGE and f"`{TASK}`" in PAGE
     page = (workdir.path / "monitor.html").read_text(encoding="utf-8")
-    assert "Toxicity" in page and "river" in page
+    assert "toxicity" in page and "river" in page
     for line, printed in done:
         if line.startswith("skillprobe monitor"):
             assert re.search(r"\d\.\d\d", printed), line

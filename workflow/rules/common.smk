@@ -67,7 +67,7 @@ def in_repository(path):
 # A workflow that imports this one gives what differs from config.yaml.
 GIVEN = load_configfile(in_repository("config.yaml"))
 update_config(GIVEN, config)
-IMPORTED = workflow.modifier.is_module
+IMPORTED = workflow.modifier.parent_modifier is not None
 
 
 def config_files():

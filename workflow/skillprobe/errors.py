@@ -1,7 +1,9 @@
 """The one error that a user's input can cause."""
 
+import difflib
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -27,3 +29,12 @@ def first_sentence(error: Exception) -> str:
     """Of what a library says, which may go on for a page; without its full stop."""
     # A colon at the end of a line ends no sentence.
     return re.split(r"\. |\n", re.sub(r":\s+", ": ", str(error).strip()))[0].rstrip(".")
+
+
+def suggestion(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """What to add to a message about an unknown word: the known one that is spelt most alike, or nothing.
+
+    cutoff: how alike the spellings must be, from 0 to 1.
+    """
+    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=cutoff)
+    return f" (did you mean '{near[0]}'?)" if near else ""

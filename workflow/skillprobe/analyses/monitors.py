@@ -20,6 +20,7 @@ from skillprobe.probes.trivial_monitors import KINDS, TrivialMonitors
 from skillprobe.statistics.bootstrap import Draws, auroc_lines, draw_tested, ratio
 from skillprobe.statistics.folds import CALIBRATION, mixed_items
 from skillprobe.statistics.intervals import BOUNDS, UNIT, Estimate, cells_of, mean_of_known
+from skillprobe.statistics.logistic import fit_logistic, sigmoid
 from skillprobe.storage.tables import ACROSS, DRAWS, MEAN, NO_TASK, SCOPES, WITHIN
 
 MONITOR, TRIVIAL, TOGETHER = "monitor", "trivial", "together"
@@ -244,29 +245,12 @@ def _stacked(monitor: np.ndarray, trivial: np.ndarray, held_out: HeldOut) -> np.
 
 
 def _logistic(x: np.ndarray, y: np.ndarray, fresh: np.ndarray) -> np.ndarray:
-    """Probabilities of fresh rows [m, 2] by a logistic regression of y [n] on x [n, 2], by Newton's method;
-    with so small a penalty (½‖w‖² on standardised columns) that it matters only where classes are apart."""
+    """Probabilities of fresh rows [m, 2] by a logistic regression of y [n] on x [n, 2], with so small a
+    penalty (½‖w‖² on standardised columns) that it matters only where classes are apart."""
     centre, spread = x.mean(axis=0), x.std(axis=0)
     spread = np.where(spread > 1e-9, spread, 1.0)
-    z = np.column_stack([(x - centre) / spread, np.ones(len(x))])
-    penalty, at = np.diag([1.0, 1.0, 1e-6]), np.zeros(3)
-
-    def loss(w):
-        odds = z @ w
-        return float((np.logaddexp(0, odds) - y * odds).sum() + 0.5 * w @ penalty @ w)
-
-    now = loss(at)
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(z @ at, -500, 500)))
-        step = np.linalg.solve((z.T * (p * (1 - p))) @ z + penalty, z.T @ (p - y) + penalty @ at)
-        size = 1.0
-        while size > 1e-6 and (then := loss(at - size * step)) > now:
-            size /= 2
-        if size <= 1e-6 or now - then < 1e-10 * max(1.0, abs(now)):
-            break
-        at, now = at - size * step, then
-    odds = np.column_stack([(fresh - centre) / spread, np.ones(len(fresh))]) @ at
-    return 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+    known, new = (np.column_stack([(rows - centre) / spread, np.ones(len(rows))]) for rows in (x, fresh))
+    return sigmoid(new @ fit_logistic(known, y, np.zeros(3), np.diag([1.0, 1.0, 1e-6])))
 
 
 # Curves

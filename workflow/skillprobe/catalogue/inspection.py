@@ -50,7 +50,7 @@ def describe(path: str | Path) -> str:
     and for a damaged one and one that no workflow writes."""
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"{path} is a folder; name one of its files")
+        raise UserError(f"there is no file {path}: {path.name} is a folder; name one of its files")
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     kind = catalogue.by_place(path)

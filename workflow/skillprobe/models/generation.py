@@ -63,6 +63,19 @@ class InverseCDFSampler(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
 
 
+def check_room(
+    loaded: LoadedModel, encoded: Sequence[Sequence[int]], settings: Mapping, key: str = "max_new_tokens"
+) -> None:
+    """Raises UserError, which says to lower `key`, where a prompt and the longest response to it would
+    outgrow the model's positions."""
+    longest, most = max(map(len, encoded), default=0), settings["max_new_tokens"]
+    if loaded.positions and longest + most > loaded.positions:
+        raise UserError(
+            f"model '{loaded.name}' has a context window of {loaded.positions} tokens, but a prompt takes "
+            f"{longest} and its response up to {most}; lower {key} to at most {loaded.positions - longest}"
+        )
+
+
 def generate(
     loaded: LoadedModel,
     prompts: Sequence[str],
@@ -81,14 +94,7 @@ def generate(
     """
     encode = functools.cache(functools.partial(chat_ids, loaded.tokenizer))
     encoded = [encode(prompt) for prompt in prompts]
-    longest = max(map(len, encoded), default=0)
-    most = loaded.positions
-    if most and longest + settings["max_new_tokens"] > most:
-        raise UserError(
-            f"model '{loaded.name}' has a context window of {most} tokens, but a prompt takes "
-            f"{longest} and its response up to {settings['max_new_tokens']}; lower "
-            f"generation.max_new_tokens, or max_new_tokens in its entry, to at most {most - longest}"
-        )
+    check_room(loaded, encoded, settings, "generation.max_new_tokens, or max_new_tokens in its entry,")
     results: dict[int, Generated] = {}
 
     def run(rows):

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillprobe import tasks
-from skillprobe.errors import UserError
+from skillprobe.errors import UserError, suggestion
 from skillprobe.probes import monitors
 from skillprobe.probes.monitors import StoredMonitor
-from skillprobe.study.schema import suggestion
 
 SUFFIX = ".safetensors"
 

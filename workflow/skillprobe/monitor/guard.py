@@ -19,7 +19,7 @@ from skillprobe.errors import UserError
 from skillprobe.models.batches import in_batches
 from skillprobe.models.chat import chat_ids
 from skillprobe.models.fast_import import fast_import
-from skillprobe.models.generation import finish, processors_of, uniforms_of
+from skillprobe.models.generation import check_room, finish, processors_of, uniforms_of
 from skillprobe.models.loaded import LoadedModel, find_blocks
 from skillprobe.models.sampling import DEFAULTS
 from skillprobe.monitor.constraints import Constraint, parse
@@ -227,16 +227,6 @@ def as_loaded(model, tokenizer, monitor: Monitor) -> LoadedModel:
         pad_id=eos_ids[0] if pad is None or pad >= len(model.get_input_embeddings().weight) else pad,
         attn_implementation="",
     )
-
-
-def check_room(loaded: LoadedModel, encoded: Sequence[Sequence[int]], settings: Mapping) -> None:
-    longest, most = max(map(len, encoded), default=0), settings["max_new_tokens"]
-    if loaded.positions and longest + most > loaded.positions:
-        raise UserError(
-            f"model '{loaded.name}' has a context window of {loaded.positions} tokens, but a prompt takes "
-            f"{longest} and its response up to {most}; lower max_new_tokens to at most "
-            f"{loaded.positions - longest}"
-        )
 
 
 def _check_policy(policy: Policy, monitor: Monitor, settings: Mapping) -> None:

@@ -12,7 +12,7 @@ from skillprobe.models.chat import chat_ids
 from skillprobe.models.generation import completed, finish, generate, requests
 from skillprobe.models.loaded import LoadedModel
 from skillprobe.monitor.constraints import Constraint
-from skillprobe.monitor.guard import Steer, Verifier, check_room, lost_after, written
+from skillprobe.monitor.guard import Steer, Verifier, lost_after, written
 from skillprobe.monitor.reading import Monitor
 from skillprobe.tasks import Task
 
@@ -67,7 +67,6 @@ def sample_pool(
     )
     found = [{"condition": "plain", **row} for row in labels]
     first = [number for number, row in enumerate(rows) if row["sample"] < steered]
-    check_room(loaded, asked, settings)
     of_steers = []
     for steer in steers:
         starts = written(

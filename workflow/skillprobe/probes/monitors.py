@@ -26,6 +26,7 @@ from skillprobe.probes.cross_validation import Found, Settings, cross_validate, 
 from skillprobe.probes.solver import Rows, feature_scale
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.folds import CALIBRATION, keyed_hash
+from skillprobe.statistics.logistic import fit_logistic, sigmoid
 from skillprobe.statistics.metrics import auroc, auroc_within, aurocs
 from skillprobe.storage import hdf5
 from skillprobe.storage.files import atomic_path, check_readable, place_of
@@ -117,15 +118,15 @@ def stage_numbers(first: np.ndarray, written: np.ndarray, at_eos: bool = False) 
 def calibrated(scores: np.ndarray, calibration: np.ndarray) -> np.ndarray:
     """Probabilities of scores, by a slope and an intercept [2]."""
     odds = float(calibration[0]) * np.asarray(scores, float) + float(calibration[1])
-    return 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+    return sigmoid(odds)
 
 
 def calibrate(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Slope and intercept [2] of a logistic regression of labels [n] in {0, 1} on scores [n].
 
-    The targets are Platt's (1999), a little inside of 0 and 1, so that separated classes have a solution;
-    by Newton's method with halved steps (Lin, Lin & Weng 2007). A slope below 0 would turn a probe around
-    that chance put upside down: it becomes 0, and the probability the base rate.
+    The targets are Platt's (1999), a little inside of 0 and 1, so that separated classes have a solution. A
+    slope below 0 would turn a probe around that chance put upside down: it becomes 0, and the probability the
+    base rate.
     """
     scores, labels = np.asarray(scores, float), np.asarray(labels)
     ones = int((labels == 1).sum())
@@ -136,21 +137,7 @@ def calibrate(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return flat
     z = np.stack([(scores - centre) / spread, np.ones(len(scores))], axis=1)
 
-    def loss(at):
-        odds = z @ at
-        return float((np.logaddexp(0, odds) - target * odds).sum())
-
-    at, now = flat.copy(), loss(flat)
-    for _ in range(100):
-        p = calibrated(z @ at, np.array([1.0, 0.0]))
-        gradient = z.T @ (p - target)
-        step = np.linalg.solve((z.T * np.maximum(p * (1 - p), 1e-12)) @ z + 1e-9 * np.eye(2), gradient)
-        size = 1.0
-        while size > 1e-6 and (then := loss(at - size * step)) > now:
-            size /= 2
-        if size <= 1e-6 or now - then < 1e-10 * max(1.0, abs(now)):
-            break
-        at, now = at - size * step, then
+    at = fit_logistic(z, target, flat, np.zeros((2, 2)))
     slope = at[0] / spread
     return np.array([slope, at[1] - slope * centre]) if slope > 0 else flat
 

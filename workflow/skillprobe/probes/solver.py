@@ -12,7 +12,7 @@ folds, fold seeds, shuffled labels and left-out tasks are columns, at little mor
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -464,8 +464,8 @@ class _Path:
         rate = (self.labels * self.train).sum(axis=0) / self.train.sum(axis=0)
         self.intercepts = np.log(rate / (1 - rate))
         self.decision = np.tile(self.intercepts, (len(labels), 1))
-        # Solutions and their penalties, the last two.
-        self.solved = []
+        # The penalties of the last solution; of the two before the next penalty, log penalties and places.
+        self.penalties, self.solved = None, []
 
     def solve(
         self, penalties: np.ndarray, near: float, start: tuple[np.ndarray, np.ndarray] | None = None
@@ -481,37 +481,41 @@ class _Path:
             self.decision = self.design.project(self.coefficients, self.which) + self.intercepts
             error = np.maximum(error, SINGLE)
         self._descend(error, near**2, penalties, near, self.design, rough)
-        self.solved = [*self.solved[-1:], (np.log(penalties), self._now())]
+        self.penalties = penalties
 
-    def _now(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.coefficients.copy(), self.intercepts.copy(), self.decision.copy()
+    @property
+    def _place(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.coefficients, self.intercepts, self.decision
 
     def _begin(self, penalties, start) -> None:
-        """Go, in each column, to where the loss is lowest of: the last solution, places on the line through
-        the last two, which is nearly straight in log C, and the start that is given."""
-        lowest = self.loss(penalties)
-        places = []
+        """Go, in each column, to where the loss is lowest of: the last solution, and the `_places` near the
+        next one."""
+        if self.penalties is not None:
+            last = np.log(self.penalties), [part.copy() for part in self._place]
+            self.solved = [*self.solved[-1:], last]
+        lowest = None
+        for place in self._places(penalties, start):
+            lowest = self.loss(penalties) if lowest is None else lowest
+            loss = self._loss_at(penalties, place)
+            better = loss < lowest
+            lowest[better] = loss[better]
+            for own, other in zip(self._place, place, strict=True):
+                own[..., better] = other[..., better]
+
+    def _places(self, penalties, start) -> Iterator[Sequence[np.ndarray]]:
+        """Two on the line through the last two solutions, which is nearly straight in log C, and the start
+        that is given."""
         if len(self.solved) > 1:
             (before, old), (last, new) = self.solved
             ahead = np.divide(
                 np.log(penalties) - last, last - before, out=np.zeros_like(last), where=last > before
             )
-            places += [
-                lambda share=share: [b + share * ahead * (b - a) for a, b in zip(old, new, strict=True)]
-                for share in (0.5, 1.0)
-            ]
+            for share in (0.5, 1.0):
+                yield [b + share * ahead * (b - a) for a, b in zip(old, new, strict=True)]
         if start is not None:
             beta = np.zeros_like(self.coefficients)
             beta[: len(start[0])] = start[0]
-            places.append(lambda: [beta, start[1], self.design.project(beta, self.which) + start[1]])
-        for place in places:
-            here = copy.copy(self)
-            here.coefficients, here.intercepts, here.decision = place()
-            loss = here.loss(penalties)
-            better = loss < lowest
-            lowest = np.where(better, loss, lowest)
-            for name in ("coefficients", "intercepts", "decision"):
-                getattr(self, name)[..., better] = getattr(here, name)[..., better]
+            yield beta, start[1], self.design.project(beta, self.which) + start[1]
 
     def _descend(self, error, goal, penalties, near, design, rough) -> None:
         """Steps, by products of `design`, until no decision value of a column is farther than the goal from
@@ -561,8 +565,12 @@ class _Path:
 
     def loss(self, penalties: np.ndarray) -> np.ndarray:
         """½‖w‖² + C Σ log-loss, [columns]."""
-        each = np.logaddexp(0, (1 - 2 * self.labels) * self.decision) * self.train
-        return self.ridge / 2 * _dot(self.coefficients, self.coefficients) + penalties * each.sum(axis=0)
+        return self._loss_at(penalties, self._place)
+
+    def _loss_at(self, penalties, place) -> np.ndarray:
+        coefficients, _, decision = place
+        each = np.logaddexp(0, (1 - 2 * self.labels) * decision) * self.train
+        return self.ridge / 2 * _dot(coefficients, coefficients) + penalties * each.sum(axis=0)
 
     def _backtrack(self, penalty, columns, change, slope, cross, square, unsure):
         """Step lengths [columns]: halved until the descent is a fair share of the promised one, up to

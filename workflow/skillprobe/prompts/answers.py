@@ -4,11 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
 from skillprobe.errors import UserError
+from skillprobe.prompts.own import check_keys
 from skillprobe.storage.files import user_lines
 from skillprobe.tasks.base import shown
 
@@ -71,14 +71,7 @@ def read_answers(paths: Iterable[str | Path]) -> list[Answer]:
 
 
 def _answer(row: Mapping, where: str) -> Answer:
-    for key in row:
-        if key not in (*FIELDS, *FOUND_ANEW):
-            near = get_close_matches(key, FIELDS, n=1)
-            meant = f" (did you mean '{near[0]}'?)" if near else ""
-            raise UserError(f"unknown key {shown(key)}{meant}; the keys are {', '.join(FIELDS)}")
-    for key in REQUIRED:
-        if key not in row:
-            raise UserError(f"'{key}' is missing; add it")
+    check_keys(row, FIELDS, REQUIRED, FOUND_ANEW)
     for key in (*REQUIRED, "prompt", "variant"):
         if key in row and not isinstance(row[key], str):
             raise UserError(f"'{key}' must be a text, not {shown(row[key])}")

@@ -110,12 +110,8 @@ def read_benchmark(path: str | Path, single: bool = False) -> Imported:
     """
     lines, keys = [], {}
     mapped, left_out, prompts, skipped = Counter(), Counter(), 0, 0
-    for number, row in user_lines(path):
+    for number, row in user_lines(path, _check):
         where = f"{path}, line {number}"
-        try:
-            _check(row)
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from error
         key = _NOT_IN_IDS.sub("-", str(row["key"])).strip("-._") or "prompt"
         if key in keys:
             raise UserError(f"{where}: the key {shown(key)} is there twice (first in line {keys[key]})")

@@ -5,11 +5,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from skillprobe import tasks
-from skillprobe.errors import UserError
+from skillprobe.errors import UserError, suggestion
 from skillprobe.prompts.bases import base_id, base_number, group_id
 from skillprobe.storage.files import user_lines
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES, shown
@@ -55,12 +54,8 @@ def read_own(path: str | Path) -> OwnPrompts:
     ids: dict[str, int] = {}
     subjects: dict[str, tuple[str, int]] = {}
     worded: dict[str, tuple[set[str], int]] = {}
-    for number, row in user_lines(path):
+    for number, row in user_lines(path, _check_row):
         where = f"{path}, line {number}"
-        try:
-            _check_row(row)
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from error
         task, plain = row["task"], row.get("unconstrained_prompt")
         given = row.get("subject", row.get("group"))
         texts = [text for text in (plain, row["prompt"]) if text is not None]
@@ -111,19 +106,25 @@ def read_own(path: str | Path) -> OwnPrompts:
     return OwnPrompts(items, lines)
 
 
-def _check_row(row: Mapping) -> None:
+def check_keys(
+    row: Mapping, fields: Sequence[str], required: Sequence[str], unread: Sequence[str] = ()
+) -> None:
+    """Raises UserError for a key of a user's line that is neither among the fields nor among those that may
+    be there unread, and for one that is missing."""
     for key in row:
-        if key not in FIELDS:
-            near = get_close_matches(key, FIELDS, n=1)
-            meant = f" (did you mean '{near[0]}'?)" if near else ""
-            raise UserError(f"unknown key {shown(key)}{meant}; the keys are {', '.join(FIELDS)}")
-    for key in REQUIRED:
+        if key not in (*fields, *unread):
+            meant = suggestion(key, fields)
+            raise UserError(f"unknown key {shown(key)}{meant}; the keys are {', '.join(fields)}")
+    for key in required:
         if key not in row:
             raise UserError(f"'{key}' is missing; add it")
+
+
+def _check_row(row: Mapping) -> None:
+    check_keys(row, FIELDS, REQUIRED)
     known = tasks.available()
     if row["task"] not in known:
-        near = get_close_matches(str(row["task"]), known, n=1)
-        meant = f" (did you mean '{near[0]}'?)" if near else ""
+        meant = suggestion(row["task"], known)
         raise UserError(f"no task {shown(row['task'])}{meant}; the tasks are {', '.join(known)}")
     for key in ("prompt", "unconstrained_prompt"):
         value = row.get(key)

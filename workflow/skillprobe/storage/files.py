@@ -13,7 +13,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -113,7 +113,7 @@ def place_of(path: str | Path) -> str:
         number
         for number, part in enumerate(parts[:-1])
         # No job reads figures/, whatever folders it has.
-        if part in _STAGES and "figures" not in parts[:number][-1:]
+        if part in _STAGES and (number == 0 or parts[number - 1] != "figures")
     ]
     # In tables/time/ it is the first that counts.
     begins = [number for number in stages if number - 1 not in stages]
@@ -214,10 +214,12 @@ def _refuse_constant(name: str):
     raise ValueError(f"{name} is not a JSON number")
 
 
-def user_lines(path: str | Path) -> Iterator[tuple[int, dict]]:
+def user_lines(
+    path: str | Path, check: Callable[[dict], None] = lambda row: None
+) -> Iterator[tuple[int, dict]]:
     """(number from 1, object) of the lines of a user's JSON-lines file; blank ones are left out.
 
-    Raises UserError naming the file and the line for what can't be read.
+    Raises UserError naming the file and the line for what can't be read, and for what `check` refuses.
     """
     try:
         content = Path(path).read_bytes()
@@ -230,6 +232,7 @@ def user_lines(path: str | Path) -> Iterator[tuple[int, dict]]:
         if line.strip():
             try:
                 row = json_object(line)
+                check(row)
             except UserError as error:
                 raise UserError(f"{path}, line {number}: {error}") from error
             yield number, row

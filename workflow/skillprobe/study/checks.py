@@ -4,12 +4,12 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from skillprobe.errors import UserError
+from skillprobe.errors import UserError, suggestion
 from skillprobe.models import folders, gguf_files
 from skillprobe.models.packages import Package
 from skillprobe.prompts import own
 from skillprobe.prompts.answers import answer_files
-from skillprobe.study.schema import shown, suggestion
+from skillprobe.study.schema import shown
 from skillprobe.study.slices import (
     edited_layers_of,
     items_per_task,

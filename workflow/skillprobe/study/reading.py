@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skillprobe.errors import UserError
-from skillprobe.study.schema import suggestion
+from skillprobe.errors import UserError, suggestion
 
 # How a message about a key begins, and one about a key that isn't known.
 _KEY = re.compile(r"([a-z_]+(?:\.[a-z_]+|\[\d+\])*)")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from skillprobe.errors import UserError
+from skillprobe.errors import UserError, suggestion
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.json"
 KINDS = {
@@ -193,12 +193,6 @@ def shown(value: object) -> str:
 def _joined(words: Iterable[str]) -> str:
     words = list(words)
     return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
-
-
-def suggestion(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """cutoff: how alike the spellings must be, from 0 to 1."""
-    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=cutoff)
-    return f" (did you mean '{near[0]}'?)" if near else ""
 
 
 def _elsewhere(key: str, spelt_alike: bool = False) -> str:

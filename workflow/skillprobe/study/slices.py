@@ -6,8 +6,7 @@ from fractions import Fraction
 from math import ceil
 from statistics import fmean
 
-from skillprobe.errors import UserError
-from skillprobe.study.schema import suggestion
+from skillprobe.errors import UserError, suggestion
 
 # What probes need of a study, of the section `probes`.
 SIZES = ("folds", "fold_seeds", "calibration_fraction", "min_rows", "min_groups", "max_truncated")

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from skillprobe.errors import UserError
+from skillprobe.errors import UserError, suggestion
 from skillprobe.models import folders, gguf_files
 from skillprobe.models.hub import HubFile, hub_file
 from skillprobe.models.packages import Package, package_of
 from skillprobe.prompts.answers import Answer, answer_files, assigned, read_answers
 from skillprobe.prompts.own import read_own
-from skillprobe.study.schema import suggestion
 from skillprobe.study.slices import model_entry
 
 # Keys of a model's entry that can't change a computed number.

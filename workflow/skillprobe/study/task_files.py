@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from string import Formatter
 
 from skillprobe import tasks
-from skillprobe.errors import UserError
-from skillprobe.study.schema import suggestion
+from skillprobe.errors import UserError, suggestion
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES, Phrasing, Task, Verdict, render
 from skillprobe.tasks.world import REPLACEABLE, WORD_LISTS, World
 

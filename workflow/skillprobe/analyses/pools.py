@@ -177,7 +177,7 @@ def save(path: str | Path, pool: Pool) -> None:
             parts = [getattr(each, name) for each in pool.steered]
             arrays[f"steered_{name}"] = np.stack(parts) if parts else nothing.astype(arrays[name].dtype)
         for name, values in arrays.items():
-            file.create_dataset(name, data=values, track_times=False)
+            file.create_dataset(name, data=values)
 
 
 def load(path: str | Path) -> Pool:

@@ -523,7 +523,7 @@ def _write(group: h5py.Group, each: Ablated) -> None:
     for kind in ("retrained", "frozen"):
         named |= {f"{kind}/{method}": values for method, values in getattr(each, kind).items()}
     for name, values in named.items():
-        group.create_dataset(name, data=values, track_times=False)
+        group.create_dataset(name, data=values)
 
 
 def _read(group: h5py.Group) -> Ablated:

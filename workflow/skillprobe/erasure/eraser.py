@@ -58,7 +58,7 @@ def load(path: str | Path) -> Eraser | dict:
 
 def _write(group: h5py.Group, eraser: Eraser) -> None:
     for name in ("a", "b", "mean"):
-        group.create_dataset(name, data=np.asarray(getattr(eraser, name), np.float32), track_times=False)
+        group.create_dataset(name, data=np.asarray(getattr(eraser, name), np.float32))
     group.attrs["alpha"] = eraser.alpha
 
 

@@ -640,7 +640,7 @@ def save_held_out(path: str | Path, held_out: HeldOut) -> None:
         for name in _TEXTS:
             hdf5.write_texts(file, name, getattr(held_out, name))
         for name in _ARRAYS:
-            file.create_dataset(name, data=getattr(held_out, name), track_times=False)
+            file.create_dataset(name, data=getattr(held_out, name))
 
 
 def load_held_out(path: str | Path) -> HeldOut:

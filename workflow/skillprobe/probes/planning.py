@@ -97,7 +97,7 @@ def save(path: str | Path, scores: PromptScores) -> None:
             if each.name in _TEXT:
                 hdf5.write_texts(file, each.name, value)
             elif each.name != "status":
-                file.create_dataset(each.name, data=value, track_times=False)
+                file.create_dataset(each.name, data=value)
         file.attrs["status"] = np.bytes_(scores.status.encode())
 
 

@@ -270,7 +270,7 @@ def load(path: str | Path) -> dict[str, Refits]:
 def _write(group: h5py.Group, refits: Refits) -> None:
     hdf5.write_names(group, "tasks", refits.tasks)
     for name in _ARRAYS:
-        group.create_dataset(name, data=getattr(refits, name), track_times=False)
+        group.create_dataset(name, data=getattr(refits, name))
 
 
 def _read(group: h5py.Group) -> Refits:

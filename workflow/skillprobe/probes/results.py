@@ -136,7 +136,7 @@ def _write(group: h5py.Group, result: ProbeResult) -> None:
     for name in _TEXT:
         hdf5.write_texts(group, name, getattr(result, name))
     for name in _ARRAYS:
-        group.create_dataset(name, data=getattr(result, name), track_times=False)
+        group.create_dataset(name, data=getattr(result, name))
     group.attrs["intercept"] = result.intercept
     group.attrs["truncated"] = result.truncated
     if result.status:

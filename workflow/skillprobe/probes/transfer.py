@@ -67,7 +67,7 @@ def load(path: str | Path) -> dict[str, dict[str, Crossed]]:
 def _write(group: h5py.Group, each: Crossed) -> None:
     hdf5.write_names(group, "sources", each.sources)
     hdf5.write_texts(group, "ids", each.ids)
-    group.create_dataset("scores", data=each.scores, track_times=False)
+    group.create_dataset("scores", data=each.scores)
 
 
 def _read(group: h5py.Group) -> Crossed:

@@ -144,7 +144,7 @@ def save(path: str | Path, found: TrivialMonitors) -> None:
         file.attrs["status"] = found.status
         hdf5.write_texts(file, "ids", found.ids)
         for name in _ARRAYS:
-            file.create_dataset(name, data=getattr(found, name), track_times=False)
+            file.create_dataset(name, data=getattr(found, name))
 
 
 def load(path: str | Path) -> TrivialMonitors:

@@ -164,7 +164,7 @@ def write_texts(group: h5py.Group, name: str, texts: np.ndarray) -> None:
     """A dataset of texts [n]."""
     # Of fixed length: variable-length ones go through a heap whose bytes may differ.
     encoded = np.char.encode(texts, "utf-8") if len(texts) else np.zeros(0, "S1")
-    group.create_dataset(name, data=encoded, track_times=False)
+    group.create_dataset(name, data=encoded)
 
 
 def read_texts(group: h5py.Group, name: str) -> np.ndarray:

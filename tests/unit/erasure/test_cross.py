@@ -562,3 +562,18 @@ def test_a_frozen_probe_loses_what_the_eraser_takes(n, d, kind):
     lost = fit.decision[0, :, 0] - (eraser(x) @ weights + intercept)[:, 0]
     found = (rows.coordinates @ taken_of(rows, eraser, scale).of_probe(fit.coefficients[0]))[:, 0]
     np.testing.assert_allclose(found - found.mean(), lost - lost.mean(), atol=1e-9)
+
+
+@pytest.mark.parametrize("n, d", SHAPES)
+def test_directions_of_another_tasks_rows_are_those_among_the_features(n, d):
+    x, scale = data(n, d)[0], np.linspace(1, 2, d)
+    rows, other = Rows(x, scale), Rows(data(n, d, seed=1)[0], scale)
+    axes = np.linalg.qr(np.random.default_rng(0).normal(size=(3, other.coordinates.shape[1], 2)))[0]
+    among = np.stack([other.weights(each)[0] * scale[:, None] for each in axes])
+    expected, found = Taken.of(rows, among), Taken.across(rows.overlap(other), axes)
+    np.testing.assert_allclose(found.read, expected.read, atol=1e-9)
+    np.testing.assert_allclose(found.inside, expected.inside, atol=1e-9)
+    for one, two in zip(found.outside, expected.outside, strict=True):
+        np.testing.assert_allclose(one.T @ one, two.T @ two, atol=1e-9)
+    own = Taken.across(None, axes)
+    assert own.read is axes and not own.outside.any()

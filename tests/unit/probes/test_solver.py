@@ -258,3 +258,61 @@ def test_the_start_changes_the_way_and_not_the_solution():
     for start in (far, (plain.coefficients, plain.intercepts), (far[0][0], far[1][0])):
         found = rows.fit(masks, y, penalties, start=start)
         np.testing.assert_allclose(found.decision, plain.decision, atol=2e-5)
+
+
+@pytest.mark.parametrize("rogue", [1.0, 1e4])
+@pytest.mark.parametrize("taken", ["nothing", "confounds", "directions"])
+def test_many_features_without_their_principal_axes_give_the_same_fits(taken, rogue, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = data(400, 150)
+    x = x * np.logspace(0, -3, 150) @ np.linalg.qr(rng.normal(size=(150, 150)))[0]
+    x[:, 0] *= rogue
+    x[:, 7] = 3.0
+    scale = feature_scale(x) if rogue == 1 else None
+    sets, penalties = rng.random((400, 5)) < 0.7, [1e-5, 1e-3, 1e-1, 10.0]
+    # None along the constant feature, which is along no principal axis.
+    directions = np.linalg.qr(rng.normal(size=(5, 150, 3)) * (x.std(axis=0) > 0)[:, None])[0]
+
+    def fits():
+        rows, more = Rows(x, scale), {}
+        if taken == "confounds":
+            more["confounds"] = np.eye(3)[np.arange(400) % 3]
+        elif taken == "directions":
+            inside = np.stack([rows.along_axes(each) for each in directions])
+            more["erased"] = Erased(inside, inside.transpose(0, 2, 1))
+        return rows, rows.fit(sets, y, penalties, **more)
+
+    turned, expected = fits()
+    monkeypatch.setattr(solver, "MANY", 100)
+    monkeypatch.setattr(solver, "LEADING", 20)
+    rows, found = fits()
+    assert rows.leading is not None and turned.leading is None
+    np.testing.assert_allclose(found.decision, expected.decision, atol=1e-5)
+    np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-9)
+    (ours, _), (theirs, _) = found.raw(2), expected.raw(2)
+    np.testing.assert_allclose(x @ ours, x @ theirs, atol=1e-5)
+
+
+def test_leading_axes_are_those_of_the_largest_spectrum(monkeypatch):
+    monkeypatch.setattr(solver, "MANY", 100)
+    monkeypatch.setattr(solver, "LEADING", 20)
+    x = np.random.default_rng(0).normal(size=(300, 150)) * np.logspace(0, -3, 150)
+    rows = Rows(x)
+    axes, squares = rows.leading
+    exact = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2
+    np.testing.assert_allclose(np.sort(squares)[::-1][:10], exact[:10], rtol=1e-2)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(20), atol=1e-5)
+    np.testing.assert_allclose(130 * rows.spectrum + squares.sum(), exact.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(60, 90), (60, 300), (300, 60), (300, 400)])
+@pytest.mark.parametrize("many", [10, 1000])
+def test_axes_overlap_as_their_directions_among_the_features_do(sizes, many, monkeypatch):
+    monkeypatch.setattr(solver, "MANY", many)
+    monkeypatch.setattr(solver, "LEADING", 5)
+    scale = np.linspace(1, 2, 120)
+    one, other = (Rows(data(n, 120)[0] + n, scale) for n in sizes)
+    directions = [
+        rows.weights(np.eye(rows.coordinates.shape[1]))[0] * scale[:, None] for rows in (one, other)
+    ]
+    np.testing.assert_allclose(one.overlap(other), directions[0].T @ directions[1], atol=1e-9)

@@ -147,11 +147,13 @@ def cross_ablate(
             else:
                 stored[task] = _erasers(rows[task], plans[task], per_class, settings)
             advance(1)
+    overlaps = Overlaps(rows)
     with progress("tasks probed without others", len(specialists)) as advance:
         for task, result in specialists.items():
             targets[task] = _nothing(result, without, settings)
             if task in plans:
-                _ablate_target(rows[task], plans[task], result, found, targets[task], settings)
+                of_source = {name: overlaps(task, name) for name in found}
+                _ablate_target(rows[task], plans[task], result, found, of_source, targets[task], settings)
             advance(1)
     return targets, {
         "tasks": stored,
@@ -269,12 +271,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Source:
-    """A task's directions. among_features: [m, d, max_rank] of the plan's columns, orthonormal after the
-    scale; stopped: [S · K], ranks of the stopped variant; leaces: [S · K]; erasers: as stored, by fold and of
-    all."""
+    """A task's directions. axes: [m, r, max_rank] of the plan's columns, in the axes of its rows; stopped:
+    [S · K], ranks of the stopped variant; leaces: [S · K]; erasers: as stored, by fold and of all."""
 
     plan: Plan
-    among_features: np.ndarray
+    axes: np.ndarray
     stopped: np.ndarray
     leaces: list[Eraser]
     erasers: list[Eraser]
@@ -286,7 +287,7 @@ class _Source:
         found = inlp(rows, train, plan.labels, plan.penalty, rank)
         return cls(
             plan,
-            found.among_features(),
+            found.axes,
             np.zeros(plan.n_real, int) if settings.primary_only else _stopped(found, plan, settings),
             [
                 leace(rows, train[:, column], plan.labels[:, column])
@@ -327,10 +328,11 @@ def _ablate_target(
     plan: Plan,
     result: ProbeResult,
     sources: Mapping[str, _Source],
+    overlaps: Mapping[str, np.ndarray | None],
     made: Ablated,
     settings: Settings,
 ) -> None:
-    """Fill in what is left of a target."""
+    """Fill in what is left of a target; overlaps: with each source."""
     n_real, n_folds = plan.n_real, plan.n_folds
     outer, labels, penalty = plan.train[:, :n_real], result.labels, plan.penalty[:n_real]
     fit = rows.fit(outer, labels, [penalty])
@@ -357,7 +359,7 @@ def _ablate_target(
 
     for name, source in sources.items():
         t = made.sources.index(name)
-        found = Taken.of(rows, source.among_features)
+        found = Taken.across(overlaps[name], source.axes)
         real, null = found.columns(slice(n_real)), found.columns(source.plan.null())
         primary, chance = real.first(settings.rank), null.first(settings.rank)
         if settings.primary_only:
@@ -411,6 +413,17 @@ class Taken:
         return cls._make(rows, along, np.stack([eraser.b.T * scale for eraser in erasers]))
 
     @classmethod
+    def across(cls, overlap: np.ndarray | None, axes: np.ndarray) -> Taken:
+        """Of directions [m, r′, k], orthonormal or zero, in the axes of another task's rows; overlap:
+        [r, r′], of `Rows.overlap` with these (None: the same rows)."""
+        m, r, k = axes.shape
+        if overlap is None:
+            return cls(axes, axes, np.zeros((m, k, k)))
+        inside = overlap @ axes.transpose(1, 0, 2).reshape(r, m * k)
+        inside = np.ascontiguousarray(inside.reshape(-1, m, k).transpose(1, 0, 2))
+        return cls(inside, inside, _beyond(axes, inside))
+
+    @classmethod
     def _make(cls, rows: Rows, along: np.ndarray, read: np.ndarray) -> Taken:
         m, d, k = along.shape
 
@@ -420,10 +433,7 @@ class Taken:
 
         reads = inside(read)
         within = reads if along is read else inside(along)
-        squares = along.transpose(0, 2, 1) @ along - within.transpose(0, 2, 1) @ within
-        values, vectors = np.linalg.eigh(squares)
-        outside = np.sqrt(np.maximum(values, 0))[:, :, None] * vectors.transpose(0, 2, 1)
-        return cls(reads, within, outside)
+        return cls(reads, within, _beyond(along, within))
 
     @classmethod
     def joined(cls, parts: list[Taken]) -> Taken:
@@ -453,6 +463,31 @@ class Taken:
     def of_probe(self, beta: np.ndarray) -> np.ndarray:
         """What probes [r, m] lose: coefficients [r, m]."""
         return (self.read @ (self.inside.transpose(0, 2, 1) @ beta.T[:, :, None]))[..., 0].T
+
+
+def _beyond(whole: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """What of directions `whole` is not `within`, both [m, any, k], in axes of its own: [m, k, k]."""
+    squares = whole.transpose(0, 2, 1) @ whole - within.transpose(0, 2, 1) @ within
+    values, vectors = np.linalg.eigh(squares)
+    return np.sqrt(np.maximum(values, 0))[:, :, None] * vectors.transpose(0, 2, 1)
+
+
+class Overlaps:
+    """`Rows.overlap` of each two tasks, made once for both directions."""
+
+    def __init__(self, rows: Mapping[str, Rows]) -> None:
+        self.rows = rows
+        self.made: dict[tuple[str, str], np.ndarray] = {}
+
+    def __call__(self, target: str, source: str) -> np.ndarray | None:
+        """[r of the target, r of the source]; None for a task and itself."""
+        if target == source:
+            return None
+        if (source, target) in self.made:
+            return self.made[source, target].T
+        if (target, source) not in self.made:
+            self.made[target, source] = self.rows[target].overlap(self.rows[source])
+        return self.made[target, source]
 
 
 def _widened(values: np.ndarray, k: int, rows_too: bool) -> np.ndarray:

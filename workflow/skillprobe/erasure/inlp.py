@@ -38,12 +38,6 @@ class Directions:
     coefficients: np.ndarray
     intercepts: np.ndarray
 
-    def among_features(self) -> np.ndarray:
-        """[m, d, k], orthonormal or zero, among the scaled features."""
-        m, r, k = self.axes.shape
-        flat = self.rows.weights(self.axes.transpose(1, 0, 2).reshape(r, m * k))[0]
-        return (flat * self.rows.scale[:, None]).reshape(-1, m, k).transpose(1, 0, 2)
-
     def erasers(self, which: slice = slice(None), alpha: float = 1.0) -> list[Eraser]:
         """On raw activations, of the training sets `which`."""
         found = []

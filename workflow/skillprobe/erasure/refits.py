@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from skillprobe.erasure.cross import Ablated, Plan, Settings, Taken, common_scale, rows_per_class
+from skillprobe.erasure.cross import Ablated, Overlaps, Plan, Settings, Taken, common_scale, rows_per_class
 from skillprobe.erasure.inlp import inlp
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.solver import Rows
@@ -50,6 +50,7 @@ def refit_erasers(
     if not sources:
         return dict(ablated)
     each = {task: _Task(x_by_task[task], specialists[task], settings, draws, scale) for task in targets}
+    overlaps = Overlaps({task: each[task].rows for task in targets})
     per_class = rows_per_class([each[task].plan for task in sources])
     n_folds, n_draws = each[targets[0]].plan.n_folds, len(draws.weights)
     counted = {task: np.zeros((2, n_draws, 1 + len(sources))) for task in targets}
@@ -60,7 +61,13 @@ def refit_erasers(
                 here = slice(start, start + DRAWS_AT_ONCE)
                 found = [each[task].directions(f, here, per_class, plain[task]) for task in sources]
                 for task in targets:
-                    counted[task][:, here] += each[task].concordant(f, here, np.concatenate(found))
+                    taken = Taken.joined(
+                        [
+                            Taken.across(overlaps(task, source), axes)
+                            for source, axes in zip(sources, found, strict=True)
+                        ]
+                    )
+                    counted[task][:, here] += each[task].concordant(f, here, taken, len(sources))
             advance(1)
     refitted = dict(ablated)
     for task, (right, pairs) in counted.items():
@@ -93,31 +100,30 @@ class _Task:
     def directions(
         self, f: int, here: slice, per_class: int, plain: tuple[np.ndarray, np.ndarray]
     ) -> np.ndarray:
-        """Of each draw, [draws, d, rank], among the scaled features."""
+        """Of each draw, [draws, r, rank], in the axes of the task's rows."""
         rows, train, *rest = self._source(f, per_class)
         weights = self.weights[here].T * train
         start = tuple(np.repeat(values, weights.shape[1], axis=-1) for values in plain)
         found = inlp(rows, weights, *rest, self.settings.rank, start=start, tolerance=TOLERANCE)
-        return found.among_features()
+        return found.axes
 
     def _source(self, f: int, per_class: int) -> tuple[Rows, np.ndarray, np.ndarray, float]:
         train = self.plan.balanced(per_class)[:, [f]]
         return self.rows, train, self.result.labels, self.plan.penalty[f]
 
-    def concordant(self, f: int, here: slice, directions: np.ndarray) -> np.ndarray:
+    def concordant(self, f: int, here: slice, taken: Taken, times: int) -> np.ndarray:
         """Concordant pairs, and pairs, of each draw in one test fold before and after: [2, draws, 1 + T];
-        directions: [T · draws, d, rank], of each source in turn."""
+        taken: of all draws for each of `times` sources in turn."""
         rows, labels, penalty, test = self.rows, self.result.labels, self.plan.penalty[f], self.fold == f
         weights = self.weights[here]
         train, n = (weights * self.plan.train[:, f]).T, len(weights)
         start = tuple(np.repeat(values[..., [f]], n, axis=-1) for values in self.before)
         before = rows.fit(train, labels, [penalty], start=start, tolerance=TOLERANCE)
-        times = len(directions) // n
         after = rows.fit(
             np.tile(train, (1, times)),
             labels,
             [penalty],
-            erased=Taken.of(rows, directions).erased(),
+            erased=taken.erased(),
             start=(np.tile(before.coefficients[0], (1, times)), np.tile(before.intercepts[0], times)),
             tolerance=TOLERANCE,
         )

@@ -5,7 +5,9 @@ training means and divided by one scalar (docs/definitions.md, "Scale").
 
 The rows are rotated once into their principal axes, from the Gram matrix (n < d) or the features' products
 (n ≥ d). Rotations change no decision value, and in these axes a Hessian is nearly diagonal, so that
-conjugate gradients need few steps. Every step is one matrix product for all the fits that share the rows:
+conjugate gradients need few steps. With thousands of features and more rows, the rotation would take longer
+than the fits: the rows stay as they are, and only the leading axes are found, in which Hessians differ most
+from a multiple of one. Every step is one matrix product for all the fits that share the rows:
 folds, fold seeds, shuffled labels and left-out tasks are columns, at little more than the price of one.
 """
 
@@ -40,6 +42,9 @@ NO_VARIANCE = 1e-13
 # Axes with less than this share of the first one's variance are rounding errors of the Gram matrix.
 NO_AXIS = 1e-14
 BLOCK = 512
+# With more features than this, and still more rows, only so many LEADING principal axes are looked for, by
+# so many PASSES over the rows.
+MANY, LEADING, PASSES = 1024, 128, 3
 
 
 def feature_scale(x: np.ndarray) -> np.ndarray:
@@ -62,7 +67,8 @@ class Rows:
     """Rows of one (model, layer, position), prepared once for every fit on them.
 
     x: [n, d] activations of any float type, kept as they are; scale: [d] per-feature divisor, or None for
-    none. Beside x, memory holds a few matrices of n · min(n, d) numbers and no more.
+    none. Beside x, memory holds a few matrices of n · min(n, d) numbers and no more. coordinates: [n, r], the
+    centred, scaled rows in orthonormal axes, which are the principal ones unless there are `leading` ones.
     """
 
     def __init__(self, x: np.ndarray, scale: np.ndarray | None = None) -> None:
@@ -74,6 +80,8 @@ class Rows:
         self.offset = x.mean(axis=0, dtype=np.float64)
         constant = x.max(axis=0) == x.min(axis=0)
         self.offset[constant] = x[0, constant]
+        # Where the coordinates are not along principal axes: the first of these, [r, k], and their spectrum.
+        self.leading: tuple[np.ndarray, np.ndarray] | None = None
         if n <= d:
             gram = np.zeros((n, n))
             for start in range(0, d, BLOCK):
@@ -85,6 +93,11 @@ class Rows:
             lengths = np.sqrt(squares[kept])
             self.coordinates = vectors[:, kept] * lengths
             self._back = vectors[:, kept] / lengths
+        elif d > MANY:
+            # A decomposition of d × d products would take longer than all the fits.
+            self.coordinates = np.concatenate([self._rows(slice(i, i + BLOCK)) for i in range(0, n, BLOCK)])
+            squares, self.leading = _leading(self.coordinates)
+            kept, self._back = slice(None), None
         else:
             rows = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
             squares, vectors = np.linalg.eigh(sum(z.T @ z for z in map(self._rows, rows)))
@@ -101,24 +114,38 @@ class Rows:
         return (self.x[which] - self.offset) / self.scale
 
     def along_axes(self, directions: np.ndarray) -> np.ndarray:
-        """Parts along the principal axes, [r, k], of directions [d, k] among the scaled features; what points
-        out of the rows' span is lost."""
+        """Parts along the axes of the coordinates, [r, k], of directions [d, k] among the scaled features;
+        what points out of the rows' span is lost."""
         n, d = self.x.shape
         if n > d:
-            return self._back.T @ directions
+            return directions if self._back is None else self._back.T @ directions
         blocks = [slice(start, start + BLOCK) for start in range(0, d, BLOCK)]
         return self._back.T @ sum(self._features(here) @ directions[here] for here in blocks)
 
+    def overlap(self, other: Rows) -> np.ndarray:
+        """Products of each of these axes with each of another's, [r, r of the other], among the scaled
+        features, whose scale both have."""
+        (n, d), m = self.x.shape, len(other.x)
+        if n > d:
+            axes = np.eye(d) if self._back is None else self._back
+            return other.along_axes(axes).T
+        if m > d:
+            return other.overlap(self).T
+        blocks = [slice(start, start + BLOCK) for start in range(0, d, BLOCK)]
+        products = sum(self._features(here) @ other._features(here).T for here in blocks)
+        return self._back.T @ products @ other._back
+
     def weights(self, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """On raw activations; coefficients: [r, m] in the principal axes. Weights [d, m], and what they give
-        the common offset, [m]: x @ weights − that is the projection of a row."""
+        """On raw activations; coefficients: [r, m] in the axes of the coordinates. Weights [d, m], and what
+        they give the common offset, [m]: x @ weights − that is the projection of a row."""
         n, d = self.x.shape
         if n <= d:
             spread = self._back @ coefficients
             parts = [self._features(slice(start, start + BLOCK)).T @ spread for start in range(0, d, BLOCK)]
             weights = np.concatenate(parts) / self.scale[:, None]
         else:
-            weights = self._back @ coefficients / self.scale[:, None]
+            spread = coefficients if self._back is None else self._back @ coefficients
+            weights = spread / self.scale[:, None]
         return weights, self.offset @ weights
 
     def fit(
@@ -158,6 +185,7 @@ class Rows:
         if blocks is not None:
             used = used[np.argsort(blocks[used], kind="stable")]
         labels = np.broadcast_to(labels.reshape(n, -1), (n, m))[used].astype(float)
+        leading = None if self.leading is None else (self.leading[0], self.leading[1] / n)
         if erased is None:
             held = None if confounds is None else confounds[used]
             design = _Design(
@@ -166,10 +194,12 @@ class Rows:
                 train[used].astype(float),
                 held,
                 None if blocks is None else blocks[used],
+                leading,
             )
         else:
             design = _ErasedDesign(
-                self.coordinates[used], self.spectrum / n, train[used].astype(float), erased
+                *(self.coordinates[used], self.spectrum / n, train[used].astype(float), erased),
+                leading,
             )
         count = train.sum(axis=0)
         variance, reference = design.variance()
@@ -294,12 +324,14 @@ class Fit:
 class _Design:
     """Products with the rows [n, r] of each training set, confounds taken out.
 
-    spectrum: [r], mean square of each coordinate; train: [n, m] ≥ 0, how often each row is there; blocks:
+    spectrum: [r], mean square of each coordinate, or, with leading axes [r, k] and their mean squares [k], of
+    all others on average; train: [n, m] ≥ 0, how often each row is there; blocks:
     [n], ascending. Columns of the arguments belong to the training sets `which`.
     """
 
-    def __init__(self, x, spectrum, train, confounds, blocks=None):
+    def __init__(self, x, spectrum, train, confounds, blocks=None, leading=None):
         self.x, self.spectrum, self.train, self.confounds = x, spectrum, train, confounds
+        self.leading = leading
         # Where each block lies, and which training sets [m] have rows of it.
         self.parts = []
         if blocks is not None:
@@ -345,10 +377,27 @@ class _Design:
         """The same in single precision."""
         same = copy.copy(self)
         same.x, same.spectrum = self.x.astype(np.float32), self.spectrum.astype(np.float32)
+        if self.leading is not None:
+            same.leading = tuple(part.astype(np.float32) for part in self.leading)
         if self.confounds is not None:
             same.confounds = self.confounds.astype(np.float32)
             same.prediction = self.prediction.astype(np.float32)
         return same
+
+    def inverse(self, ridge, total):
+        """A rough inverse of the Hessians of some columns, as a function of residuals [r, columns] and of the
+        columns among these that they are of: exact if each training set had the spectrum of all rows, and
+        curvatures that add up to `total`, [columns], were alike on all of them."""
+        diagonal = ridge + np.outer(self.spectrum, total)
+        if self.leading is None:
+            return lambda residual, columns: residual / diagonal[:, columns]
+        axes, squares = self.leading
+        more = 1 / (ridge + np.outer(squares, total)) - 1 / (ridge + self.spectrum[0] * total)
+
+        def apply(residual, columns):
+            return residual / diagonal[:, columns] + axes @ (more[:, columns] * (axes.T @ residual))
+
+        return apply
 
     def explained(self, beta, which):
         """What the confounds predict of a projection, per unit of each: [q, columns]."""
@@ -423,10 +472,12 @@ class _ErasedDesign(_Design):
     Their variance is that of the rows before: else a penalty would weigh less the more is erased.
     """
 
-    def __init__(self, x, spectrum, train, erased):
+    def __init__(self, x, spectrum, train, erased, leading=None):
         # For the preconditioner alone, so one training set may speak for all.
         outside = np.square(x @ erased.read[0] @ erased.right[0][:, x.shape[1] :]).mean(axis=0)
-        super().__init__(x, np.append(spectrum, outside), train, None)
+        if leading is not None:
+            leading = np.pad(leading[0], ((0, len(outside)), (0, 0))), leading[1]
+        super().__init__(x, np.append(spectrum, outside), train, None, leading=leading)
         self.erased = self.recent = erased
         self.recent_sets = np.arange(len(erased.read))
 
@@ -600,6 +651,23 @@ class _Path:
         return length
 
 
+def _leading(x: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Of rows [n, r]: what sum of squares an axis has on average beside the leading ones, [r]; the leading
+    ones, [r, k], nearly orthonormal, and their sums of squares, [k].
+
+    By subspace iteration from random axes (Halko et al. 2011, arXiv 0909.4061, algorithm 4.4), in single
+    precision: they precondition, and take no part in the result.
+    """
+    rows = x.astype(np.float32)
+    axes = np.random.default_rng(0).normal(size=(x.shape[1], LEADING)).astype(np.float32)
+    for _ in range(PASSES):
+        axes = np.linalg.qr(((rows @ axes).T @ rows).T)[0]
+    squares, turn = np.linalg.eigh((of := rows @ axes).T @ of)
+    total = np.einsum("nr,nr->", x, x)
+    rest = max(total - squares.sum(), 0.0) / (x.shape[1] - LEADING)
+    return np.full(x.shape[1], rest), (axes @ turn, np.maximum(squares, rest))
+
+
 def _conjugate_gradients(design, which, curvature, ridge, right, tolerance):
     """Solve (ridge + Xᵀ W X − what the intercept takes up) step = right for every column, to its tolerance.
 
@@ -613,9 +681,9 @@ def _conjugate_gradients(design, which, curvature, ridge, right, tolerance):
         for array in (curvature, ridge, right / length_of_right, tolerance)
     )
     total = curvature.sum(axis=0)
-    diagonal = ridge + np.outer(design.spectrum, total)
+    inverse = design.inverse(ridge, total)
     solution, residual = np.zeros_like(right), right.copy()
-    scaled = residual / diagonal
+    scaled = inverse(residual, slice(None))
     direction, size = scaled.copy(), _dot(residual, scaled)
     goal = tolerance**2 * size
     live, tiny = np.arange(right.shape[1]), np.finfo(right.dtype).tiny
@@ -628,7 +696,7 @@ def _conjugate_gradients(design, which, curvature, ridge, right, tolerance):
         length = size / np.maximum(_dot(direction, image), tiny)
         solution[:, live] += length * direction
         residual -= length * image
-        scaled = residual / diagonal[:, live]
+        scaled = inverse(residual, live)
         previous, size = size, _dot(residual, scaled)
         going = size > goal[live]
         if not going.any():

@@ -1,4 +1,5 @@
-# One teacher-forced pass over each prompt and answer; all layers at a few positions.
+# One teacher-forced pass over each prompt and answer; all layers at a few positions. Or the user's own activations,
+# which another tool has saved.
 
 
 rule extract_activations:
@@ -14,6 +15,8 @@ rule extract_activations:
         f"{RESULTS}/logs/extract_activations/{{model}}/{{task}}/{{shard}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/extract_activations/{{model}}/{{task}}/{{shard}}.tsv"
+    wildcard_constraints:
+        model=one_of(LOADED_MODELS),
     conda:
         "../../envs/gpu.yaml"
     resources:
@@ -24,6 +27,31 @@ rule extract_activations:
         settings=model_settings("study", "activations"),
     script:
         "../scripts/extract_activations.py"
+
+
+rule take_activations:
+    input:
+        labels=rules.take_labels.output.labels,
+        given=ancient(given_activations),
+        code=code("take_activations"),
+    output:
+        shard=f"{RESULTS}/activations/{{model}}/{{task}}/{{shard}}.h5",
+        manifest=f"{RESULTS}/activations/{{model}}/{{task}}/{{shard}}.json",
+    log:
+        f"{RESULTS}/logs/take_activations/{{model}}/{{task}}/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/take_activations/{{model}}/{{task}}/{{shard}}.tsv"
+    wildcard_constraints:
+        model=one_of(GIVEN_MODELS),
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        settings=activation_settings,
+    script:
+        "../scripts/take_activations.py"
 
 
 rule extract_random_activations:

@@ -104,9 +104,11 @@ RESULTS = f"results/{STUDY['study']}"
 checked(nearest_folder, RESULTS)
 
 MODELS = [entry["name"] for entry in STUDY["models"]]
-# Those that answer in the study, and those whose answers are there.
+# Those that answer in the study, those whose answers are there, and those whose activations are.
 GENERATED_MODELS = slices.generated_models(STUDY)
-ANSWERED_MODELS = [model for model in MODELS if model not in GENERATED_MODELS]
+GIVEN_MODELS = MODELS if slices.on_given_activations(STUDY) else []
+ANSWERED_MODELS = [model for model in MODELS if model not in (*GENERATED_MODELS, *GIVEN_MODELS)]
+LOADED_MODELS = [*GENERATED_MODELS, *ANSWERED_MODELS]
 FETCHED_MODELS = sources.fetched_models(STUDY, ROOT)
 CONVERTED_MODELS = sources.converted_models(STUDY, ROOT)
 TASKS = STUDY["tasks"]
@@ -245,6 +247,29 @@ def answer_settings(w):
         model=identity(w.model),
         sha256=answers.answers_hash(given_answers(w.model), items),
     )
+
+
+def given_labels(w):
+    """The labels of a task in the folder of given activations."""
+    return given_files(w)[2:]
+
+
+def given_activations(w):
+    """The shard of a task in that folder, and its manifest."""
+    return given_files(w)[:2]
+
+
+def given_files(w):
+    from skillprobe.activations import given  # other studies are planned without numpy
+
+    return given.files_of(slices.model_entry(STUDY, w.model)["activations"], w.model, w.task)
+
+
+def activation_settings(w):
+    """What decides the given activations of a task: a hash of them, and not what else is in their folder."""
+    from skillprobe.activations import given
+
+    return chosen(sha256=given.card_hash(slices.model_entry(STUDY, w.model)["activations"], w.task))
 
 
 def one_of(names):

@@ -1,4 +1,4 @@
-# What the verifiers and judges say of each answer.
+# What the verifiers and judges say of each answer; or the labels that came with the user's own activations.
 
 
 rule label_responses:
@@ -14,6 +14,8 @@ rule label_responses:
         f"{RESULTS}/logs/label_responses/{{model}}/{{task}}/{{shard}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/label_responses/{{model}}/{{task}}/{{shard}}.tsv"
+    wildcard_constraints:
+        model=one_of(LOADED_MODELS),
     conda:
         JUDGE_ENVIRONMENT
     resources:
@@ -24,6 +26,29 @@ rule label_responses:
         settings=task_settings(),
     script:
         "../scripts/label_responses.py"
+
+
+rule take_labels:
+    input:
+        given=ancient(given_labels),
+        code=code("take_labels"),
+    output:
+        labels=f"{RESULTS}/labels/{{model}}/{{task}}/{{shard}}.jsonl",
+    log:
+        f"{RESULTS}/logs/take_labels/{{model}}/{{task}}/{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/take_labels/{{model}}/{{task}}/{{shard}}.tsv"
+    wildcard_constraints:
+        model=one_of(GIVEN_MODELS),
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        settings=activation_settings,
+    script:
+        "../scripts/take_labels.py"
 
 
 rule summarise_compliance:

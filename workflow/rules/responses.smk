@@ -54,4 +54,4 @@ rule take_answers:
 
 rule responses:
     input:
-        expand(rules.generate_responses.output, model=MODELS, task=TASKS, shard=SHARDS),
+        expand(rules.generate_responses.output, model=LOADED_MODELS, task=TASKS, shard=SHARDS),

@@ -16,7 +16,7 @@ from skillprobe.tasks.world import adapted, load_world
 
 if not settings["models"]:
     raise UserError(
-        "the responses of all models are given (answers), so there is nothing to try out: run "
+        "the responses or activations of all models are given, so there is nothing to try out: run "
         "`snakemake --until summarise_compliance`, which shows how many of them satisfy their constraints"
     )
 design = Design.of(settings, settings["contents"])

@@ -182,25 +182,131 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", choices=("ifeval", "ifbench"), help="whose format the file has")
-    parser.add_argument("file", metavar="FILE", help="its prompts, as JSON lines")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", required=True, help="where to write prompts for prompts.file"
+        "kind",
+        choices=("ifeval", "ifbench", "activations"),
+        help="whose format the file has, or activations for arrays",
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="+",
+        help="the benchmark's prompts, as JSON lines; or .npy and .safetensors files, or folders with them",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        required=True,
+        help="where to write prompts for prompts.file, or the folder for models[].activations",
     )
     parser.add_argument(
         "--single", action="store_true", help="leave out prompts that have several instructions"
     )
+    own = parser.add_argument_group("of activations")
+    own.add_argument("--rows", metavar="FILE", help="what each row of the arrays is of, as JSON lines")
+    own.add_argument("--model", metavar="NAME", help="the model's name in the config")
+    own.add_argument("--source", metavar="TEXT", default="", help="what the model is called elsewhere")
+    own.add_argument("--task", metavar="NAME", help="the task of rows that don't name one")
+    own.add_argument(
+        "--position", metavar="NAME", default="eos", help="of arrays that don't name one (default: eos)"
+    )
+    own.add_argument(
+        "--layers", metavar="N,N,…", type=_numbers, help="the layers of an array [layer, row, hidden]"
+    )
+    own.add_argument(
+        "--num-layers", metavar="N", type=int, help="of the model's blocks (default: the highest layer given)"
+    )
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
 def _import(options: argparse.Namespace) -> int:
+    if options.kind == "activations":
+        return _import_activations(options)
+    return _import_prompts(options)
+
+
+def _import_activations(options: argparse.Namespace) -> int:
+    from skillprobe.activations import arrays, given
+
+    for name in ("rows", "model"):
+        if getattr(options, name) is None:
+            raise UserError(f"--{name} is missing; `skillprobe import --help` says what it is")
+    rows = given.read_given(options.rows, options.task)
+    found = arrays.read_arrays(options.file, options.position, options.layers)
+    card = given.write_folder(
+        options.output,
+        found,
+        rows,
+        model=options.model,
+        source=options.source,
+        num_layers=options.num_layers,
+        rows_file=options.rows,
+    )
+    print(given.described(card, options.output))
+    return 0
+
+
+def _import_prompts(options: argparse.Namespace) -> int:
     from skillprobe.prompts import imports
     from skillprobe.storage import files
 
-    if os.path.realpath(options.output) == os.path.realpath(options.file):
+    if len(options.file) > 1:
+        raise UserError(f"{options.kind} takes one file, not {len(options.file)}; import one after the other")
+    (file,) = options.file
+    if os.path.realpath(options.output) == os.path.realpath(file):
         raise UserError(f"{options.output} is the file that is read; write to another one")
-    found = imports.read_benchmark(options.file, options.single)
+    found = imports.read_benchmark(file, options.single)
     files.write_jsonl(options.output, found.lines)
-    print(imports.described(found, options.file, options.kind, options.output))
+    print(imports.described(found, file, options.kind, options.output))
+    return 0
+
+
+# export
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=("shards", "probes", "erasers"), help="what to export")
+    parser.add_argument("study", metavar="FOLDER", help="a study's folder, results/STUDY")
+    parser.add_argument("--model", metavar="NAME", required=True, help="the model's name in the study")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        required=True,
+        help="a .safetensors file to write; of shards a folder to make, with the rows beside it",
+    )
+    parser.add_argument("--tasks", metavar="NAME,…", type=_names, default=[], help="default: all")
+    parser.add_argument(
+        "--layers", metavar="N,…", type=_numbers, default=[], help="default: all that there are"
+    )
+    parser.add_argument(
+        "--positions", metavar="NAME,…", type=_names, default=[], help="of shards (default: all)"
+    )
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _export(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from skillprobe.catalogue import exports
+
+    study = exports.Study(Path(options.study))
+    chosen = (options.model, options.tasks, options.layers)
+    if options.kind == "shards":
+        written = exports.export_shards(study, options.output, *chosen, options.positions)
+    elif options.kind == "probes":
+        written = exports.export_probes(study, options.output, *chosen)
+    else:
+        written = exports.export_erasers(study, options.output, *chosen)
+    for path in written:
+        print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
@@ -293,9 +399,15 @@ COMMANDS = {
         _check,
     ),
     "import": Command(
-        "make prompts of your own (prompts.file) of a benchmark's: what tasks judge, and what is left out",
+        "make prompts of your own (prompts.file) of a benchmark's, or a folder for a study "
+        "(models[].activations) of activations that another tool has saved",
         _import_arguments,
         _import,
+    ),
+    "export": Command(
+        "write the activations, probes or erasers of a study as safetensors with a card, for other tools",
+        _export_arguments,
+        _export,
     ),
     "compare": Command(
         "put the findings of two studies, or of two models, side by side", _compare_arguments, _compare

@@ -34,7 +34,8 @@ SAMPLE_FIELDS = {
 
 @dataclass(frozen=True)
 class ShardWriter:
-    """Takes a shard's values; `create` makes one. rows_per_block: how many samples make a block, the last of
+    """Takes a shard's values; `create` makes one. layers: those of the shard, from the first, which need not
+    be layer 0; rows_per_block: how many samples make a block, the last of
     which may have fewer; chunk: room for them at one layer and position; written: how many there are so far,
     by layer; checksums: [layer][position], the CRC-32 of these, which go into the `manifest` in the end;
     log_probability: where these go, None in a shard without them."""
@@ -54,8 +55,8 @@ class ShardWriter:
         self.stream.check()
 
     def write(self, layer: int, start: int, parts: Sequence[tuple[Places, np.ndarray]]) -> None:
-        """Write a layer of the block of samples that begins with number `start`. Blocks come in order, since
-        checksums run on from one to the next.
+        """Write a layer (its place in `layers`) of the block of samples that begins with number `start`.
+        Blocks come in order, since checksums run on from one to the next.
 
         parts: which rows of the block, and their values [position, row, hidden], as stored: together all of
         the block. Raises ValueError for other blocks, or other numbers of rows.
@@ -99,14 +100,16 @@ def create(
     attributes: Mapping[str, str | int],
     characters: np.ndarray | None = None,
     log_probabilities: bool = False,
+    layers: Sequence[int] | None = None,
 ) -> Iterator[ShardWriter]:
     """Make the shard `path`, which appears when the block has ended well and not before.
 
     samples: a column for each of SAMPLE_FIELDS; valid, characters: [position, sample], the second how many
     of the response the tokens up to a valid position make (None: 0); dtype: of STORED (bfloat16 values are
-    handed over as their 16 bits); log_probabilities: whether the shard has one of each sample. Layers run
-    from 0, the embeddings, to num_layers. The bytes depend on the content alone.
+    handed over as their 16 bits); log_probabilities: whether the shard has one of each sample; layers: which
+    it has, None for all, from 0, the embeddings, to num_layers. The bytes depend on the content alone.
     """
+    numbers = range(num_layers + 1) if layers is None else layers
     n = len(samples["id"])
     item = np.dtype(STORED[dtype]).itemsize
     blocks = math.ceil(n * hidden_size * item / _CHUNK_BYTES)
@@ -129,7 +132,7 @@ def create(
         for name, kind in SAMPLE_FIELDS.items():
             column = samples[name]
             group[name] = _texts(column) if kind is str else np.asarray(column, dtype=kind)
-        layers = [
+        datasets = [
             file.create_dataset(
                 f"layers/{layer}",
                 shape=(len(positions), n, hidden_size),
@@ -138,21 +141,23 @@ def create(
                 # A checksum for each chunk, so that bytes gone bad on a disk are noticed when read.
                 fletcher32=n > 0,
             )
-            for layer in range(num_layers + 1)
+            for layer in numbers
         ]
-        for layer in layers:
-            layer.attrs["dtype"] = dtype
+        for dataset in datasets:
+            dataset.attrs["dtype"] = dtype
+        if layers is not None:
+            file["given_layers"] = np.array(numbers, np.int32)
         scored = None
         if log_probabilities:
             scored = file.create_dataset("log_probability", shape=(n,), dtype=np.float32)
         writer = ShardWriter(
-            layers,
+            datasets,
             np.asarray(valid),
             per_block,
             stream,
             chunk=np.empty((per_block, hidden_size), STORED[dtype]),
-            written=[0] * len(layers),
-            checksums=[[0] * len(positions) for _ in layers],
+            written=[0] * len(datasets),
+            checksums=[[0] * len(positions) for _ in datasets],
             log_probability=scored,
         )
         yield writer
@@ -171,7 +176,8 @@ class Shard:
     samples: name -> array [sample] (texts as str); positions: names; valid and characters (how many of the
     response there are up to the position): [position, sample]; log_probability: [sample] of each response
     given its prompt, in nats, None in shards without it;
-    layers: their numbers, 0 for the embeddings; attrs: the root's attributes.
+    layers: their numbers, 0 for the embeddings, not all in shards of given activations; attrs: the root's
+    attributes.
     """
 
     def __init__(self, path: str | Path):
@@ -241,7 +247,9 @@ class Shard:
         self.log_probability = self._file["log_probability"][()] if scored else None
         self.layers = sorted(int(name) for name in self._file["layers"])
         shape = (len(self.positions), len(self.samples["id"]), self.attrs["hidden_size"])
-        if self.layers != list(range(self.attrs["num_layers"] + 1)):
+        every = range(self.attrs["num_layers"] + 1)
+        given = self._file["given_layers"][()].tolist() if "given_layers" in self._file else list(every)
+        if self.layers != given or not set(given) <= set(every):
             raise ValueError("layers are missing")
         if {self.valid.shape, self.characters.shape} != {shape[:2]} or any(
             self._file[f"layers/{i}"].shape != shape for i in self.layers
@@ -264,7 +272,7 @@ class Shard:
         Rows that are not valid there are zeros. Raises UserError for a layer or position that isn't stored.
         """
         if layer not in self.layers:
-            raise UserError(f"{self.path} has no layer {layer}; it has 0 to {self.layers[-1]}")
+            raise UserError(f"{self.path} has no layer {layer}; it has {_listed(self.layers)}")
         if isinstance(position, str):
             if position not in self.positions:
                 raise UserError(
@@ -273,7 +281,7 @@ class Shard:
             position = self.positions.index(position)
         try:
             values = self._file[f"layers/{layer}"][position]
-            if self._manifest and zlib.crc32(values) != self._manifest["layers"][layer][position]:
+            if self._manifest and zlib.crc32(values) != self._sum_of(layer, position):
                 raise OSError("its values do not match its manifest")
         except _DAMAGE as error:
             check_readable(self.path, error)
@@ -283,6 +291,9 @@ class Shard:
             # A bfloat16 is the upper half of a float32.
             values = (values.astype(np.uint32) << 16).view(np.float32)
         return values.astype(dtype, copy=False)
+
+    def _sum_of(self, layer: int, position: int) -> int:
+        return self._manifest["layers"][self.layers.index(layer)][position]
 
     def _head(self) -> str:
         """SHA-256 of all but the activations: what tells one shard from another."""
@@ -359,8 +370,8 @@ def describe(path: str | Path) -> str:
             f"{shard.path} ({size / 1e6:.1f} MB, format {attrs['format_version']})",
             f"study {attrs.get('study', '?')}, model {attrs.get('model', '?')} ({origin}), "
             f"task {attrs.get('task', '?')}",
-            f"layers 0 (embeddings) to {shard.layers[-1]}, each [position {len(shard.positions)}, "
-            f"sample {n}, hidden {attrs['hidden_size']}] in {attrs['dtype']}; "
+            f"layers {_listed(shard.layers).replace('0 to', '0 (embeddings) to')}, each [position "
+            f"{len(shard.positions)}, sample {n}, hidden {attrs['hidden_size']}] in {attrs['dtype']}; "
             f"attention {attrs.get('attn_implementation', '?')}",
             f"{len(set(samples['base']))} bases of {len(set(samples['group']))} groups",
             "",
@@ -381,6 +392,12 @@ def describe(path: str | Path) -> str:
             versions = json.loads(attrs["library_versions"])
             lines += ["", ", ".join(f"{name} {version}" for name, version in versions.items())]
     return "\n".join(lines)
+
+
+def _listed(layers: Sequence[int]) -> str:
+    if list(layers) == list(range(len(layers))):
+        return f"0 to {layers[-1]}"
+    return ", ".join(map(str, layers))
 
 
 def _texts(values: Sequence[str]) -> np.ndarray:

@@ -20,6 +20,7 @@ from skillprobe.errors import UserError
 from skillprobe.storage import files, tables
 from skillprobe.storage.tables import is_number
 from skillprobe.study.sampling import place
+from skillprobe.study.slices import on_given_activations
 from skillprobe.study.sources import pilot_of
 from skillprobe.tasks.base import CountTask, TermTask
 from skillprobe.tasks.text import words
@@ -439,6 +440,11 @@ def _percent(value: object) -> str:
 
 def describe(config: Mapping, contents: Mapping, root: str | Path = ".") -> str:
     """What the study's pilot says of the config as it is now, for the plan; or that there is none."""
+    if on_given_activations(config):
+        return (
+            "pilot        not for given activations: `snakemake --until summarise_compliance` counts their "
+            "labels"
+        )
     folder = Path("results") / config["study"] / "pilot"
     if not (Path(root) / folder / "pilot.txt").is_file():
         return "pilot        none yet: `snakemake pilot` shows what to change before the study is run"

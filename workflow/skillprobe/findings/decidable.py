@@ -17,7 +17,7 @@ from skillprobe.findings.rules import RULES
 from skillprobe.labels.crossings import can_cross
 from skillprobe.storage.tables import ACROSS
 from skillprobe.study import sources
-from skillprobe.study.slices import layers_of, over_time
+from skillprobe.study.slices import layers_of, on_given_activations, over_time
 from skillprobe.tasks.world import adapted, load_world
 
 
@@ -47,6 +47,8 @@ def describe(config: Mapping, root: str | Path) -> list[str]:
 
 def _more(config: Mapping) -> str:
     """What gives a study more content requests."""
+    if on_given_activations(config):
+        return "import activations of more prompts"
     return "add prompts to prompts.file" if config["prompts"]["file"] is not None else "raise prompts.bases"
 
 
@@ -58,14 +60,19 @@ def _reasons(claim: str, config: Mapping, root: str | Path) -> Iterator[str]:
         yield f"it takes {at['min_tasks'][claim]} tasks that count, and the study has {len(studied)}"
     if claim == "layers_stratified":
         yield from _depths(config)
-    if claim in ("monitoring", "monitor_adds") and not over_time(config):
+    given = on_given_activations(config)
+    if claim in ("monitoring", "monitor_adds") and given and not over_time(config):
+        yield config["prompts"]["found"]["untimed"]
+    elif claim in ("monitoring", "monitor_adds") and not over_time(config):
         yield "it takes probes at prompt_100 and eos; add both to activations.positions"
     if claim == "monitor_adds" and not any(map(in_middle, config["activations"]["positions"])):
         yield (
             f"it takes a position in the middle of the answer; add {ONSET} or {BODY}50 to "
             "activations.positions"
         )
-    if claim == "specificity":
+    if claim == "specificity" and given:
+        yield "activations are given, and it takes crossings, which are read by the model"
+    elif claim == "specificity":
         yield from _crossings(config, root)
     yield from _sizes(claim, config, root)
 

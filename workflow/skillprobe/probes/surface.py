@@ -14,9 +14,11 @@ import numpy as np
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import truncated_share
-from skillprobe.probes.specialists import specialist
+from skillprobe.probes.specialists import specialist, unscored
 from skillprobe.tasks.text import count_words, words
 
+# Of activations that came without their prompts and responses.
+WITHOUT_TEXTS = "no prompts and responses were given as texts"
 NAMES = ("length", "template", "prompt_words", "response_words")
 
 
@@ -28,23 +30,30 @@ def surface_probes(
     rows: the label rows of all shards, in order (labels/<model>/<task>/<shard>.jsonl); study_groups: all
     groups of the study. Ids, labels and folds of the n constrained, untruncated rows are those of the
     specialist at `eos`, row by row; at a position that short responses lack, the specialist has fewer. There
-    are no shuffled labels: these are a control themselves. Insufficient tasks say so in `status`. Raises
-    UserError for a group that is not among the study's.
+    are no shuffled labels: these are a control themselves. Insufficient tasks say so in `status`, and so do
+    those whose rows came without texts. Raises UserError for a group that is not among the study's.
     """
     constrained = [row for row in rows if row["variant"] == "constrained"]
     used = [row for row in constrained if not row["truncated"]]
     truncated = truncated_share(np.array([row["truncated"] for row in constrained], bool))
     labels = np.array([row["satisfied"] for row in used], np.int8)
     settings = replace(settings, shuffles=0)
+    about = {
+        "ids": [row["id"] for row in used],
+        "study_groups": study_groups,
+        "truncated_fraction": truncated,
+    }
+    groups = [row["group"] for row in used]
+    if used and not any(row["prompt"] for row in used):
+        nothing = unscored(labels, groups, settings, **about)
+        return dict.fromkeys(NAMES, replace(nothing, status=nothing.status or WITHOUT_TEXTS))
     return {
         name: specialist(
             x,
             labels,
-            [row["group"] for row in used],
+            groups,
             settings,
-            ids=[row["id"] for row in used],
-            study_groups=study_groups,
-            truncated_fraction=truncated,
+            **about,
         )
         for name, x in features(used).items()
     }

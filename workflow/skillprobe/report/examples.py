@@ -36,7 +36,8 @@ They do not show how often a model complies.</p><p class="small">{links}</p>"""
 
 def choose_examples(rows: Sequence[Mapping], number: int, seed: int) -> list[Mapping]:
     """At most `number` constrained, whole answers, satisfied and violated by turns while there are both."""
-    rows = [row for row in rows if row["variant"] == "constrained" and not row["truncated"]]
+    # Of given activations there may be no texts.
+    rows = [row for row in rows if row["variant"] == "constrained" and not row["truncated"] and row["prompt"]]
     # By a hash, so that a further answer moves no other.
     rows.sort(key=lambda row: hashlib.sha256(f"{seed}/{row['id']}".encode()).digest())
     place = {True: 0, False: 0}

@@ -10,6 +10,7 @@ from skillprobe.report.claims import SHOWN
 from skillprobe.report.html import counted, html_page, joined
 from skillprobe.statistics.intervals import FIXED_PROBES, level_words
 from skillprobe.storage.tables import ACROSS, task_words
+from skillprobe.study.slices import on_given_activations
 
 REFERENCES = {
     "2604.06015": "Rocchetti and Ferrara, How LLMs Follow Instructions: Skillful Coordination, Not a "
@@ -74,15 +75,29 @@ form.{" The same requests are also given without the constraint." if generation[
 The prompts of {prompts["file"]} (SHA-256 {found["sha256"]}): {numbers}, on
 {counted(found["groups"], "subject")}; {sum(found["unconstrained"].values())} of them are also given without
 the constraint."""
+    asked = f"""{counted(generation["samples"], "sample")} per prompt ({generation["twin_samples"]} without
+the constraint; {sampled}); each sample has its own random stream{engine}. They are checked by
+rules{f", or by judges ({judges})" if judges else ""}."""
+    given = on_given_activations(config)
+    if given:
+        asked = "Their labels, satisfied or violated, came with the activations."
+        found = prompts["found"]
+        numbers = joined([f"{n} of {task_words(task)}" for task, n in found["constrained"].items()])
+        made = f"""
+Not of this study: the activations that were given are on {numbers}, of
+{counted(found["groups"], "subject")}."""
     steps = {
         "Prompts": made,
         "Responses": f"""
-{counted(generation["samples"], "sample")} per prompt ({generation["twin_samples"]} without the
-constraint; {sampled}); each sample has its own random stream{engine}. They are checked by
-rules{f", or by judges ({judges})" if judges else ""}. Truncated responses are left out, and a task with
+{asked} Truncated responses are left out, and a task with
 more than {probes["max_truncated"]:.0%} of them is insufficient; with more than
 {probes["flag_truncated"]:.0%}, the overview warns of it.""",
-        "Activations": """
+        "Activations": f"""
+Given, with their labels, as they were imported from the folders {
+            joined([str(entry["activations"]) for entry in config["models"]])
+        }; layers and positions are those that the user named."""
+        if given
+        else """
 One teacher-forced pass over prompt and response. The output of every block is stored at the chosen
 tokens; that of the last block is taken before the final norm.""",
         "Two scopes": f"""

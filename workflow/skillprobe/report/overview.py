@@ -49,6 +49,7 @@ from skillprobe.report.verdicts import SCOPE_WORDS, glyph, verdict_grid
 from skillprobe.statistics.intervals import level_words
 from skillprobe.storage.tables import ACROSS, SCOPES, WITHIN, in_scope, is_number, task_words
 from skillprobe.study.plan import not_computed
+from skillprobe.study.slices import on_given_activations
 
 # So many tasks that don't count are named in a claim's sentence.
 FEW_GAPS = 2
@@ -94,8 +95,8 @@ def overview_page(
         "<h2>The study</h2>",
         f"""<p class="lead">In the study <b>{escape(config["study"])}</b>,
 {counted(len(models), "model")} responded to {counted(config["prompts"]["bases"], "content request")}
-under {counted(len(tasks), "constraint")}, with {answers:,} untruncated responses. Each response was
-checked against its constraint, and linear probes read “satisfied” from the hidden states (position
+under {counted(len(tasks), "constraint")}, with {answers:,} untruncated responses. {_labelled(config)},
+and linear probes read “satisfied” from the hidden states (position
 <code>{escape(config["probes"]["position"])}</code>). If following instructions left one universal
 signal, a general probe of all tasks would be as good as a specialist for each, and a probe of one task
 would work on the others.</p>
@@ -136,6 +137,12 @@ before any result was seen:</p>
         provenance(config, identities or {}, commit),
     ]
     return html_page("One signal, or many skills?", body)
+
+
+def _labelled(config: Mapping) -> str:
+    if on_given_activations(config):
+        return "The labels of the responses came with their activations"
+    return "Each response was checked against its constraint"
 
 
 def _own_prompts(config: Mapping) -> str:

@@ -14,6 +14,7 @@ from skillprobe.study.slices import (
     edited_layers_of,
     items_per_task,
     layers_of,
+    on_given_activations,
     over_time,
     section_layers_of,
 )
@@ -94,7 +95,8 @@ def check_prompts(config: dict, root: Path):
     except UserError as error:
         raise UserError(f"prompts.world: {error}") from error
     most = len(world.requests) * len(world.subjects)
-    if prompts["file"] is None and prompts["bases"] > most:
+    made = prompts["file"] is None and not prompts.get("found")
+    if made and prompts["bases"] > most:
         raise UserError(
             f"prompts.bases is {prompts['bases']}, but the world {name!r} has {most} ({len(world.requests)} "
             f"requests for {len(world.subjects)} subjects); ask for at most {most} or extend the world"
@@ -105,7 +107,7 @@ def check_prompts(config: dict, root: Path):
     drawn_from = adapted(world, prompts)
     for task in config["tasks"]:
         check_task(task, drawn_from)
-        if prompts["file"] is None:
+        if made:
             allowed_phrasings(tasks.get(task), prompts)  # raises where the settings leave none
     if prompts["file"] is not None:
         _check_own_prompts(config, root, world)
@@ -153,6 +155,9 @@ def check_models(config: dict, root: Path) -> None:
             if entry["answers"] is not None:
                 answer_files(path_of(entry["answers"], root))
                 entry["answers"] = as_from(root, path_of(entry["answers"], root))
+            if entry["activations"] is not None:
+                _check_given_layers(config, entry)
+                continue
             origin = model_origin(entry["source"], root)
             here = isinstance(origin, Path)
             kind = gguf_files if here and origin.is_file() else folders
@@ -175,10 +180,22 @@ def check_models(config: dict, root: Path) -> None:
             )
 
 
+def _check_given_layers(config: Mapping, entry: Mapping) -> None:
+    """Raises UserError for a layer that the folder of given activations hasn't."""
+    for layer in layers_of(config, entry["name"]):
+        if layer not in entry["given_layers"]:
+            raise UserError(
+                f"layer {layer} is to be analysed, but the activations are of layers "
+                f"{', '.join(map(str, entry['given_layers']))}; correct layers, or set it to all"
+            )
+
+
 def check_language(config: dict, root: Path, world) -> None:
     """Raises UserError for a world with a language of its own and a model that isn't known to speak it: no
     word list would be the truth of its responses, and the world's counts are of short texts."""
     for number, entry in enumerate(config["models"]) if world.controlled else ():
+        if entry["activations"] is not None:
+            continue
         spoken = worlds_of(entry, root)
         if world.name in spoken:
             continue
@@ -297,6 +314,10 @@ def check_judges(config: dict, root: Path, world) -> None:
     from skillprobe import tasks
     from skillprobe.tasks.base import listed
 
+    if on_given_activations(config) and not over_time(config):
+        # Labels are given, and nothing else is judged.
+        config["judges"] = {}
+        return
     for name in config["judges"]:
         if not tasks.get(name).judged:
             raise UserError(
@@ -399,8 +420,10 @@ def check_probes(config: dict, groups: int) -> None:
         )
     dealt = int(groups * (1 - probes["calibration_fraction"]))
     more = "raise prompts.bases or use a world with more subjects"
-    if config["prompts"]["file"] is not None:
+    if config["prompts"].get("found"):
         more = "or give prompts of more subjects"
+    if on_given_activations(config):
+        more = "or import rows of more groups"
     if dealt < probes["folds"]:
         raise UserError(
             f"probes.folds is {probes['folds']}, but only {dealt} of the study's {groups} subjects are "
@@ -412,7 +435,7 @@ def groups_warning(config: Mapping, groups: int) -> str | None:
     """What to say if several requests are about one subject. All of them are in one fold, so they are worth
     less than as many about different subjects."""
     prompts = config["prompts"]
-    if groups == prompts["bases"] or prompts["file"] is not None:
+    if groups == prompts["bases"] or prompts.get("found"):
         return None
     return (
         f"prompts.bases is {prompts['bases']}, but the world '{prompts['world']}' has only "

@@ -22,6 +22,7 @@ from skillprobe.study.checks import (
     check_section_layers,
     check_tasks,
 )
+from skillprobe.study.own_activations import check_sources, use_activations
 from skillprobe.study.schema import check_schema, fill_defaults, load_schema, plain
 from skillprobe.study.slices import over_time
 from skillprobe.study.sources import groups
@@ -66,7 +67,9 @@ def complete(config: Mapping, root: str | Path) -> dict:
         raise UserError(
             f"study can't be '{config['study']}': results/{config['study']}/ is reserved; choose another name"
         )
+    check_sources(config)
     check_tasks(config)
+    use_activations(config, root)
     world = check_prompts(config, root)
     check_models(config, root)
     check_language(config, root, world)

@@ -13,12 +13,13 @@ from skillprobe.errors import UserError
 from skillprobe.prompts import own
 from skillprobe.prompts.bases import base_number
 from skillprobe.storage import files
-from skillprobe.study import costs, sampling
+from skillprobe.study import costs, own_activations, sampling
 from skillprobe.study.slices import (
     blocks,
     generated_models,
     guarded,
     layers_of,
+    on_given_activations,
     over_time,
     planned_layers,
     rows_per_task,
@@ -79,20 +80,24 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         for section in ("ablation", "time", "robustness")
     )
     timing, generated = int(over_time(config)), len(generated_models(config))
+    given = models if on_given_activations(config) else 0
+    loaded = models - given
     shards, edits = len(blocks(config)), int(config["behaviour"]["bases"] > 0)
     guard = int(guarded(config))
     random = models if config["controls"]["random_weights"] else 0
     crossed = models * tasks * shards * (config["labels"]["crossings"] > 0)
     counts = {
-        "make_prompts": tasks * shards,
+        "make_prompts": tasks * shards * (loaded > 0),
         "fetch_model": len(fetched_models(config, root)),
         "convert_model": len(converted_models(config, root)),
         "fetch_judge": len(hub_judges(config, root)),
         "generate_responses": generated * tasks * shards,
-        "take_answers": (models - generated) * tasks * shards,
-        "label_responses": models * tasks * shards,
+        "take_answers": (loaded - generated) * tasks * shards,
+        "label_responses": loaded * tasks * shards,
+        "take_labels": given * tasks * shards,
+        "take_activations": given * tasks * shards,
         "summarise_compliance": 1,
-        "extract_activations": models * tasks * shards,
+        "extract_activations": loaded * tasks * shards,
         "make_crossings": crossed,
         "extract_crossings": crossed // tasks,
         "fit_specialist_probe": tasks * sum(layers),
@@ -228,6 +233,8 @@ def check_readable(file: str | Path) -> None:
 
 def not_computed(config: Mapping) -> list[str]:
     """Sentences on what the study can't compute of its prompts, nor of what is not sampled."""
+    if on_given_activations(config):
+        return list(own_activations.missing(config))
     sentences = list(own.missing(config["prompts"], config["labels"]["crossings"]))
     if not config["generation"]["twin_samples"]:
         sentences.append(
@@ -241,7 +248,7 @@ def describe(config: Mapping, root: Path) -> str:
     activations and free disk in GiB."""
     counts = jobs(config)
     rows = rows_per_task(config)
-    mean = " (in the mean over tasks)" if config["prompts"]["file"] else ""
+    mean = " (in the mean over tasks)" if config["prompts"].get("found") else ""
     width = max(map(len, counts))
     lines = [
         f"study {config['study']}: {_counted(config['models'], 'model')} x "

@@ -57,6 +57,8 @@ def planned(config: Mapping, model: str, root: str | Path) -> str:
     """How a model will be sampled, each value with what it is from: its entry, `generation`, its own
     generation_config.json (of a hub model, as it was fetched for this study) or the default."""
     entry, study = model_entry(config, model), config["generation"]
+    if entry.get("activations"):
+        return f"not known: the activations are given ({entry['activations']})"
     section, own, known = generation_of(config, model, root), {}, True
     if folder := model_folder(entry["source"], root):
         own = of_folder(folder)
@@ -90,12 +92,14 @@ def described(
     """
     by_text: dict[str, list[str]] = {}
     for model, section in generations.items():
-        if answers := model_entry(config, model).get("answers"):
-            text = f"the responses were given ({answers}), and the study does not know how they were sampled"
+        entry = model_entry(config, model)
+        if given := entry.get("answers") or entry.get("activations"):
+            what, which = ("responses", "they") if entry.get("answers") else ("activations", "the responses")
+            text = f"the {what} were given ({given}), and the study does not know how {which} were sampled"
             by_text.setdefault(text, []).append(model)
             continue
         section = with_own(section, own.get(model, {}))
-        entry, study = model_entry(config, model), config["generation"]
+        study = config["generation"]
         theirs = {key for key in own.get(model, {}) if entry[key] is None and study[key] is None}
         said = [_words(key, section[key], key in theirs) for key in DEFAULTS]
         text = ", ".join(filter(None, said)) + f", at most {section['max_new_tokens']} tokens"

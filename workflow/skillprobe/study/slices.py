@@ -27,16 +27,26 @@ def model_entry(config: Mapping, name: str) -> dict:
 
 def generated_models(config: Mapping) -> list[str]:
     """Names of the models that answer in the study itself."""
-    return [entry["name"] for entry in config["models"] if not entry.get("answers")]
+    return [
+        entry["name"]
+        for entry in config["models"]
+        if not entry.get("answers") and not entry.get("activations")
+    ]
+
+
+def on_given_activations(config: Mapping) -> bool:
+    """Whether the study is of activations of the user's own: of all of its models, or of none."""
+    return any(entry.get("activations") for entry in config["models"])
 
 
 def layers_of(config: Mapping, model: str) -> list[int]:
     """The analysed layers of a model in a completed config, ascending; 0 is the embeddings."""
     entry = model_entry(config, model)
     layers, blocks = config["layers"] if entry["layers"] is None else entry["layers"], entry["num_layers"]
+    there = entry.get("given_layers") or range(blocks + 1)
     if layers == "all":
-        return list(range(blocks + 1))
-    return sorted(set(_numbered(layers, blocks, range(blocks + 1))))
+        return list(there)
+    return sorted(set(_numbered(layers, blocks, there)))
 
 
 def layer_at(depth: float, num_layers: int, among: Iterable[int]) -> int:
@@ -68,8 +78,10 @@ def section_layers_of(config: Mapping, section: str, model: str) -> list[int]:
 
 
 def over_time(config: Mapping) -> bool:
-    """Whether probes are fitted at every position: from the prompt's end to EOS, so both must be stored."""
-    return {"prompt_100", "eos"} <= set(config["activations"]["positions"])
+    """Whether probes are fitted at every position: from the prompt's end to EOS, so both must be stored, and
+    of given activations the texts must be known."""
+    untimed = (config["prompts"].get("found") or {}).get("untimed")
+    return not untimed and {"prompt_100", "eos"} <= set(config["activations"]["positions"])
 
 
 def guarded(config: Mapping) -> bool:
@@ -87,8 +99,8 @@ def guarded_bases(config: Mapping) -> list[int]:
 def items_per_task(config: Mapping, variant: str = "constrained") -> dict[str, int]:
     """{task: its prompts of a variant}."""
     prompts = config["prompts"]
-    if prompts.get("file") is not None:
-        return prompts["found"][variant]
+    if found := prompts.get("found"):
+        return found[variant]
     return dict.fromkeys(config["tasks"], prompts["bases"] * prompts["items_per_base"])
 
 

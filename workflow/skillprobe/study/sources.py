@@ -11,10 +11,20 @@ from skillprobe.models.hub import HubFile, hub_file
 from skillprobe.models.packages import Package, package_of
 from skillprobe.prompts.answers import Answer, answer_files, assigned, read_answers
 from skillprobe.prompts.own import read_own
-from skillprobe.study.slices import model_entry
+from skillprobe.study.slices import generated_models, model_entry
 
 # Keys of a model's entry that can't change a computed number.
-NOT_IDENTITY = ("name", "answers", "layers", "hidden_size", "gpu", "mem_mb", "runtime")
+NOT_IDENTITY = (
+    "name",
+    "answers",
+    "activations",
+    "given_layers",
+    "layers",
+    "hidden_size",
+    "gpu",
+    "mem_mb",
+    "runtime",
+)
 # And those that decide its responses, in the place of the same keys of `generation`: they are no part of what
 # the model is, so that another temperature reads nothing anew but responses.
 SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens")
@@ -44,7 +54,9 @@ def from_elsewhere(config: Mapping, root: str | Path, repository: str | Path) ->
         if is_path(str(prompts.get("world"))):
             found["prompts"] = with_placed(found["prompts"], "world")
     if isinstance(models := found.get("models"), list):
-        found["models"] = [with_placed(with_placed(entry, "source"), "answers") for entry in models]
+        for key in ("source", "answers", "activations"):
+            models = [with_placed(entry, key) for entry in models]
+        found["models"] = models
     if isinstance(judges := found.get("judges"), Mapping):
         found["judges"] = {task: with_placed(judge, "model") for task, judge in judges.items()}
     return found
@@ -228,6 +240,9 @@ def model_identity(config: Mapping, name: str, root: str | Path) -> dict:
     """What decides a model's numbers: its entry without name, layers, sampling and resources, and its files'
     hash."""
     entry = model_entry(config, name)
+    if entry.get("activations"):
+        # Known by its card, whose hash is the entry's sha256.
+        return _identity(entry, None)
     origin = model_origin(entry["source"], root)
     return _identity(entry, origin if isinstance(origin, Path) else None)
 
@@ -255,7 +270,7 @@ def pilot_of(config: Mapping) -> dict:
         prompts = {"file": [prompts["file"], found["sha256"]], "world": prompts["world"]}
     return {
         "seed": config["seed"],
-        "models": {entry["name"]: identity(entry) for entry in config["models"] if not entry.get("answers")},
+        "models": {name: identity(model_entry(config, name)) for name in generated_models(config)},
         "tasks": config["tasks"],
         "judges": {task: identity(judge) for task, judge in config["judges"].items()},
         "pilot.prompts": config["pilot"]["prompts"],

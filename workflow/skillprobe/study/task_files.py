@@ -23,10 +23,13 @@ def check_task(name: str, world: World) -> None:
     """world: with the lists that the config gives. Raises UserError for what would fail in a job, or later.
 
     Every method is called, `verify` of a judged task with a judge that gives its first label. Takes about a
-    millisecond, since every job's process reads the config.
+    millisecond, since every job's process reads the config. Of a task whose labels are given, nothing but its
+    attributes counts.
     """
     task = tasks.get(name)
     _check_attributes(name, task, world)
+    if task.given:
+        return
     _check_phrasings(name, task)
     told: dict[str, dict] = {}
     for seed in range(DRAWS):
@@ -58,6 +61,8 @@ def _check_attributes(name: str, task: Task, world: World) -> None:
     _check_choice(name, "category", task.category, tasks.CATEGORIES)
     if not isinstance(task.judged, bool):
         raise _refusal(name, f"judged must be True or False, not {task.judged!r}")
+    if task.given and task.judged:
+        raise _refusal(name, "a task whose labels are given has no judge; remove judged")
     _check_names(name, "draws", task.draws)
     for key in task.draws:
         _check_choice(name, "draws", key, REPLACEABLE)

@@ -23,9 +23,11 @@ def check_windows(config: Mapping, root: str | Path) -> None:
     """
     prompts: list[str] = []
     for entry in config["models"]:
+        # Given answers have been written already, and so have those of given activations.
+        if entry["answers"] or entry["activations"]:
+            continue
         origin = model_origin(entry["source"], root)
-        # Given answers have been written already.
-        if not isinstance(origin, Path) or entry["answers"]:
+        if not isinstance(origin, Path):
             continue
         window = (folders if origin.is_dir() else gguf_files).window(origin)
         longest = generation_of(config, entry["name"], root)["max_new_tokens"]

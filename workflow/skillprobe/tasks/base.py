@@ -75,6 +75,7 @@ class Task(ABC):
     joins in the test of clusters (docs/definitions.md, "Transfer"), "" for a block of its own; draws: which
     of the lists that a config may replace (`skillprobe.tasks.world.REPLACEABLE`) `sample_params` reads.
 
+    given: whether its labels come with activations of the user's own, so that nothing is asked or verified.
     judged: whether `verify` needs a judge (`skillprobe.labels.judges`), because no rule on the text decides.
     The judge gives one of several `labels`, or the score of a single one. words: the words that decide each
     label, for lexicon judges; word_lists: the world's field with such words, instead. Of several labels
@@ -86,6 +87,7 @@ class Task(ABC):
     phrasings: tuple[Phrasing, ...]
     clusters_with: str = ""
     draws: tuple[str, ...] = REPLACEABLE
+    given: bool = False
     judged: bool = False
     labels: tuple[str, ...] = ()
     words: Mapping[str, Sequence[str]] = MappingProxyType({})
@@ -339,6 +341,36 @@ def quoted_list(items: Sequence[str], last: str = "and") -> str:
 
 def shorten(text: str) -> str:
     return text if len(text) <= EVIDENCE_CHARACTERS else text[:EVIDENCE_CHARACTERS] + "…"
+
+
+class GivenTask(Task):
+    """A task whose labels come with activations of the user's own (docs/interop.md). A file with nothing but
+    `TASK = GivenTask("honesty", category="semantic")` makes one; arguments: as the attributes of `Task`."""
+
+    given = True
+    phrasings = ()
+    draws = ()
+
+    def __init__(self, name: str, category: str, clusters_with: str = ""):
+        self.name, self.category, self.clusters_with = name, category, clusters_with
+
+    def sample_params(self, rng, world):
+        raise self._refusal()
+
+    def check_params(self, params):
+        """All are fine."""
+
+    def describe(self, params):
+        raise self._refusal()
+
+    def verify(self, text, params, judge=None):
+        raise self._refusal()
+
+    def _refusal(self) -> UserError:
+        return UserError(
+            f"task '{self.name}': its labels come with activations of your own, and no rule decides it; "
+            "leave it out of studies that ask models"
+        )
 
 
 def shown(value: object) -> str:

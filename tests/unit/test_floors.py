@@ -39,7 +39,7 @@ FLOORS += ["monitor"]
 FLOORS += ["cli", "__main__"]
 # Tests of no single module.
 OF_THE_WHOLE = {"test_architecture", "test_definitions", "test_floors", "test_gpu", "test_own_tasks"}
-OF_THE_WHOLE |= {"test_packaging", "test_parity", "test_security"}
+OF_THE_WHOLE |= {"test_packaging", "test_parity", "test_security", "test_vllm"}
 # Modules without tests of their own.
 TESTED_ELSEWHERE = (
     "__main__",  # calls `cli.main`: test_cli.py

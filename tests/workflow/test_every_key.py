@@ -181,6 +181,8 @@ CHANGES = {
     "pilot.prompts": (20, OVERVIEW),
     "pilot.samples": (3, OVERVIEW),
     "generation.engine": ("vllm", from_responses()),
+    # Of an engine that isn't used here.
+    "generation.vllm_python": ("vllm-env/bin/python", OVERVIEW),
     "generation.samples": (4, from_responses()),
     "generation.twin_samples": (1, from_responses()),
     "generation.temperature": (1.1, from_responses()),

@@ -1,5 +1,6 @@
 """Answers by vLLM, of which there is a stand-in here with the interface that its documentation gives."""
 
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import torch
 from huggingface_hub import constants
 from made.models import SPECIAL, TEXT, entry_of
 from skillprobe.errors import UserError
-from skillprobe.models import engines
+from skillprobe.models import engines, vllm_worker
 from skillprobe.models.engines import answer_task
 from skillprobe.models.loading import load_outline
 from transformers import AutoModelForCausalLM
@@ -40,6 +41,7 @@ class SamplingParams:
     seed: int | None = None
     stop_token_ids: list[int] | None = None
     max_tokens: int | None = 16
+    ignore_eos: bool = False
     detokenize: bool = True
 
     def __post_init__(self):
@@ -48,27 +50,34 @@ class SamplingParams:
 
 
 class LLM:
-    """Takes the likeliest token, whatever the temperature; `keep_eos` False and `error` are faults of it."""
+    """Takes the likeliest token, whatever the temperature; `keep_eos` False, `loses` (tokens of the prompt),
+    `error` and `late` (when it generates) are faults of it."""
 
     made: list = []
     keep_eos = True
+    loses = 0
     error: Exception | None = None
+    late: Exception | None = None
 
     def __init__(self, model, **options):
         if self.error:
             raise self.error
         self.model, self.options = model, options
-        self.environment = dict(os.environ)
         LLM.made.append(self)
 
     @torch.no_grad()
     def generate(self, prompts, sampling_params=None, *, use_tqdm=True):
+        if self.late:
+            raise self.late
         assert not use_tqdm and len(prompts) == len(sampling_params)
         self.prompts = [prompt["prompt_token_ids"] for prompt in prompts]
         self.params = sampling_params
         self.network = AutoModelForCausalLM.from_pretrained(self.model, dtype=self.options["dtype"])
         return [
-            SimpleNamespace(outputs=[SimpleNamespace(text="", token_ids=self.one(ids, params))])
+            SimpleNamespace(
+                prompt_token_ids=ids[self.loses :],
+                outputs=[SimpleNamespace(text="", token_ids=self.one(ids, params))],
+            )
             for ids, params in zip(self.prompts, sampling_params, strict=True)
         ]
 
@@ -87,12 +96,20 @@ class LLM:
 
 @pytest.fixture
 def vllm(monkeypatch):
-    """The stand-in, as `import vllm` finds it."""
-    module = ModuleType("vllm")
-    module.LLM, module.SamplingParams = LLM, SamplingParams
+    """The stand-in, as `import vllm` finds it, and asked in this process (not so in test_vllm_worker)."""
+    module, platforms = ModuleType("vllm"), ModuleType("vllm.platforms")
+    module.LLM, module.SamplingParams, module.__version__ = LLM, SamplingParams, "0"
+    platforms.current_platform = SimpleNamespace(is_cpu=lambda: False, device_type="cuda")
     monkeypatch.setitem(sys.modules, "vllm", module)
+    monkeypatch.setitem(sys.modules, "vllm.platforms", platforms)
     monkeypatch.setattr(LLM, "made", [])
     monkeypatch.setattr(os, "environ", dict(os.environ))
+
+    def in_vllm(python, asked):
+        # As it comes out of the file.
+        return vllm_worker.answer(json.loads(json.dumps(asked)))
+
+    monkeypatch.setattr(engines, "_in_vllm", in_vllm)
     return LLM
 
 
@@ -131,6 +148,7 @@ def test_each_row_has_its_seed_and_the_settings(model_folders, vllm):
     assert {(each.temperature, each.top_k, each.top_p) for each in vllm.made[1].params} == {(0.7, 5, 0.9)}
     for each in vllm.made[0].params:
         assert (each.max_tokens, each.stop_token_ids, each.detokenize) == (12, [EOS], False)
+        assert each.ignore_eos
 
 
 def test_the_model_is_asked_for_as_its_entry_says(model_folders, vllm):
@@ -143,7 +161,7 @@ def test_the_model_is_asked_for_as_its_entry_says(model_folders, vllm):
     assert llm.options["max_num_seqs"] == 7
     assert llm.options["max_model_len"] == max(map(len, llm.prompts)) + 12
     assert llm.options["tensor_parallel_size"] == 1 and llm.options["load_format"] == "safetensors"
-    assert llm.environment["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    assert llm.options["skip_tokenizer_init"] and "enforce_eager" not in llm.options
 
 
 def test_a_fetched_hub_model_is_the_folder_in_the_cache(model_folders, vllm, tmp_path, monkeypatch):
@@ -172,10 +190,14 @@ def test_what_goes_wrong_is_one_sentence(model_folders, vllm, monkeypatch):
 
     monkeypatch.setattr(LLM, "keep_eos", False)
     refused("model 'llama': vLLM ended a response after .* tokens without an EOS; set generation.engine")
+    monkeypatch.setattr(LLM, "loses", 1)
+    refused("model 'llama': vLLM read other tokens than it was given; set generation.engine")
+    monkeypatch.setattr(LLM, "late", RuntimeError("no room\nfor them"))
+    refused("model 'llama': vLLM failed while it generated: no room for them; the job's log has more")
     monkeypatch.setattr(LLM, "error", ValueError("1 validation error\n  Value error, no such architecture"))
     refused("model 'llama': vLLM can't load it from '.*': 1 validation error Value error, no such arch")
     monkeypatch.setitem(sys.modules, "vllm", None)
-    refused(r"generation.engine is vllm, which can't be imported \(.*\); install it where the jobs run")
+    refused(r"generation.engine is vllm, which can't be imported \(.*\); give the Python of an environment")
 
 
 def test_transformers_never_looks_for_vllm(model_folders, monkeypatch):

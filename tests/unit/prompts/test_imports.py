@@ -119,6 +119,12 @@ def test_what_tasks_judge_becomes_lines_of_own_prompts(tmp_path):
     }
     alone = read_benchmark(tmp_path / "in.jsonl", single=True)
     assert [row["id"] for row in alone.lines] == ["1000-0", "1004-0", "1005-0"] and alone.skipped == 5
+    # Instructions of all prompts, as without --single; those that are listed are of prompts with one.
+    assert (alone.prompts, alone.instructions) == (found.prompts, found.instructions)
+    assert sum(alone.left_out.values()) + sum(alone.mapped.values()) == alone.prompts - 5
+    several = [row for row in FILE if len(row["instruction_id_list"]) > 1]
+    with pytest.raises(UserError, match=r"judges any of its instructions \(of the 0 prompts with a single"):
+        read_benchmark(write(tmp_path / "several.jsonl", several), single=True)
 
 
 def test_the_verdicts_are_those_of_the_original_checkers(tmp_path):

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import re
+import shutil
+import sys
 
 import huggingface_hub.constants
 import pytest
@@ -389,10 +391,29 @@ def test_vllm_is_missed_only_where_it_is_asked_for(root, monkeypatch):
     asked = complete(study(generation__engine="vllm"), root)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     checks.check_installed(complete(study(), root))
-    with pytest.raises(UserError, match="^generation.engine is vllm, which isn't installed; install it, or"):
+    with pytest.raises(UserError, match="^generation.engine is vllm, which isn't installed; install it in"):
         checks.check_installed(asked)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name == "vllm" else None)
     checks.check_installed(asked)
+
+
+def test_the_python_that_is_to_have_vllm_is_looked_at(root, tmp_path, monkeypatch):
+    def check(python):
+        config = complete(study(generation={"engine": "vllm", "vllm_python": str(python)}), root)
+        checks.check_installed(config)
+
+    with pytest.raises(UserError, match="^generation.vllm_python is '.*none', which is no Python that runs"):
+        check(tmp_path / "none")
+    (tmp_path / "false").symlink_to(shutil.which("false"))
+    with pytest.raises(UserError, match="^generation.vllm_python is '.*false', which is no Python that runs"):
+        check(tmp_path / "false")
+    if importlib.util.find_spec("vllm") is None:
+        with pytest.raises(UserError, match="but vLLM isn't installed there; install it .*-m pip install"):
+            check(sys.executable)
+    (tmp_path / "vllm.py").write_text("1 / 0")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    # There, and not imported.
+    check(sys.executable)
 
 
 def test_prompts_are_refused_by_key(root):

@@ -1,6 +1,7 @@
 """Where models and worlds come from, and what they are known by."""
 
 import re
+import sys
 
 import pytest
 from made.configs import a_model, refused, study
@@ -81,6 +82,12 @@ def test_paths_of_a_run_in_another_folder(root, tmp_path_factory):
         "models": [{"source": "org/name", "answers": str(root / "models/a")}],
     }
     assert from_elsewhere(config, root, root) == config
+    (root / "env").mkdir()
+    (root / "env/python").symlink_to(sys.executable)
+    # As it is called: what a link in an environment leads to is another Python.
+    engine = {"generation": {"vllm_python": "env/python", "samples": 2}}
+    placed = {"vllm_python": str(root / "env/python"), "samples": 2}
+    assert from_elsewhere(engine, here, root) == {"generation": placed}
     # A shipped world is found by its name, wherever that is; sections that are wrong are for later checks.
     (here / "toy").mkdir()
     odd = {"prompts": {"world": "toy"}, "models": {"a": 1}, "judges": [1]}

@@ -31,7 +31,8 @@ class _LeftOut(Exception):
 class Imported:
     """lines: of a file as `prompts.own.read_own` reads it; prompts, instructions: how many there were;
     mapped: {(instruction id, task): lines}; left_out: {(instruction id, why or ""): how many}; skipped:
-    prompts with several instructions, where these were not asked for."""
+    prompts with several instructions, or none, where these were not asked for. Of their instructions, neither
+    mapped nor left_out counts any."""
 
     lines: list[dict]
     prompts: int
@@ -109,7 +110,7 @@ def read_benchmark(path: str | Path, single: bool = False) -> Imported:
     such format, and for a file without any instruction that can be judged.
     """
     lines, keys = [], {}
-    mapped, left_out, prompts, skipped = Counter(), Counter(), 0, 0
+    mapped, left_out, prompts, instructions, skipped = Counter(), Counter(), 0, 0, 0
     for number, row in user_lines(path, _check):
         where = f"{path}, line {number}"
         key = _NOT_IN_IDS.sub("-", str(row["key"])).strip("-._") or "prompt"
@@ -117,8 +118,10 @@ def read_benchmark(path: str | Path, single: bool = False) -> Imported:
             raise UserError(f"{where}: the key {shown(key)} is there twice (first in line {keys[key]})")
         keys[key] = number
         prompts += 1
-        alone = len(row["instruction_id_list"]) == 1
-        skipped += single and not alone
+        instructions += len(row["instruction_id_list"])
+        if single and len(row["instruction_id_list"]) != 1:
+            skipped += 1
+            continue
         for place, (name, kwargs) in enumerate(zip(row["instruction_id_list"], row["kwargs"], strict=True)):
             try:
                 if name not in MAPPED:
@@ -128,8 +131,6 @@ def read_benchmark(path: str | Path, single: bool = False) -> Imported:
             except _LeftOut as reason:
                 left_out[name, str(reason)] += 1
                 continue
-            if single and not alone:
-                continue
             mapped[name, task] += 1
             lines.append({"id": f"{key}-{place}", "task": task, "params": params, "prompt": row["prompt"]})
     if not prompts:
@@ -137,10 +138,10 @@ def read_benchmark(path: str | Path, single: bool = False) -> Imported:
     if not lines:
         found = ", ".join(f"{name} ({n})" for name, n in _by_name(left_out).most_common(5))
         most = f" (the most frequent are {found})" if found else ""
+        of = f" (of the {prompts - skipped} prompts with a single one)" if single else ""
         raise UserError(
-            f"{path}: no task judges any of its instructions{most}; tasks judge {', '.join(MAPPED)}"
+            f"{path}: no task judges any of its instructions{of}{most}; tasks judge {', '.join(MAPPED)}"
         )
-    instructions = sum(left_out.values()) + sum(mapped.values())
     return Imported(lines, prompts, instructions, mapped, left_out, skipped)
 
 

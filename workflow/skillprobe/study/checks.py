@@ -1,6 +1,7 @@
 """What the schema can't say of a config: keys that must fit each other, the tasks, the models and judges."""
 
 import importlib.util
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -266,15 +267,37 @@ def check_engine(config: dict) -> None:
         if entry["device_map"] is not None:
             raise UserError(
                 f"models[{number}] (model '{entry['name']}') has a device_map, but generation.engine "
-                "is vllm, which runs on one GPU; remove it, or set generation.engine to transformers"
+                "is vllm, which runs on one device; remove it, or set generation.engine to transformers"
             )
 
 
 def check_installed(config: Mapping) -> None:
-    """Raises UserError if the study's own answers need vLLM, and it isn't installed in this environment."""
-    if config["generation"]["engine"] == "vllm" and importlib.util.find_spec("vllm") is None:
+    """Raises UserError if the study's own answers need vLLM, and the Python that is to run it hasn't it."""
+    generation = config["generation"]
+    if generation["engine"] != "vllm":
+        return
+    if (python := generation["vllm_python"]) is None:
+        if importlib.util.find_spec("vllm") is None:
+            raise UserError(
+                "generation.engine is vllm, which isn't installed; install it in an environment of its own, "
+                "whose Python generation.vllm_python names (docs/models.md), or set it to transformers"
+            )
+        return
+    # Found without being imported, which takes half a minute.
+    look = "import importlib.util, sys; sys.exit(0 if importlib.util.find_spec('vllm') else 3)"
+    try:
+        code = subprocess.run([python, "-c", look], capture_output=True, timeout=60).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        code = None
+    if code not in (0, 3):
         raise UserError(
-            "generation.engine is vllm, which isn't installed; install it, or set the key to transformers"
+            f"generation.vllm_python is {python!r}, which is no Python that runs here; give the path of one, "
+            "such as vllm-env/bin/python"
+        )
+    if code:
+        raise UserError(
+            f"generation.vllm_python is {python!r}, but vLLM isn't installed there; install it "
+            f"({python} -m pip install vllm), or give the Python that has it"
         )
 
 

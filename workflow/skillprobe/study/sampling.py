@@ -33,7 +33,9 @@ def generation_of_toys(config: Mapping) -> dict:
 
 
 def _stated(config: Mapping, entry: Mapping, toy: bool) -> dict:
-    section = {key: value for key, value in config["generation"].items() if key != "block"}
+    # vLLM's Python is another vLLM, perhaps, and nothing to transformers.
+    others = ("block",) if config["generation"]["engine"] == "vllm" else ("block", "vllm_python")
+    section = {key: value for key, value in config["generation"].items() if key not in others}
     section |= {key: entry[key] for key in SAMPLING if entry.get(key) is not None}
     sizes = TOY_SIZES if toy else SIZES
     return section | {key: value for key, value in sizes.items() if section[key] is None}

@@ -53,6 +53,8 @@ def from_elsewhere(config: Mapping, root: str | Path, repository: str | Path) ->
         found["prompts"] = with_placed(prompts, "file")
         if is_path(str(prompts.get("world"))):
             found["prompts"] = with_placed(found["prompts"], "world")
+    if isinstance(generation := found.get("generation"), Mapping):
+        found["generation"] = with_placed(generation, "vllm_python")
     if isinstance(models := found.get("models"), list):
         for key in ("source", "answers", "activations"):
             models = [with_placed(entry, key) for entry in models]

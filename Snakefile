@@ -43,6 +43,7 @@ include: "workflow/rules/retries.smk"
 
 rule all:
     input:
+        rules.judges.input,
         rules.transfer.input,
         rules.ablation.input,
         rules.robustness.input,

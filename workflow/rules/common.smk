@@ -112,9 +112,11 @@ LOADED_MODELS = [*GENERATED_MODELS, *ANSWERED_MODELS]
 FETCHED_MODELS = sources.fetched_models(STUDY, ROOT)
 CONVERTED_MODELS = sources.converted_models(STUDY, ROOT)
 TASKS = STUDY["tasks"]
-HUB_JUDGES = sources.hub_judges(STUDY, ROOT)
+FETCHED_JUDGES = sources.fetched_judges(STUDY, ROOT)
+# Those with a head that is fitted to labelled texts.
+FITTED_JUDGES = sources.fitted_judges(STUDY)
 # The environment of jobs that judge.
-JUDGED_ON_GPU = any(isinstance(judge, dict) and judge["gpu"] for judge in STUDY["judges"].values())
+JUDGED_ON_GPU = any(isinstance(judge, dict) and judge.get("gpu") for judge in STUDY["judges"].values())
 JUDGE_ENVIRONMENT = "../../envs/gpu.yaml" if JUDGED_ON_GPU else "../../envs/cpu.yaml"
 # Models of which a random-weight model is probed too.
 RANDOM_WEIGHTS = MODELS if STUDY["controls"]["random_weights"] else []
@@ -193,7 +195,7 @@ def judge_resource(key, otherwise):
 
     def resource(w):
         entry = STUDY["judges"].get(w.task)
-        return entry[key] if isinstance(entry, dict) else otherwise
+        return entry.get(key, otherwise) if isinstance(entry, dict) else otherwise
 
     return resource
 
@@ -332,9 +334,19 @@ def fetched(w):
     return [f"{RESULTS}/converted/{w.model}.json"] if w.model in CONVERTED_MODELS else downloaded(w)
 
 
+def downloaded_judge(w):
+    """What rule fetch_judge says of a judge from the hub or a package; nothing for others."""
+    return [f"{RESULTS}/judges/{w.task}.json"] if w.task in FETCHED_JUDGES else []
+
+
 def fetched_judge(w):
-    """What rule fetch_judge says of a judge from the hub; nothing for others."""
-    return [f"{RESULTS}/judges/{w.task}.json"] if w.task in HUB_JUDGES else []
+    """What rule fit_judge says of a judge that has a head, else as `downloaded_judge`."""
+    return [f"{RESULTS}/heads/{w.task}.json"] if w.task in FITTED_JUDGES else downloaded_judge(w)
+
+
+def judge_settings(keys):
+    """As `settings`, with these of the keys of the judge of the job's task."""
+    return lambda w: chosen(judge={key: value for key, value in judge(w.task).items() if key in keys})
 
 
 def model_resource(key):

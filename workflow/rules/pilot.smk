@@ -82,6 +82,7 @@ rule summarise_pilot:
                 "prompts",
                 "pilot",
                 "generation",
+                "judges",
                 "statistics.bootstrap_draws",
             ),
             probes={key: STUDY["probes"][key] for key in slices.SIZES},

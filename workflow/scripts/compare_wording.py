@@ -6,6 +6,7 @@ settings = start(snakemake)
 
 from skillprobe import tasks
 from skillprobe.analyses.wording import wording_table
+from skillprobe.labels.verdicts import decided
 from skillprobe.prompts.bases import group_ids
 from skillprobe.statistics.intervals import use_looks
 from skillprobe.storage import files, tables
@@ -14,7 +15,7 @@ use_looks(settings["claims.looks"])
 paths = files.by_task(snakemake.input.labels, settings["tasks"])
 rows = wording_table(
     snakemake.wildcards.model,
-    {task: files.read_all(own) for task, own in paths.items()},
+    {task: decided(files.read_all(own)) for task, own in paths.items()},
     tasks.categories_of(settings["tasks"]),
     group_ids(settings["groups"]),
     min_groups=settings["probes.min_groups"],

@@ -7,6 +7,7 @@ settings = start(snakemake)
 from skillprobe import erasure, tasks
 from skillprobe.erasure import behaviour
 from skillprobe.labels import judges
+from skillprobe.labels.verdicts import decided
 from skillprobe.models import loading, sampling
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.rows import read_rows
@@ -31,7 +32,7 @@ responses, perplexities = behaviour.under_all(
     model,
     task,
     items,
-    [row for row in labels if row["variant"] == "unconstrained" and not row["truncated"]],
+    [row for row in decided(labels) if row["variant"] == "unconstrained" and not row["truncated"]],
     conditions,
     folds,
     sampling.with_own(settings["generation"], own)

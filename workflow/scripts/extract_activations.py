@@ -5,10 +5,11 @@ from skillprobe.study.job import model_entry, start
 settings = start(snakemake)
 
 from skillprobe.activations import extraction, shards
+from skillprobe.labels.verdicts import decided
 from skillprobe.models import loading
 from skillprobe.storage import files
 
-rows = files.read_jsonl(snakemake.input.labels)
+rows = decided(files.read_jsonl(snakemake.input.labels))
 loaded = loading.load(model_entry(snakemake, settings))
 checksums = extraction.extract(
     loaded,

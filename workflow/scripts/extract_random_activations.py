@@ -5,10 +5,12 @@ from skillprobe.study.job import model_entry, start
 settings = start(snakemake)
 
 from skillprobe.activations import extraction, shards
+from skillprobe.labels.verdicts import decided
 from skillprobe.models import loading
 from skillprobe.storage import files
 
-rows = [row for row in files.read_jsonl(snakemake.input.labels) if row["variant"] == "constrained"]
+rows = decided(files.read_jsonl(snakemake.input.labels))
+rows = [row for row in rows if row["variant"] == "constrained"]
 drawn = loading.load(model_entry(snakemake, settings), random_seed=settings["seed"])
 checksums = extraction.extract(
     drawn,

@@ -4,10 +4,11 @@ from skillprobe.study.job import start
 
 settings = start(snakemake)
 
+from skillprobe.labels.verdicts import decided
 from skillprobe.probes import monitors
 from skillprobe.storage import files
 
-labels = files.read_all(snakemake.input.labels)
+labels = decided(files.read_all(snakemake.input.labels))
 monitor, held_out = monitors.fit_monitor(
     snakemake.input.shards, settings["layers"], labels, settings, snakemake.wildcards.task
 )

@@ -4,10 +4,11 @@ from skillprobe.study.job import start
 
 settings = start(snakemake)
 
+from skillprobe.labels.verdicts import decided
 from skillprobe.probes import planning
 from skillprobe.storage import files
 
-labels = files.read_all(snakemake.input.labels)
+labels = decided(files.read_all(snakemake.input.labels))
 task, layers = snakemake.wildcards.task, settings["layers"]
 least = settings["claims.prompt_variance"]
 scores = planning.fit_planning(snakemake.input.shards, layers, labels, settings, task, least=least)

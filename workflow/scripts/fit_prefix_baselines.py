@@ -6,6 +6,7 @@ settings = start(snakemake)
 
 from skillprobe import tasks
 from skillprobe.labels import judges
+from skillprobe.labels.verdicts import decided
 from skillprobe.probes import results
 from skillprobe.probes.course import read_course
 from skillprobe.probes.prefix import fit_prefixes
@@ -15,7 +16,7 @@ from skillprobe.tasks.world import load_world
 task = tasks.get(snakemake.wildcards.task)
 judge = judges.for_task(task, judge_entry(snakemake, settings), load_world(snakemake.input.world))
 rows = read_course(snakemake.input.shards, layer=None)
-labels = files.read_all(snakemake.input.labels)
+labels = decided(files.read_all(snakemake.input.labels))
 found = fit_prefixes(
     rows,
     labels,

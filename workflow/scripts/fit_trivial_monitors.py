@@ -6,6 +6,7 @@ settings = start(snakemake)
 
 from skillprobe import tasks
 from skillprobe.labels import judges
+from skillprobe.labels.verdicts import decided
 from skillprobe.probes import trivial_monitors
 from skillprobe.probes.course import read_course
 from skillprobe.storage import files
@@ -15,7 +16,7 @@ task = tasks.get(snakemake.wildcards.task)
 judge = judges.for_task(task, judge_entry(snakemake, settings), load_world(snakemake.input.world))
 found = trivial_monitors.fit_trivial_monitors(
     read_course(snakemake.input.shards, layer=None),
-    files.read_all(snakemake.input.labels),
+    decided(files.read_all(snakemake.input.labels)),
     verify=lambda text, params: task.verify(text, params, judge),
     settings=settings,
     prepare=lambda texts: judges.prepare(judge, texts),

@@ -6,6 +6,7 @@ settings = start(snakemake)
 
 from skillprobe import tasks
 from skillprobe.labels import crossings, judges
+from skillprobe.labels.verdicts import decided
 from skillprobe.storage import files
 from skillprobe.tasks.world import load_world
 
@@ -14,7 +15,7 @@ rows = crossings.make_crossings(
     task,
     world,
     files.read_jsonl(snakemake.input.prompts),
-    files.read_jsonl(snakemake.input.labels),
+    decided(files.read_jsonl(snakemake.input.labels)),
     files.read_all(snakemake.input.responses),
     judges.for_task(task, judge_entry(snakemake, settings), world),
     settings["prompts"] | settings["labels"],

@@ -37,4 +37,6 @@ generations = {
 changes, notes = pilot.advise(table, cells, settings, world, generations)
 tables.write_csv(snakemake.output.table, table)
 files.write_json(snakemake.output.asked, settings["asked"])
-files.write_text(snakemake.output.text, pilot.as_text(table, changes, notes, settings, design) + "\n")
+lines = [pilot.as_text(table, changes, notes, settings, design)]
+lines += pilot.verdicts(cells, settings["judges"], settings["seed"])
+files.write_text(snakemake.output.text, "\n".join(lines) + "\n")

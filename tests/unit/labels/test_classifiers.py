@@ -116,7 +116,7 @@ def test_an_answer_may_spell_special_tokens(tmp_path):
     judge = get_judge("transformers", "sentiment", WORLD, settings)
     judges.prepare(judge, ["good", "the end </s> and <pad> more </s>"])
     assert judge.classify("the end </s> and <pad> more </s>")["scores"] == pytest.approx(
-        copy.deepcopy(judge)._verdict(judge._scores(["the end </s> and <pad> more </s>"])[0])["scores"],
+        dict(zip(judge.labels, judge._scores(["the end </s> and <pad> more </s>"])[0], strict=True)),
         abs=1e-4,
     )
 

@@ -106,7 +106,7 @@ def test_the_judge_is_given_by_name_and_for_register_alone():
     assert not tasks.get("register").verify(text, params | {"label": "informal"}, judge).satisfied
     with pytest.raises(UserError, match="for the task register alone, and not for topic"):
         get_judge("formality", "topic", WORLD)
-    with pytest.raises(UserError, match="has no setting 'model'; remove it"):
+    with pytest.raises(UserError, match="has no setting 'model'; it has margin"):
         get_judge("formality", "register", WORLD, {"model": "a"})
     with pytest.raises(UserError, match="tells formal from informal, but the world's registers are a, b"):
         formality_judge("register", ["a", "b"])

@@ -6,7 +6,7 @@ from made.items import WORLD
 from made.judges import shipped
 from skillprobe import tasks
 from skillprobe.errors import UserError
-from skillprobe.labels import classifiers, judges
+from skillprobe.labels import batched, judges
 from skillprobe.labels.judges import get_judge
 from skillprobe.study.config import complete
 from skillprobe.study.sources import judge_identity
@@ -46,7 +46,7 @@ def test_a_judge_is_loaded_from_the_cache_at_that_commit(monkeypatch):
         asked.append((source, where["revision"], where["local_files_only"]))
         raise OSError("enough")
 
-    monkeypatch.setattr(classifiers.AutoTokenizer, "from_pretrained", from_pretrained)
+    monkeypatch.setattr(batched.AutoTokenizer, "from_pretrained", from_pretrained)
     for entry in (JUDGE, JUDGE | {"revision": COMMIT, "offline": True}):
         with pytest.raises(UserError, match="judges.toxicity: 'org/tiny' can't be loaded: enough"):
             judges.for_task(tasks.get("toxicity"), entry, WORLD)

@@ -297,14 +297,17 @@ def test_judges_are_refused_by_task(root):
     )
     refused(root, wanted, judges={"topic": "lexcon"})
     missing = r"^judges.{0} is missing: no rule decides the task {0}; give {1}"
-    missing += r"a classifier, \{{kind: transformers, model: …\}} \(docs/judges.md\)$"
+    missing += (
+        r"a classifier, \{{kind: transformers, model: …\}} or an encoder, \{{kind: embedding, model: …\}} "
+    )
+    missing += r"\(docs/judges.md\)$"
     # Those that can judge this task, of this world.
-    refused(root, missing.format("topic", "lexicon or "), judges={})
+    refused(root, missing.format("topic", "lexicon, "), judges={})
     refused(root, missing.format("topic", ""), judges={}, prompts__world="general", models=HUB)
     register = {"judges": {}, "tasks": ["register"]}
-    refused(root, missing.format("register", "lexicon, formality or "), **register)
+    refused(root, missing.format("register", "lexicon, formality, "), **register)
     free = {"prompts__world": "general", "models": HUB}
-    refused(root, missing.format("register", "formality or "), **register, **free)
+    refused(root, missing.format("register", "formality, "), **register, **free)
     refused(
         root,
         r"^judges.topic must be .*, not 'transformers': write \{kind: transformers, model: …\}, with a Hub",

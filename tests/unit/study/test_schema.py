@@ -81,13 +81,17 @@ def test_a_silent_difference_would_be_found(before, after, key):
 def test_the_judges_of_the_schema_are_those_of_the_package():
     from skillprobe.labels.judges import NAMES, OPTIONS
 
-    *alone, with_settings = SCHEMA["$defs"]["judge"]["anyOf"]
-    kinds = [kind for each in (*alone, with_settings["properties"]["kind"]) for kind in each["enum"]]
-    assert kinds == list(NAMES)
-    options = {key: sub.get("default") for key, sub in with_settings["properties"].items()}
-    # A job knows by itself whether its judge has been fetched.
-    options["offline"] = False
-    assert {key: options[key] for key in OPTIONS} == OPTIONS
+    branches = SCHEMA["$defs"]["judge"]["anyOf"]
+    alone = [kind for each in branches if "enum" in each for kind in each["enum"]]
+    with_settings = {each["properties"]["kind"]["enum"][0]: each for each in branches if "enum" not in each}
+    assert {*alone, *with_settings} == set(NAMES) == set(OPTIONS)
+    for kind, branch in with_settings.items():
+        options = {key: sub.get("default") for key, sub in branch["properties"].items()}
+        # A job knows by itself whether its judge has been fetched, where to and with which head, and asks for
+        # its resources.
+        by_jobs, of_jobs = {"offline", "folder", "head"}, {"kind", "gpu", "mem_mb"}
+        known = {key: value for key, value in OPTIONS[kind].items() if key not in by_jobs}
+        assert {key: value for key, value in options.items() if key not in of_jobs} == known
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "demo\n", "a b", "x" * 65])

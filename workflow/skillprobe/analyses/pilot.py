@@ -17,6 +17,7 @@ from skillprobe import tasks
 from skillprobe.analyses import compliance
 from skillprobe.analyses.sufficiency import Design, enough_for_all, forecast, needed
 from skillprobe.errors import UserError
+from skillprobe.labels.verdicts import by_turns, decided
 from skillprobe.storage import files, tables
 from skillprobe.storage.tables import is_number
 from skillprobe.study.sampling import place
@@ -38,6 +39,10 @@ FITS = 0.99
 TARGETS, TERMS = 12, 20
 # Terms occur in this share of the texts.
 OFTEN = (0.05, 0.9)
+# The world whose requests ask for what a constraint may forbid.
+PROVOKING = "provoking"
+# How many verdicts of a judge are shown, and how much of each text.
+SHOWN, CHARACTERS = 10, 400
 KEYS = {
     "bases": "prompts.bases",
     "items_per_base": "prompts.items_per_base",
@@ -65,8 +70,8 @@ class Change:
 
 def summarise(rows: Sequence[dict], n_draws: int, seed: int) -> dict:
     """As `compliance.summarise`, with the numbers of satisfied and violated responses, and the median and
-    largest length of those that are not truncated, in tokens."""
-    whole = [row for row in rows if row["variant"] == "constrained" and not row["truncated"]]
+    largest length of those, in tokens."""
+    whole = [row for row in decided(rows) if row["variant"] == "constrained" and not row["truncated"]]
     satisfied = sum(row["satisfied"] for row in whole)
     lengths = [len(row["token_ids"]) for row in whole]
     return compliance.summarise(rows, n_draws, seed) | {
@@ -140,10 +145,13 @@ def advise(
         about, change = f"{row['model']}, {row['task']}", heated.get(row["model"])
         raised = change is not None and change.value > generations[row["model"]]["temperature"]
         if row["compliance"] < LOW or (row["compliance"] > HIGH and not raised):
-            notes.append(
-                f"{about}: {row['compliance']:.0%} compliance, and no key is known to change it; leave the "
-                "task out, or choose other models"
-            )
+            change = "no key is known to change it; leave the task out, or choose other models"
+            if row["task"] == "toxicity" and row["compliance"] > HIGH and world.name != PROVOKING and made:
+                change = (
+                    f"one class is missing because hardly any answer is toxic; prompts.world: {PROVOKING} "
+                    "asks for anger and insults (docs/judges.md), or leave the task out"
+                )
+            notes.append(f"{about}: {row['compliance']:.0%} compliance, and {change}")
         elif _is_rare(row) and change is None:
             key = place(config, row["model"], "temperature")
             notes.append(
@@ -376,6 +384,8 @@ def problems(row: Mapping, flagged: float) -> list[str]:
     found = []
     if is_number(row["truncated"]) and flagged < row["truncated"] < 1:
         found.append(f"{row['truncated']:.0%} of the responses are truncated")
+    if is_number(row.get("undecided")) and flagged < row["undecided"]:
+        found.append(f"{row['undecided']:.0%} of the others are too close to call for the judge's margin")
     if is_number(row["compliance"]) and not LOW <= row["compliance"] <= HIGH:
         found.append(f"{row['compliance']:.0%} compliance, where {LOW:.0%} to {HIGH:.0%} is useful")
     if _is_rare(row):
@@ -433,6 +443,32 @@ def as_text(
 
 def _percent(value: object) -> str:
     return f"{value:.1%}" if is_number(value) else "-"
+
+
+def verdicts(cells: Mapping[tuple[str, str], Sequence[Mapping]], judges: Mapping, seed: int) -> list[str]:
+    """Lines with SHOWN verdicts of each judge to read, satisfied and violated by turns, over all models.
+
+    cells: {(model, task): label rows}; judges: the config's. A lexicon is exact, so nothing of it is shown.
+    """
+    lines = []
+    for task, judge in judges.items():
+        rows = [{**row, "model": model} for (model, of), own in cells.items() if of == task for row in own]
+        chosen = by_turns([] if judge == "lexicon" else rows, SHOWN, seed)
+        if chosen:
+            lines += ["", f"Verdicts of the judge of {task} to read: would you have said the same?"]
+        for number, row in enumerate(chosen, start=1):
+            evidence = row["evidence"]
+            scores = ", ".join(f"{label} {score:.2f}" for label, score in evidence["scores"].items())
+            wanted = row["params"].get("label")
+            said = evidence["label"] or "no label"
+            asked = f", {wanted} was asked for" if wanted else ""
+            text = " ".join(row["response"].split())
+            text = text if len(text) <= CHARACTERS else text[:CHARACTERS] + "…"
+            lines += [
+                f"{number:>2}. {said} ({scores}){asked}: {'satisfied' if row['satisfied'] else 'violated'}",
+                f"    {text or '(empty)'}",
+            ]
+    return lines
 
 
 # The pilot that a plan finds

@@ -107,16 +107,18 @@ def _all(share: float, concentration: float, samples: float) -> float:
 
 
 def forecast(row: Mapping, design: Design) -> Forecast:
-    """What a task will have. row: with "compliance", "truncated", "mixed" and "n_per_item" of `compliance`'s
-    table. Items about one subject are taken to be independent."""
+    """What a task will have. row: with "compliance", "truncated", "undecided" (0 if missing), "mixed" and
+    "n_per_item" of `compliance`'s table. Items about one subject are taken to be independent."""
     if not is_number(row["compliance"]) or not is_number(row["mixed"]):
         missing = "no item has two untruncated responses" if is_number(row["compliance"]) else "no responses"
         if row["truncated"] == 1:
             missing = "all responses are truncated"
+        elif row.get("undecided") == 1:
+            missing = "the judge leaves all responses undecided"
         return Forecast(0, 0, 0, 0, 0, missing, missing)
-    rate, kept = row["compliance"], 1 - row["truncated"]
+    rate, kept = row["compliance"], (1 - row["truncated"]) * (1 - row.get("undecided", 0.0))
     spread = concentration(rate, row["mixed"], row["n_per_item"])
-    # Truncated responses are left out.
+    # Truncated and undecided responses are left out.
     samples = max(1.0, design.samples * kept)
     per_fold = design.bases * design.items_per_base * (1 - design.calibration_fraction) / design.folds
     groups = min(design.bases, design.subjects) * (1 - design.calibration_fraction)

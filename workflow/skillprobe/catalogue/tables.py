@@ -100,6 +100,7 @@ _COMPLIANCE = (
     number("upper95", "upper end of it", 0, 1, "share"),
     count("n", "responses that were not cut short"),
     share("truncated", "responses that were cut short at `generation.max_new_tokens`"),
+    share("undecided", "other responses that the judge leaves undecided (`judges.<task>.margin`), left out"),
     share(
         "twin_compliance",
         "responses to the same requests without the constraint that satisfy it all the same",

@@ -9,6 +9,7 @@ import numpy as np
 
 from skillprobe.labels import judges
 from skillprobe.labels.labelling import label_row
+from skillprobe.labels.verdicts import is_undecided
 from skillprobe.prompts.bases import base_number, seed_from
 from skillprobe.prompts.items import allowed_phrasings, deal_phrasing
 from skillprobe.prompts.own import crossable, key_of
@@ -49,7 +50,7 @@ def make_crossings(
     the unconstrained prompt; "answer_from" is the id of the answer's own row. (The answers of
     crossings would tell nothing there: each is once satisfied and once violated.)
 
-    Truncated answers are left out.
+    Truncated answers are left out, and those that the judge leaves undecided.
     """
     judges.prepare(judge, [answer["response"] for answer in answers])
     own = "own" in settings
@@ -61,7 +62,7 @@ def make_crossings(
     by_item = {item["item"]: item for item in items}
     whole: dict[str, list[Mapping]] = {}
     for answer in answers:
-        if not answer["truncated"]:
+        if not (answer["truncated"] or is_undecided(judge, answer["response"])):
             whole.setdefault(answer["base"], []).append(answer)
     rows = []
     for base, asked in of_base.items():

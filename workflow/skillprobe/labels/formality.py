@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from skillprobe.errors import UserError
+from skillprobe.labels.verdicts import verdict
 from skillprobe.tasks.text import plain
 
 LABELS = ("formal", "informal")
@@ -54,8 +55,9 @@ _WORD_LENGTH, _SENTENCE_LENGTH = 4.6, 11.0
 _MOST = 4.0
 
 
-def formality_judge(task_name: str, labels: Sequence[str]) -> "FormalityJudge":
-    """The judge of the task register. Raises UserError for another, and for other labels than LABELS."""
+def formality_judge(task_name: str, labels: Sequence[str], margin: float = 0.0) -> "FormalityJudge":
+    """The judge of the task register; margin: of `verdicts.verdict`. Raises UserError for another task, and
+    for other labels than LABELS."""
     if task_name != "register":
         raise UserError(
             f"the judge 'formality' is for the task register alone, and not for {task_name}; choose another"
@@ -65,7 +67,7 @@ def formality_judge(task_name: str, labels: Sequence[str]) -> "FormalityJudge":
             f"the judge 'formality' tells {' from '.join(LABELS)}, but the world's registers are "
             f"{', '.join(sorted(labels))}; choose another judge"
         )
-    return FormalityJudge()
+    return FormalityJudge(margin)
 
 
 class FormalityJudge:
@@ -74,7 +76,10 @@ class FormalityJudge:
     Scores are the logistic function of that sum and one minus it; "features" are those of `features`.
     """
 
-    labels = LABELS
+    labels, threshold = LABELS, 0.0
+
+    def __init__(self, margin: float = 0.0):
+        self.margin = margin
 
     def classify(self, text: str) -> dict:
         found = features(text)
@@ -82,11 +87,9 @@ class FormalityJudge:
             return {"label": None, "scores": dict.fromkeys(LABELS, 0.0), "features": {}}
         logit = sum(max(-_MOST, min(_MOST, WEIGHTS[name] * value)) for name, value in found.items())
         formal = 1 / (1 + math.exp(-logit))
-        return {
-            "label": LABELS[logit <= 0],
-            "scores": dict(zip(LABELS, (formal, 1 - formal), strict=True)),
-            "features": {name: round(value, 4) for name, value in found.items()},
-        }
+        # Informal first, which so has the tie.
+        said = verdict({LABELS[1]: 1 - formal, LABELS[0]: formal}, self.threshold, self.margin)
+        return said | {"features": {name: round(value, 4) for name, value in found.items()}}
 
 
 def features(text: str) -> dict[str, float]:

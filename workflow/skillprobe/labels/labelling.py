@@ -45,6 +45,7 @@ def label_row(response: Mapping, params: dict, verdict, prompt: Mapping) -> dict
         "prompt": prompt["prompt"],
         "response": response["response"],
         "token_ids": response["token_ids"],
+        **({"undecided": True} if verdict.evidence.get("undecided") else {}),
         **({"thinking": response["thinking"]} if "thinking" in response else {}),
         **{name: prompt[name] for name in PHRASING},
     }

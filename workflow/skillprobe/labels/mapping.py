@@ -3,10 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from skillprobe import tasks
 from skillprobe.errors import UserError
 from skillprobe.models import folders
-from skillprobe.tasks.world import World
 
 HYPOTHESIS = "This text is about {}."
 
@@ -41,11 +39,7 @@ def columns(task: str, settings: Mapping, names: Sequence[str], labels: Sequence
                 f"but the labels of the task are {', '.join(labels)} and the labels of '{settings['model']}' "
                 f"are {theirs}; choose another model, or method: classification"
             )
-        if (settings["hypothesis"] or HYPOTHESIS).count("{}") != 1:
-            raise UserError(
-                f"{about}.hypothesis is '{settings['hypothesis']}'; it must have one {{}}, where the label "
-                "goes"
-            )
+        check_hypothesis(task, settings)
         return [found]
     given = settings["labels"] or {
         name: label for name in names for label in labels if name.lower() == label.lower()
@@ -66,6 +60,21 @@ def columns(task: str, settings: Mapping, names: Sequence[str], labels: Sequence
     return [[k for k, name in enumerate(names) if given.get(name) == label] for label in labels]
 
 
+def check_hypothesis(task: str, settings: Mapping) -> None:
+    """Raises UserError for a hypothesis without one place for the label."""
+    if (settings["hypothesis"] or HYPOTHESIS).count("{}") != 1:
+        raise UserError(
+            f"judges.{task}.hypothesis is '{settings['hypothesis']}'; it must have one {{}}, where the label "
+            "goes"
+        )
+
+
+def hypotheses(settings: Mapping, labels: Sequence[str]) -> list[str]:
+    """What a text is compared with by zero-shot judging: of each label, the sentence with the label in it."""
+    sentence = settings["hypothesis"] or HYPOTHESIS
+    return [sentence.replace("{}", label) for label in labels]
+
+
 def label_names(task: str, settings: Mapping, id2label: object) -> list[str]:
     """A classifier's labels, in the order of its outputs.
 
@@ -84,11 +93,8 @@ def label_names(task: str, settings: Mapping, id2label: object) -> list[str]:
     )
 
 
-def check_folder(task: str, settings: Mapping, folder: Path, world: World) -> None:
-    """Raises UserError for a folder without what loading a judge takes, and for labels that don't fit.
-
-    settings: of a transformers judge.
-    """
+def check_files(task: str, folder: Path) -> dict:
+    """The config.json of a judge's folder. Raises UserError for one without what loading a judge takes."""
     try:
         found = folders.settings(folder)
         folders.check_weights(folder)
@@ -97,6 +103,15 @@ def check_folder(task: str, settings: Mapping, folder: Path, world: World) -> No
         folders.check_tokenizer_packages(folder)
     except UserError as error:
         raise UserError(f"judges.{task}: {error}") from error
+    return found
+
+
+def check_classifier(task: str, settings: Mapping, folder: Path, labels: Sequence[str]) -> None:
+    """Raises UserError for a folder without what loading a judge takes, and for labels that don't fit.
+
+    settings: of a transformers judge; labels: the task's.
+    """
+    found = check_files(task, folder)
     kinds = found.get("architectures")
     if kinds and not any(str(kind).endswith("ForSequenceClassification") for kind in kinds):
         raise UserError(
@@ -105,4 +120,4 @@ def check_folder(task: str, settings: Mapping, folder: Path, world: World) -> No
             "ForSequenceClassification"
         )
     names = label_names(task, settings, found.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"})
-    columns(task, settings, names, tasks.get(task).labels_in(world))
+    columns(task, settings, names, labels)

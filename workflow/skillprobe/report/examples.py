@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from skillprobe.labels.verdicts import by_turns
 from skillprobe.report.html import html_page, visible
 from skillprobe.storage.tables import task_words
 
@@ -28,24 +28,10 @@ They do not show how often a model complies.</p><p class="small">{links}</p>"""
         body.append(f'<h2 id="{escape(task)}">{escape(task_words(task))}</h2>')
         for model in settings["models"]:
             rows = labels.get((model, task), ())
-            chosen = choose_examples(rows, settings["report"]["examples"], settings["seed"])
+            chosen = by_turns(rows, settings["report"]["examples"], settings["seed"])
             cards = "".join(map(_card, chosen)) or '<p class="small">No responses to show.</p>'
             body.append(f'<h3>{escape(model)}</h3><div class="cards">{cards}</div>')
     return html_page("Example prompts and responses", body)
-
-
-def choose_examples(rows: Sequence[Mapping], number: int, seed: int) -> list[Mapping]:
-    """At most `number` constrained, whole answers, satisfied and violated by turns while there are both."""
-    # Of given activations there may be no texts.
-    rows = [row for row in rows if row["variant"] == "constrained" and not row["truncated"] and row["prompt"]]
-    # By a hash, so that a further answer moves no other.
-    rows.sort(key=lambda row: hashlib.sha256(f"{seed}/{row['id']}".encode()).digest())
-    place = {True: 0, False: 0}
-    turns = []
-    for row in rows:
-        turns.append((place[row["satisfied"]], not row["satisfied"]))
-        place[row["satisfied"]] += 1
-    return [rows[k] for k in sorted(range(len(rows)), key=turns.__getitem__)[:number]]
 
 
 def _card(row: Mapping) -> str:

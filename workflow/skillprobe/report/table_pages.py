@@ -40,7 +40,8 @@ PROBES = {
 COMPLIANCE = {
     **{"task": ("task",), "category": ("category",), "complies": ("compliance",)},
     **{"95 %": ("lower95", "upper95"), "unconstrained": ("twin_compliance",), "responses": ("n",)},
-    **{"subjects": ("n_groups",), "truncated": ("truncated",), "distinct": ("distinct_responses",)},
+    **{"subjects": ("n_groups",), "truncated": ("truncated",), "undecided": ("undecided",)},
+    **{"distinct": ("distinct_responses",)},
 }
 GENERALITY = {
     **{"task": ("task",), "probe": ("probe",), "AUROC": ("metric.auroc",)},
@@ -79,7 +80,7 @@ checked in the same way.</p>"""
         for task in settings["tasks"]:
             row = found.get((model, task))
             if row is None:
-                cells.append([task_words(task), "", "no responses", *[""] * 6])
+                cells.append([task_words(task), "", "no responses", *[""] * 7])
                 continue
             cells.append(
                 [
@@ -91,6 +92,7 @@ checked in the same way.</p>"""
                     str(row["n"]),
                     str(row["n_groups"]),
                     percent(row["truncated"]),
+                    percent(row["undecided"]),
                     str(row["distinct_responses"]),
                 ]
             )

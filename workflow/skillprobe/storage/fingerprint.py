@@ -75,6 +75,8 @@ def gguf_hash(path: str | Path) -> str:
 
 def _relevant(folder: Path) -> list[Path]:
     patterns = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt", "*.py")
+    # How a sentence encoder makes one vector of its states.
+    patterns += ("*_Pooling/config.json",)
     files = {file for pattern in patterns for file in folder.glob(pattern)}
     files |= set(weight_files(folder)) | set(folder.glob("additional_chat_templates/*.jinja"))
     return [file for file in files if file.is_file()]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from skillprobe.errors import UserError, suggestion
 from skillprobe.models import folders, gguf_files
-from skillprobe.models.packages import Package
+from skillprobe.models.packages import Package, folder_of_package
 from skillprobe.prompts import own
 from skillprobe.prompts.answers import answer_files
 from skillprobe.study.schema import shown
@@ -22,10 +22,10 @@ from skillprobe.study.slices import (
 from skillprobe.study.sources import (
     as_from,
     is_path,
+    judge_folder,
     model_origin,
     num_layers,
     path_of,
-    source_folder,
     stored_dtype,
     world_file,
     worlds_of,
@@ -330,7 +330,8 @@ def _loaded(config: Mapping) -> dict[str, Mapping]:
     """The entries of what is loaded into memory, by how messages call it."""
     entries = {f"model '{entry['name']}'": entry for entry in config["models"]}
     judges = config["judges"].items()
-    return entries | {f"judges.{task}": judge for task, judge in judges if isinstance(judge, Mapping)}
+    loaded = {task: judge for task, judge in judges if isinstance(judge, Mapping) and "model" in judge}
+    return entries | {f"judges.{task}": judge for task, judge in loaded.items()}
 
 
 def check_judges(config: dict, root: Path, world) -> None:
@@ -351,15 +352,18 @@ def check_judges(config: dict, root: Path, world) -> None:
     }
     for name, judge in config["judges"].items():
         if judge is None:
-            words = [kind for kind in ("lexicon", "formality") if _judges(kind, name, config, world)]
-            choices = listed([*words, "a classifier, {kind: transformers, model: …} (docs/judges.md)"], "or")
-            raise UserError(f"judges.{name} is missing: no rule decides the task {name}; give {choices}")
+            choices = [kind for kind in ("lexicon", "formality") if _judges(kind, name, config, world)]
+            choices.append("a classifier, {kind: transformers, model: …}")
+            choices.append("an encoder, {kind: embedding, model: …} (docs/judges.md)")
+            raise UserError(
+                f"judges.{name} is missing: no rule decides the task {name}; give {listed(choices, 'or')}"
+            )
         if judge == "lexicon":
             _check_lexicon(name, config, world)
-        elif judge == "formality":
+        elif judge == "formality" or judge["kind"] == "formality":
             _check_formality(name, world)
         else:
-            _check_classifier(name, judge, root, world)
+            _check_model(name, judge, root, world)
 
 
 def _judges(kind: str, task: str, config: dict, world) -> bool:
@@ -380,16 +384,30 @@ def _check_formality(task: str, world) -> None:
         raise UserError(f"judges.{task}: {error}") from error
 
 
-def _check_classifier(task: str, judge: dict, root: Path, world) -> None:
-    """A folder; what is on the hub is checked when it has been fetched."""
-    from skillprobe.labels.mapping import check_folder
+def _check_model(task: str, judge: dict, root: Path, world) -> None:
+    """The settings, a folder and the labelled texts; what is fetched is checked then."""
+    from skillprobe import tasks
+    from skillprobe.labels.encoders import check_judge, check_settings
+    from skillprobe.labels.heads import read_labelled
 
+    labels = tasks.get(task).labels_in(world)
     try:
-        folder = source_folder(judge["model"], root)
+        folder = judge_folder(judge["model"], root)
     except UserError as error:
         raise UserError(f"judges.{task}.model: {error}") from error
+    if (judge["sha256"] is None) == (folder_of_package(judge["model"]) is not None):
+        what = "is missing: a judge of a package needs that of the wheel, which the package index shows"
+        if judge["sha256"] is not None:
+            what = f"is for judges of packages, and '{judge['model']}' is none; remove it"
+        raise UserError(f"judges.{task}.sha256 {what}")
+    if judge["kind"] == "embedding":
+        check_settings(task, judge, labels)
+        if judge["labelled"] is not None:
+            file = path_of(judge["labelled"], root)
+            read_labelled(task, file, labels)
+            judge["labelled"] = as_from(root, file)
     if folder is not None:
-        check_folder(task, judge, folder, world)
+        check_judge(task, judge, folder, labels)
         judge["model"] = as_from(root, folder)
 
 

@@ -52,13 +52,14 @@ def judge_entry(snakemake, settings: dict) -> str | dict | None:
 
 
 def fetched(paths: Sequence[str | Path]) -> dict:
-    """Of a model or judge that a rule has fetched or converted, what its entry doesn't say: the commit or the
-    folder, and to ask nobody. {} for others, which have no such file."""
+    """Of a model or judge that a rule has fetched, converted or fitted, what its entry doesn't say: the
+    commit or the folder, the file with the head, and to ask nobody. {} for those without such a file."""
     if not paths:
         return {}
     found = files.read_json(paths[0])
-    if "folder" not in found:
-        return {"revision": found["revision"], "offline": True}
-    if not Path(found["folder"]).is_dir():
-        raise DamagedFile(paths[0], f"says that the model is in {found['folder']}, which is gone")
-    return {"folder": found["folder"], "offline": True}
+    head = {"head": str(paths[0])} if "head" in found else {}
+    if "folder" in found:
+        if not Path(found["folder"]).is_dir():
+            raise DamagedFile(paths[0], f"says that the model is in {found['folder']}, which is gone")
+        return {"folder": found["folder"], "offline": True} | head
+    return ({"revision": found["revision"], "offline": True} if "revision" in found else {}) | head

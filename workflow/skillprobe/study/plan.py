@@ -27,9 +27,10 @@ from skillprobe.study.slices import (
 )
 from skillprobe.study.sources import (
     converted_models,
+    fetched_judges,
     fetched_models,
     fetched_words,
-    hub_judges,
+    fitted_judges,
     stored_dtype,
 )
 from skillprobe.study.windows import check_windows
@@ -90,7 +91,9 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         "make_prompts": tasks * shards * (loaded > 0),
         "fetch_model": len(fetched_models(config, root)),
         "convert_model": len(converted_models(config, root)),
-        "fetch_judge": len(hub_judges(config, root)),
+        "fetch_judge": len(fetched_judges(config, root)),
+        "fit_judge": len(fitted_judges(config)),
+        "tabulate_judges": int(bool(fitted_judges(config))),
         "generate_responses": generated * tasks * shards,
         "take_answers": (loaded - generated) * tasks * shards,
         "label_responses": loaded * tasks * shards,

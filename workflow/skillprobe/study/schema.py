@@ -63,12 +63,22 @@ def check_schema(config: dict) -> None:
 def _leaf(error):
     """The error inside an `anyOf` that is about the alternative which was meant, or the error itself, as
     where a title says what all alternatives are."""
-    inner = [_leaf(sub) for sub in error.context or []]
+    inner = [_leaf(sub) for sub in _of_kind(error)]
     meant = [sub for sub in inner if len(sub.absolute_path) > len(error.absolute_path)]
     meant += [sub for sub in inner if sub.validator not in ("type", "enum", "anyOf") and sub not in meant]
     if meant and "title" in error.schema and meant[0].validator != "minimum":
         return error
     return meant[0] if meant else error
+
+
+def _of_kind(error) -> list:
+    """The errors inside an `anyOf`: where the alternatives have kinds, as judges have, those of the kind that
+    was given, if there is such."""
+    inner = list(error.context or [])
+    other = {sub.schema_path[0] for sub in inner if list(sub.path) == ["kind"]}
+    kept = [sub for sub in inner if sub.schema_path[0] not in other]
+    # The others are alternatives that are no mappings.
+    return [sub for sub in kept if sub.path or sub.validator not in ("enum", "type")] or inner
 
 
 def _sentence(error, config: dict) -> str:
@@ -93,11 +103,13 @@ def _sentence(error, config: dict) -> str:
             texts, kinds = _alternatives(error)
             # Where a title says it better than the kinds of its alternatives.
             title = error.schema.get("title") if path else None
-            choices = [title] if title else [*texts, *(KINDS[kind] for kind in kinds)]
+            if path[:1] == ["judges"] and path[2:] == ["kind"]:
+                texts = _judge_kinds()
+            choices = [title] if title else [*texts, *(KINDS[kind] for kind in dict.fromkeys(kinds))]
             one_of = "one of " if len(choices) > 2 else ""
             hint = _unit_hint(path, value) or _yaml_hint(value, kinds, texts)
-            if path[:1] == ["judges"] and value == "transformers":
-                hint = ": write {kind: transformers, model: …}, with a Hub id or a folder (docs/judges.md)"
+            if path[:1] == ["judges"] and value in ("transformers", "embedding"):
+                hint = f": write {{kind: {value}, model: …}}, with a Hub id or a folder (docs/judges.md)"
             return f"{where} must be {one_of}{_joined(choices)}, not {shown(value)}{hint}"
         case "minimum":
             return f"{where} must be at least {wanted}, not {value}"
@@ -124,6 +136,12 @@ def _sentence(error, config: dict) -> str:
                 "digit and use only letters, digits, '.', '_' and '-'"
             )
     return f"{where}: {error.message}"
+
+
+def _judge_kinds() -> list[str]:
+    """The kinds that a judge's entry may have, as it is a mapping."""
+    branches = load_schema()["$defs"]["judge"]["anyOf"]
+    return [kind for each in branches if "properties" in each for kind in each["properties"]["kind"]["enum"]]
 
 
 def _alternatives(error) -> tuple[list[str], list[str]]:
@@ -199,7 +217,9 @@ def _elsewhere(key: str, spelt_alike: bool = False) -> str:
     """A suggestion of the places in the whole config where a key of this name, or of nearly this name, is."""
     names: dict[str, list[str]] = {}
     for path in _places(load_schema()):
-        names.setdefault(path.rpartition(".")[2], []).append(path)
+        of_name = names.setdefault(path.rpartition(".")[2], [])
+        # Kinds of judges share keys.
+        of_name += [path] if path not in of_name else []
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.8) if spelt_alike else [key]
     found = names.get(near[0], []) if near else []
     if found and all(path.startswith("judges.") for path in found):
@@ -239,7 +259,9 @@ def fill_defaults(value: object, schema: dict) -> object:
     for branch in schema.get("anyOf", []):
         kind = load_schema()["$defs"][branch["$ref"].rpartition("/")[2]] if "$ref" in branch else branch
         if "anyOf" in kind or kind.get("type") == {list: "array", dict: "object"}.get(type(value)):
-            return fill_defaults(value, kind)
+            kinds = kind.get("properties", {}).get("kind", {}).get("enum")
+            if kinds is None or value["kind"] in kinds:
+                return fill_defaults(value, kind)
     if isinstance(value, dict):
         known = schema.get("properties", {})
         filled = {

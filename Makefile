@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SNAKEFILES = Snakefile $(wildcard workflow/rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real test test-gpu lint bench pictures toys publish-toys clean
+.PHONY: help setup demo real test check test-gpu lint bench pictures toys publish-toys clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -41,6 +41,9 @@ real: setup ## run a study of a real model, from the package index, to results/r
 
 test: setup ## run the tests, one file per core
 	pytest --numprocesses logical --no-loadscope-reorder
+
+check: lint ## before a commit: check the style, run the quick unit tests of what has changed since the last one
+	pytest --numprocesses logical -m "not slow" $$(python tests/unit/changed.py)
 
 test-gpu: setup ## run the tests that need a GPU, on a machine with one
 	pytest -m gpu

@@ -18,9 +18,9 @@ def pytest_configure(config):
 
 
 def scope(nodeid: str) -> str:
-    """Tests that share what takes long: those of a file, and all that run the workflow or a Slurm."""
+    """Tests that share what takes long: those of a file, and all that a Slurm is started for."""
     file = nodeid.split("::")[0]
-    return file if "/unit/" in file else os.path.dirname(file)
+    return os.path.dirname(file) if "/cluster/" in file else file
 
 
 def pytest_collection_modifyitems(items):

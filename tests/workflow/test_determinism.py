@@ -1,6 +1,6 @@
 """How far the same study may come out otherwise elsewhere: in other batches, on another kind of processor.
 
-Byte for byte the same on one core and on two: test_smoke.py; after it was killed: test_faults.py.
+Byte for byte the same on one core and on two, and after it was killed: test_faults.py.
 """
 
 import json

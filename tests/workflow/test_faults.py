@@ -11,7 +11,9 @@ import shutil
 import signal
 import subprocess
 import time
+from hashlib import sha256
 
+import pytest
 from safetensors.torch import load_file, save_file
 from skillprobe.activations.shards import Shard
 from workdir import SMOKE, copy_repository, copy_results
@@ -26,10 +28,8 @@ def leftovers(workdir):
 
 
 def kill_after(workdir, n_jobs, seconds):
-    """Run the study and kill it, with all its jobs, some seconds after its n-th job."""
-    process = workdir.start(
-        "--configfile", SMOKE, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, start_new_session=True
-    )
+    """Run the study on one core and kill it, with its job, some seconds after its n-th job."""
+    process = workdir.start("--configfile", SMOKE, cores=1, stderr=subprocess.STDOUT, start_new_session=True)
     for line in process.stdout:
         n_jobs -= line.startswith("Finished jobid")
         if n_jobs <= 0:
@@ -40,24 +40,40 @@ def kill_after(workdir, n_jobs, seconds):
     return process.returncode
 
 
-def test_killed_ten_times_it_ends_with_the_same_bytes(smoke, tmp_path):
-    """Everything of one model, and all that compares models; the rest of the study is there."""
-    workdir, expected = copy_results(smoke, tmp_path), smoke.results()
-    for path in expected:
-        if not path.startswith("prompts/") and not re.search("toy-(gemma2|qwen2)", path):
-            (workdir.path / "results/smoke" / path).unlink()
-    moments = random.Random(8)
-    for _ in range(10):
-        assert kill_after(workdir, moments.randrange(6), moments.uniform(0, 2)) == -signal.SIGKILL
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory):
+    """The whole study on one core, killed twenty times before it came to its end.
+
+    And {path: hash} of the results that were there each time.
+    """
+    workdir, moments, there = copy_repository(tmp_path_factory.mktemp("resumed")), random.Random(8), []
+    for _ in range(20):
+        assert kill_after(workdir, moments.randrange(18), moments.uniform(0, 2)) == -signal.SIGKILL
+        there.append({path: sha256(data).digest() for path, data in workdir.results().items()})
+    workdir.snakemake("--configfile", SMOKE, cores=1)
+    return workdir, there
+
+
+def test_killed_twenty_times_it_ends_with_the_same_bytes(resumed, smoke):
+    workdir, there = resumed
+    expected, found = smoke.results(), workdir.results()
+    for each in there:
         # What is there is whole: what was not is under another name.
-        there = {path: data for path, data in workdir.results().items() if not path.endswith(".tmp")}
-        assert [path for path in there if there[path] != expected[path]] == []
-    assert len(there) < len(expected)
-    workdir.snakemake("--configfile", SMOKE)
-    found = workdir.results()
+        whole = {path: digest for path, digest in each.items() if not path.endswith(".tmp")}
+        assert [path for path, digest in whole.items() if digest != sha256(expected[path]).digest()] == []
+    # At the beginning, in the middle, and not at the end.
+    numbers = [len(each) for each in there]
+    assert numbers[0] < 10 and any(100 < number < 400 for number in numbers) and numbers[-1] < len(expected)
     assert found.keys() == expected.keys()
     assert [path for path in found if found[path] != expected[path]] == []
     assert workdir.planned() == set()
+
+
+def test_one_core_gives_the_same_bytes_as_two(resumed, smoke):
+    """However often it was killed: all jobs ran one by one."""
+    first, second = smoke.results(), resumed[0].results()
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
 
 
 def test_a_study_that_is_being_run_is_refused_before_any_job(tmp_path):

@@ -1,4 +1,4 @@
-"""The smoke study end to end: what it makes, that it is the same on one core, and what is refused."""
+"""The smoke study end to end: what it makes, and what is refused."""
 
 import importlib.util
 import json
@@ -334,14 +334,6 @@ def test_the_plan_counts_the_jobs_that_snakemake_counts(tmp_path):
     printed = workdir.snakemake("plan", "--configfile", SMOKE).stdout
     assert re.search(rf"jobs in total +{sum(counted.values())}\b", printed)
     assert "GiB" in printed and "free disk" in printed
-
-
-def test_one_core_gives_the_same_bytes_as_two(smoke, tmp_path):
-    again = copy_repository(tmp_path)
-    again.snakemake("--configfile", SMOKE, cores=1)
-    first, second = smoke.results(), again.results()
-    assert first.keys() == second.keys()
-    assert [name for name in first if first[name] != second[name]] == []
 
 
 def test_the_report_is_one_file_that_needs_no_network(smoke):

@@ -20,7 +20,7 @@ def test_estimator_is_the_solver():
     scale = feature_scale(x)
     probe = LogisticProbe(C=0.1, scale=scale).fit(x, np.array(["no", "yes"])[y])
     np.testing.assert_allclose(
-        probe.decision_function(x), fit_one(Rows(x, scale), np.arange(60), y, [0.1])[1][0]
+        probe.decision_function(x), fit_one(Rows(x, scale, once=True), np.arange(60), y, [0.1])[1][0]
     )
     assert (
         probe.predict_proba(x).sum(1) == pytest.approx(1) and probe.score(x, np.array(["no", "yes"])[y]) > 0.6

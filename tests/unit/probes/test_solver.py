@@ -284,7 +284,6 @@ def test_many_features_without_their_principal_axes_give_the_same_fits(taken, ro
 
     turned, expected = fits()
     monkeypatch.setattr(solver, "MANY", 100)
-    monkeypatch.setattr(solver, "LEADING", 20)
     rows, found = fits()
     assert rows.leading is not None and turned.leading is None
     np.testing.assert_allclose(found.decision, expected.decision, atol=1e-5)
@@ -295,24 +294,43 @@ def test_many_features_without_their_principal_axes_give_the_same_fits(taken, ro
 
 def test_leading_axes_are_those_of_the_largest_spectrum(monkeypatch):
     monkeypatch.setattr(solver, "MANY", 100)
-    monkeypatch.setattr(solver, "LEADING", 20)
+    monkeypatch.setattr(solver, "SHARE", 7)
     x = np.random.default_rng(0).normal(size=(300, 150)) * np.logspace(0, -3, 150)
     rows = Rows(x)
     axes, squares = rows.leading
     exact = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2
     np.testing.assert_allclose(np.sort(squares)[::-1][:10], exact[:10], rtol=1e-2)
-    np.testing.assert_allclose(axes.T @ axes, np.eye(20), atol=1e-5)
-    np.testing.assert_allclose(130 * rows.spectrum + squares.sum(), exact.sum(), rtol=1e-5)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(21), atol=1e-5)
+    np.testing.assert_allclose(129 * rows.spectrum + squares.sum(), exact.sum(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("sizes", [(60, 90), (60, 300), (300, 60), (300, 400)])
 @pytest.mark.parametrize("many", [10, 1000])
 def test_axes_overlap_as_their_directions_among_the_features_do(sizes, many, monkeypatch):
     monkeypatch.setattr(solver, "MANY", many)
-    monkeypatch.setattr(solver, "LEADING", 5)
     scale = np.linspace(1, 2, 120)
     one, other = (Rows(data(n, 120)[0] + n, scale) for n in sizes)
     directions = [
         rows.weights(np.eye(rows.coordinates.shape[1]))[0] * scale[:, None] for rows in (one, other)
     ]
     np.testing.assert_allclose(one.overlap(other), directions[0].T @ directions[1], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["one-hot", "any"])
+@pytest.mark.parametrize("n_penalties", [2, 20])
+def test_confounds_are_taken_out_of_some_training_sets_alone(kind, n_penalties):
+    x, y = data(90, 40)
+    groups = np.arange(90) % 3
+    x += 4 * groups[:, None]
+    confounds = np.eye(3)[groups] if kind == "one-hot" else np.stack([np.ones(90), np.arange(90.0)], axis=1)
+    rows, sets = Rows(x), np.random.default_rng(0).random((90, 4)) < 0.7
+    penalties, some = np.logspace(-3, -1, n_penalties), np.array([False, True, True, False])
+    found = rows.fit(sets, y, penalties, confounds, confounded=some)
+    for taken, which in ((confounds, some), (None, ~some)):
+        alone = rows.fit(sets[:, which], y, penalties, taken)
+        np.testing.assert_allclose(found.decision[:, :, which], alone.decision, atol=1e-5)
+    weights, intercepts = found.raw(1)
+    assert intercepts.shape == (confounds.shape[1], 4)
+    if kind == "one-hot":
+        np.testing.assert_allclose(x @ weights + intercepts[groups], found.decision[1], atol=1e-8)
+        assert (intercepts[:, ~some] == intercepts[0, ~some]).all() and np.ptp(intercepts[:, 1]) > 1e-3

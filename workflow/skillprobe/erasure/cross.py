@@ -16,7 +16,7 @@ import numpy as np
 
 from skillprobe.erasure.eraser import Eraser
 from skillprobe.erasure.inlp import Directions, inlp
-from skillprobe.erasure.leace import leace
+from skillprobe.erasure.leace import leaces
 from skillprobe.errors import UserError
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.solver import Erased, Rows, feature_scale
@@ -285,14 +285,12 @@ class _Source:
         train = plan.balanced(per_class)
         rank = settings.rank if settings.primary_only else settings.max_rank
         found = inlp(rows, train, plan.labels, plan.penalty, rank)
+        leaced = 0 if settings.primary_only else plan.n_real
         return cls(
             plan,
             found.axes,
             np.zeros(plan.n_real, int) if settings.primary_only else _stopped(found, plan, settings),
-            [
-                leace(rows, train[:, column], plan.labels[:, column])
-                for column in range(0 if settings.primary_only else plan.n_real)
-            ],
+            leaces(rows, train[:, :leaced], plan.labels[:, :leaced]),
             [*found.erasers(slice(plan.n_folds)), *found.erasers(slice(-1, None))],
         )
 

@@ -17,7 +17,7 @@ from skillprobe.probes.solver import Erased, Rows
 # A direction shorter than this share of the longest one is a rounding error: nothing is left to find.
 NOTHING_LEFT = 1e-9
 # Each step carries on the errors of those before.
-TOLERANCE = 1e-6
+TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,17 @@ class Directions:
     def erasers(self, which: slice = slice(None), alpha: float = 1.0) -> list[Eraser]:
         """On raw activations, of the training sets `which`."""
         found = []
+        axes, midpoints = self.axes[which], self.midpoint[which]
+        used = [each.any(axis=0) for each in axes]
+        # All at once: every product with the features scales them anew.
+        columns = [each[:, own] for each, own in zip(axes, used, strict=True)]
+        weights = self.rows.weights(np.column_stack([*columns, *midpoints]))[0]
+        ends = np.cumsum([0, *(own.sum() for own in used)])
         scale = self.rows.scale[:, None]
-        for axes, midpoint in zip(self.axes[which], self.midpoint[which], strict=True):
-            weights = self.rows.weights(np.column_stack([axes[:, axes.any(axis=0)], midpoint]))[0]
+        for number, midpoint in enumerate(weights[:, ends[-1] :].T):
             # Through the scale and back: features, not scaled ones, are what gets erased.
-            directions, middle = weights[:, :-1], weights[:, -1] * self.rows.scale**2 + self.rows.offset
+            directions = weights[:, ends[number] : ends[number + 1]]
+            middle = midpoint * self.rows.scale**2 + self.rows.offset
             found.append(Eraser(directions * scale**2, directions.T, middle, alpha))
         return found
 

@@ -11,10 +11,33 @@ from skillprobe.probes.solver import Rows
 def leace(rows: Rows, train: np.ndarray, labels: np.ndarray, alpha: float = 1.0) -> Eraser:
     """The rank-one eraser after which no linear probe does better than chance on the training rows.
 
-    train: [n] bool; labels: [n] in {0, 1}. Its direction and what it reads lie in the span of the training
-    rows, so their coordinates there are all that the package is given. Raises ValueError where the classes
-    have one mean, or there is one class only: there is nothing to erase.
+    train: [n] bool; labels: [n] in {0, 1}. Raises ValueError as `leaces` does.
     """
+    return leaces(rows, train[:, None], labels[:, None], alpha)[0]
+
+
+def leaces(rows: Rows, train: np.ndarray, labels: np.ndarray, alpha: float = 1.0) -> list[Eraser]:
+    """`leace` of each of m training sets; train: [n, m] bool; labels: [n, m] in {0, 1}.
+
+    An eraser's direction and what it reads lie in the span of the training rows, so their coordinates there
+    are all that the package is given. Raises ValueError where the classes have one mean, or there is one
+    class only: there is nothing to erase.
+    """
+    if not train.shape[1]:
+        return []
+    found = [_within(rows, *each) for each in zip(train.T, labels.T, strict=True)]
+    # All at once: every product with the features scales them anew.
+    weights = rows.weights(np.concatenate(found, axis=1))[0]
+    erasers = []
+    for each in np.split(weights, len(found), axis=1):
+        a, b = each[:, :1] * rows.scale[:, None] ** 2, each[:, 1:2].T
+        erasers.append(Eraser(a / (b @ a), b, each[:, 2] * rows.scale**2 + rows.offset, alpha))
+    return erasers
+
+
+def _within(rows: Rows, train: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Of one training set, in the axes of the rows: along what it erases, what it reads, and the mean,
+    [r, 3]."""
     # Lazily: the package imports torch.
     import torch
     from concept_erasure import LeaceFitter
@@ -24,8 +47,9 @@ def leace(rows: Rows, train: np.ndarray, labels: np.ndarray, alpha: float = 1.0)
         raise ValueError("LEACE needs two classes, but all labels are of one class")
     # At least as many dimensions as the rows span; the package takes covariances, so few is better.
     centred = x - x.mean(axis=0)
-    axes = np.linalg.svd(centred, full_matrices=False)[2]
-    axes = axes[: min(len(x) - 1, len(axes))].T
+    # The last of the centred rows is in the span of the others.
+    n, r = x.shape
+    axes = np.linalg.qr(centred[:-1].T)[0] if n <= r else np.eye(r)
     if not axes.size:
         raise ValueError("LEACE finds nothing to erase: both classes have the same mean")
     coordinates, y = torch.from_numpy(centred @ axes), torch.from_numpy(y.astype(float))
@@ -39,7 +63,4 @@ def leace(rows: Rows, train: np.ndarray, labels: np.ndarray, alpha: float = 1.0)
     left, right = axes @ made.proj_left.numpy(), axes @ made.proj_right.numpy().T
     if not left.any():
         raise ValueError("LEACE finds nothing to erase: both classes have the same mean")
-    weights = rows.weights(np.column_stack([left, right, x.mean(axis=0)]))[0]
-    scale = rows.scale
-    a, b = weights[:, :1] * scale[:, None] ** 2, weights[:, 1:2].T
-    return Eraser(a / (b @ a), b, weights[:, 2] * scale**2 + rows.offset, alpha)
+    return np.column_stack([left, right, x.mean(axis=0)])

@@ -237,7 +237,7 @@ class Found:
         of_all = (which + 1) * (chosen.size + 1) - 1
         weights, intercepts = self.fit.raw(self._at(_modal(chosen)), slice(of_all, of_all + 1))
         # One-hot tasks as confounds give each task its own.
-        intercept = intercepts[0] if intercepts.ndim == 1 else intercepts[t, 0]
+        intercept = intercepts[0] if intercepts.ndim == 1 else intercepts[t or 0, 0]
         return ProbeResult(
             ids=task.ids,
             groups=task.groups,
@@ -266,6 +266,7 @@ def cross_validate(
     confounds: np.ndarray | None = None,
     items: np.ndarray | None = None,
     every_penalty: bool = False,
+    confounded: Sequence[bool] | None = None,
 ) -> Found:
     """Nested cross-validation of a probe of each labelling, on all rows that its `training` lets pass.
 
@@ -274,7 +275,8 @@ def cross_validate(
     without folds f and g gives the inner scores of g for outer fold f and those of f for outer fold g at
     once: K(K − 1)/2 inner fits, not K(K − 1). items: [n] names, where AUROCs are of pairs within an item and
     only items with both outcomes are trained on (None or none: of pairs within a fold). every_penalty: the
-    outer fits are wanted at every penalty, not at the chosen one alone.
+    outer fits are wanted at every penalty, not at the chosen one alone. confounded: of each labelling,
+    whether confounds are taken out (None: of all).
     """
     labels = labels.reshape(folds.shape[1], -1)
     n_labels, n_seeds, n_folds = labels.shape[1], len(folds), settings.n_folds
@@ -296,12 +298,17 @@ def cross_validate(
         picked = np.stack([pick(mask) for pick in picks for mask in masks], axis=1)
         return np.tile(picked, n_labels // len(picks)), np.repeat(labels, len(masks), axis=1)
 
+    def with_confounds(masks: int) -> np.ndarray | None:
+        """Of so many training sets of each labelling, [columns]."""
+        return None if confounded is None else np.repeat(np.array(confounded, bool), masks)
+
     inner = [
         rows.fit(
             *sets([(fold != f) & (fold != g) & (fold != CALIBRATION) for f, g in pairs]),
             settings.penalties,
             confounds,
             blocks=fold,
+            confounded=with_confounds(len(pairs)),
         )
         for fold in folds
     ]
@@ -330,11 +337,17 @@ def cross_validate(
 
     # A column for each labelling, fold seed and fold, and of each labelling one of all rows.
     own = np.concatenate([np.append(each, _modal(each)) for each in chosen])
-    if every_penalty:
-        outer = rows.fit(*sets(outer_sets), settings.penalties, confounds)
-    else:
+    penalties, start = list(settings.penalties), None
+    if not every_penalty:
+        penalties = [np.array(settings.penalties)[own]]
         start = _between(inner, own.reshape(n_labels, -1), n_folds)
-        outer = rows.fit(*sets(outer_sets), [np.array(settings.penalties)[own]], confounds, start=start)
+    outer = rows.fit(
+        *sets(outer_sets),
+        penalties,
+        confounds,
+        start=start,
+        confounded=with_confounds(len(outer_sets)),
+    )
     found = Found(
         np.full((n_labels, *folds.shape), np.nan, np.float32),
         chosen,

@@ -22,12 +22,13 @@ def two_classes(estimator: BaseEstimator, X, y) -> tuple[np.ndarray, np.ndarray]
     return X, labels
 
 
-def scaled_rows(estimator: BaseEstimator, X: np.ndarray) -> Rows:
-    """X [n, d] by the estimator's scale. Raises ValueError for a scale that isn't one of d features."""
+def scaled_rows(estimator: BaseEstimator, X: np.ndarray, once: bool = False) -> Rows:
+    """X [n, d] by the estimator's scale, for one fit or more. Raises ValueError for a scale that isn't one of
+    d features."""
     scale = None if estimator.scale is None else np.asarray(estimator.scale, float)
     if scale is not None and (scale.shape != (X.shape[1],) or not np.all(scale > 0)):
         raise ValueError(f"scale must hold one positive number for each of the {X.shape[1]} features")
-    return Rows(X, scale)
+    return Rows(X, scale, once)
 
 
 class LogisticProbe(ClassifierMixin, BaseEstimator):
@@ -57,7 +58,7 @@ class LogisticProbe(ClassifierMixin, BaseEstimator):
         if not self.C > 0:
             raise ValueError(f"C is {self.C}, but must be positive")
         everything = np.ones((len(X), 1), bool)
-        weights, self.intercept_ = scaled_rows(self, X).fit(everything, labels, [self.C]).raw()
+        weights, self.intercept_ = scaled_rows(self, X, once=True).fit(everything, labels, [self.C]).raw()
         self.coef_ = weights.T
         return self
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from skillprobe.probes.cross_validation import Found, Settings, Task, cross_validate, feature_scale_of
+from skillprobe.probes.cross_validation import Settings, Task, cross_validate, feature_scale_of
 from skillprobe.probes.results import ProbeResult
 from skillprobe.probes.rows import ProbeRows
 from skillprobe.probes.solver import Rows, feature_scale
@@ -127,32 +127,30 @@ def _general(
     task_of = np.repeat(np.arange(len(tasks)), [len(task.labels) for task in tasks])
     task_rows = [np.flatnonzero(task_of == t) for t in range(len(tasks))]
 
-    def fit(training: list[Callable], scored: list[list[np.ndarray]], confounds=None) -> Found:
-        # Side by side, since wide products are the fast ones.
-        every = np.repeat(labels[:, None], len(training), axis=1)
-        return cross_validate(rows, folds, every, settings, scored, training, confounds, items)
-
-    made: dict[str, list[ProbeResult]] = {}
-    together = {"all": lambda mask: mask, "matched": _matched(tasks, settings)}
-    if len(items):
-        # Rows minus their item's mean are centred already.
-        together["centred"] = together["all"]
-    elif "centred" in variants:
-        found = fit([together["all"]], [task_rows], task_of[:, None] == np.arange(len(tasks)))
-        made["centred"] = [found.result(task, t, task_rows[t]) for t, task in enumerate(tasks)]
+    together = {"all": lambda mask: mask, "matched": _matched(tasks, settings), "centred": lambda mask: mask}
     names = [name for name in variants if name in together]
     training, scored = [together[name] for name in names], [task_rows] * len(names)
     if "leave_one_out" in variants:
         training += [lambda mask, t=t: mask & (task_of != t) for t in range(len(tasks))]
         scored += [[task_rows[u] for u in range(len(tasks)) if u != t] for t in range(len(tasks))]
-    if training:
-        found = fit(training, scored)
-        for which, name in enumerate(names):
-            made[name] = [found.result(task, t, task_rows[t], which) for t, task in enumerate(tasks)]
-        if "leave_one_out" in variants:
-            made["leave_one_out"] = [
-                found.result(task, None, task_rows[t], len(names) + t) for t, task in enumerate(tasks)
-            ]
+    if not training:
+        return {}
+    # Side by side, since wide products are the fast ones.
+    every = np.repeat(labels[:, None], len(training), axis=1)
+    centred = [name == "centred" for name in names] + [False] * (len(training) - len(names))
+    # Rows minus their item's mean are centred already.
+    confounds = None if len(items) or not any(centred) else task_of[:, None] == np.arange(len(tasks))
+    found = cross_validate(
+        rows, folds, every, settings, scored, training, confounds, items, confounded=centred
+    )
+    made = {
+        name: [found.result(task, t, task_rows[t], which) for t, task in enumerate(tasks)]
+        for which, name in enumerate(names)
+    }
+    if "leave_one_out" in variants:
+        made["leave_one_out"] = [
+            found.result(task, None, task_rows[t], len(names) + t) for t, task in enumerate(tasks)
+        ]
     return made
 
 

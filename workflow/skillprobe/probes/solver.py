@@ -45,6 +45,8 @@ BLOCK = 512
 # With more features than this, and still more rows, only so many LEADING principal axes are looked for, by
 # so many PASSES over the rows.
 MANY, LEADING, PASSES = 1024, 128, 3
+# ... or one in so many.
+SHARE = 8
 
 
 def feature_scale(x: np.ndarray) -> np.ndarray:
@@ -68,12 +70,13 @@ class Rows:
 
     x: [n, d] activations of any float type, kept as they are; scale: [d] per-feature divisor, or None for
     none. Beside x, memory holds a few matrices of n · min(n, d) numbers and no more. coordinates: [n, r], the
-    centred, scaled rows in orthonormal axes, which are the principal ones unless there are `leading` ones.
+    centred, scaled rows in orthonormal axes, which are the principal ones unless there are `leading` ones;
+    once: whether one fit is to come, so that axes pay less than for many.
     """
 
-    def __init__(self, x: np.ndarray, scale: np.ndarray | None = None) -> None:
+    def __init__(self, x: np.ndarray, scale: np.ndarray | None = None, once: bool = False) -> None:
         n, d = x.shape
-        self.x = x
+        self.x, self.scaled = x, scale is not None
         self.scale = np.ones(d) if scale is None else np.asarray(scale, float)
         # Removing any common offset changes no centred Gram, but saves the digits that centring would lose;
         # constant features are taken out exactly, or their rounding errors would pass for signal.
@@ -93,7 +96,7 @@ class Rows:
             lengths = np.sqrt(squares[kept])
             self.coordinates = vectors[:, kept] * lengths
             self._back = vectors[:, kept] / lengths
-        elif d > MANY:
+        elif d > MANY or (once and d >= SHARE):
             # A decomposition of d × d products would take longer than all the fits.
             self.coordinates = np.concatenate([self._rows(slice(i, i + BLOCK)) for i in range(0, n, BLOCK)])
             squares, self.leading = _leading(self.coordinates)
@@ -108,10 +111,12 @@ class Rows:
         self.spectrum = squares[kept]
 
     def _features(self, which: slice) -> np.ndarray:
-        return (self.x[:, which] - self.offset[which]) / self.scale[which]
+        centred = self.x[:, which] - self.offset[which]
+        return centred / self.scale[which] if self.scaled else centred
 
     def _rows(self, which: slice) -> np.ndarray:
-        return (self.x[which] - self.offset) / self.scale
+        centred = self.x[which] - self.offset
+        return centred / self.scale if self.scaled else centred
 
     def along_axes(self, directions: np.ndarray) -> np.ndarray:
         """Parts along the axes of the coordinates, [r, k], of directions [d, k] among the scaled features;
@@ -158,6 +163,7 @@ class Rows:
         start: tuple[np.ndarray, np.ndarray] | None = None,
         tolerance: float = TOLERANCE,
         blocks: np.ndarray | None = None,
+        confounded: np.ndarray | None = None,
     ) -> Fit:
         """Fit at each penalty C, in ascending order, for m training sets side by side.
 
@@ -168,15 +174,16 @@ class Rows:
         out of the rows for each training set; start: coefficients [r, m] and intercepts [m] to begin from
         where that helps, or for each of the first k penalties [k, r, m] and [k, m]; tolerance: of decision
         values, about its square in the end; blocks: [n] integers, such as folds, for speed alone: products
-        skip those of which a training set has no row. Training sets of one class, or without any variance,
-        give the constant score 0 and are marked degenerate. Raises ValueError for both confounds and erased.
+        skip those of which a training set has no row; confounded: [m] bool, the training sets that confounds
+        are taken out of (None: all). Training sets of one class, or without any variance, give the constant
+        score 0 and are marked degenerate. Raises ValueError for both confounds and erased.
         """
         if confounds is not None and erased is not None:
             raise ValueError("confounds can't be taken out of erased rows")
         fit = self._side_by_side if 1 < len(penalties) <= FEW / train.shape[1] else self._fit
-        return fit(train, labels, penalties, confounds, erased, start, tolerance, blocks)
+        return fit(train, labels, penalties, confounds, erased, start, tolerance, blocks, confounded)
 
-    def _fit(self, train, labels, penalties, confounds, erased, start, tolerance, blocks) -> Fit:
+    def _fit(self, train, labels, penalties, confounds, erased, start, tolerance, blocks, confounded) -> Fit:
         """`fit` of one penalty after another."""
         n, d = self.x.shape
         m, k = train.shape[1], len(penalties)
@@ -195,6 +202,7 @@ class Rows:
                 held,
                 None if blocks is None else blocks[used],
                 leading,
+                confounded,
             )
         else:
             design = _ErasedDesign(
@@ -227,7 +235,9 @@ class Rows:
                 decision[p][:, usable] = scores
         return Fit(self, design, decision, coefficients, intercepts, loss, degenerate)
 
-    def _side_by_side(self, train, labels, penalties, confounds, erased, start, tolerance, blocks) -> Fit:
+    def _side_by_side(
+        self, train, labels, penalties, confounds, erased, start, tolerance, blocks, confounded
+    ) -> Fit:
         """`fit` with a column for each penalty and training set: more steps in all, of products that are wide
         enough to be fast."""
         n, (m, k) = len(train), (train.shape[1], len(penalties))
@@ -240,7 +250,11 @@ class Rows:
         if erased is not None:
             erased = erased.columns(np.tile(np.arange(m), k))
         labels = np.tile(np.broadcast_to(labels.reshape(n, -1), (n, m)), k)
-        found = self._fit(np.tile(train, k), labels, [every], confounds, erased, start, tolerance, blocks)
+        if confounded is not None:
+            confounded = np.tile(confounded, k)
+        found = self._fit(
+            np.tile(train, k), labels, [every], confounds, erased, start, tolerance, blocks, confounded
+        )
         return Fit(
             self,
             found.design,
@@ -308,8 +322,9 @@ class Fit:
         """Weights [d, columns] and intercepts [columns] on raw activations.
 
         penalty: its number, or one for each column; columns: which, or their numbers, each any times. With
-        confounds, intercepts are [q, columns] and x @ weights + confounds @ intercepts is the decision value,
-        if confounds add up to 1 (one-hot groups then have an intercept each).
+        confounds, intercepts are [q, columns], alike where none were taken out, and x @ weights + confounds @
+        intercepts is the decision value, if confounds add up to 1 (one-hot groups then have an intercept
+        each).
         """
         which = np.arange(self.coefficients.shape[2])[columns]
         penalty = np.broadcast_to(penalty, which.shape)
@@ -325,11 +340,11 @@ class _Design:
     """Products with the rows [n, r] of each training set, confounds taken out.
 
     spectrum: [r], mean square of each coordinate, or, with leading axes [r, k] and their mean squares [k], of
-    all others on average; train: [n, m] ≥ 0, how often each row is there; blocks:
-    [n], ascending. Columns of the arguments belong to the training sets `which`.
+    all others on average; train: [n, m] ≥ 0, how often each row is there; blocks: [n], ascending; confounded:
+    [m] bool (None: all). Columns of the arguments belong to the training sets `which`.
     """
 
-    def __init__(self, x, spectrum, train, confounds, blocks=None, leading=None):
+    def __init__(self, x, spectrum, train, confounds, blocks=None, leading=None, confounded=None):
         self.x, self.spectrum, self.train, self.confounds = x, spectrum, train, confounds
         self.leading = leading
         # Where each block lies, and which training sets [m] have rows of it.
@@ -340,17 +355,24 @@ class _Design:
             self.parts = [(part, train[part].any(axis=0)) for part in parts]
         if confounds is not None:
             self.confounds = np.asarray(confounds, float)
+            self.confounded = np.ones(train.shape[1], bool) if confounded is None else confounded
             # [m, q, r]: how the confounds predict the coordinates, from the training rows of each set. Sets
             # that occur again (with other labels) share theirs.
             places: dict[bytes, int] = {}
-            self.same = np.array(
-                [places.setdefault(each.tobytes(), len(places)) for each in np.ascontiguousarray(train.T)]
-            )
-            unique = train[:, np.unique(self.same, return_index=True)[1]]
+            self.same = np.full(train.shape[1], -1)
+            sets = np.flatnonzero(self.confounded)
+            for column in sets:
+                self.same[column] = places.setdefault(train[:, column].tobytes(), len(places))
+            unique = train[:, sets[np.unique(self.same[sets], return_index=True)[1]]]
             if self.one_hot:
                 self.prediction = self._means(unique)
             else:
                 self.prediction = np.stack([self._predict(x, weights) for weights in unique.T])
+
+    def _confounded(self, which):
+        """The columns of `which` that confounds are taken out of."""
+        some = self.confounded[which]
+        return slice(None) if some.all() else np.flatnonzero(some)
 
     @cached_property
     def one_hot(self):
@@ -401,13 +423,16 @@ class _Design:
 
     def explained(self, beta, which):
         """What the confounds predict of a projection, per unit of each: [q, columns]."""
-        return np.einsum("cqr,rc->qc", self.prediction[self.same[which]], beta)
+        result, some = np.zeros((self.confounds.shape[1], len(which)), beta.dtype), self._confounded(which)
+        result[:, some] = np.einsum("cqr,rc->qc", self.prediction[self.same[which[some]]], beta[:, some])
+        return result
 
     def project(self, beta, which):
         """Rows times coefficients: [r, columns] to [n, columns]."""
         result = self._times(beta, which)
         if self.confounds is not None:
-            result -= self.confounds @ self.explained(beta, which)
+            some = self._confounded(which)
+            result[:, some] -= self.confounds @ self.explained(beta[:, some], which[some])
         return result
 
     def _times(self, beta, which):
@@ -441,29 +466,34 @@ class _Design:
         """The transpose of `project`: [n, columns] to [r, columns]."""
         result = self._gathered(values, which)
         if self.confounds is not None:
-            by_confound = self.confounds.T @ values
-            result -= np.einsum("cqr,qc->rc", self.prediction[self.same[which]], by_confound)
+            some = self._confounded(which)
+            by_confound = self.confounds.T @ values[:, some]
+            result[:, some] -= np.einsum("cqr,qc->rc", self.prediction[self.same[which[some]]], by_confound)
         return result
 
     def variance(self):
         """Sum of squares of each set's training rows about their mean, and about the common offset: [m]."""
-        squares = np.einsum("nr,nr->n", self.x, self.x) @ self.train
-        if self.confounds is None:
-            mean = (self.x.T @ self.train) / self.train.sum(axis=0)
-            return squares - self.train.sum(axis=0) * np.einsum("rm,rm->m", mean, mean), squares
+        squares, count = np.einsum("nr,nr->n", self.x, self.x) @ self.train, self.train.sum(axis=0)
+        plain = np.full(len(squares), True) if self.confounds is None else ~self.confounded
+        result = np.empty_like(squares)
+        mean = (self.x.T @ self.train[:, plain]) / count[plain]
+        result[plain] = squares[plain] - count[plain] * np.einsum("rm,rm->m", mean, mean)
+        if plain.all():
+            return result, squares
         if self.one_hot:
-            of_means = np.square(self.prediction).sum(axis=2)[self.same]
-            return squares - np.einsum(
-                "nm,nq,mq->m", self.train, self.confounds, of_means, optimize=True
-            ), squares
-        result = np.empty((2, self.train.shape[1]))
-        for m, weights in enumerate(self.train.T):
+            of_means = np.square(self.prediction).sum(axis=2)[self.same[~plain]]
+            within = np.einsum("nm,nq,mq->m", self.train[:, ~plain], self.confounds, of_means, optimize=True)
+            result[~plain] = squares[~plain] - within
+            return result, squares
+        for m in np.flatnonzero(~plain):
+            weights = self.train[:, m]
             rows = weights > 0
             weight = weights[rows][:, None]
             residual = self.x[rows] - self.confounds[rows] @ self.prediction[self.same[m]]
             mean = (weight * residual).sum(axis=0) / weight.sum()
-            result[:, m] = (weight * (residual - mean) ** 2).sum(), (weight * self.x[rows] ** 2).sum()
-        return result
+            result[m] = (weight * (residual - mean) ** 2).sum()
+            squares[m] = (weight * self.x[rows] ** 2).sum()
+        return result, squares
 
 
 class _ErasedDesign(_Design):
@@ -524,7 +554,7 @@ class _Path:
         """Newton's method with inexact steps and backtracking, each column until it has converged;
         penalties: [columns]; start: coefficients [r, columns] and intercepts [columns] that may be near."""
         self._begin(penalties, start)
-        rough = self.design.single if near >= SINGLE else self.design
+        rough = self.design.single if SINGLE <= FAR else self.design
         error = np.full(len(self.which), np.inf)
         self._descend(error, FAR**2, penalties, near, rough, rough)
         if rough is not self.design:
@@ -572,13 +602,15 @@ class _Path:
         """Steps, by products of `design`, until no decision value of a column is farther than the goal from
         the solution; error: [columns], how far they may be, changed in place: a step leaves its square, and
         what its linear system, which is solved in `rough`, has left open."""
+        # A solution that is to be nearer than single precision comes takes more steps.
+        least = near if rough is self.design else max(near, SINGLE)
         for number in range(MAX_STEPS):
             columns = np.flatnonzero(error > goal)
             if not len(columns):
                 return
             # A far solution needs several steps in any case, and so no good ones.
             tolerance = np.where(
-                error > FAR**2, FAR, np.clip(near**2 / np.maximum(error, near**2), near, FAR)
+                error > FAR**2, FAR, np.clip(near**2 / np.maximum(error, near**2), least, FAR)
             )[columns]
             penalty = penalties[columns]
             ridge, decision = self.ridge[columns], self.decision[:, columns]
@@ -658,13 +690,13 @@ def _leading(x: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     By subspace iteration from random axes (Halko et al. 2011, arXiv 0909.4061, algorithm 4.4), in single
     precision: they precondition, and take no part in the result.
     """
-    rows = x.astype(np.float32)
-    axes = np.random.default_rng(0).normal(size=(x.shape[1], LEADING)).astype(np.float32)
+    rows, count = x.astype(np.float32), min(LEADING, x.shape[1] // SHARE)
+    axes = np.random.default_rng(0).normal(size=(x.shape[1], count)).astype(np.float32)
     for _ in range(PASSES):
         axes = np.linalg.qr(((rows @ axes).T @ rows).T)[0]
     squares, turn = np.linalg.eigh((of := rows @ axes).T @ of)
     total = np.einsum("nr,nr->", x, x)
-    rest = max(total - squares.sum(), 0.0) / (x.shape[1] - LEADING)
+    rest = max(total - squares.sum(), 0.0) / (x.shape[1] - count)
     return np.full(x.shape[1], rest), (axes @ turn, np.maximum(squares, rest))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -202,3 +203,33 @@ def test_the_command_line_verifies_by_a_classifier(make, capsys, monkeypatch):
     for settings in ("{", "[]"):
         assert cli.main([*arguments, "--judge-settings", settings]) == 2
         assert "--judge-settings" in capsys.readouterr().err
+
+
+def test_activations_are_imported_and_what_is_missing_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("hidden.npy", np.zeros((2, 4, 3), np.float32))
+    rows = [{"label": number % 2, "group": number} for number in range(4)]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = [
+        "import",
+        "activations",
+        "hidden.npy",
+        "--layers",
+        "8,16",
+        "--task",
+        "json_format",
+        "-o",
+        "given",
+    ]
+    assert main([*arguments, "--model", "m"]) == 2
+    assert "--rows is missing" in capsys.readouterr().err
+    assert main([*arguments, "--rows", "rows.jsonl"]) == 2
+    assert "--model is missing" in capsys.readouterr().err
+    assert main([*arguments, "--rows", "rows.jsonl", "--model", "m"]) == 0
+    said = capsys.readouterr().out
+    assert "given: 4 rows of 4 groups, 2 layers (8, 16) of 16, 3 numbers each in float32, at eos" in said
+    assert "models: [{name: m, activations: given}]" in said
+    assert main(["import", "ifeval", "a", "b", "-o", "c"]) == 2
+    assert "ifeval takes one file, not 2" in capsys.readouterr().err
+    assert main(["export", "probes", "given", "--model", "m", "-o", "x"]) == 2
+    assert "given has no probes/specialist/" in capsys.readouterr().err

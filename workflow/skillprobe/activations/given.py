@@ -44,8 +44,6 @@ FIELDS = ("label", "satisfied", *_TEXTS, "sample", "params", "truncated", "respo
 FIELDS += ("thinking", "characters")
 # Of rows of labels/: found anew.
 _UNREAD = ("evidence",)
-# Values of one array that are in memory at once.
-_BLOCK_BYTES = 64 * 2**20
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

@@ -8,11 +8,11 @@
 # It matters to IFEval, whose checkers count words so: a response in Kannada has 12 words instead of 32, so verdicts on
 # "at least 20 words" depend on the version of nltk.
 #
-# Seen:                       re   nltk 3.9.4   nltk 3.10.4
-#   two words of Hindi         7            7             2
-#   three words and an emoji   3            3             4
-#   two words, one of an e and an accent (U+0301)
-#                              2            2             2
+# Seen:                              re   nltk 3.9.4   nltk 3.10.4
+#   two words of Hindi                5            5             2
+#   three words and an emoji          3            3             4
+#   two words, with an accent of its own (U+0301)
+#                                     2            2             2
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

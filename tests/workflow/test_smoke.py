@@ -360,6 +360,9 @@ def test_a_missing_engine_is_said_before_any_job(tmp_path):
     refused = workdir.snakemake(*files, "responses", check=False)
     assert refused.returncode and "generation.engine is vllm, which isn't installed" in refused.stderr
     assert "Traceback" not in refused.stderr and not (tmp_path / "results/smoke/prompts").exists()
+    (tmp_path / "other.yaml").write_text("generation: {engine: vllm, vllm_python: no/python}")
+    refused = workdir.snakemake("--configfile", SMOKE, "other.yaml", "--", "responses", check=False)
+    assert refused.returncode and "generation.vllm_python is 'no/python', which is no Py" in refused.stderr
     # What doesn't need it goes on: other jobs, and plans.
     workdir.snakemake(*files, "results/smoke/prompts/word_count/0.jsonl")
     workdir.snakemake("--dry-run", *files, "responses")

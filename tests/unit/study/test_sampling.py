@@ -94,6 +94,16 @@ def test_another_temperature_of_one_model_changes_its_responses_alone(root):
         assert {name for name in new if new[name] != old[name]} == {"models"}
 
 
+def test_the_python_of_vllm_is_part_of_a_response_of_vllm_alone(root):
+    def section(**generation):
+        config = config_of(root, [a_model()[0]], generation=generation, prompts__world="toy")
+        return generation_of(config, "a", root)
+
+    given = {"vllm_python": "env/bin/python"}
+    assert section(**given) == section() and "vllm_python" not in section()
+    assert section(engine="vllm", **given) == section(engine="vllm") | given
+
+
 def test_the_report_says_how_each_model_was_sampled_and_what_of_it_is_its_own(real):
     def said(models, own=None, **changes):
         config = config_of(real, models, **changes)

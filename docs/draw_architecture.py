@@ -87,9 +87,13 @@ def kind(path: str) -> str:
         return "findings"
     if folder == "tables":
         return ONE_MODEL if path.count("/") > 1 else ALL_MODELS
-    return {"models": HUB, "converted": HUB, "judges": HUB, "random_activations": "activations"}.get(
-        folder, folder
-    )
+    return {
+        "models": HUB,
+        "converted": HUB,
+        "judges": HUB,
+        "heads": HUB,
+        "random_activations": "activations",
+    }.get(folder, folder)
 
 
 def _plain(text: str) -> str:

@@ -84,7 +84,7 @@ In paths:
 SECTIONS = (
     (
         "Prompts, responses and labels",
-        ("models", "converted", "judges", "prompts", "responses", "labels", "pilot"),
+        ("models", "converted", "judges", "heads", "prompts", "responses", "labels", "pilot"),
     ),
     ("Activations", ("activations", "random_activations", "crossings", "crossing_activations")),
     ("Probes and erasers", ("probes", "ablation", "erasers", "time", "monitors")),

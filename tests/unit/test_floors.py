@@ -45,6 +45,7 @@ OF_THE_WHOLE |= {"test_own_tasks", "test_packaging", "test_parity", "test_securi
 TESTED_ELSEWHERE = (
     "__main__",  # calls `cli.main`: test_cli.py
     "errors",  # raised, and read, by tests of whatever can go wrong
+    "labels/batched",  # what labels/test_classifiers.py and labels/test_embeddings.py are about
     # Wordings alone: test_tasks.py has them with all others, tasks/test_base.py what they inherit.
     *("tasks/register", "tasks/sentiment", "tasks/topic"),
     # Drawn with all others in report/test_figures.py, which has nothing to say of these alone.

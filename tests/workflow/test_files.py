@@ -18,6 +18,8 @@ ABSENT = (
     "models/",
     "converted/",
     "judges/",
+    "heads/",
+    "tables/judges.",
     "pilot/",
     "calibration",
     "tables/calibration.",

@@ -55,12 +55,12 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--judge",
         metavar="KIND",
-        help="for a judged task, such as topic: lexicon, transformers, or for register formality",
+        help="for a judged task, such as topic: lexicon, transformers, embedding, or for register formality",
     )
     parser.add_argument(
         "--judge-settings",
         metavar="JSON",
-        help='of a transformers judge, as in the config: {"model": "org/name", ...}',
+        help='as in the config: {"model": "org/name", ...}',
     )
     parser.add_argument(
         "--world", default="toy", help="world whose word lists a lexicon judge uses: its name or file"

@@ -42,3 +42,17 @@ def test_the_text_says_why_there_is_no_rate():
     ]
     assert as_text(table).splitlines()[1].split("  ")[-1].strip() == "no responses"
     assert as_text(table).split()[-5:] == ["topic", "100.0%", "truncated", "no", "responses"]
+
+
+def test_undecided_answers_are_no_part_of_the_rates_and_counted():
+    about = {"variant": "constrained", "item": "i", "truncated": False, "group": "g", "response": "a"}
+    rows = [about | {"satisfied": n < 2} for n in range(4)]
+    rows += [about | {"satisfied": True, "undecided": True}, about | {"satisfied": True, "truncated": True}]
+    rows += [about | {"variant": "unconstrained", "satisfied": True, "undecided": True}]
+    found = summarise(rows, 50, 0)
+    assert (found["n"], found["compliance"], found["n_twin"]) == (4, 0.5, 0)
+    assert found["undecided"] == 1 - 4 / 5 and found["truncated"] == 1 - 5 / 6
+    left = summarise([row | {"undecided": True} for row in rows], 50, 0)
+    assert left["undecided"] == 1 and left["compliance"] == ""
+    table = [left | {"model": "m", "task": "t"}]
+    assert "undecided" in as_text(table)

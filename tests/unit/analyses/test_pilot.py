@@ -293,3 +293,33 @@ def test_a_tenth_truncated_is_flagged_and_a_quarter_insufficient(root):
     table = advised(config_of(root), topic={"truncated": 0.25})[2]
     (warning,) = pilot.warnings(table, Design.of(config_of(root), CONTENTS))
     assert "insufficient: " in warning and warning.count("of the responses are truncated") == 1
+
+
+def judged_row(n, said, satisfied, **more):
+    evidence = {"label": said, "scores": {"positive": 0.75, "negative": 0.25}}
+    row = {"id": f"r{n}", "variant": "constrained", "truncated": False, "satisfied": satisfied}
+    return row | {"response": f"text {n}", "params": {"label": "positive"}, "evidence": evidence} | more
+
+
+def test_ten_verdicts_of_each_judge_are_shown_but_of_an_exact_one():
+    rows = [judged_row(n, "positive", True) for n in range(30)]
+    rows += [
+        judged_row(40, None, False, response="x" * 999),
+        judged_row(41, "negative", False, undecided=True),
+    ]
+    cells = {("m", "sentiment"): rows, ("m", "topic"): rows, ("m", "word_count"): rows}
+    lines = pilot.verdicts(cells, {"sentiment": {"kind": "embedding"}, "topic": "lexicon"}, seed=0)
+    assert lines[1] == "Verdicts of the judge of sentiment to read: would you have said the same?"
+    assert len(lines) == 2 + 2 * 10 and lines == pilot.verdicts(cells, {"sentiment": "formality"}, seed=0)
+    assert lines[2] == " 1. positive (positive 0.75, negative 0.25), positive was asked for: satisfied"
+    assert lines[4].startswith(" 2. no label (") and lines[4].endswith("asked for: violated")
+    assert lines[5] == f"    {'x' * 400}…"
+    assert not any("text 41" in line for line in lines)
+    assert pilot.verdicts({("m", "word_count"): rows}, {}, seed=0) == []
+
+
+def test_answers_that_are_too_close_to_call_are_named(root):
+    config = config_of(root)
+    row = {"compliance": 0.5, "truncated": 0.0, "mixed": 0.5, "n_per_item": 4, "undecided": 0.3}
+    found = pilot.problems(row, config["probes"]["flag_truncated"])
+    assert found == ["30% of the others are too close to call for the judge's margin"]

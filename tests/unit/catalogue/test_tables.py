@@ -1,5 +1,6 @@
 """Every table has the columns that the code writes, and every column is described."""
 
+import numpy as np
 import pytest
 from skillprobe.analyses import (
     ablation,
@@ -21,8 +22,13 @@ from skillprobe.catalogue.fields import TABLE
 from skillprobe.catalogue.files import FILES, by_place
 from skillprobe.catalogue.tables import FIGURES, PARTS, TABLES
 from skillprobe.findings import calibration, coverage, error_rates, rules
+from skillprobe.labels import heads
 from skillprobe.storage.tables import SCOPES
 from skillprobe.tasks import CATEGORIES
+
+# Twenty unit vectors of each label, of ten groups.
+_LABELLED = heads.Labelled([str(n) for n in range(40)], ["a", "b"] * 20, [f"g{n // 4}" for n in range(40)])
+QUALITY = heads.quality(np.eye(2)[[0, 1] * 20], _LABELLED, ("a", "b"), {"threshold": None, "margin": 0.0})
 
 WRITTEN = {
     "tables/generality.csv": (*generality.COLUMNS, "depth"),
@@ -47,6 +53,7 @@ WRITTEN = {
     "tables/agreement.csv": agreement.CELL_COLUMNS,
     "tables/agreement_summary.csv": agreement.SUMMARY_COLUMNS,
     "tables/findings.csv": rules.COLUMNS,
+    "tables/judges.csv": ("task", "model", *QUALITY),
     "tables/compliance.csv": ("model", "task", "category", *compliance.summarise([], 2, 0)),
     "tables/calibration.csv": error_rates.TABLE_COLUMNS,
     "tables/power.csv": error_rates.POWER_COLUMNS,

@@ -77,3 +77,22 @@ def test_labels_of_a_task_are_judged_at_once(make, monkeypatch):
     rows = label_rows(tasks.get("toxicity"), [item], responses, judge)
     assert calls == [len(TEXTS)] and [row["evidence"]["label"] for row in rows]
     judges.prepare(judges.get_judge("lexicon", "toxicity", WORLD), TEXTS)  # It need not be able to.
+
+
+def test_rows_say_where_the_judge_leaves_an_answer_undecided():
+    class Unsure:
+        labels, threshold = ("negative", "positive"), 0.0
+
+        def classify(self, text):
+            near = {"undecided": True} if "maybe" in text else {}
+            return {"label": "positive", "scores": {"negative": 0.4, "positive": 0.6}} | near
+
+    task = tasks.get("sentiment")
+    items = items_of("sentiment")
+    responses = [
+        row | {"response": "maybe" if row["item"] == items[0]["item"] else "sure"}
+        for row in responses_to(items, words)
+    ]
+    rows = label_rows(task, items, responses, Unsure())
+    assert {row["item"] for row in rows if row.get("undecided")} == {items[0]["item"]}
+    assert all("undecided" not in row or row["undecided"] is True for row in rows)

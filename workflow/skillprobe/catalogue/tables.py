@@ -95,10 +95,10 @@ def _table(
 
 
 _COMPLIANCE = (
-    share("compliance", "responses that satisfy the constraint, of those that were not cut short"),
+    share("compliance", "responses that satisfy the constraint, of the n"),
     number("lower95", "lower end of the 95 % interval of `compliance`", 0, 1, "share"),
     number("upper95", "upper end of it", 0, 1, "share"),
-    count("n", "responses that were not cut short"),
+    count("n", "responses that were not cut short, and that the judge decides"),
     share("truncated", "responses that were cut short at `generation.max_new_tokens`"),
     share("undecided", "other responses that the judge leaves undecided (`judges.<task>.margin`), left out"),
     share(
@@ -112,8 +112,8 @@ _COMPLIANCE = (
     number("n_per_item", "their mean number of these", 0),
 )
 _COMPLIANCE_NAMES = (
-    "model task category compliance lower95 upper95 n n_groups truncated twin_compliance n_twin "
-    "distinct_responses mixed n_items n_per_item"
+    "model task category compliance lower95 upper95 n n_groups truncated undecided twin_compliance "
+    "n_twin distinct_responses mixed n_items n_per_item"
 )
 _PROBES = (
     case("specialist", "one for each task: trained on the responses to this task alone"),
@@ -520,6 +520,20 @@ _SIMULATED = (
     string("quantity", "whose interval is looked at"),
     string("probes", "", case("refitted", "fitted anew on each draw"), case("fixed", "kept")),
 )
+_JUDGES = (
+    string("model", "of the encoder, as the config names it"),
+    string("labels", "what the head tells apart"),
+    count("n", "labelled texts"),
+    count("n_groups", "groups of them; a fold holds whole groups"),
+    share("accuracy", "labelled texts whose label the head says that never saw their group"),
+    number("lower95", "lower end of the 95 % interval of `accuracy`, over groups", 0, 1, "share"),
+    number("upper95", "upper end of it", 0, 1, "share"),
+    share("balanced_accuracy", "accuracy, as the mean over labels"),
+    share("majority", "texts with the most frequent label: the accuracy of always saying that"),
+    number("auroc", "of each label against the others, mean over labels", 0, 1, "AUROC"),
+    share("undecided", "texts within `judges.<task>.margin` of another label"),
+    share("accuracy_decided", "accuracy on the other texts"),
+)
 _WHEN_PLANTED = "after `snakemake calibrate`"
 
 TABLES = (
@@ -530,6 +544,16 @@ TABLES = (
         _COMPLIANCE_NAMES,
         *_COMPLIANCE,
         by_model=False,
+    ),
+    _table(
+        "judges",
+        "How good are the judges that were fitted to labelled texts?",
+        "task",
+        "task model labels n n_groups accuracy lower95 upper95 balanced_accuracy majority auroc undecided "
+        "accuracy_decided",
+        *_JUDGES,
+        by_model=False,
+        when="for judges with `labelled`",
     ),
     _table(
         "generality",

@@ -32,7 +32,8 @@ class EmbeddingJudge(BatchedJudge):
     def __init__(self, task: str, settings: Mapping, labels: Sequence[str]):
         """settings: the config's `judges.<task>`; labels: the task's. Raises UserError where the encoder
         can't be loaded or isn't known, and for settings that contradict each other."""
-        check_settings(task, settings, labels)
+        if settings["head"] is None:
+            check_settings(task, settings, labels)
         remedy = "download it again, or choose another encoder"
         tokenizer, model = load(task, settings, AutoModel, optional="pooler.", remedy=remedy)
         self._encoder = describe(task, settings["model"], _folder(settings))

@@ -36,8 +36,6 @@ OPTIONS = {
     # head: the file with that of the labelled texts.
     "embedding": _LOADED | {"labelled": None, "head": None},
 }
-# Those without settings may be named by their kind alone.
-PLAIN = ("lexicon", "formality")
 
 
 def get_judge(kind: str, task_name: str, world: World, settings: Mapping | None = None):

@@ -31,13 +31,19 @@ REFERENCES = {
 }
 
 
+def _judge_words(judge: str | Mapping) -> str:
+    """A judge's name: its kind or its model, and whether texts were labelled for it."""
+    if isinstance(judge, str) or "model" not in judge:
+        return judge if isinstance(judge, str) else judge["kind"]
+    return judge["model"] + (" with a head on labelled texts" if judge.get("labelled") else "")
+
+
 def methods_page(config: Mapping, sampled: str) -> str:
     """Steps in the order of the data; config: completed; sampled: how, of `study.sampling.described`."""
     prompts, generation, probes = config["prompts"], config["generation"], config["probes"]
     ablation, behaviour, similarity = config["ablation"], config["behaviour"], config["similarity"]
     judges = ", ".join(
-        f"{task_words(task)} by {judge if isinstance(judge, str) else judge['model']}"
-        for task, judge in config["judges"].items()
+        f"{task_words(task)} by {_judge_words(judge)}" for task, judge in config["judges"].items()
     )
     edits = "No responses were generated under edits in this study."
     if behaviour["bases"]:

@@ -16,8 +16,9 @@ from functools import partial
 
 import torch
 from llama import LARGE, LARGE_VOCABULARY, random_llama
-from skillprobe.models import generation
-from transformers import ContinuousBatchingConfig, GenerationConfig
+from skillprobe.models import generation, writing
+from skillprobe.models.drawing import Draw
+from transformers import ContinuousBatchingConfig, GenerationConfig, LogitsProcessorList
 
 ON_GPU = torch.cuda.is_available()
 ROWS, LONGEST, ENDS, TIMES = (512, 256, 64, 2) if ON_GPU else (64, 128, 32, 3)
@@ -47,11 +48,11 @@ def peer(loaded):
             eos_token_id=list(loaded.eos_ids),
             pad_token_id=loaded.pad_id,
         ),
-        logits_processor=generation.processors_of(
-            loaded.name, generation.uniforms_of(SEEDS, LONGEST), SETTINGS, ids.shape[1]
+        logits_processor=LogitsProcessorList(
+            [writing.Chosen(Draw(loaded.name, SEEDS, SETTINGS, LONGEST), range(ROWS), ids.shape[1])]
         ),
     )
-    return [generation._cut(row, loaded.eos_ids) for row in output[:, ids.shape[1] :].tolist()]
+    return [writing.cut(row, loaded.eos_ids) for row in output[:, ids.shape[1] :].tolist()]
 
 
 def continuous(loaded):

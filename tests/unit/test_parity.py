@@ -138,6 +138,7 @@ def test_answers_are_those_of_the_plain_forward(folders, name, attention):
     loaded = loaded_model(folders, name, attention)
     settings = {"max_new_tokens": 5, "batch_size": 3, "temperature": 0.0}
     made = generate(loaded, PROMPTS, [0, 1, 2], settings)
+    assert loaded.held["in_place"]
     with edited(loaded, dict.fromkeys(range(NUM_LAYERS + 1), identity)):
         assert generate(loaded, PROMPTS, [0, 1, 2], settings) == made
     for prompt, answer in zip(PROMPTS, made, strict=True):

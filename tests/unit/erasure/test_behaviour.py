@@ -194,15 +194,15 @@ def test_conditions_answered_together_are_as_if_alone(loaded):
 
 
 def test_responses_halve_their_batches_when_out_of_memory(loaded_models, monkeypatch):
-    loaded, plain = replace(loaded_models["llama"], held={}), generation._generate_batch
+    loaded, plain = replace(loaded_models["llama"], held={}), generation._write
     whole = respond(loaded, TASK, ITEMS, CONDITIONS, FOLDS, SAMPLING, seed=7)
 
-    def small_gpu(loaded, encoded, *rest):
-        if len(encoded) > 2:
+    def small_gpu(loaded, job, alike):
+        if job.together > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return plain(loaded, encoded, *rest)
+        return plain(loaded, job, alike)
 
-    monkeypatch.setattr(generation, "_generate_batch", small_gpu)
+    monkeypatch.setattr(generation, "_write", small_gpu)
     with pytest.warns(UserWarning, match="out of memory"):
         assert respond(loaded, TASK, ITEMS, CONDITIONS, FOLDS, SAMPLING, seed=7) == whole
 

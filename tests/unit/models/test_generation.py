@@ -10,7 +10,7 @@ from made.models import make_tokenizer
 from skillprobe.errors import UserError
 from skillprobe.models import generation
 from skillprobe.models.chat import chat_ids
-from skillprobe.models.generation import InverseCDFSampler, generate, generate_task
+from skillprobe.models.generation import generate, generate_task
 from skillprobe.models.loading import load
 
 pytestmark = pytest.mark.gpu
@@ -92,24 +92,9 @@ def test_end_is_found_by_position(loaded):
 
 def test_empty_response_is_just_its_eos(loaded_models, monkeypatch):
     loaded = loaded_models["qwen2"]
-    # The uniform number 0.999… with everything but EOS ruled out: EOS comes first.
-    monkeypatch.setattr(generation, "processors_of", lambda *_: [lambda ids, scores: _only(scores, 3)])
+    monkeypatch.setattr(generation, "Draw", lambda *_: lambda rows, *_: torch.full((len(rows),), 3))
     made = generate(loaded, PROMPTS[:3], SEEDS[:3], SETTINGS)
     assert all(r.token_ids == [3] and r.text == "" and not r.truncated for r in made)
-
-
-def _only(scores, token):
-    only = torch.full_like(scores, -torch.inf)
-    only[:, token] = 0.0
-    return only
-
-
-def test_sampler_never_takes_what_has_no_probability():
-    scores = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]]).repeat(4, 1)
-    uniforms = torch.tensor([[0.0], [0.4999], [0.5001], [1 - 2**-53]], dtype=torch.float64)
-    chosen = InverseCDFSampler(uniforms, prompt_width=7)(torch.zeros(4, 7), scores)
-    assert chosen.argmax(-1).tolist() == [1, 1, 3, 3]
-    assert torch.isfinite(chosen).sum(-1).tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -127,7 +112,7 @@ def test_answers_that_would_outgrow_the_model_are_refused_before_any_is_written(
     longest = max(len(chat_ids(loaded.tokenizer, prompt)) for prompt in PROMPTS)
     monkeypatch.setattr(loaded.model.config, "max_position_embeddings", longest + SETTINGS["max_new_tokens"])
     assert len(generate(loaded, PROMPTS, SEEDS, SETTINGS)) == len(PROMPTS)
-    monkeypatch.setattr(generation, "_generate_batch", lambda *_: pytest.fail("generated"))
+    monkeypatch.setattr(generation, "_write", lambda *_: pytest.fail("generated"))
     with pytest.raises(
         UserError,
         match=r"has a context window of \d+ tokens, but .*; lower generation.max_new_tokens, or "
@@ -197,7 +182,12 @@ def test_a_log_is_not_silent_during_the_first_batch(loaded_models, capsys, monke
 def planned(monkeypatch, loaded, answers):
     """Answers are these texts, in the order of the prompts."""
     ids = [loaded.tokenizer(text, add_special_tokens=False)["input_ids"] for text in answers]
-    monkeypatch.setattr(generation, "_generate_batch", lambda *_: ids)
+
+    def write(_, job, __):
+        for place, each in enumerate(ids):
+            job.done(place, each)
+
+    monkeypatch.setattr(generation, "_write", write)
 
 
 def test_what_is_thought_is_no_part_of_an_answer(tmp_path, monkeypatch):

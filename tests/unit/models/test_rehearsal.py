@@ -10,8 +10,9 @@ import transformers
 from made.generation import PROMPTS, SEEDS, SETTINGS
 from made.models import SPECIAL, WORDS, make_tokenizer
 from skillprobe.errors import UserError
-from skillprobe.models import generation, rehearsal
+from skillprobe.models import rehearsal, writing
 from skillprobe.models.chat import chat_ids
+from skillprobe.models.drawing import Draw
 from skillprobe.models.generation import generate
 from skillprobe.models.loading import load
 
@@ -100,6 +101,7 @@ def test_answers_of_any_architecture_are_those_of_one_pass(folders, kind):
     in_batches = KINDS[kind][2]
     about = [str(each.message) for each in said if "one by one" in str(each.message)]
     assert len(about) == (not in_batches) and loaded.held["rows"] == (rehearsal.ANY if in_batches else 1)
+    assert loaded.held["in_place"] == (kind in ("llama", "phi3"))
     # Sampled, the same in batches of any size; and nothing is rehearsed or said again.
     whole = generate(loaded, PROMPTS, SEEDS, SETTINGS)
     assert generate(loaded, PROMPTS, SEEDS, SETTINGS | {"batch_size": 1}) == whole
@@ -120,8 +122,11 @@ def test_texts_on_either_side_of_longrope_share_no_batch(folders):
     assert whole == [generate(loaded, [prompt], [0], settings)[0] for prompt in prompts]
     # They would not be the same in one batch: a long text changes what is written after a short one.
     encoded = [chat_ids(loaded.tokenizer, prompt) for prompt in prompts]
-    mixed = generation._generate_batch(loaded, encoded, SEEDS, settings, lambda rows: None)
-    assert mixed != [answer.token_ids for answer in whole]
+    mixed = {}
+    draw = Draw(loaded.name, SEEDS, settings, settings["max_new_tokens"])
+    most = settings["max_new_tokens"]
+    writing.by_transformers(loaded, writing.Job(encoded, most, draw, len(encoded), mixed.__setitem__))
+    assert [mixed[row] for row in range(len(prompts))] != [answer.token_ids for answer in whole]
 
 
 def test_states_are_read_on_either_side_of_longrope(folders, tmp_path):
@@ -155,8 +160,8 @@ def test_a_model_that_is_wrong_by_itself_is_refused(folders):
 
 def test_a_model_is_rehearsed_once_and_never_under_edits(folders, monkeypatch):
     loaded, calls = loaded_model(folders, "llama"), []
-    plain = rehearsal.most_rows
-    monkeypatch.setattr(rehearsal, "most_rows", lambda *given: calls.append(1) or plain(*given))
+    plain = rehearsal.rehearse
+    monkeypatch.setattr(rehearsal, "rehearse", lambda *given: calls.append(1) or plain(*given))
     hook = loaded.blocks[1].register_forward_hook(lambda *_: None)
     generate(loaded, PROMPTS[:2], SEEDS[:2], SETTINGS)
     assert not calls and "rows" not in loaded.held

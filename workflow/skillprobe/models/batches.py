@@ -63,7 +63,7 @@ def halving(
         except torch.OutOfMemoryError:
             result = None
         if result is None:  # Outside the handler, where the failed call's tensors are gone.
-            most = held[unit] = _halved(about, remedy, len(batch)) * sizes[batch[-1]]
+            most = held[unit] = halved(about, remedy, len(batch)) * sizes[batch[-1]]
             continue
         yield batch, result
         queue = queue[len(batch) :]
@@ -76,7 +76,9 @@ def _first(queue: list[int], sizes: Sequence[int], most: int) -> list[int]:
     return queue[:count]
 
 
-def _halved(about: str, remedy: str, count: int) -> int:
+def halved(about: str, remedy: str, count: int) -> int:
+    """How many rows to go on with, said in a warning, where so many were too much. about, remedy: as of
+    `halving`. Raises UserError where one row is."""
     if count == 1:
         raise UserError(f"{about}: even one row doesn't fit into the GPU's memory; {remedy}")
     torch.cuda.empty_cache()

@@ -4,12 +4,11 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from skillprobe.errors import UserError
-from skillprobe.models import rehearsal
-from skillprobe.models.batches import in_batches
+from skillprobe.models import rehearsal, writing
+from skillprobe.models.batches import halved
 from skillprobe.models.chat import chat_ids, split_thought
+from skillprobe.models.drawing import Draw
 from skillprobe.models.fast_import import fast_import
 from skillprobe.models.loaded import LoadedModel, is_hooked
 from skillprobe.prompts.bases import seed_from
@@ -17,17 +16,6 @@ from skillprobe.storage.progress import progress
 
 with fast_import():
     import torch
-    from torch.nn import functional
-    from transformers import (
-        GenerationConfig,
-        LogitsProcessor,
-        LogitsProcessorList,
-        StoppingCriteria,
-        StoppingCriteriaList,
-        TemperatureLogitsWarper,
-        TopKLogitsWarper,
-        TopPLogitsWarper,
-    )
 
 
 @dataclass(frozen=True)
@@ -40,27 +28,6 @@ class Generated:
     text: str
     truncated: bool
     thinking: int = 0
-
-
-class InverseCDFSampler(LogitsProcessor):
-    """Chooses a row's token by its own uniform number: the first whose cumulative probability exceeds it.
-
-    Placed last and followed by argmax, it leaves only the chosen token. uniforms: [rows, max_new_tokens] in
-    [0, 1). The choice depends on the row's scores and number alone, so batches may be cut in any way.
-    """
-
-    def __init__(self, uniforms: torch.Tensor, prompt_width: int):
-        self.uniforms = uniforms
-        self.prompt_width = prompt_width
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        # Integer sums are exact in any order: floating-point cumsum is not reproducible on GPUs.
-        weights = (scores.double().softmax(dim=-1) * 2**48).round().long()
-        cumulative = weights.cumsum(dim=-1)
-        uniform = self.uniforms[:, input_ids.shape[1] - self.prompt_width, None].to(scores.device)
-        threshold = (uniform * cumulative[:, -1:]).long()
-        chosen = torch.searchsorted(cumulative, threshold, right=True)
-        return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
 
 
 def check_room(
@@ -81,7 +48,7 @@ def generate(
     prompts: Sequence[str],
     seeds: Sequence[int],
     settings: Mapping,
-    on_rows: Callable[[list[int]], None] = lambda rows: None,
+    on_rows: Callable[[list[int]], None] | None = None,
 ) -> list[Generated]:
     """One response to each prompt, in order.
 
@@ -96,53 +63,83 @@ def generate(
     encoded = [encode(prompt) for prompt in prompts]
     check_room(loaded, encoded, settings, "generation.max_new_tokens, or max_new_tokens in its entry,")
     results: dict[int, Generated] = {}
-
-    def run(rows):
-        return _generate_batch(
-            loaded,
-            [encoded[row] for row in rows],
-            [seeds[row] for row in rows],
-            settings,
-            lambda places: on_rows([rows[place] for place in places]),
-            # A batch may take minutes.
-            lambda: advance(0),
-        )
-
-    if prompts and "rows" not in loaded.held and not is_hooked(loaded):
-        loaded.held["rows"] = _most_rows(loaded, encoded[0])
+    if not prompts:
+        return []
+    if "rows" not in loaded.held and not is_hooked(loaded):
+        loaded.held.update(_rehearsed(loaded, encoded[0]))
+    draw = Draw(loaded.name, seeds, settings, settings["max_new_tokens"])
     with progress("answers", len(prompts)) as advance:
-        for order, most in _alike(loaded, list(map(len, encoded)), settings):
-            for rows, token_ids in in_batches(loaded, run, order, [1] * len(prompts), "rows", most):
-                finished = (finish(loaded.tokenizer, loaded.eos_ids, ids) for ids in token_ids)
-                results.update(zip(rows, finished, strict=True))
-                advance(len(rows))
+
+        def write(order: list[int], most: int, alike: bool) -> None:
+            def done(place: int, ids: list[int]) -> None:
+                results[order[place]] = finish(loaded.tokenizer, loaded.eos_ids, ids)
+                advance(1)
+
+            def choose(places, counts, scores):
+                return draw([order[place] for place in places], counts, scores)
+
+            def told(places):
+                on_rows([order[place] for place in places])
+
+            _write(
+                loaded,
+                writing.Job(
+                    [encoded[row] for row in order],
+                    settings["max_new_tokens"],
+                    choose,
+                    most,
+                    done,
+                    told if on_rows else None,
+                    # A batch may take minutes.
+                    lambda: advance(0),
+                ),
+                alike,
+            )
+
+        for order, most, alike in _alike(loaded, encoded, settings):
+            most = min(most, loaded.held.get("rows", most))
+            while left := [row for row in order if row not in results]:
+                try:
+                    write(left, min(most, len(left)), alike)
+                    continue
+                except torch.OutOfMemoryError:
+                    pass
+                # Outside the handler, where the failed call's tensors are gone.
+                about, remedy = f"model '{loaded.name}'", "use a larger GPU or device_map"
+                most = loaded.held["rows"] = halved(about, remedy, min(most, len(left)))
     return [results[row] for row in range(len(prompts))]
 
 
-def _most_rows(loaded: LoadedModel, prompt: list[int]) -> int:
-    """As `rehearsal.most_rows`, in the batches of `generate`."""
-    scores = OnlyNumbers(loaded.name)
-
-    def write(texts, processors):
-        def checked(rows):
-            return LogitsProcessorList([scores, *processors(rows)])
-
-        _write(loaded, texts, max(rehearsal.TOKENS), checked)
-
-    return rehearsal.most_rows(loaded, prompt, write)
+def _write(loaded: LoadedModel, job: writing.Job, alike: bool) -> None:
+    """alike: whether all texts are computed in the same way, however long they get."""
+    in_place = loaded.held.get("in_place", writing.sliding_layers(loaded) is not None)
+    (writing.in_place if in_place and alike else writing.by_transformers)(loaded, job)
 
 
-def _alike(loaded: LoadedModel, lengths: list[int], settings: Mapping) -> list[tuple[list[int], int]]:
-    """Rows whose texts may share a batch, shortest first, and the most rows of one: all, but where a model
-    changes with the length of the batch's longest text (`LoadedModel.switch`). lengths: of the prompts."""
-    # Prompts of one length share a batch: little padding, and little for rounding to depend on.
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    if loaded.switch is None:
-        return [(order, settings["batch_size"])]
-    below = [row for row in order if lengths[row] + settings["max_new_tokens"] <= loaded.switch]
-    above = [row for row in order if lengths[row] > loaded.switch]
+def _rehearsed(loaded: LoadedModel, prompt: list[int]) -> dict[str, int]:
+    """What `LoadedModel.held` says of batches: "rows", the most of one, and whether texts are written
+    "in_place"."""
+    quick = writing.in_place if writing.sliding_layers(loaded) else None
+    in_place, rows = rehearsal.rehearse(loaded, prompt, quick, writing.by_transformers)
+    return {"in_place": int(in_place), "rows": rows}
+
+
+def _alike(
+    loaded: LoadedModel, encoded: Sequence[Sequence[int]], settings: Mapping
+) -> list[tuple[list[int], int, bool]]:
+    """Rows whose texts may share a batch, shortest first, the most rows of one, and whether each text is
+    computed in one way throughout: all, but where a model changes with the length of the batch's longest text
+    (`LoadedModel.switch`)."""
+    # Prompts of one length share a batch: little padding, and little for rounding to depend on. And rows of
+    # one prompt, which is then read once.
+    order = sorted(range(len(encoded)), key=lambda row: (len(encoded[row]), encoded[row]))
+    most, switch = settings["batch_size"], loaded.switch
+    if switch is None:
+        return [(order, most, True)]
+    below = [row for row in order if len(encoded[row]) + settings["max_new_tokens"] <= switch]
+    above = [row for row in order if len(encoded[row]) > switch]
     between = [row for row in order if row not in {*below, *above}]
-    return [(below, settings["batch_size"]), (between, 1), (above, settings["batch_size"])]
+    return [(below, most, True), (between, 1, False), (above, most, True)]
 
 
 def generate_task(loaded: LoadedModel, items: Sequence[Mapping], settings: Mapping, seed: int) -> list[dict]:
@@ -183,142 +180,6 @@ def completed(rows: Sequence[Mapping], responses: Sequence[Generated]) -> list[d
         | ({"thinking": made.thinking} if made.thinking else {})
         for row, made in zip(rows, responses, strict=True)
     ]
-
-
-class OnlyNumbers(LogitsProcessor):
-    """Refuses scores that are NaN or infinite, of which argmax and sampling would make some token. name: the
-    model's."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        # The largest: single tokens may be ruled out by minus infinity.
-        if not torch.isfinite(scores.amax(dim=-1)).all():
-            raise UserError(
-                f"model '{self.name}' returns NaN or infinite scores for the next token; try float32 "
-                "or eager attention, and check its weights"
-            )
-        return scores
-
-
-class ManyFinished(StoppingCriteria):
-    """Stops all rows once more than a quarter of them have their EOS: without those it goes on quicker."""
-
-    def __init__(
-        self, eos_ids: tuple[int, ...], rows: int, device: torch.device, on_step: Callable[[], None]
-    ):
-        self.on_step = on_step
-        self.eos_ids = torch.tensor(eos_ids, device=device)
-        self.finished = torch.zeros(rows, dtype=torch.bool, device=device)
-
-    def __call__(self, input_ids: torch.Tensor, scores, **_) -> torch.Tensor:
-        self.on_step()
-        self.finished |= torch.isin(input_ids[:, -1], self.eos_ids)
-        return self.finished | (4 * self.finished.sum() > len(self.finished))
-
-
-def _generate_batch(
-    loaded: LoadedModel,
-    encoded: list[list[int]],
-    seeds: list[int],
-    settings: Mapping,
-    on_rows: Callable[[list[int]], None],
-    on_step: Callable[[], None] = lambda: None,
-) -> list[list[int]]:
-    """Token ids sampled after each of the encoded prompts, as `_write` writes them."""
-    width, most = max(map(len, encoded)), settings["max_new_tokens"]
-    uniforms = uniforms_of(seeds, most)
-
-    def processors(rows):
-        return processors_of(loaded.name, uniforms[rows], settings, width)
-
-    return _write(loaded, encoded, most, processors, on_rows, on_step)
-
-
-@torch.inference_mode()
-def _write(
-    loaded: LoadedModel,
-    encoded: list[list[int]],
-    most: int,
-    processors: Callable[[list[int]], LogitsProcessorList],
-    on_rows: Callable[[list[int]], None] = lambda rows: None,
-    on_step: Callable[[], None] = lambda: None,
-) -> list[list[int]]:
-    """Token ids after each of the encoded prompts, up to and with the first EOS, and `most` of them at most.
-
-    processors: of the scores of these rows, of which the largest is taken. Rows that have their EOS leave the
-    batch from time to time; on_rows is told which go on, and on_step called after each token.
-    """
-    width = max(map(len, encoded))
-    input_ids = torch.full((len(encoded), width), loaded.pad_id)
-    mask = torch.zeros_like(input_ids)
-    for row, ids in enumerate(encoded):
-        input_ids[row, width - len(ids) :] = torch.tensor(ids)
-        mask[row, width - len(ids) :] = 1
-    input_ids, mask = input_ids.to(loaded.device), mask.to(loaded.device)
-    results: dict[int, list[int]] = {}
-    rows, cache = torch.arange(len(encoded)), None
-    while len(rows):
-        on_rows(rows.tolist())
-        criterion = ManyFinished(loaded.eos_ids, len(rows), loaded.device, on_step)
-        output = loaded.model.generate(
-            input_ids=input_ids,
-            attention_mask=mask,
-            past_key_values=cache,
-            generation_config=GenerationConfig(
-                max_new_tokens=width + most - input_ids.shape[1],
-                do_sample=False,
-                num_beams=1,
-                eos_token_id=list(loaded.eos_ids),
-                pad_token_id=loaded.pad_id,
-                return_dict_in_generate=True,
-            ),
-            logits_processor=processors(rows.tolist()),
-            stopping_criteria=StoppingCriteriaList([criterion]),
-        )
-        input_ids, cache = output.sequences, output.past_key_values
-        full = input_ids.shape[1] == width + most
-        done = torch.ones_like(criterion.finished) if full else criterion.finished
-        for row, ids in zip(rows[done.cpu()].tolist(), input_ids[done, width:].tolist(), strict=True):
-            results[row] = _cut(ids, loaded.eos_ids)
-        going = (~done).nonzero()[:, 0]
-        rows, input_ids = rows[going.cpu()], input_ids[going]
-        mask = functional.pad(mask[going], (0, input_ids.shape[1] - mask.shape[1]), value=1)
-        if len(rows) and cache is not None:
-            # Beam search's, which any kind of cache has. (Without one, as of state-space models, all that was
-            # written so far is read again.)
-            cache.reorder_cache(going)
-    return [results[row] for row in range(len(encoded))]
-
-
-def uniforms_of(seeds: list[int], number: int) -> torch.Tensor:
-    """[row, number], of each row's own stream."""
-    streams = [np.random.Generator(np.random.PCG64(seed)).random(number) for seed in seeds]
-    return torch.from_numpy(np.stack(streams))
-
-
-def processors_of(name: str, uniforms: torch.Tensor, settings: Mapping, width: int) -> LogitsProcessorList:
-    """What samples after prompts of so many tokens. Temperature, then top-k, then top-p, then the draw:
-    Hugging Face's order."""
-    processors = LogitsProcessorList([OnlyNumbers(name)])
-    if settings["temperature"] == 0:
-        return processors
-    processors.append(TemperatureLogitsWarper(float(settings["temperature"])))
-    if settings.get("top_k"):
-        processors.append(TopKLogitsWarper(settings["top_k"]))
-    if (settings.get("top_p") or 1.0) < 1.0:
-        processors.append(TopPLogitsWarper(settings["top_p"]))
-    processors.append(InverseCDFSampler(uniforms, width))
-    return processors
-
-
-def _cut(ids: list[int], eos_ids: tuple[int, ...]) -> list[int]:
-    """By position, since what follows a row's EOS is padding, and that may be an EOS as well."""
-    for place, token in enumerate(ids):
-        if token in eos_ids:
-            return ids[: place + 1]
-    return ids
 
 
 def finish(tokenizer, eos_ids: tuple[int, ...], ids: list[int]) -> Generated:

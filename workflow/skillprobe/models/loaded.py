@@ -29,7 +29,8 @@ class LoadedModel:
 
     blocks: the decoder blocks in order; backbone: the decoder without the language-model head; device: where
     its inputs go; eos_ids: every token that ends a response; pad_id: a token to pad with (it may be an EOS);
-    held: the most "rows" and "tokens" of a batch, where more were too much for the GPU's memory.
+    held: the most "rows" and "tokens" of a batch, where more were too much for the GPU's memory or wrong, and
+    whether answers are right that are written "in_place" (`writing.in_place`).
     """
 
     name: str

@@ -82,6 +82,7 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
             spread(model, device_map)
         embeddings = model.get_input_embeddings().weight
     model.eval().requires_grad_(False)
+    _lay_out(model)
     if (head := model.get_output_embeddings()) is not None:
         head.register_forward_pre_hook(_contiguous)
     check_spread(name, device_map, getattr(model, "hf_device_map", {}))
@@ -110,6 +111,18 @@ def load(entry: Mapping, random_seed: int | None = None) -> LoadedModel:
     )
     check_blocks(loaded)
     return loaded
+
+
+def _lay_out(model: PreTrainedModel) -> None:
+    """Have the weights of linear layers, [out, in], lie in memory as [in, out], where they are on a CPU in
+    float32: products of a few dozen rows with them take two thirds of the time there (MKL's). The embeddings,
+    which an output layer may share, stay as they are: their rows are looked up."""
+    shared = model.get_input_embeddings().weight
+    for module in model.modules():
+        if type(module) is torch.nn.Linear and module.weight is not shared:
+            weight = module.weight
+            if weight.device.type == "cpu" and weight.dtype == torch.float32:
+                weight.data = weight.data.t().contiguous().t()
 
 
 def _contiguous(head, inputs: tuple) -> tuple:

@@ -8,15 +8,16 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from skillprobe.errors import UserError, first_sentence
+from skillprobe.models.drawing import check_numbers
 from skillprobe.models.fast_import import fast_import
 from skillprobe.models.loaded import LoadedModel
+from skillprobe.models.writing import Job
 
 with fast_import():
     import torch
-    from transformers import LogitsProcessor, LogitsProcessorList
 
 # Rows of a rehearsal, of so many tokens at most. The first has its EOS after two tokens, the last after four,
-# so that the batch shrinks twice, from either side.
+# so that a batch of all shrinks twice, from either side.
 _LENGTHS = (5, 16, 9)
 TOKENS = (2, 6, 4)
 # So far may the probabilities of the next token be from those of one pass over the text, as the mean over
@@ -26,43 +27,30 @@ _FAR_IN_HALF = 0.15
 # Instead of a limit on the rows of a batch.
 ANY = 2**31
 
-Write = Callable[[list[list[int]], Callable[[list[int]], LogitsProcessorList]], object]
+Write = Callable[[LoadedModel, Job], None]
 
 
-class _Follow(LogitsProcessor):
-    """Notes the scores of each row, and lets it write what is planned: planned, noted: of each row of the
-    batch, its tokens, and its scores so far."""
+def rehearse(
+    loaded: LoadedModel, prompt: Sequence[int], in_place: Write | None, by_transformers: Write
+) -> tuple[bool, int]:
+    """Whether this model's answers are right where they are written in place, and the most rows of a batch in
+    which they are right: `ANY`, or 1 with a warning.
 
-    def __init__(self, planned: Sequence[Sequence[int]], noted: Sequence[list[torch.Tensor]]):
-        self.planned = planned
-        self.noted = noted
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        chosen = torch.full_like(scores, -torch.inf)
-        for row, (tokens, noted) in enumerate(zip(self.planned, self.noted, strict=True)):
-            # A row that is done stays until the batch shrinks.
-            chosen[row, tokens[min(len(noted), len(tokens) - 1)]] = 0
-            if len(noted) < len(tokens):
-                noted.append(scores[row].float().cpu())
-        return chosen
-
-
-def most_rows(loaded: LoadedModel, prompt: Sequence[int], write: Write) -> int:
-    """The most rows of a batch in which this model's answers are right: `ANY`, or 1 with a warning.
-
-    prompt: token ids of a prompt, which texts are made of; write: writes after each of the encoded texts,
-    with the processors of the rows in the batch. A few tokens are written after three texts, in a batch that
-    shrinks, and the probabilities on the way held to those of one pass over each. Where they are others, or
-    the batch fails, the texts are written one by one. Raises UserError where these are wrong too: answers
-    wouldn't be those that the hidden states are of.
+    prompt: token ids of a prompt, which texts are made of. A few tokens are written after three texts, in a
+    batch that rows leave (in place: and another joins), and the probabilities on the way held to those of one
+    pass over each. Where they are others, or the batch fails, the next way is tried: in_place (if it is
+    given), by_transformers, and this one by one. Raises UserError where these are wrong too: answers wouldn't
+    be those that the hidden states are of.
     """
     texts, planned = _plan(loaded, prompt)
     expected = [_one_pass(loaded, *each) for each in zip(texts, planned, strict=True)]
-    why = _wrong(loaded, texts, planned, expected, write)
+    if in_place and _wrong(loaded, texts, planned, expected, in_place, together=2) is None:
+        return True, ANY
+    why = _wrong(loaded, texts, planned, expected, by_transformers, together=3)
     if why is None:
-        return ANY
+        return False, ANY
     single = zip(texts, planned, expected, strict=True)
-    alone = (_wrong(loaded, *([each] for each in row), write) for row in single)
+    alone = (_wrong(loaded, *([each] for each in row), by_transformers, together=1) for row in single)
     about = f"model '{loaded.name}' ({type(loaded.model).__name__})"
     if wrong := next(filter(None, alone), None):
         raise UserError(
@@ -74,7 +62,7 @@ def most_rows(loaded: LoadedModel, prompt: Sequence[int], write: Write) -> int:
         "longer",
         stacklevel=2,
     )
-    return 1
+    return False, 1
 
 
 def _plan(loaded: LoadedModel, prompt: Sequence[int]) -> tuple[list[list[int]], list[list[int]]]:
@@ -97,15 +85,24 @@ def _one_pass(loaded: LoadedModel, text: list[int], written: list[int]) -> torch
     return scores.float().cpu()
 
 
-def _wrong(loaded, texts, planned, expected, write) -> str | None:
-    """What is wrong with the scores of these texts in one batch, if anything."""
+def _wrong(loaded, texts, planned, expected, write, together) -> str | None:
+    """What is wrong with the scores of these texts, so many in a batch, if anything."""
     noted = [[] for _ in texts]
 
-    def processors(rows):
-        return LogitsProcessorList([_Follow([planned[row] for row in rows], [noted[row] for row in rows])])
+    def follow(rows, places, scores):
+        """Each row writes what is planned, and its scores are noted."""
+        check_numbers(loaded.name, scores)
+        chosen = []
+        for row, place, found in zip(rows, places, scores, strict=True):
+            tokens = planned[row]
+            # A row that is done may stay for a while.
+            chosen.append(tokens[min(place, len(tokens) - 1)])
+            if place < len(tokens):
+                noted[row].append(found.float().cpu())
+        return torch.tensor(chosen, device=scores.device)
 
     try:
-        write(texts, processors)
+        write(loaded, Job(texts, max(TOKENS), follow, together, lambda *_: None))
     except (UserError, torch.OutOfMemoryError):
         raise
     # Code of an architecture that nobody has run in this way can fail in any.

@@ -18,10 +18,12 @@ from skillprobe.erasure.edits import edited
 from skillprobe.errors import UserError
 from skillprobe.models.batches import in_batches
 from skillprobe.models.chat import chat_ids
+from skillprobe.models.drawing import Draw
 from skillprobe.models.fast_import import fast_import
-from skillprobe.models.generation import check_room, finish, processors_of, uniforms_of
+from skillprobe.models.generation import check_room, finish
 from skillprobe.models.loaded import LoadedModel, find_blocks
 from skillprobe.models.sampling import DEFAULTS
+from skillprobe.models.writing import Chosen
 from skillprobe.monitor.constraints import Constraint, parse
 from skillprobe.monitor.reading import Monitor, Reading, device_of, eos_ids_of
 from skillprobe.probes.course import EOS, PROMPT_END, gathered, read_course
@@ -30,7 +32,7 @@ from skillprobe.prompts.bases import seed_from
 
 with fast_import():
     import torch
-    from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+    from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 # Of `guarded`, where the caller doesn't say.
 SETTINGS = DEFAULTS | {"max_new_tokens": 64, "batch_size": 32}
@@ -478,7 +480,8 @@ def _batch(
 ) -> list[Start]:
     width, most = max(map(len, encoded)), settings["max_new_tokens"]
     # One more than is kept: what is written last is still to be read.
-    processors = processors_of(loaded.name, uniforms_of(seeds, most + 1), settings, width)
+    draw = Draw(loaded.name, seeds, settings, most + 1)
+    processors = LogitsProcessorList([Chosen(draw, range(len(encoded)), width)])
     with (
         monitor.watch(loaded.model, eos_ids=loaded.eos_ids) as reading,
         # After the hook that reads: the probability is of the state as it was.
@@ -530,7 +533,8 @@ def _continued(
             whole.append(start.token_ids)
             continue
         prompt = [*ids, *start.token_ids]
-        processors = processors_of(loaded.name, uniforms_of([seed], most)[:, done:], settings, len(prompt))
+        draw = Draw(loaded.name, [seed], settings, most)
+        processors = LogitsProcessorList([Chosen(draw, [0], len(ids))])
         made = _generate(loaded, [prompt], most - done, processors, [_AtEos(loaded.eos_ids)])
         whole.append(made[0, len(ids) :].tolist())
     tables = monitor.read(

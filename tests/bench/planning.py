@@ -48,7 +48,7 @@ def copy_task(workdir, copies):
 def until_the_first_job(workdir):
     """Jobs, and CPU time until the first are chosen; then it is killed."""
     options = {"cores": 1, "stdout": subprocess.DEVNULL, "start_new_session": True}
-    with workdir.start(*ARGUMENTS, **options) as process:
+    with workdir.start(*ARGUMENTS, forked=False, **options) as process:
         for line in process.stderr:
             if line.startswith("total"):
                 jobs = int(line.split()[1])
@@ -62,7 +62,7 @@ def until_the_first_job(workdir):
 def dry_run(workdir):
     """CPU time, and peak memory in MB (of the largest so far)."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    workdir.snakemake(*ARGUMENTS, "--dry-run", "--quiet", "all", cores=1)
+    workdir.snakemake(*ARGUMENTS, "--dry-run", "--quiet", "all", cores=1, forked=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
 

@@ -31,7 +31,7 @@ if len(sys.argv) != 2:
 with tempfile.TemporaryDirectory() as folder:
     builds = [sources(sys.argv[1], Path(folder) / "old"), copy_repository(Path(folder) / "new")]
     for build in builds:
-        build.snakemake("--configfile", SMOKE)
+        build.snakemake("--configfile", SMOKE, forked=False)
     old, new = (build.results() for build in builds)
 names = sorted(old.keys() | new.keys())
 differ = [name for name in names if old.get(name) != new.get(name)]

@@ -1,7 +1,7 @@
-"""Snakemake in processes that are forked from one that has imported it, most of the time of a short run.
+"""A Python that has imported already what Snakemake and its jobs begin with: most of the time of short ones.
 
-They have nothing else in common: folder, environment, path and arguments are each one's own, and each imports
-the package of its own copy of the repository. `python forks.py SOCKET` is what they are forked from.
+Each of them is a fork of one process. Folder, environment, path, arguments and output are each one's own, and
+each imports the package of its own copy of the repository.
 """
 
 import ast
@@ -12,6 +12,7 @@ import os
 import runpy
 import select
 import shutil
+import signal
 import site
 import socket
 import subprocess
@@ -19,66 +20,74 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-# What is imported at the start of each run; nothing of the repository.
-MODULES = ("snakemake.cli", "snakemake.persistence.file", "numpy", "pandas", "scipy", "jsonschema", "yaml")
-MODULES += ("requests", "smart_open", "yte", "pygments", "jinja2", "packaging", "platformdirs", "PIL")
+# Nothing of the repository.
+MODULES = (
+    *("snakemake.cli", "snakemake.script", "snakemake.persistence.file", "jsonschema", "yaml", "yte", "h5py"),
+    *("requests", "smart_open", "pygments", "jinja2", "packaging", "platformdirs", "regex", "scipy.stats"),
+    *("pandas", "sklearn.linear_model", "sklearn.ensemble", "matplotlib.pyplot", "seaborn"),
+    *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
+    *("torch", "safetensors.torch", "transformers", "transformers.generation"),
+    *(f"transformers.models.{name}.modeling_{name}" for name in ("gemma2", "llama", "qwen2")),
+)
+# Takes the place of Python: asks for a fork and ends as that does; if this is killed, so is the fork.
+COMMAND = """#!{python} -IS
+import json, os, socket, sys
+arguments = sys.argv[1:]
+if arguments[:2] != ["-m", "snakemake"] and not arguments[0].endswith(".py"):
+    os.execv("{python}", ["{python}", *arguments])
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.connect("{folder}/socket")
+    asked = json.dumps([arguments, os.getcwd(), dict(os.environ)]).encode() + b"\\n"
+    connection.sendall(asked[socket.send_fds(connection, [asked], [0, 1, 2]) :])
+    status = int(connection.makefile().read())
+if status < 0:
+    os.kill(os.getpid(), -status)
+os._exit(status)
+"""
 _starting = threading.Lock()
 
 
-def run(arguments: Sequence[str], cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess:
-    """`python -m snakemake` with these arguments, run to its end, with what it printed as texts."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as connection:
-        printed = [Path(folder, name) for name in ("stdout", "stderr")]
-        asked = {"arguments": [*map(str, arguments)], "cwd": str(cwd), "env": dict(env)}
-        connection.connect(_parent())
-        with connection.makefile("rw", encoding="utf-8") as file:
-            file.write(json.dumps(asked | {"printed": [*map(str, printed)]}) + "\n")
-            file.flush()
-            answer = file.readline()
-        assert answer, "the process that Snakemake is forked from has ended"
-        texts = [path.read_text(encoding="utf-8") for path in printed]
-    return subprocess.CompletedProcess([sys.executable, "-m", "snakemake", *arguments], int(answer), *texts)
-
-
-def _parent() -> str:
-    """Starts the process that others are forked from, which ends when this one does; its socket."""
+def python() -> str:
+    """A command that takes the place of Python; what it asks for forks ends when this process does."""
     with _starting:
         return _started()
 
 
 @cache
 def _started() -> str:
-    path = os.path.join(tempfile.mkdtemp(prefix="forks-"), "socket")
-    # Without a path to the repository's own package, which is each run's.
+    folder = Path(tempfile.mkdtemp(prefix="forks-"))
+    command = folder / "python"
+    command.write_text(COMMAND.format(python=sys.executable, folder=folder))
+    command.chmod(0o755)
+    # Without a path to the repository's own package, which is each fork's.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    process = subprocess.Popen([sys.executable, __file__, path], env=env, stdin=subprocess.PIPE)
-    while not os.path.exists(path):
-        assert process.poll() is None, "the process that Snakemake is forked from did not start"
+    process = subprocess.Popen([sys.executable, __file__, folder], env=env, stdin=subprocess.PIPE)
+    while not (folder / "socket").exists():
+        assert process.poll() is None, "the process that others are forked from did not start"
         time.sleep(0.05)
-    return path
+    return str(command)
 
 
-def serve(path: str) -> None:
-    """Answers each connection with the exit status of the run that it asks for, and is that run in a fork."""
+def serve(folder: Path) -> None:
+    """Forks whatever is asked for, and is that in the fork."""
     for name in MODULES:
         importlib.import_module(name)
     assert "skillprobe" not in sys.modules
     remember_parsed()
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(f"{path}.new")
+        listening.bind(str(folder / "socket.new"))
         listening.listen()
         # It is there when it listens.
-        os.rename(f"{path}.new", path)
+        (folder / "socket.new").rename(folder / "socket")
         children = set()
         while True:
             # What would come from there is the end of the tests.
             if sys.stdin in select.select([listening, sys.stdin], [], [])[0]:
-                shutil.rmtree(os.path.dirname(path))
+                shutil.rmtree(folder)
                 return
             connection, _ = listening.accept()
             children -= {child for child in children if os.waitpid(child, os.WNOHANG)[0]}
@@ -86,14 +95,23 @@ def serve(path: str) -> None:
                 break
             children.add(child)
             connection.close()
-    with connection, connection.makefile("rw", encoding="utf-8") as file:
-        asked = json.loads(file.readline())
+    with connection:
+        asked, files, _, _ = socket.recv_fds(connection, 2**16, 3)
+        while not asked.endswith(b"\n"):
+            asked += connection.recv(2**16)
+        ended, held = os.pipe()
         if child := os.fork():
-            _, status = os.waitpid(child, 0)
-            file.write(f"{os.waitstatus_to_exitcode(status)}\n")
-            file.flush()
-            os._exit(0)
-    become(**asked)
+            os.close(held)
+            # One end is closed when the fork has ended, the other when who asked for it was killed.
+            if ended not in select.select([ended, connection], [], [])[0]:
+                os.killpg(child, signal.SIGKILL)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            try:
+                connection.sendall(str(status).encode())
+            finally:
+                os._exit(0)
+    os.setsid()
+    become(*json.loads(asked), files, folder)
 
 
 def remember_parsed() -> None:
@@ -112,21 +130,28 @@ def remember_parsed() -> None:
     ast.parse = known
 
 
-def become(arguments: list[str], cwd: str, env: dict[str, str], printed: list[str]) -> None:
-    """Makes this process what it would be, had it been started so."""
-    for number, path in enumerate([os.devnull, *printed]):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC if number else os.O_RDONLY, 0o600)
+def become(arguments: list[str], cwd: str, env: dict[str, str], files: list[int], folder: Path) -> None:
+    """Makes this process what Python would be with these arguments."""
+    for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    script = arguments[0] if arguments[0].endswith(".py") else None
     # The first is this file's folder.
-    sys.path[:1] = [cwd, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
-    sys.argv[:] = ["snakemake", *arguments]
+    sys.path[:1] = [os.path.dirname(script) if script else cwd]
+    sys.path[1:1] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
     site.execsitecustomize()
-    runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
+    if script:
+        sys.argv[:] = arguments
+        runpy.run_path(script, run_name="__main__")
+    else:
+        # Its jobs are started with this.
+        sys.executable = str(folder / "python")
+        sys.argv[:] = arguments[1:]
+        runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(Path(sys.argv[1]))

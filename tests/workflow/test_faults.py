@@ -63,7 +63,7 @@ def test_killed_twenty_times_it_ends_with_the_same_bytes(resumed, smoke):
         assert [path for path, digest in whole.items() if digest != sha256(expected[path]).digest()] == []
     # At the beginning, in the middle, and not at the end.
     numbers = [len(each) for each in there]
-    assert numbers[0] < 10 and any(100 < number < 400 for number in numbers) and numbers[-1] < len(expected)
+    assert numbers[0] < 50 and any(100 < number < 400 for number in numbers) and numbers[-1] < len(expected)
     assert found.keys() == expected.keys()
     assert [path for path in found if found[path] != expected[path]] == []
     assert workdir.planned() == set()
@@ -79,7 +79,7 @@ def test_one_core_gives_the_same_bytes_as_two(resumed, smoke):
 def test_a_study_that_is_being_run_is_refused_before_any_job(tmp_path):
     workdir = copy_repository(tmp_path)
     arguments = ("--configfile", SMOKE)
-    first = workdir.start(*arguments, stderr=subprocess.STDOUT, start_new_session=True)
+    first = workdir.start(*arguments, forked=False, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         assert any(line.startswith("Finished jobid") for line in first.stdout)
         refused = workdir.snakemake(*arguments, check=False)
@@ -244,7 +244,7 @@ def test_a_full_disk_is_one_sentence_and_the_study_goes_on_when_there_is_room(sm
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
     arguments = (SHARD.format("toy-llama", "word_count"), "--configfile", SMOKE)
-    refused = workdir.snakemake(*arguments, check=False, preexec_fn=limit)
+    refused = workdir.snakemake(*arguments, check=False, forked=False, preexec_fn=limit)
     assert refused.returncode and not shard.exists() and not leftovers(workdir)
     sentence = (
         r"extract_activations: cannot write results/\S+/0.h5 \(File too large\); correct that and run again"
@@ -301,7 +301,7 @@ def test_what_may_not_be_read_or_written_is_named_before_any_job(tmp_path):
         before = (tmp_path / name).stat().st_mode
         (tmp_path / name).chmod(mode)
         arguments = (responses, "--configfile", SMOKE)
-        refused = workdir.snakemake(*arguments, check=False, preexec_fn=obey_permissions)
+        refused = workdir.snakemake(*arguments, check=False, forked=False, preexec_fn=obey_permissions)
         (tmp_path / name).chmod(before)
         assert refused.returncode and re.search(sentence, refused.stderr), refused.stderr
         assert "rule generate_responses:" not in refused.stderr and "Traceback" not in refused.stderr

@@ -21,34 +21,33 @@ class Workdir:
     def __init__(self, path: Path):
         self.path = path
 
-    def environment(self, env: Mapping[str, str] | None = None) -> dict[str, str]:
-        """That of the tests, with the copy's own package and cache. env: added to it."""
-        own = {"PYTHONPATH": str(self.path / "workflow"), "XDG_CACHE_HOME": str(self.path / ".cache")}
-        return os.environ | own | (env or {})
-
     def start(
-        self, *arguments: str, cores: int = 2, env: Mapping[str, str] | None = None, **options
+        self,
+        *arguments: str,
+        cores: int = 2,
+        env: Mapping[str, str] | None = None,
+        forked: bool = True,
+        **options,
     ) -> subprocess.Popen:
-        """Snakemake as a process; env: added to the environment; options: Popen's."""
+        """Snakemake as a process; env: added to the environment; options: Popen's.
+
+        forked: whether it and its jobs are forks of what has imported all that they begin with (forks.py), or
+        are started as a user does it.
+        """
+        own = {"PYTHONPATH": str(self.path / "workflow"), "XDG_CACHE_HOME": str(self.path / ".cache")}
+        python = forks.python() if forked else sys.executable
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments],
+            [python, "-m", "snakemake", "--cores", str(cores), *map(str, arguments)],
             **{"cwd": self.path, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
             | options,
-            env=self.environment(env),
+            env=os.environ | own | (env or {}),
         )
 
-    def snakemake(
-        self, *arguments: str, check: bool = True, forked: bool = True, **options
-    ) -> subprocess.CompletedProcess:
-        """Snakemake, run to its end; options: `start`'s. forked: whether it is forked from a process that has
-        imported it, where no option of Popen's own is given, and not started as a user does it."""
-        if forked and options.keys() <= {"cores", "env", "cwd"}:
-            cores, cwd = options.get("cores", 2), options.get("cwd", self.path)
-            done = forks.run(["--cores", str(cores), *arguments], cwd, self.environment(options.get("env")))
-        else:
-            with self.start(*arguments, **options) as process:
-                done = subprocess.CompletedProcess(process.args, None, *process.communicate())
-            done.returncode = process.returncode
+    def snakemake(self, *arguments: str, check: bool = True, **options) -> subprocess.CompletedProcess:
+        """Snakemake, run to its end; options: `start`'s."""
+        with self.start(*arguments, **options) as process:
+            done = subprocess.CompletedProcess(process.args, None, *process.communicate())
+        done.returncode = process.returncode
         if check and done.returncode:
             raise AssertionError(done.stdout[-3000:] + done.stderr[-6000:])
         return done

@@ -46,7 +46,7 @@ def test_no_answer_is_undecided_without_a_judge_or_a_text():
 
 def test_undecided_rows_are_neither_used_nor_shown():
     rows = [
-        {"id": f"{n}", "variant": "constrained", "truncated": n == 5, "satisfied": n % 2 == 0}
+        {"id": f"{n}", "variant": "constrained", "truncated": n == 5, "satisfied": n % 2 == 0, "prompt": "?"}
         for n in range(8)
     ]
     rows[3]["undecided"] = True

@@ -545,6 +545,8 @@ class _Path:
         rate = (self.labels * self.train).sum(axis=0) / self.train.sum(axis=0)
         self.intercepts = np.log(rate / (1 - rate))
         self.decision = np.tile(self.intercepts, (len(labels), 1))
+        # Whether no row is there more than once, or in part.
+        self.once = bool(((self.train == 0) | (self.train == 1)).all())
         # The penalties of the last solution; of the two before the next penalty, log penalties and places.
         self.penalties, self.solved = None, []
 
@@ -605,9 +607,11 @@ class _Path:
         # A solution that is to be nearer than single precision comes takes more steps.
         least = near if rough is self.design else max(near, SINGLE)
         for number in range(MAX_STEPS):
-            columns = np.flatnonzero(error > goal)
-            if not len(columns):
+            going = np.flatnonzero(error > goal)
+            if not len(going):
                 return
+            # No copies while no column is done.
+            columns = slice(None) if len(going) == len(error) else going
             # A far solution needs several steps in any case, and so no good ones.
             tolerance = np.where(
                 error > FAR**2, FAR, np.clip(near**2 / np.maximum(error, near**2), least, FAR)
@@ -617,10 +621,10 @@ class _Path:
             train, labels = self.train[:, columns], self.labels[:, columns]
             beta, which = self.coefficients[:, columns], self.which[columns]
             probability = 0.5 + 0.5 * np.tanh(decision / 2)
-            curvature = penalty * probability * (1 - probability) * train
+            weight = penalty * train
             # Where every probability has saturated, any small curvature gives a way down.
-            curvature += 1e-12 * penalty * train
-            slope = penalty * (probability - labels) * train
+            curvature = (probability * (1 - probability) + 1e-12) * weight
+            slope = (probability - labels) * weight
             gradient = ridge * beta + design.gather(slope.astype(design.x.dtype, copy=False), which)
             gradient_intercept, total = slope.sum(axis=0), curvature.sum(axis=0)
             # Minimising over the intercept leaves a system in the coefficients alone.
@@ -634,11 +638,12 @@ class _Path:
             descent = _dot(gradient, step) + gradient_intercept * step_intercept
             square = _dot(step, step)
             bend = ridge * square + np.einsum("nc,nc,nc->c", curvature, change, change)
-            sure = ((moved * (train > 0)).max(axis=0) <= SURE) & (bend <= -BEND * descent)
+            farthest = largest if self.once else (moved * (train > 0)).max(axis=0)
+            sure = (farthest <= SURE) & (bend <= -BEND * descent)
             if number >= UNCHECKED_STEPS:
                 sure = largest <= TOLERANCE
             length = self._backtrack(
-                penalty, columns, change, descent, _dot(beta, step), square, np.flatnonzero(~sure)
+                penalty, going, change, descent, _dot(beta, step), square, np.flatnonzero(~sure)
             )
             self.coefficients[:, columns] += length * step
             self.intercepts[columns] += length * step_intercept
@@ -652,18 +657,20 @@ class _Path:
 
     def _loss_at(self, penalties, place) -> np.ndarray:
         coefficients, _, decision = place
-        each = np.logaddexp(0, (1 - 2 * self.labels) * decision) * self.train
+        each = _log_loss((1 - 2 * self.labels) * decision) * self.train
         return self.ridge / 2 * _dot(coefficients, coefficients) + penalties * each.sum(axis=0)
 
     def _backtrack(self, penalty, columns, change, slope, cross, square, unsure):
         """Step lengths [columns]: halved until the descent is a fair share of the promised one, up to
         rounding, for those that are `unsure`."""
         length = np.ones(len(columns))
+        if not len(unsure):
+            return length
         sign = 1 - 2 * self.labels
 
         def loss(of, shift):
             here = columns[of]
-            each = np.logaddexp(0, sign[:, here] * (self.decision[:, here] + shift)) * self.train[:, here]
+            each = _log_loss(sign[:, here] * (self.decision[:, here] + shift)) * self.train[:, here]
             return penalty[of] * each.sum(axis=0)
 
         current = loss(unsure, 0.0)
@@ -738,6 +745,11 @@ def _conjugate_gradients(design, which, curvature, ridge, right, tolerance):
             live, size = live[going], size[going]
             residual, direction = residual[:, going], direction[:, going]
     return solution * length_of_right
+
+
+def _log_loss(scores: np.ndarray) -> np.ndarray:
+    """log(1 + exp(scores)): numpy's logaddexp(0, scores), in half its time."""
+    return np.maximum(scores, 0) + np.log1p(np.exp(-np.abs(scores)))
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:

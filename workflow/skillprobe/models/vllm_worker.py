@@ -27,8 +27,9 @@ def answer(asked: dict) -> dict:
         import vllm
         from vllm.platforms import current_platform
 
-        # Without a tokenizer it warns, with a trace, that it can't try the chat template.
-        logging.getLogger("vllm.renderers.base").setLevel(logging.ERROR)
+        # Without a tokenizer it warns, with a trace, that it can't try the chat template. (It resets levels.)
+        renderer = logging.getLogger("vllm.renderers.base")
+        renderer.addFilter(lambda record: record.levelno >= logging.ERROR)
         step, options = "load", dict(asked["options"])
         if current_platform.is_cpu():
             # A compiler may be missing there, and compiling takes longer than many a job.

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from safetensors.numpy import load_file
 from skillprobe.activations import shards
 from skillprobe.probes import results
 from skillprobe.statistics.folds import CALIBRATION
+from skillprobe.study import plan, reading
+from skillprobe.study.config import complete
 from workdir import ROOT, SMOKE, copy_repository
 
 MODEL = "toy-llama"
@@ -30,7 +33,7 @@ TABLES = (
     "time_summary",
     "wording",
 )
-STAGES = ("probes/specialist", "probes/general", "probes/surface", "erasers", "monitors", "labels")
+STAGES = ("probes/specialist", "probes/general", "probes/surface", "erasers")
 # With --no-deps: all else that these need is in this environment or isn't imported here.
 PACKAGES = {
     "nnsight": ("nnsight==0.8.1", "greenlet==3.5.6", "cloudpickle==3.1.3", "zstandard==0.25.0"),
@@ -101,7 +104,7 @@ def test_what_is_exported_and_imported_again_gives_the_same_numbers(smoke, expor
     for table in TABLES:
         path = f"tables/{table}/{MODEL}.csv"
         assert (again / path).read_bytes() == (ours / path).read_bytes(), path
-    for stage in ("probes/specialist", "probes/general", "probes/surface", "erasers"):
+    for stage in STAGES:
         made = [path for path in sorted((again / stage / MODEL).rglob("*.h5")) if path.is_file()]
         assert made
         for path in made:
@@ -121,6 +124,19 @@ def test_what_is_exported_and_imported_again_gives_the_same_numbers(smoke, expor
     )
     taken = [job["wildcards"] for job in workdir.listed(*asked[2:]) if job["rule"] == "take_labels"]
     assert taken == [f"model={MODEL}, task={tasks[0]}, shard=0"]
+
+
+def test_the_plan_counts_the_jobs_of_given_activations(exported, tmp_path):
+    workdir = copy_repository(tmp_path / "w")
+    import_again(exported, workdir.path)
+    (workdir.path / "own.yaml").write_text(
+        yaml.safe_dump({"models": [{"name": MODEL, "activations": "imported"}]}), encoding="utf-8"
+    )
+    read = [reading.read_config(workdir.path / name) for name in ("config.yaml", SMOKE, "own.yaml")]
+    counts = plan.jobs(complete(reading.merged(read), workdir.path), workdir.path)
+    listed = Counter(job["rule"] for job in workdir.listed("own.yaml"))
+    del listed["all"]
+    assert listed == counts and counts["take_activations"] == counts["take_labels"] == 3
 
 
 def test_exported_probes_and_activations_give_the_studys_scores(smoke, exported):

@@ -34,3 +34,16 @@ def test_methods_have_the_studys_numbers():
     assert "Monitors were acted on with 12 requests" in methods.methods_page(config, "").replace("\n", " ")
     config["behaviour"]["bases"] = 0
     assert "No responses were generated under edits" in methods.methods_page(config, "")
+
+
+def test_methods_of_given_activations_tell_of_no_generation():
+    config = complete(yaml.safe_load(Path("config.yaml").read_text()), ".")
+    for entry in config["models"]:
+        entry["activations"] = f"acts/{entry['name']}"
+    config["prompts"]["found"] = {"constrained": dict.fromkeys(config["tasks"], 7), "groups": 5}
+    text = " ".join(parse(methods.methods_page(config, "temperature 0.7")).text.split())
+    assert "7 of word count" in text and "of 5 subjects" in text and "temperature 0.7" not in text
+    assert (
+        "came with the activations" in text and "acts/toy-llama, acts/toy-gemma2 and acts/toy-qwen2" in text
+    )
+    assert "teacher-forced" not in text

@@ -16,13 +16,14 @@ from skillprobe.study.sources import model_identity
 
 TASKS = ("word_count", "json_format")
 PARAMS = {"word_count": {"relation": "at_most", "n": 3}, "json_format": {}}
+PARAMS["topic"] = {"label": "food", "labels": ["food", "sports"]}
 
 
-def make(root, name="own", model="m", groups=40, layers=(2, 6), positions=("eos",), **more):
+def make(root, name="own", model="m", groups=40, layers=(2, 6), positions=("eos",), of=TASKS, **more):
     """An imported folder; more: keys of each row."""
     rows = [
         {"task": task, "group": f"s{group}", "item": f"q{group}", "label": sample % 2} | more
-        for task in TASKS
+        for task in of
         for group in range(groups)
         for sample in range(3)
     ]
@@ -86,6 +87,12 @@ def test_a_course_over_time_takes_texts_and_positions(root):
         said = list(own_activations.missing(config))
         assert not over_time(config) and any(why in sentence for sentence in said), said
         assert why in decidable.undecidable(config, root)["monitoring"]
+
+
+def test_lexicon_judges_are_not_trusted_with_given_texts(root):
+    entry = make(root, positions=("prompt_100", "eos"), of=("topic",), prompt="", response="a b")
+    config = complete(study(**own(entry, tasks=["topic"], judges={"topic": "lexicon"})), root)
+    assert not over_time(config) and "no judge but a lexicon" in config["prompts"]["found"]["untimed"]
 
 
 def test_models_of_one_study_have_one_set_of_groups(root):

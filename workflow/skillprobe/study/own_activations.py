@@ -150,6 +150,15 @@ def _untimed(config: Mapping, cards: list[dict], positions: list[str]) -> str:
         return "the rows don't say how many characters of the response there are up to each position"
     if given := [name for name in config["tasks"] if tasks.get(name).given]:
         return f"no rule tells of a text so far whether it satisfies {', '.join(given)}"
+    # Nothing tells whether given responses are in the language that a lexicon judge knows.
+    able = {
+        name for name, judge in config["judges"].items() if isinstance(judge, Mapping) or judge == "formality"
+    }
+    if unjudged := [name for name in config["tasks"] if tasks.get(name).judged and name not in able]:
+        names = ", ".join(unjudged)
+        return (
+            f"no judge but a lexicon is named that could tell of a text so far whether it satisfies {names}"
+        )
     if not all(card["params"] for card in cards):
         return "not all rows have params, by which the text so far is verified"
     return ""

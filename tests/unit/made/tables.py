@@ -140,6 +140,7 @@ def compliance_rows(models, tasks):
             "n": 0 if k == 1 else 120,
             "n_groups": 0 if k == 1 else 40,
             "truncated": 1.0 if k == 1 else 0.01,
+            "undecided": "" if k == 1 else 0.0,
             "twin_compliance": NAN if k == 2 else 0.3,
             "n_twin": 80,
             "distinct_responses": 77,

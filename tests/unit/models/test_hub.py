@@ -12,8 +12,9 @@ from made.gguf import make_model, write_model
 from made.hub import COMMIT, JUDGE
 from made.items import WORLD
 from safetensors.numpy import save_file
+from skillprobe import tasks
 from skillprobe.errors import UserError
-from skillprobe.labels import mapping
+from skillprobe.labels.encoders import check_judge
 from skillprobe.models import hub
 from skillprobe.storage import files
 from skillprobe.storage.fingerprint import file_sha256
@@ -115,7 +116,8 @@ def test_sources_that_name_a_file_of_the_hub():
 
 
 def fetch_judge(task, judge):
-    return hub.fetch_judge(task, judge, lambda folder: mapping.check_folder(task, judge, folder, WORLD))
+    labels = tasks.get(task).labels_in(WORLD)
+    return hub.fetch_judge(task, judge, lambda folder: check_judge(task, judge, folder, labels))
 
 
 @pytest.fixture

@@ -536,3 +536,43 @@ def test_the_judge_of_formality_is_for_register(root):
     free["tasks"] = ["topic"]
     refused(root, "^judges.topic: the judge 'formality' is for .*", **free, judges={"topic": "formality"})
     refused(root, "^judges.topic .*mean 'formality'", **free, judges={"topic": "formalty"})
+
+
+ENCODER = {"kind": "embedding", "model": "pypi:tiny==1.0#tiny/model", "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "match"),
+    [
+        ("topic", {"sha256": None}, "sha256 is missing: a judge of a package needs that of the wheel"),
+        ("topic", {"model": "org/name"}, "sha256 is for judges of packages, and 'org/name' is none; remove"),
+        ("topic", {"sha256": "abc"}, "sha256 can't be 'abc': a SHA-256 has 64 hexadecimal digits"),
+        (
+            "topic",
+            {"model": "pypi:tiny#model"},
+            "model: the model 'pypi:tiny#model' names no folder of a pack",
+        ),
+        ("topic", {"hypothesis": "About."}, "hypothesis is 'About.'; it must have one {}"),
+        ("topic", {"threshold": 0.5}, "threshold is for labelled"),
+        ("topic", {"margin": 2}, "margin must be at most 1, not 2"),
+        ("topic", {"labelled": "none.csv"}, "labelled: there is no file .*none.csv; correct the path"),
+        ("topic", {"method": "zero-shot"}, "unknown key 'method' in judges.topic"),
+        (
+            "topic",
+            {"kind": "embeding"},
+            "kind must be one of transformers, embedding or formality, not 'embed",
+        ),
+        ("toxicity", {}, "the task toxicity has one label, toxicity"),
+        ("topic", {"kind": "formality"}, "unknown key 'model' in judges.topic"),
+    ],
+)
+def test_a_judge_that_is_an_encoder_is_checked_before_any_job(root, task, changes, match):
+    free = {"prompts__world": "general", "models": HUB}
+    refused(root, match, tasks=[task], judges={task: ENCODER | changes}, **free)
+    complete(study(**free, tasks=["topic"], judges={"topic": ENCODER}), root)
+
+
+def test_a_rule_may_have_a_margin(root):
+    free = {"prompts__world": "general", "models": HUB, "tasks": ["register"]}
+    given = {"kind": "formality", "margin": 0.2}
+    assert complete(study(**free, judges={"register": given}), root)["judges"] == {"register": given}

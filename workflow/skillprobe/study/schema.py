@@ -130,6 +130,8 @@ def _sentence(error, config: dict) -> str:
         case "uniqueItems":
             twice = next(item for number, item in enumerate(value) if item in value[:number])
             return f"{where} lists {shown(twice)} twice; remove one"
+        case "pattern" if path[-1] == "sha256":
+            return f"{where} can't be {shown(value)}: a SHA-256 has 64 hexadecimal digits, in lower case"
         case "pattern":
             return (
                 f"{where} can't be {shown(value)}: it becomes part of a path, so begin with a letter or "

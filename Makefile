@@ -60,6 +60,7 @@ bench: setup ## measure the speed of probes, erasers, generation, monitors, extr
 	python tests/bench/erasure.py
 	python tests/bench/generation.py
 	python tests/bench/engines.py
+	python tests/bench/real.py
 	python tests/bench/behaviour.py
 	python tests/bench/monitor.py
 	python tests/bench/guard.py

@@ -1,6 +1,7 @@
 """Reading a model's activations at named positions, in one pass over prompt and response."""
 
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,13 +52,18 @@ def read_scored(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As `read_states`, and the log-probability of what follows token `start` of each, given what is before
     it: [row] float32, in nats, the sum over tokens (0 where there are none)."""
+    inputs, first = _padded(loaded, sequences), 0
+    if "logits_to_keep" in inspect.signature(loaded.model.forward).parameters:
+        # A large vocabulary's are a fifth of the work, and no prompt's are asked for.
+        first = min(starts) - 1
+        inputs["logits_to_keep"] = inputs["input_ids"].shape[1] - first
     with hooked(loaded, _keep(loaded, indices)) as kept:
         # With the head as the model applies it: some scale or cap its logits.
-        logits = loaded.model(**_padded(loaded, sequences)).logits
+        logits = loaded.model(**inputs).logits
     found = []
     for row, (ids, start) in enumerate(zip(sequences, starts, strict=True)):
         # In float32 a row at a time, as the logits of a large vocabulary are most of the memory.
-        told = logits[row, start - 1 : len(ids) - 1].float().log_softmax(dim=-1)
+        told = logits[row, start - 1 - first : len(ids) - 1 - first].float().log_softmax(dim=-1)
         said = torch.tensor(ids[start:], dtype=torch.int64, device=told.device)
         found.append(told.gather(1, said[:, None]).sum().to(loaded.device))
     return torch.stack(kept), torch.stack(found)

@@ -97,7 +97,7 @@ def test_a_list_has_the_files_that_mention_its_example_and_no_others(texts, exam
 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory):
-    return copy_repository(tmp_path_factory.mktemp("copy")).listed()
+    return copy_repository(tmp_path_factory.mktemp("copy")).listed(forked=False)
 
 
 def test_the_picture_shows_what_snakemake_plans(jobs):

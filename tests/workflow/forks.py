@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -100,7 +101,11 @@ def serve(folder: Path) -> None:
         while not asked.endswith(b"\n"):
             asked += connection.recv(2**16)
         ended, held = os.pipe()
-        if child := os.fork():
+        child = os.fork()
+        # Its own group, whichever of the two is first to say so.
+        with suppress(OSError):
+            os.setpgid(child, child)
+        if child:
             os.close(held)
             # One end is closed when the fork has ended, the other when who asked for it was killed.
             if ended not in select.select([ended, connection], [], [])[0]:
@@ -110,7 +115,6 @@ def serve(folder: Path) -> None:
                 connection.sendall(str(status).encode())
             finally:
                 os._exit(0)
-    os.setsid()
     become(*json.loads(asked), files, folder)
 
 

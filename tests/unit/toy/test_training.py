@@ -16,12 +16,12 @@ from skillprobe.toy import training
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["toy-llama", "toy-gemma2", "toy-qwen2"])
 def test_shipped_models_obey_often_but_not_always(name):
-    """Both classes are there to probe: 15 % to 90 % on every task, in a response to each prompt."""
+    """Both classes are there to probe: 15 % to 90 % on every task, at the demo's settings."""
     loaded = loading.load({"name": name, "source": str(SHIPPED / name), "dtype": "float32"})
     rates = {}
     for task in map(tasks.get, tasks.NAMES):
         items = make_items(task, WORLD, DEMO["prompts"], seed=0)
-        settings = generation_of_toys(DEMO) | {"samples": 1, "twin_samples": 0}
+        settings = generation_of_toys(DEMO) | {"twin_samples": 0}
         responses = generation.generate_task(loaded, items, settings, seed=0)
         judge = get_judge("lexicon", task.name, WORLD) if task.judged else None
         rows = labelling.label_rows(task, items, responses, judge)

@@ -43,7 +43,7 @@ test: setup ## run the tests, one file per core
 	pytest --numprocesses logical --no-loadscope-reorder
 
 check: lint ## before a commit: check the style, run the quick unit tests of what has changed since the last one
-	pytest --numprocesses logical -m "not slow" $$(python tests/unit/changed.py)
+	chosen=$$(python tests/unit/changed.py) && pytest --numprocesses logical -m "not slow" $$chosen
 
 test-gpu: setup ## run the tests that need a GPU, on a machine with one
 	pytest -m gpu

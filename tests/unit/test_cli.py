@@ -231,5 +231,20 @@ def test_activations_are_imported_and_what_is_missing_is_named(tmp_path, monkeyp
     assert "models: [{name: m, activations: given}]" in said
     assert main(["import", "ifeval", "a", "b", "-o", "c"]) == 2
     assert "ifeval takes one file, not 2" in capsys.readouterr().err
+    for arguments, sentence in (
+        (["import", "ifeval", "a", "-o", "c", "--rows", "rows.jsonl"], "--rows is of import activations"),
+        (["import", "ifeval", "a", "-o", "c", "--num-layers", "3"], "--num-layers is of import activations"),
+        (["import", "activations", "a", "-o", "c", "--single"], "--single is of import ifeval and ifbench"),
+        (
+            ["export", "probes", "given", "--model", "m", "-o", "x", "--positions", "eos"],
+            "--positions is of export shards",
+        ),
+    ):
+        assert main(arguments) == 2
+        assert sentence in capsys.readouterr().err
+    for layers in ("a", "-1,2", "1,,2"):
+        with pytest.raises(SystemExit):
+            main(["export", "probes", "given", "--model", "m", "-o", "x", f"--layers={layers}"])
+        assert "is no list of whole numbers from 0" in capsys.readouterr().err
     assert main(["export", "probes", "given", "--model", "m", "-o", "x"]) == 2
     assert "given has no probes/specialist/" in capsys.readouterr().err

@@ -33,11 +33,14 @@ MODULES = (
     *("torch", "safetensors.torch", "transformers", "transformers.generation"),
     *(f"transformers.models.{name}.modeling_{name}" for name in ("gemma2", "llama", "qwen2")),
 )
+# Begin the names of variables that MODULES read when they are imported: a fork can't have other values.
+READ_EARLY = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TORCH", "OMP_", "OPENBLAS_", "MKL_", "MPL", "XDG_CACHE")
 # Takes the place of Python: asks for a fork and ends as that does; if this is killed, so is the fork.
 COMMAND = """#!{python} -IS
 import json, os, socket, sys
 arguments = sys.argv[1:]
-if arguments[:2] != ["-m", "snakemake"] and not arguments[0].endswith(".py"):
+early = {{name: value for name, value in os.environ.items() if name.startswith({names})}}
+if early != {early} or arguments[:2] != ["-m", "snakemake"] and not arguments[0].endswith(".py"):
     os.execv("{python}", ["{python}", *arguments])
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect("{folder}/socket")
@@ -49,6 +52,8 @@ if status < 0:
 os._exit(status)
 """
 _starting = threading.Lock()
+# Its input is open as long as this process is there.
+_held: list[subprocess.Popen] = []
 
 
 def python() -> str:
@@ -61,11 +66,16 @@ def python() -> str:
 def _started() -> str:
     folder = Path(tempfile.mkdtemp(prefix="forks-"))
     command = folder / "python"
-    command.write_text(COMMAND.format(python=sys.executable, folder=folder))
+    early = {name: value for name, value in os.environ.items() if name.startswith(READ_EARLY)}
+    command.write_text(COMMAND.format(python=sys.executable, folder=folder, names=READ_EARLY, early=early))
     command.chmod(0o755)
     # Without a path to the repository's own package, which is each fork's.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    process = subprocess.Popen([sys.executable, __file__, folder], env=env, stdin=subprocess.PIPE)
+    # In a session of its own: Ctrl-C ends the tests, and by that these, in whose order none is left over.
+    process = subprocess.Popen(
+        [sys.executable, __file__, folder], env=env, stdin=subprocess.PIPE, start_new_session=True
+    )
+    _held.append(process)
     while not (folder / "socket").exists():
         assert process.poll() is None, "the process that others are forked from did not start"
         time.sleep(0.05)

@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from skillprobe import __version__
@@ -220,13 +220,26 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+    parts = text.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers from 0, such as 8,16,24")
+    return [int(part) for part in parts]
 
 
 def _import(options: argparse.Namespace) -> int:
     if options.kind == "activations":
+        _refuse_unread(options, {"single": False}, "import ifeval and ifbench")
         return _import_activations(options)
+    own = {"rows": None, "model": None, "source": "", "task": None, "position": "eos"}
+    _refuse_unread(options, own | {"layers": None, "num_layers": None}, "import activations")
     return _import_prompts(options)
+
+
+def _refuse_unread(options: argparse.Namespace, unread: Mapping[str, object], of: str) -> None:
+    """Raises UserError for an option that nothing would read, and hasn't its default."""
+    for name, default in unread.items():
+        if getattr(options, name) != default:
+            raise UserError(f"--{name.replace('_', '-')} is of {of}; remove it")
 
 
 def _import_activations(options: argparse.Namespace) -> int:
@@ -297,6 +310,8 @@ def _export(options: argparse.Namespace) -> int:
 
     from skillprobe.catalogue import exports
 
+    if options.kind != "shards":
+        _refuse_unread(options, {"positions": []}, "export shards")
     study = exports.Study(Path(options.study))
     chosen = (options.model, options.tasks, options.layers)
     if options.kind == "shards":

@@ -44,6 +44,11 @@ def test_one_array_of_several_layers(tmp_path):
     folder = save(tmp_path / "a", hidden=x)
     found = read_arrays([folder], layers=[8, 16])
     assert [each.layer for each in found] == [8, 16] and np.array_equal(found[1].rows(np.arange(4)), x[1])
+    # Of one layer it may be left out.
+    (one,) = read_arrays([save(tmp_path / "b", hidden=x[1])], layers=[5])
+    assert one.layer == 5 and np.array_equal(one.rows(np.arange(4)), x[1])
+    with pytest.raises(UserError, match=r"shape \[4, 3\]; --layers names 4"):
+        read_arrays([tmp_path / "b"], layers=[1, 2, 3, 4])
     with pytest.raises(UserError, match=r"shape \[2, 4, 3\]; --layers names 3, so it should be \[3, row"):
         read_arrays([folder], layers=[1, 2, 3])
     with pytest.raises(UserError, match="the name doesn't say the layer"):
@@ -63,6 +68,14 @@ def test_numbers_stay_as_they_are(tmp_path):
     assert finite_rows(values, "float32").tolist() == [False, True]
 
 
+def test_arrays_may_lie_in_any_order(tmp_path):
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    stored = {"1": np.asfortranarray(x), "2": x.astype(">f4"), "3": x}
+    for array in read_arrays([save(tmp_path / "a", **stored)]):
+        values = array.rows(np.array([2, 0]))
+        assert np.array_equal(values, x[[2, 0]]) and values.dtype == np.dtype("=f4")
+
+
 X = np.zeros((4, 3), np.float32)
 
 
@@ -73,6 +86,7 @@ X = np.zeros((4, 3), np.float32)
         ({"1": X, "2": X[:, :2]}, r"2.npy has 2 numbers a row, but .*1.npy has 3"),
         ({"1": X, "2": X.astype(np.float16)}, "2.npy is of float16, but .*1.npy is of float32"),
         ({"1": X.astype(int)}, "1.npy is of int64; give float32"),
+        ({"1": X[:, :0]}, "1.npy has rows of no numbers"),
         ({"1": X[0]}, r"1.npy has the shape \[3\]; it should be \[row, hidden\]"),
         ({"1": X, "layer_1": X}, "both of layer 1 and position 'eos'"),
         ({"1.eos": X, "1.last": X, "2.eos": X}, "layer 2 has no array of the position 'last'"),

@@ -114,6 +114,17 @@ def test_the_verifier_labels_rows_without_a_label(tmp_path):
         ([ROW | {"characters": {"eos": -1}}], "'characters' must be an object"),
         ([ROW | {"group": ""}], "'group' must be a text that is not empty"),
         ([ROW | {"truncated": 1}], "'truncated' must be true or false"),
+        ([ROW | {"prompt": " ", "response": ""}], "'prompt' must be a text that is not empty"),
+        ([ROW | {"group": "\ud800"}], "line 1: it has half of a surrogate pair"),
+        ([ROW | {"response_length": 2**31}], "'response_length' must be a whole number from 0 to 2147483647"),
+        ([ROW | {"response_length": 0}], "length by 'response_length' is 0; it counts the EOS"),
+        ([ROW | {"thinking": 2, "token_ids": [1]}], "'thinking' is 2, but 'token_ids' has 1"),
+        ([ROW | {"thinking": 2, "token_ids": [1, 2]}], "length by 'token_ids' is 0; it counts the EOS"),
+        (
+            [ROW | {"token_ids": [1]}, ROW | {"truncated": True}, ROW | {"response_length": 3}],
+            "line 3: lines of the task 'word_count' say .* by 'response_length' like .* in line 1",
+        ),
+        ([ROW, ROW | {"token_ids": [1]}], "by 'token_ids' like this one, but by 'no key' in line 1"),
         ([], "has no lines"),
     ],
 )
@@ -189,6 +200,18 @@ def test_positions_that_rows_lack_are_zeros(tmp_path):
         assert not shard.read(4, "eos")[0].any()
 
 
+def test_characters_that_are_not_known_are_no_zeros(tmp_path):
+    row = ROW | {"prompt": "p", "response": "abcd", "item": "q"}
+    known = {"prompt_100": 0, "onset": 1}
+    for name, characters in (("a", known), ("b", known | {"onset": None})):
+        (tmp_path / name).mkdir()
+        arrays = arrays_of(1, positions=("prompt_100", "onset"))
+        folder, card = imported(tmp_path / name, [row | {"characters": characters}], arrays)
+        assert card["characters"] is (name == "a")
+        with shards.Shard(given.shard_of(folder, "m", "word_count")) as shard:
+            assert shard.valid.all()
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_refused_by_array_and_row(tmp_path, bad):
     arrays = arrays_of(4)
@@ -200,11 +223,32 @@ def test_values_that_are_not_finite_are_refused_by_array_and_row(tmp_path, bad):
     assert not (tmp_path / "imported").exists()
 
 
+def test_groups_of_names_that_sort_alike_are_in_one_order(tmp_path):
+    names = ["01", "1", "001", "0001"]
+    for order in (names, names[::-1]):
+        rows = [ROW | {"group": name} for name in order]
+        (tmp_path / order[0]).mkdir()
+        card = imported(tmp_path / order[0], rows, arrays_of(4))[1]
+        assert card["groups"] == ["0001", "001", "01", "1"]
+
+
+def test_lengths_are_known_where_all_rows_say_them(tmp_path):
+    for name, rows, known in (
+        ("a", [ROW] * 4, False),
+        ("b", [ROW | {"response_length": 2}] * 4, True),
+        ("c", [ROW | {"token_ids": [1, 2]}] * 3 + [ROW | {"truncated": True}], True),
+    ):
+        (tmp_path / name).mkdir()
+        assert imported(tmp_path / name, rows, arrays_of(4))[1]["lengths"] is known
+
+
 def test_what_does_not_fit_the_arrays_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"rows.jsonl has 3 lines, but 4.eos.npy has 4 rows"):
         imported(tmp_path, [ROW] * 3, arrays_of(4), rows_file="rows.jsonl")
     with pytest.raises(UserError, match=r"8.eos.npy is of layer 8, but --num-layers is 6"):
         imported(tmp_path, [ROW] * 4, arrays_of(4), num_layers=6)
+    with pytest.raises(UserError, match="--num-layers is 0; give"):
+        imported(tmp_path, [ROW] * 4, arrays_of(4, layers=(0,)), num_layers=0)
     with pytest.raises(UserError, match="model's name"):
         imported(tmp_path, [ROW] * 4, arrays_of(4), model="a b")
     row = ROW | {"characters": {"onset": 0}}
@@ -225,10 +269,16 @@ def test_a_task_is_taken_into_a_study(tmp_path):
         assert taken.read(8, "eos").shape == (4, 3)
     assert (study / "activations/m/word_count/0.h5").samefile(shard)
     assert given.card_hash(folder) != given.card_hash(folder, "word_count")
-    labels = given.labels_of(folder, "m", "word_count")
+    labels, taken = given.labels_of(folder, "m", "word_count"), study / "labels/m/word_count/0.jsonl"
+    given.take_labels(labels, taken)
+    assert files.read_jsonl(taken) == files.read_jsonl(labels)
     labels.write_text(labels.read_text().replace("true", "null"))
     with pytest.raises(DamagedFile, match="has changed since it was written"):
         files.read_jsonl(labels)
+    # Nor without its seal.
+    labels.with_name(".0.jsonl.sha256").unlink()
+    with pytest.raises(UserError, match="to change labels, import the activations again"):
+        given.take_labels(labels, taken)
 
 
 def test_a_folder_that_is_not_as_it_was_is_refused(tmp_path):

@@ -9,7 +9,7 @@ from made.stored import D, probe
 from safetensors import safe_open
 from skillprobe import erasure
 from skillprobe.activations import given, shards
-from skillprobe.activations.arrays import read_arrays
+from skillprobe.activations.arrays import Array, read_arrays
 from skillprobe.catalogue import exports
 from skillprobe.catalogue.exports import Study
 from skillprobe.erasure import Eraser
@@ -95,6 +95,26 @@ def test_shards_become_arrays_with_a_line_for_each_row(study, tmp_path):
 def test_some_layers_and_positions(study, tmp_path):
     written = exports.export_shards(study, tmp_path / "out", "m", ["word_count"], [1], ["eos"])
     assert set(opened(written[0])[0]) == {"layers.1.eos"}
+    twice = exports.export_shards(study, tmp_path / "twice", "m", ["word_count"] * 2, [1, 1], ["eos", "eos"])
+    assert [path.read_bytes() for path in twice] == [path.read_bytes() for path in written]
+
+
+def test_given_activations_without_texts_are_exported_and_imported_again(tmp_path):
+    """Params, lengths and characters that nobody knows are not told as {} and 0."""
+    line = {"task": "word_count", "label": 1, "item": "q", "group": "g"}
+    (tmp_path / "rows.jsonl").write_text(f"{json.dumps(line)}\n{json.dumps(line | {'truncated': True})}\n")
+    array = Array("1.npy", 1, "eos", np.ones((2, 3), np.float32), "float32")
+    first = given.write_folder(
+        tmp_path / "own", [array], given.read_given(tmp_path / "rows.jsonl"), model="m"
+    )
+    # As a study has it.
+    (tmp_path / "own").rename(tmp_path / "s")
+    written = exports.export_shards(Study(tmp_path / "s"), tmp_path / "out", "m")
+    rows = given.read_given(written[1])
+    assert [row["params"] for row in rows] == [None, None] and not any(row["counted"] for row in rows)
+    assert [row["characters"] for row in rows] == [{"eos": None}, {}]
+    again = given.write_folder(tmp_path / "own", read_arrays([written[0]]), rows, model="m")
+    assert {**again, "tasks": 0, "groups": 0} == {**first, "tasks": 0, "groups": 0}
 
 
 def test_probes_have_weights_scores_and_a_card(study, tmp_path):
@@ -133,8 +153,12 @@ def test_what_a_study_has_not_is_named(study, tmp_path):
         exports.export_shards(study, out, "m", ["word_cont"])
     with pytest.raises(UserError, match="no eraser is of json_format; they are of .*topic"):
         exports.export_erasers(study, out, "m", ["json_format"])
+    with pytest.raises(UserError, match="no eraser is of nothing; they are of"):
+        exports.export_erasers(study, out, "m", ["topic", "nothing"])
     with pytest.raises(UserError, match="has no probes/specialist/; give a study's folder"):
         exports.export_probes(Study(tmp_path), out, "m")
     out.mkdir()
+    with pytest.raises(UserError, match=r"cannot write .*/x \(Is a directory\)"):
+        exports.export_probes(study, out, "m")
     with pytest.raises(UserError, match="is there already"):
         exports.export_shards(study, out, "m")

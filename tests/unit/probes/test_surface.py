@@ -11,7 +11,7 @@ from skillprobe.errors import UserError
 from skillprobe.probes.cross_validation import Settings
 from skillprobe.probes.results import load, save
 from skillprobe.probes.rows import read_rows
-from skillprobe.probes.surface import NAMES, features, surface_probes
+from skillprobe.probes.surface import NAMES, WITHOUT_TEXTS, features, surface_probes
 from skillprobe.statistics.bootstrap import auroc_draws, draw_groups
 from skillprobe.statistics.intervals import FIXED_PROBES, interval
 from skillprobe.statistics.metrics import auroc
@@ -249,6 +249,15 @@ def test_results_are_stored_and_have_no_shuffles(tmp_path):
 def test_too_few_rows_say_so(kept):
     for result in surface_probes(planted(WORLDS["length"])[:kept], SETTINGS, study_groups=BASES).values():
         assert result.status and len(result.ids) == kept
+
+
+def test_texts_that_only_some_rows_have_are_no_baseline():
+    """Else it would be found which rows have them: here those that satisfied."""
+    rows = planted(WORLDS["length"])
+    for row in rows:
+        row |= {"prompt": "", "response": "", "token_ids": []} if not row["satisfied"] else {}
+    for result in surface_probes(rows, SETTINGS, study_groups=BASES).values():
+        assert result.status == WITHOUT_TEXTS and np.isnan(result.scores).all()
 
 
 def test_folds_are_those_of_the_study():

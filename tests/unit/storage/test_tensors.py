@@ -64,6 +64,7 @@ def test_parts_of_another_shape_are_no_file(tmp_path):
         lambda data: b"\xff" * 8 + data[8:],
         lambda data: data[:8] + b"x" * (len(data) - 8),
         lambda data: data.replace(b'"shape":[2,3]', b'"shape":[9,3]'),
+        lambda data: (10**5).to_bytes(8, "little") + b"[" * 10**5,
     ],
 )
 def test_files_that_are_not_whole_are_refused(tmp_path, spoil):

@@ -74,7 +74,7 @@ def test_a_study_knows_its_activations_by_their_content(root):
 
 
 def test_a_course_over_time_takes_texts_and_positions(root):
-    texts = {"prompt": "", "response": "a b"}
+    texts = {"prompt": "", "response": "a b", "token_ids": [1, 2, 3]}
     config = complete(study(**own(make(root, positions=("prompt_100", "eos"), **texts))), root)
     assert over_time(config) and config["judges"] == {}
     assert not any("no course over time" in sentence for sentence in own_activations.missing(config))
@@ -82,6 +82,10 @@ def test_a_course_over_time_takes_texts_and_positions(root):
         ({"positions": ("eos",), **texts}, "the activations have no position prompt_100"),
         ({"positions": ("prompt_100", "eos")}, "not all rows have a prompt and a response"),
         ({"positions": ("prompt_100", "onset", "eos"), **texts}, "how many characters of the response"),
+        (
+            {"positions": ("prompt_100", "eos"), **texts, "token_ids": []},
+            "not all rows have token_ids or a response_length",
+        ),
     ):
         config = complete(study(**own(make(root, **more))), root)
         said = list(own_activations.missing(config))
@@ -107,6 +111,27 @@ def test_models_of_one_study_have_one_set_of_groups(root):
     )
     second = make(root, "other", model="n", positions=("last", "eos"))
     refused(root, "it has other positions than model 'm'", **own(first, second))
+
+
+def test_what_is_not_known_is_not_regressed_out(root):
+    wording = {"phrasing": "p", "instruction_type": "human", "polarity": "positive"}
+    for more, kept in (
+        ({}, []),
+        ({"response_length": 5}, ["response_length"]),
+        (wording, ["phrasing"]),
+        ({"response_length": 5, **wording}, ["response_length", "phrasing"]),
+    ):
+        config = complete(study(**own(make(root, **more))), root)
+        assert config["probes"]["confounds"] == kept
+        said = " ".join(own_activations.missing(config))
+        assert ("lengths are not regressed out" in said) is ("response_length" not in kept)
+    # Of two models, only what the rows of both say.
+    worded = make(root, **wording)
+    other = make(root, "other", model="n")
+    for models in ((worded, other), (other, worded)):
+        config = complete(study(**own(*models)), root)
+        assert config["prompts"]["found"]["worded"] == {name: [] for name in TASKS}
+        assert config["probes"]["confounds"] == []
 
 
 def test_what_does_not_fit_is_refused(root):

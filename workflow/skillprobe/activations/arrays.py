@@ -57,7 +57,8 @@ def read_arrays(
     """The arrays of the files, and of the .npy and .safetensors files of the folders among them, by layer and
     position.
 
-    position: of those whose name has none; layers: of an array [layer, row, hidden], whose name has no layer.
+    position: of those whose name has none; layers: of an array [layer, row, hidden], or [row, hidden] of one
+    layer, whose name has no layer.
     Raises UserError, with the file and the array's name, for names without a layer, other numbers of
     dimensions or rows, other widths or dtypes than the first array's, positions that one layer has and
     another hasn't, and for objects, which numpy would have to unpickle.
@@ -145,19 +146,28 @@ def _placed(
         raise UserError(f"{where}: {error}") from error
     shape = f"[{', '.join(map(str, values.shape))}]"
     if match is None:
+        if values.ndim == 2 and len(layers) == 1:
+            yield Array(where, layers[0], own, _with_width(where, values), dtype)
+            return
         if values.ndim != 3 or values.shape[0] != len(layers):
             raise UserError(
                 f"{where} has the shape {shape}; --layers names {len(layers)}, so it should be "
                 f"[{len(layers)}, row, hidden]"
             )
         for number, layer in enumerate(layers):
-            yield Array(f"{where}[{number}]", layer, own, values[number], dtype)
+            yield Array(f"{where}[{number}]", layer, own, _with_width(where, values[number]), dtype)
         return
     if values.ndim != 2:
         raise UserError(
             f"{where} has the shape {shape}; it should be [row, hidden], of one layer and position"
         )
-    yield Array(where, int(match[1]), own, values, dtype)
+    yield Array(where, int(match[1]), own, _with_width(where, values), dtype)
+
+
+def _with_width(where: str, values: np.ndarray) -> np.ndarray:
+    if not values.shape[1]:
+        raise UserError(f"{where} has rows of no numbers; save the activations [row, hidden]")
+    return values
 
 
 def _check_alike(arrays: Sequence[Array]) -> None:

@@ -5,6 +5,7 @@ The folder is laid out as a study's: activations/<model>/<task>/0.h5 with its ma
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -44,13 +45,16 @@ FIELDS = ("label", "satisfied", *_TEXTS, "sample", "params", "truncated", "respo
 FIELDS += ("thinking", "characters")
 # Of rows of labels/: found anew.
 _UNREAD = ("evidence",)
+# Of what a shard has for it.
+_LARGEST = 2**31 - 1
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def read_given(path: str | Path, task: str | None = None) -> list[dict]:
     """The rows that a file of JSON lines describes, in its order, as rows of labels/ with "task", "samples"
-    fields ("response_length") and "characters" ({position: how many of the response there are up to it}, of
-    the positions that the row has; None where the file doesn't say).
+    fields ("response_length"), "counted" (the key that says this length, None where none does) and
+    "characters" ({position: how many of the response there are up to it}, of the positions that the row has;
+    None where the file doesn't say).
 
     task: of lines that don't name one. Raises UserError with file and line for the first that can't be used.
     """
@@ -87,8 +91,12 @@ def _row(line: Mapping, task: str | None, number: int) -> dict:
         value = line.get(key)
         if key in ("group", "subject", "base", "item", "id", "split") and type(value) is int:
             continue
-        if key in line and not (isinstance(value, str) and (value.strip() or key in ("prompt", "response"))):
+        if key in line and not (isinstance(value, str) and (value.strip() or key == "response")):
             raise UserError(f"'{key}' must be a text that is not empty, not {shown(value)}")
+    try:
+        json.dumps(line, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise UserError("it has half of a surrogate pair (\\ud800 to \\udfff), which is no text") from error
     name = line.get("task", task)
     if name is None:
         raise UserError("'task' is missing; add it, or give --task")
@@ -115,10 +123,19 @@ def _row(line: Mapping, task: str | None, number: int) -> dict:
     if not (isinstance(ids, list) and all(type(each) is int and each >= 0 for each in ids)):
         raise UserError("'token_ids' must be a list of whole numbers from 0")
     for key, value in (("response_length", length), ("thinking", thinking), ("sample", sample)):
-        if value is not None and (type(value) is not int or value < 0):
-            raise UserError(f"'{key}' must be a whole number from 0, not {shown(value)}")
+        if value is not None and (type(value) is not int or not 0 <= value <= _LARGEST):
+            raise UserError(f"'{key}' must be a whole number from 0 to {_LARGEST}, not {shown(value)}")
+    if thinking > len(ids):
+        raise UserError(f"'thinking' is {thinking}, but 'token_ids' has {len(ids)}; correct one of them")
     if not isinstance(line.get("truncated", False), bool):
         raise UserError(f"'truncated' must be true or false, not {shown(line['truncated'])}")
+    counted = "token_ids" if ids else "response_length" if length is not None else None
+    length = len(ids) - thinking if length is None else length
+    if counted and not length and not line.get("truncated", False):
+        raise UserError(
+            f"the response's length by '{counted}' is 0; it counts the EOS, so it is 1 or more unless "
+            "'truncated' is true"
+        )
     satisfied, evidence = _label(line, name, params)
     return {
         "task": name,
@@ -137,7 +154,8 @@ def _row(line: Mapping, task: str | None, number: int) -> dict:
         "token_ids": ids,
         **({"thinking": thinking} if thinking else {}),
         **{key: line.get(key) for key in WORDING},
-        "response_length": len(ids) - thinking if length is None else length,
+        "response_length": length,
+        "counted": counted,
         "characters": _characters(line),
     }
 
@@ -188,16 +206,17 @@ def _label(line: Mapping, task: str, params: Mapping | None) -> tuple[bool, dict
     return verdict.satisfied, verdict.evidence
 
 
-def _characters(line: Mapping) -> dict[str, int] | None:
+def _characters(line: Mapping) -> dict[str, int | None] | None:
     given = line.get("characters")
     if given is None:
         return None
     if not isinstance(given, dict) or not all(
-        type(each) is int and 0 <= each <= len(line.get("response", "")) for each in given.values()
+        each is None or (type(each) is int and 0 <= each <= len(line.get("response", "")))
+        for each in given.values()
     ):
         raise UserError(
             "'characters' must be an object {position: how many characters of the response there are up to "
-            "it}, of numbers from 0 to the response's length"
+            "it}, of numbers from 0 to the response's length (null: not known)"
         )
     return given
 
@@ -236,6 +255,14 @@ def _single(row: Mapping) -> Iterator[tuple[str, str, object, str]]:
             row["item"],
             row["prompt"],
             "an item is one prompt: give other prompts other items",
+        )
+    # Nothing reads the length of truncated ones.
+    if not row["truncated"]:
+        yield (
+            "lines of the task {} say the response's length by {} like this one, but by {} in line {}",
+            row["task"],
+            row["counted"] or "no key",
+            "give token_ids in all lines of a task, or in none, and likewise response_length",
         )
     worded = tuple(key for key in WORDING if row[key] is not None)
     yield (
@@ -276,6 +303,8 @@ def write_folder(
             "line for each row, in the same order"
         )
     layers = sorted({array.layer for array in arrays})
+    if num_layers is not None and num_layers < 1:
+        raise UserError(f"--num-layers is {num_layers}; give the number of the model's blocks, 1 or more")
     num_layers = max(1, layers[-1]) if num_layers is None else num_layers
     if layers[-1] > num_layers:
         raise UserError(
@@ -299,8 +328,9 @@ def write_folder(
         "dtype": first.dtype,
         "bases": len(bases),
         "texts": all(row["prompt"] is not None for row in rows),
-        "characters": all(_seen(row, positions) is not None for row in rows),
+        "characters": all(None not in (_seen(row, positions) or {"": None}).values() for row in rows),
         "params": all(row["params"] is not None for row in rows),
+        "lengths": all(row["counted"] is not None for row in rows if not row["truncated"]),
         "tasks": {},
         "groups": names,
     }
@@ -431,7 +461,7 @@ def _label_row(row: Mapping) -> dict:
     return found | {key: otherwise for key, otherwise in empty.items() if found[key] is None}
 
 
-def _seen(row: Mapping, positions: Sequence[str]) -> dict[str, int] | None:
+def _seen(row: Mapping, positions: Sequence[str]) -> dict[str, int | None] | None:
     """{position: how many characters of the response there are up to it}, None where nothing tells."""
     if row["characters"] is not None:
         return row["characters"]
@@ -459,7 +489,7 @@ def _valid(rows: Sequence[Mapping], positions: Sequence[str]) -> tuple[np.ndarra
     for column, row in enumerate(rows):
         seen = _seen(row, positions) or {}
         for line, name in enumerate(positions):
-            characters[line, column] = seen.get(name, 0)
+            characters[line, column] = seen.get(name) or 0
             if row["characters"] is not None:
                 valid[line, column] = name in seen
             # The study itself keeps no more of them.
@@ -479,16 +509,16 @@ def _checked(array: Array, places: np.ndarray, valid: np.ndarray, rows: Sequence
         number = int(bad.argmax())
         raise UserError(
             f"{array.where}, row {places[number]} (counted from 0; {shown(rows[number]['id'])}): it has a "
-            "NaN or infinite value; correct the array, or leave out that row and its line"
+            f"NaN or infinite value in {array.dtype}; correct the array, or leave out that row and its line"
         )
     return np.where(valid[:, None], values, values.dtype.type(0))
 
 
 def _natural(name: str) -> tuple:
     """So that "g9" comes before "g10"."""
-    return tuple(
-        (part.isdecimal(), int(part) if part.isdecimal() else part) for part in re.split(r"(\d+)", name)
-    )
+    parts = re.split(r"(\d+)", name)
+    # "1" and "01" are alike but for the name itself.
+    return [(part.isdecimal(), int(part) if part.isdecimal() else part) for part in parts], name
 
 
 def shard_of(folder: str | Path, model: str, task: str) -> Path:
@@ -516,6 +546,18 @@ def take(shard: str | Path, manifest: str | Path, into: str | Path) -> None:
         except OSError:
             shutil.copyfile(shard, temporary)
     files.write_text(into.with_suffix(".json"), Path(manifest).read_text(encoding="utf-8"))
+
+
+def take_labels(labels: str | Path, into: str | Path) -> None:
+    """Put the labels of a task into a study, as `into`. Raises UserError where they are not those that were
+    imported with the activations, whose shard has them too."""
+    folder, task = Path(labels).parents[3], Path(labels).parent.name
+    if file_sha256(labels) != files.read_json(folder / CARD)["tasks"][task]["labels_sha256"]:
+        raise UserError(
+            f"{labels} is not the file that {CARD} knows; to change labels, import the activations again "
+            "with other rows"
+        )
+    files.write_jsonl(into, files.read_jsonl(labels))
 
 
 def read_card(folder: str | Path) -> dict:

@@ -20,6 +20,8 @@ from skillprobe.statistics.metrics import auroc, auroc_within
 from skillprobe.storage import files, tensors
 
 FORMAT_VERSION = 1
+# Names in a file of erasers beside those of tasks and folds.
+_NO_TASKS = {"tasks", "random", "all"}
 _KINDS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _FORMULAS = {
     "probes": "decision value = x @ weights + intercept, above 0: satisfied; x: [hidden] as the model has "
@@ -126,28 +128,43 @@ def _rows(
             places = [shard.positions.index(name) for name in positions]
             samples = {name: values.tolist() for name, values in shard.samples.items()}
             for column, name in enumerate(samples["id"]):
+                label = by_id.get(name, {})
+                empty = label.get("prompt") and not label["response"]
+                unknown = not empty and not shard.characters[:, column].any()
                 seen = {
-                    shard.positions[place]: int(shard.characters[place, column])
+                    shard.positions[place]: _characters(shard, place, column, unknown)
                     for place in places
                     if shard.valid[place, column]
                 }
                 own = {key: values[column] for key, values in samples.items()}
-                yield _row(task, own, by_id.get(name, {}), seen)
+                yield _row(task, own, label, seen)
+
+
+def _characters(shard: shards.Shard, place: int, column: int, unknown: bool) -> int | None:
+    """unknown: whether given activations came without them, of a response with some."""
+    if unknown and not shard.positions[place].startswith("prompt"):
+        return None
+    return int(shard.characters[place, column])
 
 
 def _row(task: str, sample: Mapping, label: Mapping, seen: Mapping) -> dict:
     """A line of rows.jsonl: what is known of a sample; texts where the study has them."""
     named = {key: sample[key] for key in ("id", "group", "base", "variant")}
     wording = {key: sample[key] for key in ("phrasing", "instruction_type", "polarity") if sample[key]}
+    # Unknown where it is 0, but for responses that were cut short.
+    length = int(sample["response_length"])
     texts = ("params", "prompt", "response", "token_ids", "thinking")
+    if not label.get("prompt"):
+        # Given labels without texts, which have {} for params that aren't known.
+        texts = ("params",) if label.get("params") else ()
     return {
         "task": task,
         **named,
         "label": int(sample["label"]),
         "truncated": bool(sample["truncated"]),
-        "response_length": int(sample["response_length"]),
+        **({"response_length": length} if length else {}),
         **wording,
-        **{key: label[key] for key in texts if key in label and (label.get("prompt") or key == "params")},
+        **{key: label[key] for key in texts if key in label},
         "characters": dict(seen),
     }
 
@@ -219,16 +236,16 @@ def export_erasers(
     found, cards, sources = {}, {}, set()
     for layer in _chosen("layer", layers, fitted):
         for names, eraser in _leaves(erasure.load(folder / f"{layer}.h5")):
-            sources |= set(names)
+            sources |= {name for name in names if not name.isdecimal()} - _NO_TASKS
             if studied and not set(studied) & set(names):
                 continue
             name = ".".join([str(layer), *names])
             cards[name] = {"layer": layer, "names": list(names), "rank": eraser.rank, "alpha": eraser.alpha}
             for key in ("a", "b", "mean"):
                 found[f"{name}.{key}"] = _tensor(getattr(eraser, key))
-    if studied and not found:
+    if lacking := [name for name in studied if name not in sources]:
         raise UserError(
-            f"no eraser is of {', '.join(studied)}; they are of {', '.join(sorted(sources)) or 'no task'}"
+            f"no eraser is of {', '.join(lacking)}; they are of {', '.join(sorted(sources)) or 'no task'}"
         )
     tensors.write(out, found, _card("erasers", study, model) | {"position": study.position, "erasers": cards})
     return [Path(out)]
@@ -272,4 +289,4 @@ def _chosen(kind: str, wanted: Sequence, there: Sequence) -> list:
                 f"there is no {kind} {each!r}{suggestion(str(each), names)}; there is "
                 f"{', '.join(names) or 'none'}"
             )
-    return list(wanted) or list(there)
+    return list(dict.fromkeys(wanted)) or list(there)

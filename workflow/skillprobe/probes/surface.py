@@ -17,8 +17,8 @@ from skillprobe.probes.rows import truncated_share
 from skillprobe.probes.specialists import specialist, unscored
 from skillprobe.tasks.text import count_words, words
 
-# Of activations that came without their prompts and responses.
-WITHOUT_TEXTS = "no prompts and responses were given as texts"
+# Of activations that came without their prompts and responses, or some of them, which would tell these rows.
+WITHOUT_TEXTS = "not all prompts and responses were given as texts"
 NAMES = ("length", "template", "prompt_words", "response_words")
 
 
@@ -31,7 +31,7 @@ def surface_probes(
     groups of the study. Ids, labels and folds of the n constrained, untruncated rows are those of the
     specialist at `eos`, row by row; at a position that short responses lack, the specialist has fewer. There
     are no shuffled labels: these are a control themselves. Insufficient tasks say so in `status`, and so do
-    those whose rows came without texts. Raises UserError for a group that is not among the study's.
+    those some of whose rows came without texts. Raises UserError for a group that is not among the study's.
     """
     constrained = [row for row in rows if row["variant"] == "constrained"]
     used = [row for row in constrained if not row["truncated"]]
@@ -44,7 +44,7 @@ def surface_probes(
         "truncated_fraction": truncated,
     }
     groups = [row["group"] for row in used]
-    if used and not any(row["prompt"] for row in used):
+    if used and not all(row["prompt"] for row in used):
         nothing = unscored(labels, groups, settings, **about)
         return dict.fromkeys(NAMES, replace(nothing, status=nothing.status or WITHOUT_TEXTS))
     return {

@@ -31,6 +31,8 @@ KINDS = {
 }
 # No header of ours or of a model is near it.
 _MOST = 100 * 2**20
+# What reading one that isn't whole, or isn't one, raises; the last of brackets within brackets.
+_BROKEN = (OSError, ValueError, TypeError, LookupError, AttributeError, struct.error, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         found = {name: _tensor(data, about) for name, about in header.items()}
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}; correct the path") from error
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, struct.error) as error:
+    except _BROKEN as error:
         check_readable(path, error)
         raise UserError(
             f"{path} is not a whole safetensors file ({error}); save it again, or copy it again"

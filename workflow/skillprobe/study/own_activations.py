@@ -120,8 +120,12 @@ def _complete(config: dict, cards: list[dict]) -> None:
         "constrained": most("items"),
         "unconstrained": most("unconstrained_items"),
         "crossed": dict.fromkeys(studied, 0),
-        "worded": {name: own[0]["worded"] for name, own in studied.items()},
+        "worded": {
+            name: [key for key in WORDING if all(key in about["worded"] for about in own)]
+            for name, own in studied.items()
+        },
         "texts": all(card["texts"] for card in cards),
+        "lengths": all(card["lengths"] for card in cards),
     }
     positions = cards[0]["positions"]
     found["untimed"] = _untimed(config, cards, positions)
@@ -133,6 +137,12 @@ def _complete(config: dict, cards: list[dict]) -> None:
         # One job takes all of a task.
         "block": found["bases"],
     }
+    # What isn't known can't be regressed out.
+    unknown = set() if found["lengths"] else {"response_length"}
+    if not all("phrasing" in keys for keys in found["worded"].values()):
+        unknown |= {"phrasing"}
+    confounds = [name for name in config["probes"]["confounds"] if name not in unknown]
+    config["probes"] = config["probes"] | {"confounds": confounds}
     # Without the model nothing is written, crossed or initialised anew.
     config["behaviour"] = config["behaviour"] | {"bases": 0}
     config["guard"] = config["guard"] | {"bases": 0}
@@ -148,6 +158,8 @@ def _untimed(config: Mapping, cards: list[dict], positions: list[str]) -> str:
         return "not all rows have a prompt and a response, which the baselines read"
     if not all(card["characters"] for card in cards):
         return "the rows don't say how many characters of the response there are up to each position"
+    if not all(card["lengths"] for card in cards):
+        return "not all rows have token_ids or a response_length"
     if given := [name for name in config["tasks"] if tasks.get(name).given]:
         return f"no rule tells of a text so far whether it satisfies {', '.join(given)}"
     # Nothing tells whether given responses are in the language that a lexicon judge knows.
@@ -181,10 +193,15 @@ def missing(config: Mapping) -> Iterator[str]:
             "not all rows have a prompt and a response, so there are no surface baselines (length, words) "
             "and no examples"
         )
+    if not found["lengths"]:
+        yield (
+            "not all rows have token_ids or a response_length, so lengths are not regressed out "
+            "(probes.confounds)"
+        )
     if unnamed := [name for name in config["tasks"] if len(found["worded"][name]) < len(WORDING)]:
         yield (
             f"the rows of {', '.join(unnamed)} lack a phrasing, instruction_type or polarity, so these are "
-            "not compared (wording, robustness)"
+            "not compared (wording, robustness), and phrasings not regressed out"
         )
     if not any(found["unconstrained"].values()):
         yield "there are no responses to unconstrained prompts to compare with"

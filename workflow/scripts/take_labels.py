@@ -4,6 +4,6 @@ from skillprobe.study.job import start
 
 start(snakemake)
 
-from skillprobe.activations import given
+from skillprobe.storage import files
 
-given.take_labels(snakemake.input.given[0], snakemake.output.labels)
+files.write_jsonl(snakemake.output.labels, files.read_all(snakemake.input.given))

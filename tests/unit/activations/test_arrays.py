@@ -53,6 +53,8 @@ def test_one_array_of_several_layers(tmp_path):
         read_arrays([folder], layers=[1, 2, 3])
     with pytest.raises(UserError, match="the name doesn't say the layer"):
         read_arrays([folder])
+    with pytest.raises(UserError, match="0.npy: the name says layer 0, but --layers names 8, 16; rename it"):
+        read_arrays([save(tmp_path / "c", **{"0": x})], layers=[8, 16])
 
 
 def test_numbers_stay_as_they_are(tmp_path):

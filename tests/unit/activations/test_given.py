@@ -269,16 +269,10 @@ def test_a_task_is_taken_into_a_study(tmp_path):
         assert taken.read(8, "eos").shape == (4, 3)
     assert (study / "activations/m/word_count/0.h5").samefile(shard)
     assert given.card_hash(folder) != given.card_hash(folder, "word_count")
-    labels, taken = given.labels_of(folder, "m", "word_count"), study / "labels/m/word_count/0.jsonl"
-    given.take_labels(labels, taken)
-    assert files.read_jsonl(taken) == files.read_jsonl(labels)
+    labels = given.labels_of(folder, "m", "word_count")
     labels.write_text(labels.read_text().replace("true", "null"))
     with pytest.raises(DamagedFile, match="has changed since it was written"):
         files.read_jsonl(labels)
-    # Nor without its seal.
-    labels.with_name(".0.jsonl.sha256").unlink()
-    with pytest.raises(UserError, match="to change labels, import the activations again"):
-        given.take_labels(labels, taken)
 
 
 def test_a_folder_that_is_not_as_it_was_is_refused(tmp_path):
@@ -294,12 +288,34 @@ def test_a_folder_that_is_not_as_it_was_is_refused(tmp_path):
     manifest.write_text(text.replace("1", "2"))
     with pytest.raises(UserError, match="is not the one that card.json knows"):
         given.read_card(folder)
+    manifest.write_text(text)
+    # As many bytes, and on purpose: the shard has other labels.
+    labels = given.labels_of(folder, "m", "word_count")
+    written = labels.read_text()
+    labels.write_text(written.replace('"satisfied": true', '"satisfied": null'))
+    labels.with_name(".0.jsonl.sha256").unlink()
+    with pytest.raises(UserError, match="0.jsonl is not the one that card.json knows; import"):
+        given.read_card(folder)
+    labels.write_text(written)
     manifest.unlink()
     with pytest.raises(UserError, match="is missing; import"):
         given.read_card(folder)
     with pytest.raises(UserError, match="no folder of imported activations"):
         given.read_card(tmp_path)
     manifest.write_text(text)
-    (folder / "card.json").write_text("[]")
-    with pytest.raises(DamagedFile, match="is not a card"):
+    whole = json.loads((folder / "card.json").read_text())
+    assert whole.keys() == given._OF_CARDS and whole["tasks"]["word_count"].keys() == given._OF_TASKS
+    (folder / "card.json").write_text(json.dumps(whole | {"format_version": 2, "layers": None}))
+    with pytest.raises(UserError, match="is of format 2, this package reads 1; import"):
         given.read_card(folder)
+    for spoilt in (
+        b"[]",
+        b"\xff",
+        b"{}",
+        json.dumps(whole | {"tasks": {"word_count": {}}}).encode(),
+        json.dumps(whole | {"tasks": 1}).encode(),
+        json.dumps({key: value for key, value in whole.items() if key != "lengths"}).encode(),
+    ):
+        (folder / "card.json").write_bytes(spoilt)
+        with pytest.raises(UserError, match="is not a whole card .*; import them again"):
+            given.read_card(folder)

@@ -60,7 +60,10 @@ def stand_in(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_is_asked_is_answered_in_another_process(stand_in, capsys):
+@pytest.mark.parametrize("safe_path", ["", "1"])
+def test_what_is_asked_is_answered_in_another_process(stand_in, safe_path, monkeypatch, capsys):
+    # With it, Python's path doesn't begin with the worker's folder.
+    monkeypatch.setenv("PYTHONSAFEPATH", safe_path)
     answered = engines._in_vllm(sys.executable, ASKED)
     assert answered == {
         "version": "0.1",

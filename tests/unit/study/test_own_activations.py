@@ -143,6 +143,7 @@ def test_what_does_not_fit_is_refused(root):
     refused(root, "models has some with activations and some without", **own(*both))
     refused(root, "prompts.file is given, but models has activations", **own(entry, prompts__file="x"))
     refused(root, "the folder holds activations of 'm'", **own(entry | {"name": "k"}))
+    refused(root, "num_layers is 6, but the folder is of a model with 8", **own(entry | {"num_layers": 6}))
     refused(root, "it has no rows of the task topic", **own(entry, tasks=["word_count", "topic"]))
     refused(
         root, "layer 4 is to be analysed, but the activations are of layers 2, 6", **own(entry, layers=[4])

@@ -139,6 +139,11 @@ def _placed(
             f"{where}: the name doesn't say the layer; it should be {NAMES}, or give --layers for an array "
             "[layer, row, hidden]"
         )
+    if match and layers is not None and int(match[1]) not in layers:
+        raise UserError(
+            f"{where}: the name says layer {int(match[1])}, but --layers names "
+            f"{', '.join(map(str, layers))}; rename it, or leave --layers out"
+        )
     own = match[2] if match and match[2] else position
     try:
         check_position_name(own)

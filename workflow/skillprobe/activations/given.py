@@ -47,6 +47,11 @@ FIELDS += ("thinking", "characters")
 _UNREAD = ("evidence",)
 # Of what a shard has for it.
 _LARGEST = 2**31 - 1
+# What cards have, and what they say of each task.
+_OF_CARDS = {"format_version", "model", "source", "num_layers", "layers", "positions", "hidden_size", "dtype"}
+_OF_CARDS |= {"bases", "texts", "characters", "params", "lengths", "tasks", "groups"}
+_OF_TASKS = {"rows", "satisfied", "truncated", "items", "unconstrained_items", "samples", "worded"}
+_OF_TASKS |= {"unconstrained_samples", "shard_bytes", "labels_bytes", "labels_sha256", "manifest_sha256"}
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -548,31 +553,24 @@ def take(shard: str | Path, manifest: str | Path, into: str | Path) -> None:
     files.write_text(into.with_suffix(".json"), Path(manifest).read_text(encoding="utf-8"))
 
 
-def take_labels(labels: str | Path, into: str | Path) -> None:
-    """Put the labels of a task into a study, as `into`. Raises UserError where they are not those that were
-    imported with the activations, whose shard has them too."""
-    folder, task = Path(labels).parents[3], Path(labels).parent.name
-    if file_sha256(labels) != files.read_json(folder / CARD)["tasks"][task]["labels_sha256"]:
-        raise UserError(
-            f"{labels} is not the file that {CARD} knows; to change labels, import the activations again "
-            "with other rows"
-        )
-    files.write_jsonl(into, files.read_jsonl(labels))
-
-
 def read_card(folder: str | Path) -> dict:
-    """What an imported folder has. Raises UserError where it is none, and where a file is missing or not of
-    the size that the card says."""
+    """What an imported folder has. Raises UserError where it is none, and where a file is missing or not
+    as the card says; a shard's values are compared when they are read."""
     path = Path(folder) / CARD
     if not Path(folder).is_dir() or not path.is_file():
         raise UserError(
             f"{str(folder)!r} is no folder of imported activations (it has no {CARD}); make one with "
             "`skillprobe import activations`"
         )
-    card = files.read_json(path)
-    if not isinstance(card, dict) or not {"model", "tasks", "groups", "layers", "positions"} <= card.keys():
-        raise DamagedFile(path, "is not a card of imported activations")
-    if card.get("format_version") != FORMAT_VERSION:
+    try:
+        card = files.read_json(path)
+        version = card.get("format_version")
+        whole = card.keys() >= _OF_CARDS and all(each.keys() >= _OF_TASKS for each in card["tasks"].values())
+    except (DamagedFile, AttributeError):
+        version, whole = None, False
+    if not whole and version in (None, FORMAT_VERSION):
+        raise UserError(f"{path} is not a whole card of imported activations; import them again")
+    if version != FORMAT_VERSION:
         raise UserError(
             f"{path} is of format {card.get('format_version')}, this package reads {FORMAT_VERSION}; import "
             "the activations again"
@@ -588,8 +586,9 @@ def read_card(folder: str | Path) -> dict:
                     f"{file} has {file.stat().st_size} bytes instead of {size}, as {CARD} says; import the "
                     "activations again"
                 )
-        if file_sha256(manifest) != about["manifest_sha256"]:
-            raise UserError(f"{manifest} is not the one that {CARD} knows; import the activations again")
+        for file, kind in ((manifest, "manifest"), (labels, "labels")):
+            if file_sha256(file) != about[f"{kind}_sha256"]:
+                raise UserError(f"{file} is not the one that {CARD} knows; import the activations again")
     return card
 
 

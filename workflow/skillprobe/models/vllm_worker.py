@@ -59,8 +59,10 @@ def _end_with_parent() -> None:
 
 
 def main() -> None:
-    # Python puts this file's folder first, where modules have names such as `hub` and `packages`.
-    del sys.path[0]
+    # Python puts this file's folder first, unless PYTHONSAFEPATH is set; modules there have names such as
+    # `hub` and `packages`.
+    own = os.path.dirname(os.path.realpath(__file__))
+    sys.path[:] = [path for path in sys.path if os.path.realpath(path) != own]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with open(sys.argv[1], encoding="utf-8") as file:
         asked = json.load(file)

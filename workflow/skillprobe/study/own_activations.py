@@ -91,6 +91,11 @@ def _card(config: dict, number: int, root: Path) -> dict:
                 f"the folder holds activations of '{card['model']}'; name the model so, or import them again "
                 f"with --model {entry['name']}"
             )
+        if entry["num_layers"] not in (None, card["num_layers"]):
+            raise UserError(
+                f"num_layers is {entry['num_layers']}, but the folder is of a model with "
+                f"{card['num_layers']} blocks; remove it, or import the activations again with --num-layers"
+            )
         for task in config["tasks"]:
             if task not in card["tasks"]:
                 raise UserError(
@@ -158,8 +163,6 @@ def _untimed(config: Mapping, cards: list[dict], positions: list[str]) -> str:
         return "not all rows have a prompt and a response, which the baselines read"
     if not all(card["characters"] for card in cards):
         return "the rows don't say how many characters of the response there are up to each position"
-    if not all(card["lengths"] for card in cards):
-        return "not all rows have token_ids or a response_length"
     if given := [name for name in config["tasks"] if tasks.get(name).given]:
         return f"no rule tells of a text so far whether it satisfies {', '.join(given)}"
     # Nothing tells whether given responses are in the language that a lexicon judge knows.
@@ -173,6 +176,8 @@ def _untimed(config: Mapping, cards: list[dict], positions: list[str]) -> str:
         )
     if not all(card["params"] for card in cards):
         return "not all rows have params, by which the text so far is verified"
+    if not all(card["lengths"] for card in cards):
+        return "not all rows have token_ids or a response_length"
     return ""
 
 

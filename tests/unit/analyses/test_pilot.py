@@ -297,7 +297,7 @@ def test_a_tenth_truncated_is_flagged_and_a_quarter_insufficient(root):
 
 def judged_row(n, said, satisfied, **more):
     evidence = {"label": said, "scores": {"positive": 0.75, "negative": 0.25}}
-    row = {"id": f"r{n}", "variant": "constrained", "truncated": False, "satisfied": satisfied}
+    row = {"id": f"r{n}", "variant": "constrained", "truncated": False, "satisfied": satisfied, "prompt": "?"}
     return row | {"response": f"text {n}", "params": {"label": "positive"}, "evidence": evidence} | more
 
 
@@ -316,6 +316,19 @@ def test_ten_verdicts_of_each_judge_are_shown_but_of_an_exact_one():
     assert lines[5] == f"    {'x' * 400}…"
     assert not any("text 41" in line for line in lines)
     assert pilot.verdicts({("m", "word_count"): rows}, {}, seed=0) == []
+
+
+def test_verdicts_of_a_users_task_are_shown_as_it_keeps_them():
+    rows = [
+        judged_row(0, None, False, response="", evidence={"label": None, "scores": {}}),
+        judged_row(1, None, True, evidence={"sarcasm": 0.7}),
+        judged_row(2, None, True, evidence={"label": "a", "scores": {"a": "high"}}),
+    ]
+    rows = [row | {"params": {}} for row in rows]
+    shown = "\n".join(pilot.verdicts({("m", "sarcasm"): rows}, {"sarcasm": {"kind": "embedding"}}, seed=0))
+    assert "no label (not judged): violated\n    (empty)" in shown
+    assert '{"sarcasm": 0.7}: satisfied\n    text 1' in shown
+    assert '{"label": "a", "scores": {"a": "high"}}: satisfied\n    text 2' in shown
 
 
 def test_answers_that_are_too_close_to_call_are_named(root):

@@ -5,6 +5,7 @@ import pytest
 from made.erasers import among_features, features, logistic, one_inlp, scale_of, training
 from made.probes import SHAPES, data
 from skillprobe.erasure.inlp import inlp
+from skillprobe.probes import solver
 from skillprobe.probes.solver import Rows, feature_scale
 
 PENALTIES = [1e-2, 1e-1, 1.0]
@@ -239,3 +240,22 @@ def test_one_class_gives_an_eraser_that_takes_nothing():
     np.testing.assert_array_equal(none(x), x)
     alone = one_inlp(x, y, train=sets[:, 1], rank=2)
     np.testing.assert_allclose(some.a, alone.a, atol=1e-5)
+
+
+@pytest.mark.parametrize("different", [5, 12, 60])
+def test_many_rows_of_which_few_differ_give_no_directions_of_rounding(different, monkeypatch):
+    """As states at the end of a prompt, one for all its samples, of more features than are rotated."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(different, 150))[np.arange(400) % different]
+    y = (x @ rng.normal(size=150) / 12 + rng.logistic(size=400) * 0.3 > 0).astype(int)
+    train, found = rng.random((400, 3)) < 0.8, []
+    for many in (1000, 100):
+        monkeypatch.setattr(solver, "MANY", many)
+        rows = Rows(x)
+        axes = inlp(rows, train, y, 0.1, 8).axes
+        found.append(np.stack([rows.weights(each)[0] for each in axes]))
+        assert (found[-1].any(axis=1).sum(axis=1) == min(8, different - 1)).all()
+    # Of which 18 axes are looked at.
+    assert (rows.leading is None) == (different < 18)
+    signs = np.sign(np.sum(found[0] * found[1], axis=1, keepdims=True))
+    np.testing.assert_allclose(found[1] * signs, found[0], atol=1e-6)

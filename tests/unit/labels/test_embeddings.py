@@ -130,6 +130,15 @@ def test_what_a_judge_needs_is_said(encoder, tmp_path):
         get_judge("embedding", "topic", WORLD)
 
 
+def test_vectors_that_are_no_numbers_are_refused_before_anything_is_fitted_to_them(encoder):
+    judge = judge_of(encoder)
+    judge.model.embeddings.LayerNorm.weight[0] = torch.nan
+    with pytest.raises(UserError, match="^judges.sentiment: '.*' returns NaN or infinite vectors; check its"):
+        judge.vectors(TEXTS)
+    with pytest.raises(UserError, match="^judges.sentiment: '.*' returns NaN or infinite vectors; check its"):
+        judge.classify(TEXTS[0])
+
+
 def test_a_classifier_or_a_damaged_folder_is_no_encoder(tmp_path):
     folder = make_encoder(tmp_path / "encoder")
     content = (folder / "model.safetensors").read_bytes()

@@ -42,6 +42,13 @@ def test_what_a_folder_says_of_its_encoder(tmp_path, pooling, said):
         ({"1_Pooling/config.json": None}, "by nothing that it names; choose"),
         ({"1_Pooling/config.json": {"pooling_mode_lasttoken": True}}, "by lasttoken; choose an encoder"),
         ({"1_Pooling/config.json": {"pooling_mode": "weightedmean"}}, "by weightedmean; choose an encoder"),
+        (
+            {
+                "1_Pooling/config.json": {"pooling_mode": "mean", "include_prompt": False},
+                "config_sentence_transformers.json": {"prompts": {"q": "q: "}, "default_prompt_name": "q"},
+            },
+            "leaves the prompt that it puts before each text out of its pooling .include_prompt.",
+        ),
     ],
 )
 def test_folders_that_are_no_known_encoder_are_refused(tmp_path, changes, match):

@@ -48,10 +48,7 @@ def test_texts_are_read_with_their_groups(tmp_path):
         ),
         (lambda lines: lines[:30], "has 14 texts of 14 groups labelled 'negative'; a judge needs 20 of 10"),
         (
-            (
-                lambda lines: [lines[0], *(line.rpartition(",")[0] + ",g1" for line in lines[1:])],
-                "30 texts of 1 groups labelled",
-            ),
+            lambda lines: [lines[0], *(line.rpartition(",")[0] + ",g1" for line in lines[1:])],
             "30 texts of 1 groups labelled",
         ),
         (lambda lines: [*lines, "one,none,g"], "has 1 texts of 1 groups labelled 'none'"),

@@ -9,6 +9,8 @@ from skillprobe.errors import UserError
 from skillprobe.labels import judges
 from skillprobe.labels.judges import get_judge
 from skillprobe.labels.labelling import label_rows
+from skillprobe.labels.verdicts import verdict
+from skillprobe.tasks.base import Verdict
 
 CASES = [("word_count", words), ("sentiment", moods)]
 
@@ -96,3 +98,22 @@ def test_rows_say_where_the_judge_leaves_an_answer_undecided():
     rows = label_rows(task, items, responses, Unsure())
     assert {row["item"] for row in rows if row.get("undecided")} == {items[0]["item"]}
     assert all("undecided" not in row or row["undecided"] is True for row in rows)
+
+
+def test_an_answer_is_undecided_whatever_evidence_its_task_keeps():
+    """As a user's task that compares a score by itself."""
+
+    class Own(type(tasks.get("sentiment"))):
+        def verify(self, text, params, judge=None):
+            return Verdict(judge.classify(text)["scores"]["positive"] > 0.5, {"positive": 0.6})
+
+    class Unsure:
+        def classify(self, text):
+            return verdict({"negative": 0.4, "positive": 0.6}, 0.0, 0.3 if "maybe" in text else 0.1)
+
+    items = items_of("sentiment")
+    responses = [row | {"response": text} for row in responses_to(items, words)[:1] for text in ("maybe", "")]
+    responses.append(responses[0] | {"response": "sure"})
+    rows = label_rows(Own(), items, responses, Unsure())
+    assert [row.get("undecided") for row in rows] == [True, None, None]
+    assert all(row["evidence"] == {"positive": 0.6} for row in rows)

@@ -55,6 +55,8 @@ def test_undecided_rows_are_neither_used_nor_shown():
     assert {row["id"] for row in shown} == {"0", "1", "2", "4", "6", "7"}
     assert [row["satisfied"] for row in shown] == [True, False, True, False, True, True]
     assert by_turns(rows[::-1], 10, seed=0) == shown and by_turns(rows, 1, seed=0) == shown[:1]
+    # Activations may be given without texts.
+    assert by_turns([{**row, "prompt": ""} for row in rows], 10, seed=0) == []
 
 
 def test_every_job_that_reads_labels_leaves_undecided_answers_out():

@@ -77,6 +77,31 @@ def test_a_row_is_drawn_alike_in_any_company():
     assert draw([7, 3], [2, 0], scores[:2]).tolist() == expected.tolist()
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_what_top_p_keeps_is_the_same_in_any_company(two_threads):
+    """At shares where rounding decides: torch sums a long row in parts where it is alone."""
+    scores = scores_of(4, vocabulary=40_000)
+    share = np.sort(probabilities(scores), axis=1)[:, ::-1].cumsum(axis=1)
+    for row, number in np.ndindex(4, 6):
+        draw = Draw("m", range(4), SETTINGS | {"top_p": share[row, 9 * number]}, 3)
+        together, alone = draw._weights(scores)[row], draw._weights(scores[[row]])[0]
+        assert torch.equal(together > 0, alone > 0)
+
+
+@pytest.mark.parametrize("settings", [{"top_p": 1e-15}, {"temperature": 1e-300}, {"temperature": 1e-4}])
+def test_the_likeliest_is_drawn_however_little_is_left(settings):
+    scores = torch.tensor([[0.0, 1.0, 5.0, 4.9], [7.0, 1.0, 5.0, 0.0]])
+    for uniform in (0.0, 0.5, 1 - 2**-53):
+        assert drawn(scores, [uniform] * 2, **settings).tolist() == [2, 0]
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_scores_that_are_no_numbers_are_refused(temperature, value):

@@ -457,18 +457,26 @@ def verdicts(cells: Mapping[tuple[str, str], Sequence[Mapping]], judges: Mapping
         if chosen:
             lines += ["", f"Verdicts of the judge of {task} to read: would you have said the same?"]
         for number, row in enumerate(chosen, start=1):
-            evidence = row["evidence"]
-            scores = ", ".join(f"{label} {score:.2f}" for label, score in evidence["scores"].items())
             wanted = row["params"].get("label")
-            said = evidence["label"] or "no label"
             asked = f", {wanted} was asked for" if wanted else ""
             text = " ".join(row["response"].split())
             text = text if len(text) <= CHARACTERS else text[:CHARACTERS] + "…"
             lines += [
-                f"{number:>2}. {said} ({scores}){asked}: {'satisfied' if row['satisfied'] else 'violated'}",
+                f"{number:>2}. {_said(row['evidence'])}{asked}: "
+                f"{'satisfied' if row['satisfied'] else 'violated'}",
                 f"    {text or '(empty)'}",
             ]
     return lines
+
+
+def _said(evidence: Mapping) -> str:
+    """What a judge said, in a few words."""
+    scores = evidence.get("scores")
+    # A user's task may keep what it likes.
+    if "label" not in evidence or not isinstance(scores, Mapping) or not all(map(is_number, scores.values())):
+        return json.dumps(evidence, ensure_ascii=False)
+    scores = ", ".join(f"{label} {score:.2f}" for label, score in scores.items())
+    return f"{evidence['label'] or 'no label'} ({scores or 'not judged'})"
 
 
 # The pilot that a plan finds

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skillprobe.errors import UserError
 from skillprobe.labels import heads
 from skillprobe.labels.batched import BatchedJudge, load
 from skillprobe.labels.encoders import check_settings, describe
@@ -52,9 +53,15 @@ class EmbeddingJudge(BatchedJudge):
 
     @torch.inference_mode()
     def vectors(self, texts: Sequence[str]) -> np.ndarray:
-        """[text, d] float64, of length 1."""
+        """[text, d] float64, of length 1. Raises UserError where the encoder returns other than numbers."""
         texts = [self._encoder.prefix + (text.lower() if self._encoder.lower else text) for text in texts]
-        return self._outputs(texts).double().numpy()
+        found = self._outputs(texts).double().numpy()
+        if not np.isfinite(found).all():
+            raise UserError(
+                f"judges.{self.task}: '{self.settings['model']}' returns NaN or infinite vectors; check its "
+                "weights, or choose another encoder"
+            )
+        return found
 
     def _scores(self, texts: list[str]) -> list[list[float]]:
         found = self.vectors(texts)

@@ -53,11 +53,18 @@ def describe(task: str, source: str, folder: Path) -> Encoder:
         )
     trained = _json(about, folder / "sentence_bert_config.json", {})
     said = _json(about, folder / "config_sentence_transformers.json", {})
+    pooling = _json(about, folder / parts["Pooling"] / "config.json", {})
+    prefix = (said.get("prompts") or {}).get(said.get("default_prompt_name"), "")
+    if prefix and pooling.get("include_prompt") is False:
+        raise UserError(
+            f"{about} leaves the prompt that it puts before each text out of its pooling (include_prompt), "
+            "which isn't done here; choose another encoder"
+        )
     return Encoder(
-        pooling=_pooling(about, _json(about, folder / parts["Pooling"] / "config.json", {})),
+        pooling=_pooling(about, pooling),
         max_tokens=trained.get("max_seq_length"),
         lower=bool(trained.get("do_lower_case")),
-        prefix=(said.get("prompts") or {}).get(said.get("default_prompt_name"), ""),
+        prefix=prefix,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from skillprobe.errors import UserError
 from skillprobe.labels import judges
+from skillprobe.labels.verdicts import is_undecided
 from skillprobe.tasks import Task
 
 PHRASING = ("instruction_type", "polarity", "phrasing")
@@ -26,12 +27,16 @@ def label_rows(task: Task, items: Sequence[Mapping], responses: Sequence[Mapping
                 "delete the responses and run again"
             )
         verdict = task.verify(response["response"], item["params"], judge)
-        rows.append(label_row(response, item["params"], verdict, item | {"prompt": response["prompt"]}))
+        prompt = item | {"prompt": response["prompt"]}
+        # Asked of the judge: a user's task may keep other evidence than what the judge says.
+        undecided = is_undecided(judge, response["response"])
+        rows.append(label_row(response, item["params"], verdict, prompt, undecided))
     return rows
 
 
-def label_row(response: Mapping, params: dict, verdict, prompt: Mapping) -> dict:
-    """One row; prompt: what the answer is of, its text and wording."""
+def label_row(response: Mapping, params: dict, verdict, prompt: Mapping, undecided: bool = False) -> dict:
+    """One row; prompt: what the answer is of, its text and wording; undecided: whether the judge leaves it
+    open."""
     return {
         "id": response["id"],
         "item": response["item"],
@@ -45,7 +50,7 @@ def label_row(response: Mapping, params: dict, verdict, prompt: Mapping) -> dict
         "prompt": prompt["prompt"],
         "response": response["response"],
         "token_ids": response["token_ids"],
-        **({"undecided": True} if verdict.evidence.get("undecided") else {}),
+        **({"undecided": True} if undecided else {}),
         **({"thinking": response["thinking"]} if "thinking" in response else {}),
         **{name: prompt[name] for name in PHRASING},
     }

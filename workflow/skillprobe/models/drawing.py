@@ -19,6 +19,8 @@ _BLOCK = 256
 _CACHED = 2**17
 # Tokens that are looked at first for those of top_p.
 _LIKELIEST = 64
+# A lower temperature is as good as this one, and scores divided by it would be infinite.
+_COLDEST = 1e-30
 
 
 class Draw:
@@ -33,6 +35,8 @@ class Draw:
     def __init__(self, name: str, seeds: Sequence[int], settings: Mapping, most: int):
         self.name = name
         self.temperature = float(settings["temperature"])
+        if self.temperature:
+            self.temperature = max(self.temperature, _COLDEST)
         self.top_k = settings.get("top_k") or 0
         self.top_p = settings.get("top_p") or 1.0
         self.uniforms = None if self.temperature == 0 else uniforms_of(seeds, most)
@@ -82,17 +86,29 @@ def _inverse_cdf(weights: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
 
     weights: [row, vocabulary] float32 in [0, 1]; uniforms: [row] float64 in [0, 1).
     """
-    blocks = -(-weights.shape[1] // _BLOCK)
-    weights = torch.nn.functional.pad(weights, (0, blocks * _BLOCK - weights.shape[1]))
-    weights = weights.view(len(weights), blocks, _BLOCK)
-    up_to = _integers(weights.sum(dim=-1)).cumsum(dim=-1)
+    weights = _blocks(weights)
+    integers = _block_sums(weights)
+    up_to = integers.cumsum(dim=-1)
     threshold = (uniforms[:, None] * up_to[:, -1:]).long()
     block = _first_above(up_to, threshold)
-    rows = torch.arange(len(weights), device=weights.device)
-    within = weights[rows, block[:, 0]]
-    threshold = threshold - up_to.gather(1, block) + _integers(within.sum(dim=-1, keepdim=True))
+    within = weights[torch.arange(len(weights), device=weights.device), block[:, 0]]
+    threshold = threshold - (up_to - integers).gather(1, block)
     token = _first_above(_integers(within).cumsum(dim=-1), threshold)
     return (block * _BLOCK + token)[:, 0]
+
+
+def _blocks(weights: torch.Tensor) -> torch.Tensor:
+    """[row, block, _BLOCK] of [row, vocabulary], with zeros behind."""
+    blocks = -(-weights.shape[1] // _BLOCK)
+    if missing := blocks * _BLOCK - weights.shape[1]:
+        weights = torch.nn.functional.pad(weights, (0, missing))
+    return weights.view(len(weights), blocks, _BLOCK)
+
+
+def _block_sums(blocks: torch.Tensor) -> torch.Tensor:
+    """[row, block] integers of `_blocks`. Blocks are short, so that a row's sums are the same in any company:
+    of a whole row alone, torch gives each thread a part."""
+    return _integers(blocks.sum(dim=-1))
 
 
 def _integers(weights: torch.Tensor) -> torch.Tensor:
@@ -107,7 +123,9 @@ def _first_above(cumulative: torch.Tensor, threshold: torch.Tensor) -> torch.Ten
 
 def _least_of_top_p(weights: torch.Tensor, top_p: float) -> torch.Tensor:
     """The smallest weight [row, 1] of the fewest tokens that have so much of each row's weight."""
-    wanted = (weights.sum(dim=-1, keepdim=True).double() * top_p * _ONE).long()
+    total = _block_sums(_blocks(weights)).sum(dim=-1, keepdim=True)
+    # The likeliest is always among them.
+    wanted = (total.double() * top_p).long().clamp_(min=1)
     count = min(_LIKELIEST, weights.shape[1])
     while True:
         likeliest = weights.topk(count).values

@@ -45,8 +45,9 @@ BLOCK = 512
 # With more features than this, and still more rows, only so many LEADING principal axes are looked for, by
 # so many PASSES over the rows.
 MANY, LEADING, PASSES = 1024, 128, 3
-# ... or one in so many.
-SHARE = 8
+# ... or one in so many. Rows without variance along the last of them, up to the rounding of single precision,
+# are few different ones: only principal axes then tell what is theirs from what is none's.
+SHARE, NO_LEADING = 8, 1e-11
 
 
 def feature_scale(x: np.ndarray) -> np.ndarray:
@@ -96,17 +97,17 @@ class Rows:
             lengths = np.sqrt(squares[kept])
             self.coordinates = vectors[:, kept] * lengths
             self._back = vectors[:, kept] / lengths
-        elif d > MANY or (once and d >= SHARE):
-            # A decomposition of d × d products would take longer than all the fits.
-            self.coordinates = np.concatenate([self._rows(slice(i, i + BLOCK)) for i in range(0, n, BLOCK)])
-            squares, self.leading = _leading(self.coordinates)
-            kept, self._back = slice(None), None
         else:
-            rows = [slice(start, start + BLOCK) for start in range(0, n, BLOCK)]
-            squares, vectors = np.linalg.eigh(sum(z.T @ z for z in map(self._rows, rows)))
-            kept = squares > NO_AXIS * squares[-1]
-            self._back = vectors[:, kept]
-            self.coordinates = np.concatenate([self._rows(here) @ self._back for here in rows])
+            self.coordinates = np.concatenate([self._rows(slice(i, i + BLOCK)) for i in range(0, n, BLOCK)])
+            kept, self._back = slice(None), None
+            if d > MANY or (once and d >= SHARE):
+                # A decomposition of d × d products would take longer than all the fits.
+                squares, self.leading = _leading(self.coordinates)
+            if self.leading is None:
+                squares, vectors = np.linalg.eigh(self.coordinates.T @ self.coordinates)
+                kept = squares > NO_AXIS * squares[-1]
+                self._back = vectors[:, kept]
+                self.coordinates = self.coordinates @ self._back
         # Sum of squares along each axis: nearly the diagonal of every Hessian, but for a factor.
         self.spectrum = squares[kept]
 
@@ -690,9 +691,9 @@ class _Path:
         return length
 
 
-def _leading(x: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+def _leading(x: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
     """Of rows [n, r]: what sum of squares an axis has on average beside the leading ones, [r]; the leading
-    ones, [r, k], nearly orthonormal, and their sums of squares, [k].
+    ones, [r, k], nearly orthonormal, and their sums of squares, [k], or None where the rows have fewer.
 
     By subspace iteration from random axes (Halko et al. 2011, arXiv 0909.4061, algorithm 4.4), in single
     precision: they precondition, and take no part in the result.
@@ -704,7 +705,8 @@ def _leading(x: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     squares, turn = np.linalg.eigh((of := rows @ axes).T @ of)
     total = np.einsum("nr,nr->", x, x)
     rest = max(total - squares.sum(), 0.0) / (x.shape[1] - count)
-    return np.full(x.shape[1], rest), (axes @ turn, np.maximum(squares, rest))
+    found = (axes @ turn, np.maximum(squares, rest)) if squares[0] > NO_LEADING * squares[-1] else None
+    return np.full(x.shape[1], rest), found
 
 
 def _conjugate_gradients(design, which, curvature, ridge, right, tolerance):

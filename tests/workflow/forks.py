@@ -34,7 +34,7 @@ MODULES = (
     *(f"transformers.models.{name}.modeling_{name}" for name in ("gemma2", "llama", "qwen2")),
 )
 # Begin the names of variables that MODULES read when they are imported: a fork can't have other values.
-READ_EARLY = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TORCH", "OMP_", "OPENBLAS_", "MKL_", "MPL", "XDG_CACHE")
+READ_EARLY = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TORCH", "OMP_", "OPENBLAS_", "MKL_", "MPL")
 # Takes the place of Python: asks for a fork and ends as that does; if this is killed, so is the fork.
 COMMAND = """#!{python} -IS
 import json, os, socket, sys

@@ -46,7 +46,11 @@ def test_a_change_of_the_default_study_is_planned_with_a_warning(clone):
     [
         ("study: mine\nprompts:\n  bases: 0\n", "my.yaml, line 3", "prompts.bases must be at least"),
         ("study: mine\nprompts: {bases: 11}\n", "config.yaml, line {}", "behaviour.bases is 12, more than"),
-        ("study: mine\nmodels:\n- {name: a}\n", "my.yaml, line 3", "models[0] (model 'a') lacks the key"),
+        (
+            "study: mine\nmodels:\n- {name: a}\n",
+            "my.yaml, line 3",
+            "models[0] (model 'a'): source is missing",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_its_file_and_line(clone, text, place, said):

@@ -1,13 +1,19 @@
-"""What the benchmarks share: one thread, made-up activations, the shortest of a few runs."""
+"""What the benchmarks share: one thread, made-up activations, older builds, the shortest of a few runs."""
 
 import os
 
 # Before numpy is imported, which reads them once.
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
+import subprocess
+import tarfile
 import time
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def world(n, d, seed=0):
@@ -28,3 +34,13 @@ def best(function, *arguments, times=3):
         result = function(*arguments)
         seconds.append(time.perf_counter() - start)
     return min(seconds), result
+
+
+def older_build(commit, folder):
+    """The folder of packages of an older commit, whose workflow is laid into `folder`."""
+    packed = subprocess.run(
+        ["git", "-C", ROOT, "archive", commit, "workflow"], check=True, stdout=subprocess.PIPE
+    ).stdout
+    with tarfile.open(fileobj=BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
+    return Path(folder) / "workflow"

@@ -12,20 +12,17 @@ may be shorter than the first by a factor of millions. A quarter of an hour with
 times.
 """
 
-from common import world  # isort: skip (before numpy: it sets the threads)
+from common import ROOT, older_build, world  # isort: skip (before numpy: it sets the threads)
 
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
-from io import BytesIO
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
 FIRST = "c023fa9"
 ROWS, HIDDEN = 600, 4096
 # Run with the sources of either build; modules and the names of the arguments have changed, their order
@@ -108,15 +105,11 @@ def differences(older, this) -> str:
 def main(commit: str = FIRST, seeds: str = "1", times: str = "3", tasks: str = "9") -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        packed = subprocess.run(
-            ["git", "-C", ROOT, "archive", commit, "workflow"], check=True, stdout=subprocess.PIPE
-        ).stdout
-        with tarfile.open(fileobj=BytesIO(packed)) as archive:
-            archive.extractall(folder / "older", filter="data")
+        older = older_build(commit, folder / "older")
         data = [world(ROWS, HIDDEN, seed=task) for task in range(int(tasks))]
         x, y = (np.stack(part) for part in zip(*data, strict=True))
         np.savez(folder / "data.npz", x=x.astype(np.float32), y=y)
-        packages = {"older": folder / "older/workflow", "this": ROOT / "workflow"}
+        packages = {"older": older, "this": ROOT / "workflow"}
         for part in PARTS:
             seconds: dict[str, list[float]] = {name: [] for name in packages}
             for _ in range(int(times)):

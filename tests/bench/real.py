@@ -9,16 +9,15 @@ Then both builds read the states of the same responses at nine positions. Prints
 second of CPU time. Eight minutes on two cores.
 """
 
+from common import ROOT, older_build  # isort: skip (before numpy: it sets the threads)
+
 import json
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
-from io import BytesIO
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 FIRST = "c023fa9"
 SAMPLES, MOST, BATCH, OTHER_BATCHES = 4, 128, 64, (64, 256)
 SUBJECTS = (
@@ -154,12 +153,7 @@ def main(commit: str = FIRST, number: str = "48", folder: str | None = None) -> 
     ]
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name)
-        packed = subprocess.run(
-            ["git", "-C", ROOT, "archive", commit, "workflow"], check=True, stdout=subprocess.PIPE
-        ).stdout
-        with tarfile.open(fileobj=BytesIO(packed)) as archive:
-            archive.extractall(temporary / "older", filter="data")
-        older, this = temporary / "older/workflow", ROOT / "workflow"
+        older, this = older_build(commit, temporary / "older"), ROOT / "workflow"
         print(f"{len(prompts)} responses, {cores} processes")
         made = together("write", older, shares)
         rate = show(f"writing: {commit}", made)

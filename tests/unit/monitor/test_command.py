@@ -97,7 +97,7 @@ def test_what_the_studys_config_leaves_open_is_what_the_model_says(tmp_path):
     folder = tmp_path / "models/m"
     make_folder(folder)
     keys = ("temperature", "top_p", "top_k", "max_new_tokens", "batch_size")
-    generation = dict.fromkeys(keys) | {"top_p": 0.5}
+    generation = dict.fromkeys(keys) | {"top_p": 0.5, "engine": "transformers"}
     entry = {"name": "m", "source": str(folder), "max_new_tokens": 9}
     config = {"generation": generation, "models": [entry], "prompts": {"world": "toy"}}
     path = tmp_path / "s/report/config.json"

@@ -37,6 +37,12 @@ def offences(text):
             found += [alias.name for alias in node.names if alias.name.split(".")[0] in MODULES]
         elif isinstance(node, ast.ImportFrom):
             found += [node.module] if (node.module or "").split(".")[0] in MODULES else []
+        elif isinstance(node, ast.Dict):
+            # Arguments that are handed on.
+            for key, value in zip(node.keys, node.values, strict=True):
+                fixed = isinstance(value, ast.Constant) and value.value is False
+                if isinstance(key, ast.Constant) and key.value in ARGUMENTS and not fixed:
+                    found.append(key.value)
         elif isinstance(node, ast.Call):
             found += [name] if (name := ast.unparse(node.func)) in FUNCTIONS else []
             for argument in node.keywords:
@@ -57,8 +63,9 @@ def test_no_source_unpickles_or_evaluates():
         else:
             # Rules run scripts, no shell.
             assert not re.search(r"^\s+(shell|run):", path.read_text(), re.M), path
-    # The config's own switch, which is off unless an entry turns it on.
-    assert found == dict.fromkeys(("loading.py", "engines.py"), ["trust_remote_code"])
+    # The config's own switch, which is off unless an entry turns it on, and that of `skillprobe monitor`.
+    switched = ("loading.py", "engines.py", "answers.py")
+    assert found == dict.fromkeys(switched, ["trust_remote_code"])
 
 
 @pytest.mark.parametrize(
@@ -72,6 +79,7 @@ def test_no_source_unpickles_or_evaluates():
         "AutoModelForCausalLM.from_pretrained(source)",
         "AutoTokenizer.from_pretrained(source, trust_remote_code=True)",
         "exec(text)",
+        'LLM(**{"trust_remote_code": True})',
     ],
 )
 def test_what_would_be_found(text):

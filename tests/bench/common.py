@@ -37,10 +37,8 @@ def best(function, *arguments, times=3):
 
 
 def older_build(commit, folder):
-    """The folder of packages of an older commit, whose workflow is laid into `folder`."""
-    packed = subprocess.run(
-        ["git", "-C", ROOT, "archive", commit, "workflow"], check=True, stdout=subprocess.PIPE
-    ).stdout
+    """The folder of packages of an older commit, whose files are laid into `folder`."""
+    packed = subprocess.run(["git", "-C", ROOT, "archive", commit], check=True, stdout=subprocess.PIPE).stdout
     with tarfile.open(fileobj=BytesIO(packed)) as archive:
         archive.extractall(folder, filter="data")
     return Path(folder) / "workflow"

@@ -7,6 +7,8 @@ in a process of its own, with the sources of that commit, whose rules have versi
 what is true, and how often each verdict was given. About a minute and a half of CPU time for each world.
 """
 
+from common import ROOT, older_build  # isort: skip (before numpy: it sets the threads)
+
 import json
 import os
 import subprocess
@@ -17,7 +19,6 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from skillprobe.findings import calibration, planted_shards, rules  # noqa: E402
@@ -70,9 +71,7 @@ def main(commit: str, n_seeds: int) -> None:
     settings |= {name: study["calibration"][name] for name in ("hidden_size", "num_layers")}
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "older"
-        source.mkdir()
-        archive = subprocess.run(["git", "-C", ROOT, "archive", commit], check=True, capture_output=True)
-        subprocess.run(["tar", "-x", "-C", source], input=archive.stdout, check=True)
+        older_build(commit, source)
         print("| world | claim | truth | version 1 | version 2 |", "|---|---|---|---|---|", sep="\n")
         for world, claims in CLAIMS.items():
             counts = {claim: (Counter(), Counter()) for claim in claims}

@@ -447,19 +447,8 @@ def _named(row: Mapping, name: str):
 
 def _label_row(row: Mapping) -> dict:
     """As `labels.labelling` writes them; texts that weren't given are empty."""
-    keys = (
-        "id",
-        "item",
-        "base",
-        "group",
-        "variant",
-        "satisfied",
-        "truncated",
-        "params",
-        "evidence",
-        "prompt",
-    )
-    keys += ("response", "token_ids")
+    keys = ("id", "item", "base", "group", "variant", "satisfied", "truncated", "params", "evidence")
+    keys += ("prompt", "response", "token_ids")
     found = {key: row[key] for key in keys} | {key: row[key] for key in ("thinking",) if key in row}
     found |= {key: _named(row, key) for key in ("instruction_type", "polarity", "phrasing")}
     empty = {"params": {}, "prompt": "", "response": ""}

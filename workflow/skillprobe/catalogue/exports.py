@@ -25,14 +25,12 @@ _NO_TASKS = {"tasks", "random", "all"}
 _KINDS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _FORMULAS = {
     "probes": "decision value = x @ weights + intercept, above 0: satisfied; x: [hidden] as the model has "
-    "it, in "
-    "the scope within minus the mean of the rows of its item. fold_weights and fold_intercepts: [fold seed, "
-    "fold], of the probe that has not seen the fold's groups",
+    "it, in the scope within minus the mean of the rows of its item. fold_weights and fold_intercepts: "
+    "[fold seed, fold], of the probe that has not seen the fold's groups",
     "erasers": "x' = x - alpha * ((x - mean) @ b.T) @ a.T; a: [hidden, rank], b: [rank, hidden], mean: "
     "[hidden]",
     "shards": "layers.<k>.<position>: [row, hidden]; layer 0 is the embeddings, layer k the output of block "
-    "k, "
-    "before the final norm; row n is line n of rows.jsonl; zeros where its 'characters' lack the position",
+    "k, before the final norm; row n is line n of rows.jsonl; zeros where its 'characters' lack the position",
 }
 
 

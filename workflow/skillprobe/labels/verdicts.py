@@ -34,8 +34,8 @@ def decided(rows: Sequence[Mapping]) -> list:
 def by_turns(rows: Sequence[Mapping], number: int, seed: int) -> list[Mapping]:
     """At most `number` constrained, whole answers that are decided, satisfied and violated by turns while
     there are both, drawn at random with the seed."""
-    # Of given activations there may be no texts.
     rows = [row for row in decided(rows) if row["variant"] == "constrained" and not row["truncated"]]
+    # Of given activations there may be no texts.
     rows = [row for row in rows if row["prompt"]]
     # By a hash, so that a further answer moves no other.
     rows.sort(key=lambda row: hashlib.sha256(f"{seed}/{row['id']}".encode()).digest())

@@ -182,12 +182,7 @@ class _Rows:
         return [known[prompt] for prompt in prompts]
 
     def _forward_prompts(self, prompts):
-        loaded, width = self.loaded, max(map(len, prompts))
-        ids = torch.full((len(prompts), width), loaded.pad_id)
-        mask = torch.zeros_like(ids)
-        for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = torch.tensor(prompt)
-            mask[row, width - len(prompt) :] = 1
+        ids, mask = _padded(self.loaded, prompts)
         layers = [_Whole(is_sliding) for is_sliding in self.sliding]
         # Of padding any will do.
         positions = (mask.cumsum(dim=1) - 1).clamp_(min=0)
@@ -293,6 +288,17 @@ class _Rows:
         self.first = min(self.starts, default=self.end)
 
 
+def _padded(loaded: LoadedModel, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask [row, width] of prompts, padded on the left."""
+    width = max(map(len, prompts))
+    ids = torch.full((len(prompts), width), loaded.pad_id)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    return ids, mask
+
+
 class Chosen(LogitsProcessor):
     """For transformers' generate: leaves only the token that `choose` takes for these rows, of prompts of so
     many tokens."""
@@ -333,14 +339,10 @@ def by_transformers(loaded: LoadedModel, job: Job) -> None:
 
 
 def _write_batch(loaded: LoadedModel, job: Job, batch: list[int]) -> None:
-    encoded = [job.prompts[row] for row in batch]
-    width = max(map(len, encoded))
-    input_ids = torch.full((len(encoded), width), loaded.pad_id)
-    mask = torch.zeros_like(input_ids)
-    for row, ids in enumerate(encoded):
-        input_ids[row, width - len(ids) :] = torch.tensor(ids)
-        mask[row, width - len(ids) :] = 1
-    input_ids, mask = input_ids.to(loaded.device), mask.to(loaded.device)
+    input_ids, mask = (
+        part.to(loaded.device) for part in _padded(loaded, [job.prompts[row] for row in batch])
+    )
+    width = input_ids.shape[1]
     rows, cache = torch.tensor(batch), None
     while len(rows):
         if job.on_rows is not None:

@@ -557,13 +557,12 @@ class _Path:
         """Newton's method with inexact steps and backtracking, each column until it has converged;
         penalties: [columns]; start: coefficients [r, columns] and intercepts [columns] that may be near."""
         self._begin(penalties, start)
-        rough = self.design.single if SINGLE <= FAR else self.design
+        rough = self.design.single
         error = np.full(len(self.which), np.inf)
         self._descend(error, FAR**2, penalties, near, rough, rough)
-        if rough is not self.design:
-            # What the rounding of those steps has added up to is taken out.
-            self.decision = self.design.project(self.coefficients, self.which) + self.intercepts
-            error = np.maximum(error, SINGLE)
+        # What the rounding of those steps has added up to is taken out.
+        self.decision = self.design.project(self.coefficients, self.which) + self.intercepts
+        error = np.maximum(error, SINGLE)
         self._descend(error, near**2, penalties, near, self.design, rough)
         self.penalties = penalties
 
@@ -606,7 +605,7 @@ class _Path:
         the solution; error: [columns], how far they may be, changed in place: a step leaves its square, and
         what its linear system, which is solved in `rough`, has left open."""
         # A solution that is to be nearer than single precision comes takes more steps.
-        least = near if rough is self.design else max(near, SINGLE)
+        least = max(near, SINGLE)
         for number in range(MAX_STEPS):
             going = np.flatnonzero(error > goal)
             if not len(going):

@@ -8,6 +8,7 @@ from pathlib import Path
 from skillprobe.errors import UserError
 from skillprobe.models import folders, gguf_files
 from skillprobe.study.sampling import generation_of, place
+from skillprobe.study.slices import generated_models, model_entry
 from skillprobe.study.sources import items_of, model_origin
 
 _STATEMENTS = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.S)
@@ -22,15 +23,14 @@ def check_windows(config: Mapping, root: str | Path) -> None:
     compared.
     """
     prompts: list[str] = []
-    for entry in config["models"]:
-        # Given answers have been written already, and so have those of given activations.
-        if entry["answers"] or entry["activations"]:
-            continue
+    # The responses of others have been written already.
+    for name in generated_models(config):
+        entry = model_entry(config, name)
         origin = model_origin(entry["source"], root)
         if not isinstance(origin, Path):
             continue
         window = (folders if origin.is_dir() else gguf_files).window(origin)
-        longest = generation_of(config, entry["name"], root)["max_new_tokens"]
+        longest = generation_of(config, name, root)["max_new_tokens"]
         if not window:
             continue
         if origin.is_file():

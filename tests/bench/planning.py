@@ -26,9 +26,10 @@ ARGUMENTS = ("--configfile", "planning.yaml")
 def study(models, copies):
     made = yaml.safe_load((ROOT / "workflow/studies/paper.yaml").read_text())
     made["models"] = [
-        made["models"][0] | {"name": f"model-{number}", "num_layers": LAYERS} for number in range(models)
+        made["models"][0] | {"name": f"model-{number}", "num_layers": LAYERS, "hidden_size": 64}
+        for number in range(models)
     ]
-    # Few requests at one position, or the plan would be refused for want of disk; jobs are the same.
+    # Few numbers, or the plan would be refused for want of disk; jobs are the same.
     made |= {"activations": {"positions": ["eos"]}, "behaviour": {"bases": 0}}
     made["prompts"]["bases"] = 15
     if copies:

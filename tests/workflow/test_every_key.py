@@ -141,7 +141,15 @@ REFITTED = (
     | PAGES
 )
 # All that draws content requests, and what is erased.
-DRAWN = comparisons() | ERASED | per("compare_wording") | merged("wording") | COMPLIANCE | weighed()
+DRAWN = (
+    comparisons()
+    | per("select_ablation_layer")
+    | ERASED
+    | per("compare_wording")
+    | merged("wording")
+    | COMPLIANCE
+    | weighed()
+)
 JUDGE = {
     "kind": "transformers",
     "model": "someone/some-judge",
@@ -253,7 +261,7 @@ CHANGES = {
     "ablation.layers": (
         [0, 4],
         # All layers say at which of them erasers are refitted.
-        ERASED | per("ablate_activations", layers=(0,)),
+        ERASED | per("select_ablation_layer") | per("ablate_activations", layers=(0,)),
     ),
     "ablation.rank": (1, ERASED),
     "ablation.max_rank": (3, ERASED),
@@ -296,6 +304,7 @@ CHANGES = {
     "claims.looks": (
         2,
         comparisons()
+        | per("select_ablation_layer")
         | ERASED
         | per("compare_behaviour")
         | per("compare_wording")
@@ -307,7 +316,8 @@ CHANGES = {
     ),
     "claims.signal": (
         0.6,
-        ERASED
+        per("select_ablation_layer")
+        | ERASED
         | CELLS
         | per("compare_generality")
         | per("compare_transfer")

@@ -117,6 +117,7 @@ def of_all_tasks(models=MODELS, layers=LAYERS):
         per("fit_general_probe", models, layers=layers)
         | per("refit_probes", models)
         | per("transfer_probes", models, layers=layers)
+        | (per("select_ablation_layer", models) if 4 in layers else set())
         | per("ablate_activations", models, layers=set(layers) & {4})
         | per("fit_course", models, layers=set(layers) & {4})
         | per("fit_across_wordings", models, layers=set(layers) & {4})
@@ -234,7 +235,8 @@ def test_a_layer_to_erase_at_adds_its_own_ablation(study):
     """And that of the others: only at the best of all of them are erasers refitted."""
     change(study, ablation__layers=[0, 4])
     assert study.planned() == (
-        per("ablate_activations", layers=(0, 4))
+        per("select_ablation_layer")
+        | per("ablate_activations", layers=(0, 4))
         # behaviour.layers: all of them.
         | edited()
         | per("compare_ablation")
@@ -286,6 +288,7 @@ def test_what_counts_as_signal_is_compared_anew_where_it_counts(study):
     assert study.planned() == (
         per("compare_generality")
         | per("compare_transfer")
+        | per("select_ablation_layer")
         | per("ablate_activations", layers=(4,))
         | per("compare_ablation")
         | per("compare_similarity")

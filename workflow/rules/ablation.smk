@@ -1,6 +1,36 @@
 # Each task's signal erased from every task's activations: which task needs what another uses?
 
 
+# Of all layers' probes, so that the ablation of a layer needs those of its own layer only.
+rule select_ablation_layer:
+    input:
+        specialists=lambda w: expand(
+            rules.fit_specialist_probe.output.probe,
+            model=w.model,
+            task=TASKS,
+            layer=section_layers_of("ablation", w.model),
+        ),
+        code=code("select_ablation_layer"),
+    output:
+        selected=f"{RESULTS}/ablation/{{model}}/selected.json",
+    log:
+        f"{RESULTS}/logs/select_ablation_layer/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/select_ablation_layer/{{model}}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        settings=lambda w: chosen(
+            *("seed", "tasks", "groups", "statistics.bootstrap_draws", "claims.signal", "claims.looks"),
+            layers=section_layers_of("ablation", w.model),
+        ),
+    script:
+        "../scripts/select_ablation_layer.py"
+
+
 rule ablate_activations:
     input:
         shards=ancient(
@@ -9,13 +39,8 @@ rule ablate_activations:
         manifests=expand(
             rules.extract_activations.output.manifest, task=TASKS, shard=SHARDS, allow_missing=True
         ),
-        # Of all layers: they say at which one erasers are refitted.
-        probes=lambda w: expand(
-            rules.fit_specialist_probe.output.probe,
-            model=w.model,
-            task=TASKS,
-            layer=section_layers_of("ablation", w.model),
-        ),
+        probes=expand(rules.fit_specialist_probe.output.probe, task=TASKS, allow_missing=True),
+        selected=rules.select_ablation_layer.output.selected,
         code=code("ablate_activations"),
     output:
         scores=f"{RESULTS}/ablation/{{model}}/{{layer}}.h5",
@@ -34,7 +59,6 @@ rule ablate_activations:
             *("seed", "tasks", "groups", "statistics.bootstrap_draws", "statistics.refit_draws"),
             *("claims.signal", "claims.looks", "probes.position", "probes.feature_scaling"),
             ablation={key: value for key, value in STUDY["ablation"].items() if key != "layers"},
-            layers=section_layers_of("ablation", w.model),
         ),
     script:
         "../scripts/ablate_activations.py"

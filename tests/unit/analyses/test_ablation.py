@@ -519,10 +519,9 @@ def scoped(directions):
     found = {}
     for scope in SCOPES:
         tested = {task: each if scope == "across" else each.within() for task, each in rows.items()}
-        specialists = {task: {3: each[scope]} for task, each in fitted.items()}
+        specialists = {task: each[scope] for task, each in fitted.items()}
         options = {"signal": 0.55, "n_draws": 200}
         scores, erasers = ablate_layer(
-            3,
             {task: each.x for task, each in tested.items()},
             {task: each.ids for task, each in tested.items()},
             specialists,
@@ -533,7 +532,12 @@ def scoped(directions):
         assert list(erasers["tasks"]) == TASKS
         assert all(len(each.refitted_before) == 40 for each in scores.values())
         found[scope] = ablation_tables(
-            "toy", specialists, {3: scores}, margins=MARGINS, scope=scope, **options
+            "toy",
+            {task: {3: each} for task, each in specialists.items()},
+            {3: scores},
+            margins=MARGINS,
+            scope=scope,
+            **options,
         )
     return found
 
@@ -559,8 +563,8 @@ def test_aurocs_within_prompts_are_of_pairs_within_items():
     rows = probe_rows(prompt=0.8, response=0.7, task="topic", direction=1)
     result, own = fit_scopes(rows, SCOPED)["within"], rows.within()
     one = replace(QUICK, min_rows=40)
-    args = ({"topic": own.x}, {"topic": own.ids}, {"topic": {3: result}}, one)
-    scores = ablate_layer(3, *args, signal=0.55, n_draws=100, n_refits=5)[0]
+    args = ({"topic": own.x}, {"topic": own.ids}, {"topic": result}, one)
+    scores = ablate_layer(*args, signal=0.55, n_draws=100, n_refits=5)[0]
     cells = ablation_tables("toy", {"topic": {3: result}}, {3: scores}, **CLAIMS, scope="within")[0]
     row = find(primary(cells, 3), source="topic")
     for name, values in (("before", scores["topic"].before), ("after", scores["topic"].retrained["inlp"][0])):

@@ -65,33 +65,32 @@ class Margins:
 
 
 def ablate_layer(
-    layer: int,
     x_by_task: Mapping[str, np.ndarray],
     ids_by_task: Mapping[str, np.ndarray],
-    specialists: Mapping[str, Mapping[int, ProbeResult]],
+    specialists: Mapping[str, ProbeResult],
     settings: Settings,
     *,
     signal: float,
     n_draws: int = 2000,
-    n_refits: int = 200,
+    n_refits: int = 0,
     seed: int = 0,
     study_groups: Iterable[str] | None = None,
     scale: np.ndarray | None = None,
 ) -> tuple[dict[str, Ablated], dict[str, dict]]:
-    """`cross_ablate` of the tasks that count at this layer, with refits if it is the `selected_layer`.
+    """`cross_ablate` of the tasks that count at one layer.
 
-    x_by_task, ids_by_task, scale: as for that, of this layer; specialists: {task: {layer: result}}, of all
-    layers at which signals are erased; signal, n_draws, seed, study_groups: as for `ablation_tables`, which
-    judges the same tasks; n_refits: draws on which erasers are fitted anew.
+    x_by_task, ids_by_task, specialists, scale: as for that, of this layer; signal, n_draws, seed,
+    study_groups: as for `ablation_tables`, which judges the same tasks; n_refits: draws on which erasers are
+    fitted anew (0: they aren't), as they are at the `selected_layer`.
     """
-    here = {task: by_layer[layer] for task, by_layer in specialists.items()}
     options = {"study_groups": study_groups, "seed": seed}
-    draws = draw_tested(here.values(), **options, n_draws=n_draws)
-    counting = count_tasks({task: [each] for task, each in here.items()}, draws, signal).names
-    ablated, erasers = cross_ablate(x_by_task, ids_by_task, here, settings, counting=counting, scale=scale)
-    if layer == selected_layer(specialists, draws, signal):
-        few = draw_tested(here.values(), **options, n_draws=n_refits)
-        ablated = refit_erasers(x_by_task, here, ablated, settings, counting=counting, draws=few, scale=scale)
+    draws = draw_tested(specialists.values(), **options, n_draws=n_draws)
+    counting = count_tasks({task: [each] for task, each in specialists.items()}, draws, signal).names
+    own = {"counting": counting, "scale": scale}
+    ablated, erasers = cross_ablate(x_by_task, ids_by_task, specialists, settings, **own)
+    if n_refits:
+        few = draw_tested(specialists.values(), **options, n_draws=n_refits)
+        ablated = refit_erasers(x_by_task, specialists, ablated, settings, draws=few, **own)
     return ablated, erasers
 
 

@@ -322,6 +322,10 @@ _ERASER = (
     dataset("b", "what they read, B; B A = I", "k d", "float32"),
     dataset("mean", "μ", "d", "float32"),
 )
+_SELECTED = (
+    key("across", "the layer, across prompts", "number"),
+    key("within", "the layer, within prompts", "number"),
+)
 _ABLATION = (
     _SOURCES,
     attribute("without", "of each source why it is not erased; empty: it is", Values("list")),
@@ -714,6 +718,12 @@ FILES = (
         _REFITS,
         ("<scope>",),
         "scope",
+    ),
+    File(
+        ("ablation/<model>/selected.json",),
+        "The layer at which claims about erasure are decided, and erasers fitted anew.",
+        JSON,
+        _SELECTED,
     ),
     File(
         ("ablation/<model>/<layer>.h5",),

@@ -223,12 +223,11 @@ def _ablation(
         feature_scaling=settings["probes"]["feature_scaling"],
         primary_only=True,
     )
-    specialists = {task: {last: by_layer[last]} for task, by_layer in fits.specialists[scope].items()}
+    specialists = {task: by_layer[last] for task, by_layer in fits.specialists[scope].items()}
     # One scale for both scopes, as for the probes.
     across = {task: by_layer[last] for task, by_layer in fits.specialists[ACROSS].items()}
     scale = common_scale({task: part.x for task, part in fits.rows[last].items()}, across, own)
     ablated, _ = ablate_layer(
-        last,
         {task: part.x for task, part in rows.items()},
         {task: part.ids for task, part in rows.items()},
         specialists,
@@ -239,7 +238,8 @@ def _ablation(
         **options,
     )
     shared = {"signal": claims["signal"], "margins": Margins.from_claims(claims), "scope": scope}
-    return ablation_tables(world, specialists, {last: ablated}, **shared, **options)[2]
+    by_layer = {task: {last: each} for task, each in specialists.items()}
+    return ablation_tables(world, by_layer, {last: ablated}, **shared, **options)[2]
 
 
 def _specificity(world: str, fits: Fits, settings: Mapping):

@@ -124,6 +124,7 @@ def jobs(config: Mapping, root: str | Path = ".") -> dict[str, int]:
         "fit_across_wordings": reworded,
         "compare_robustness": models,
         "compare_wording": models,
+        "select_ablation_layer": models,
         "ablate_activations": ablated,
         "compare_ablation": models,
         "edit_behaviour": models * tasks * edits,

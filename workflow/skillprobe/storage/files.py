@@ -71,6 +71,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _remove(temporary)
 
 
+@contextmanager
+def shared_folder(folder: Path) -> Iterator[Path]:
+    """As `atomic_path`, for a folder that several jobs may make at the same time, all of the same content.
+
+    A folder can't be renamed to one that is there, so the one that came first stays.
+    """
+    try:
+        with atomic_path(folder) as temporary:
+            yield temporary
+    except (OSError, UserError):
+        if not folder.is_dir():
+            raise
+
+
 def _abandoned(temporary: Path) -> bool:
     host, _, process = temporary.name.removesuffix(".tmp").rpartition(".")[2].rpartition("-")
     if host != HOST:

@@ -67,7 +67,7 @@ bench: setup ## measure the speed of probes, erasers, generation, monitors, extr
 	python tests/bench/extraction.py
 	python tests/bench/shards.py
 
-pictures: setup ## copy the figures that the README shows from results/demo/ to docs/images/
+pictures: setup ## copy the figures that the pages show from results/demo/ and results/real/ to docs/images/
 	python docs/make_pictures.py
 
 toys: setup ## train the toy models, to results/toy/

@@ -46,6 +46,13 @@ def test_verdicts_become_columns():
     np.testing.assert_allclose(verdict_features(verdicts), [[2, 1, 3, 0, 1], [1, 0, 0, 1, 0]])
 
 
+def test_evidence_may_be_true_or_false():
+    """As what a judge with a margin says of an answer that is too close to call."""
+    verdicts = [SimpleNamespace(satisfied=True, evidence={"undecided": flag}) for flag in (True, False)]
+    # satisfied; undecided.
+    np.testing.assert_allclose(verdict_features(verdicts), [[1, 1], [1, 0]])
+
+
 def test_the_whole_text_decides_and_its_beginning_only_what_it_says(worlds):
     path, labels = worlds["monitored"]["topic"]
     rows = read_course([path], None)

@@ -135,7 +135,9 @@ def _numbers_and_texts(values: Mapping, deep: bool) -> dict[str, float]:
     found: dict[str, float] = {}
     for key, value in values.items():
         nested = list(value.values()) if isinstance(value, Mapping) else value
-        if isinstance(value, bool | int | float):
+        if isinstance(value, bool):
+            found[key] = float(value)
+        elif isinstance(value, int | float):
             found[key] = float(value)
             found[f"log {key}"] = float(np.sign(value) * np.log1p(abs(value)))
         elif isinstance(value, str):

@@ -1,7 +1,9 @@
 """How long Snakemake plans: CPU time until the first job begins, and of a dry-run, which describes every job.
 
+    python tests/bench/planning.py [commit]
+
 Nine tasks × 2 and × 6 models of 80 layers from the hub, all layers analysed, and 40 tasks × 6 models, of
-which 31 are copies of one.
+which 31 are copies of one; with the working tree and, where one is named, with an older commit, in turn.
 """
 
 import os
@@ -15,7 +17,8 @@ from pathlib import Path
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
-from workdir import ROOT, copy_repository
+from common import older_build
+from workdir import Workdir, copy_repository
 
 # Models, and copies of a task beside the nine.
 SIZES, LAYERS = ((2, 0), (6, 0), (6, 31)), 80
@@ -23,8 +26,8 @@ COPIED = "word_count"
 ARGUMENTS = ("--configfile", "planning.yaml")
 
 
-def study(models, copies):
-    made = yaml.safe_load((ROOT / "workflow/studies/paper.yaml").read_text())
+def study(root, models, copies):
+    made = yaml.safe_load((root / "workflow/studies/paper.yaml").read_text())
     made["models"] = [
         made["models"][0] | {"name": f"model-{number}", "num_layers": LAYERS, "hidden_size": 64}
         for number in range(models)
@@ -33,7 +36,7 @@ def study(models, copies):
     made |= {"activations": {"positions": ["eos"]}, "behaviour": {"bases": 0}}
     made["prompts"]["bases"] = 15
     if copies:
-        names = yaml.safe_load((ROOT / "config.yaml").read_text())["tasks"]
+        names = yaml.safe_load((root / "config.yaml").read_text())["tasks"]
         made["tasks"] = [*names, *(f"{COPIED}_{number}" for number in range(copies))]
     return made
 
@@ -68,12 +71,21 @@ def dry_run(workdir):
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024
 
 
-for models, copies in SIZES:
+def measure(build, models, copies):
+    """build: "now", or a commit."""
     with tempfile.TemporaryDirectory() as folder:
-        workdir = copy_repository(Path(folder))
+        if build == "now":
+            workdir = copy_repository(Path(folder))
+        else:
+            older_build(build, folder)
+            workdir = Workdir(Path(folder))
         copy_task(workdir, copies)
-        (workdir.path / "planning.yaml").write_text(yaml.safe_dump(study(models, copies)))
+        (workdir.path / "planning.yaml").write_text(yaml.safe_dump(study(workdir.path, models, copies)))
         found = (*until_the_first_job(workdir), *dry_run(workdir))
-    print(
-        "{:>6,} jobs{:>7.1f} s to the first{:>7.1f} s and{:>5.0f} MB of a dry-run".format(*found), flush=True
-    )
+    words = "{:<8}{:>7,} jobs{:>7.1f} s to the first{:>7.1f} s and{:>5.0f} MB of a dry-run"
+    print(words.format(build, *found), flush=True)
+
+
+for models, copies in SIZES:
+    for build in (*sys.argv[1:], "now"):
+        measure(build, models, copies)

@@ -12,13 +12,14 @@ import yaml
 from skillprobe import cli
 from skillprobe.activations.shards import Shard
 from skillprobe.analyses.guard import POLICIES
+from skillprobe.erasure import cross
 from skillprobe.findings.rules import POOLED, VERDICTS
 from skillprobe.probes import monitors, results
 from skillprobe.storage import files, tables
 from skillprobe.study import plan
 from skillprobe.study.config import complete
 from test_reruns import MODELS, TASKS
-from workdir import ROOT, SMOKE, cached_hub_model, copy_repository
+from workdir import ROOT, SMOKE, cached_hub_model, copy_repository, copy_results
 
 
 def completed(*files):
@@ -129,6 +130,21 @@ def test_every_stage_has_its_results(smoke):
     figures += ("monitors/toy-llama", "monitors/toy-gemma2", "monitors/toy-qwen2")
     for name in (*figures, "scorecard", "similarity", "specificity", "time", "transfer"):
         assert {path.suffix for path in (root / "figures").glob(f"{name}.*")} == {".svg", ".png", ".csv"}
+
+
+def test_erasers_are_refitted_at_the_selected_layer_only(smoke, tmp_path):
+    workdir = copy_results(smoke, tmp_path)
+    folder = "results/smoke/ablation/toy-llama"
+    config = yaml.safe_load((workdir.path / SMOKE).read_text())
+    config["ablation"] = config.get("ablation", {}) | {"layers": [0, 4]}
+    (workdir.path / SMOKE).write_text(yaml.safe_dump(config))
+    workdir.snakemake(f"{folder}/0.h5", f"{folder}/4.h5", "--configfile", SMOKE)
+    selected = files.read_json(workdir.path / folder / "selected.json")
+    assert set(selected) == {"across", "within"} and set(selected.values()) <= {0, 4}
+    for layer in (0, 4):
+        for scope, by_target in cross.load(workdir.path / folder / f"{layer}.h5").items():
+            refitted = {len(each.refitted_before) for each in by_target.values()}
+            assert refitted == ({config["statistics"]["refit_draws"]} if selected[scope] == layer else {0})
 
 
 def test_two_models_are_put_side_by_side(smoke, capsys):

@@ -1,8 +1,8 @@
-"""Copy the figures that the pages show from results/demo/ to docs/images/, in fewer colours and pixels, take
-a picture of the monitor's page, and check the numbers of the demo that README.md states.
+"""Copy the figures that the pages show from results/demo/ and results/real/ to docs/images/, in fewer colours
+and pixels, take a picture of the monitor's page, and check the numbers of the demo that README.md states.
 
-Run it with `make pictures` after `make demo`. The monitor's page needs Chromium; without it, its picture
-stays as it is.
+Run it with `make pictures` after `make demo`. Without `make real`, the figures of the real model stay as they
+are; without Chromium, the picture of the monitor's page does.
 """
 
 import csv
@@ -17,9 +17,13 @@ from pathlib import Path
 from PIL import Image, ImageChops
 
 ROOT = Path(__file__).resolve().parents[1]
-DEMO = ROOT / "results/demo"
-FIGURES, IMAGES = DEMO / "figures", ROOT / "docs/images"
-NAMES = {"scorecard": "scorecard", "time": "time", "monitors/toy-llama": "monitors"}
+DEMO, REAL = ROOT / "results/demo", ROOT / "results/real"
+IMAGES = ROOT / "docs/images"
+# Below figures/ of each study, and what they are called here.
+FIGURES = {
+    DEMO: {"scorecard": "scorecard", "time": "time", "monitors/toy-llama": "monitors"},
+    REAL: {"scorecard": "real_scorecard", "time_within": "real_time"},
+}
 # The command of docs/monitor.md, whose page is shown there.
 MONITOR = "skillprobe monitor --study results/demo"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -60,11 +64,15 @@ def monitor_page(browser: str) -> None:
 
 
 IMAGES.mkdir(exist_ok=True)
-for figure, name in NAMES.items():
-    source = FIGURES / f"{figure}.png"
-    if not source.is_file():
-        raise SystemExit(f"{source.relative_to(ROOT)} is missing; run `make demo` first")
-    save(Image.open(source), IMAGES / f"{name}.png")
+for study, figures in FIGURES.items():
+    if study == REAL and not study.is_dir():
+        print("the figures of the real model stay as they are: run `make real` first")
+        continue
+    for figure, name in figures.items():
+        source = study / "figures" / f"{figure}.png"
+        if not source.is_file():
+            raise SystemExit(f"{source.relative_to(ROOT)} is missing; run `make {study.name}` first")
+        save(Image.open(source), IMAGES / f"{name}.png")
 if browser := next(filter(None, map(shutil.which, BROWSERS)), None):
     monitor_page(browser)
 else:

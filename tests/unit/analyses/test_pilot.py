@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from itertools import product
 
 import pytest
@@ -27,13 +28,14 @@ def config_of(root, **changes):
     return complete(study(**usual | changes), root)
 
 
-def cell(task, rates=(0.1, 0.5, 0.9), truncated=0.0, mean=40, now=96, seed=0):
+def cell(task, rates=(0.1, 0.5, 0.9), truncated=0.0, mean=40, now=96, repeating=0.0, seed=0):
     """Label rows of 30 items with 4 responses each, satisfied with the rates in turn, and a fifth without the
     constraint.
 
-    rates: of 0 and 1 alone, no item is mixed; truncated: share of the responses; mean: of the words written.
+    rates: of 0 and 1 alone, no item is mixed; truncated: share of the responses; mean: of the words written;
+    repeating: share of the truncated ones.
     """
-    rng = random.Random(f"{task} {seed}")
+    rng, repeats = random.Random(f"{task} {seed}"), random.Random(seed)
     nouns = ["river", "garden", "engine", "winter", "market"]
     rows = []
     for k, sample in product(range(30), range(5)):
@@ -49,7 +51,10 @@ def cell(task, rates=(0.1, 0.5, 0.9), truncated=0.0, mean=40, now=96, seed=0):
         }
         satisfied = rng.random() < rates[k % len(rates)]
         item |= {"satisfied": satisfied, "truncated": cut, "evidence": {"count": n_words}, "response": text}
-        rows.append(item | {"token_ids": [0] * (now if cut else n_words)})
+        written = list(range(now if cut else n_words))
+        rows.append(
+            item | {"token_ids": [each % 9 for each in written] if repeats.random() < repeating else written}
+        )
     return rows
 
 
@@ -116,6 +121,23 @@ def test_some_truncated_is_judged_by_the_lengths_of_the_others(root):
     assert keys(changes) == ["generation.max_new_tokens"] and 120 <= changes[0].value <= 384
     # Below the share that is flagged.
     assert advised(config_of(root), topic={"truncated": 0.02})[0] == []
+
+
+def test_responses_that_repeat_themselves_call_for_no_length(root):
+    """Of a small model on IFEval's prompts, 165 of 188 truncated responses did."""
+    changes, notes, table = advised(config_of(root), topic={"truncated": 0.3, "repeating": 1.0})
+    assert changes == [] and len(notes) == 1
+    assert re.match(r"(\d+) of the \1 truncated responses repeat themselves \(a: topic\), which no", notes[0])
+    changes, notes, _ = advised(config_of(root), topic={"truncated": 0.5, "repeating": 0.7, "mean": 60})
+    (longer,) = changes
+    assert len(notes) == 1 and "50% of" not in notes[0]
+    # As if these had not been asked.
+    assert longer.value <= advised(config_of(root), topic={"truncated": 0.5, "mean": 60})[0][0].value
+    assert advised(config_of(root), topic={"truncated": 0.5, "repeating": 0.3})[1] == []
+    assert not pilot.repeats_itself([]) and not pilot.repeats_itself([1] * 7)
+    assert pilot.repeats_itself([1, 2, 3] * 9) and not pilot.repeats_itself(range(99))
+    # A chorus that ends is none.
+    assert not pilot.repeats_itself([*range(20), *range(20, 60), *range(20)])
 
 
 def test_the_proposed_length_fits_log_normal_lengths():

@@ -117,8 +117,9 @@ def advise(
     changes, settled, notes = [], set(), []
     made = config["prompts"].get("file") is None
     for key, rows in _by_place(table, config, "max_new_tokens").items():
-        found = _longer(rows, cells, generations, key, config["probes"]["flag_truncated"])
+        found, said = _longer(rows, cells, generations, key, config["probes"]["flag_truncated"])
         _file(found, changes, notes)
+        notes += said
     for name in dict.fromkeys(row["task"] for row in table):
         task = tasks.get(name)
         if not made:  # The params are the file's.
@@ -202,20 +203,44 @@ def _named(rows: Iterable[Mapping]) -> str:
     return "; ".join(f"{model}: {', '.join(names)}" for model, names in by_model.items())
 
 
-def _longer(table, cells, generations, key: str, flagged: float) -> list[Change]:
+def _longer(table, cells, generations, key: str, flagged: float) -> tuple[list[Change], list[str]]:
+    """The length that is needed, and what no length mends: responses that repeat themselves to the end."""
     cut = [row for row in table if is_number(row["truncated"]) and row["truncated"] > flagged]
-    if not cut:
-        return []
-    wanted = []
+    wanted, mended = [], []
+    n_truncated = n_repeating = 0
     for row in cut:
         own = [each for each in cells[row["model"], row["task"]] if each["variant"] == "constrained"]
         lengths = [len(each["token_ids"]) for each in own if not each["truncated"]]
-        wanted.append(fitting_length(lengths, len(own), generations[row["model"]]["max_new_tokens"]))
-    worst = max(row["truncated"] for row in cut)
-    why = f"up to {worst:.0%} of the responses are truncated ({_named(cut)})"
+        repeating = sum(each["truncated"] and repeats_itself(each["token_ids"]) for each in own)
+        n_truncated, n_repeating = n_truncated + len(own) - len(lengths), n_repeating + repeating
+        if len(own) - len(lengths) - repeating > flagged * len(own):
+            now = generations[row["model"]]["max_new_tokens"]
+            wanted.append(fitting_length(lengths, len(own) - repeating, now))
+            mended.append(row)
+    said = []
+    if n_repeating > n_truncated / 2:
+        said.append(
+            f"{n_repeating} of the {n_truncated} truncated responses repeat themselves ({_named(cut)}), "
+            "which no length mends; try another temperature, or a larger model"
+        )
+    if not mended:
+        return [], said
+    worst = max(row["truncated"] for row in mended)
+    why = f"up to {worst:.0%} of the responses are truncated ({_named(mended)})"
     if worst == 1:
         why += "; where all are, this is a guess, so run the pilot again"
-    return [Change(key, max(wanted), why)]
+    return [Change(key, max(wanted), why)], said
+
+
+def repeats_itself(token_ids: Sequence[int]) -> bool:
+    """Whether most sequences of eight tokens in the second half of a response have occurred before."""
+    starts = range(len(token_ids) - 7)
+    found = [tuple(token_ids[start : start + 8]) for start in starts]
+    first = {}
+    for start, each in enumerate(found):
+        first.setdefault(each, start)
+    later = starts[len(found) // 2 :]
+    return sum(first[found[start]] < start for start in later) > len(later) / 2
 
 
 def fitting_length(lengths: Sequence[int], n: int, now: int) -> int:

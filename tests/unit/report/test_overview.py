@@ -311,6 +311,25 @@ def test_overview_has_the_papers_numbers_beside_ours():
     assert "All models" in text
 
 
+def test_overview_names_transfer_that_is_reversed():
+    names = ["term_inclusion", "term_exclusion", "topic"]
+    transfer = transfer_rows(["a"], names)
+    assert "reversed" not in parse(overview([], [], small_config(), transfer=transfer)).text
+    flipped = {"term_inclusion": 0.2, "term_exclusion": 0.15}
+    for row in transfer:
+        if row["layer"] == "selected" and {row["source"], row["target"]} == set(flipped):
+            row |= {"estimate": flipped[row["source"]], "upper_simultaneous95": 0.3}
+    transfer += [row | {"scope": "within", "upper_simultaneous95": 0.6} for row in transfer]
+    text = " ".join(parse(overview([], [], small_config(), transfer=transfer)).text.split())
+    assert (
+        "Across prompts, 2 of 6 transfers are reversed" in text and text.count("transfers are reversed") == 1
+    )
+    assert (
+        "most that of the probe of term exclusion to term inclusion, with an AUROC of 0.15. What reads"
+        in text
+    )
+
+
 def test_overview_says_where_everything_comes_from():
     identities = {
         "a": {"source": "hub/<x>", "revision": "abc", "dtype": "float32", "sha256": "0123456789abcdef0"}

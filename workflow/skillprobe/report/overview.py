@@ -78,11 +78,11 @@ def overview_page(
     """The answers, and the study in the form of an abstract, from its tables, findings.json and the completed
     config.
 
-    compliance, generality: rows of these tables, in all scopes; transfer: of tables/transfer.csv, to stand
-    beside the paper's; time: of time_summary.csv, where positions were probed; behaviour, agreement: of
-    behaviour.csv and agreement_summary.csv, where answers were edited; warnings: of
-    `analyses.pilot.warnings`; sampled: how, of `study.sampling.described`; source: of the paper's numbers;
-    identities: {model: what decides its numbers}; commit: of the workflow ("": not known).
+    compliance, generality, transfer: rows of these tables, in all scopes; time: of time_summary.csv, where
+    positions were probed; behaviour, agreement: of behaviour.csv and agreement_summary.csv, where answers
+    were edited; warnings: of `analyses.pilot.warnings`; sampled: how, of `study.sampling.described`; source:
+    of the paper's numbers; identities: {model: what decides its numbers}; commit: of the workflow ("": not
+    known).
     """
     models, tasks = [entry["name"] for entry in config["models"]], config["tasks"]
     answers = sum(row["n"] for row in compliance if is_number(row["n"]))
@@ -117,7 +117,7 @@ smaller than the study’s.{_below_chance(compliance, models, tasks)}</p>""",
                 generality,
                 tasks,
                 config["claims"],
-                _over_time(model, time) + _edits(model, behaviour, agreement),
+                _reversed(model, transfer) + _over_time(model, time) + _edits(model, behaviour, agreement),
             )
             for model in models
         ),
@@ -446,6 +446,30 @@ def _reached(generality: Sequence[Mapping], model: str, scope: str) -> str:
         return f"{where}, specialists and the general probe could not be compared."
     special, general = (with_interval(aurocs.get((MEAN, probe)), 99) for probe in ("specialist", GENERAL))
     return f"{where}, specialists reach a mean AUROC of {special} and the general probe {general}."
+
+
+def _reversed(model: str, transfer: Sequence[Mapping]) -> str:
+    """Sentences on the probes that say the opposite of another task's labels, "" where none does.
+
+    Weak transfer can be that: its measure is a mean, in which these cells have a minus.
+    """
+    text = ""
+    for scope in SCOPES:
+        found = [
+            row
+            for row in in_scope(transfer, scope)
+            if (str(row["model"]), row["layer"]) == (model, SELECTED) and row["source"] != row["target"]
+        ]
+        away = [row for row in found if is_number(end := row["upper_simultaneous95"]) and end < 0.5]
+        if away:
+            most = min(away, key=lambda row: row["estimate"])
+            text += f""" {sentence(SCOPE_WORDS[scope])}, {len(away)} of {len(found)} transfers are reversed
+(simultaneous 95 % intervals below 0.5), most that of the probe of {escape(task_words(most["source"]))} to
+{escape(task_words(most["target"]))}, with an AUROC of {shown_number(most["estimate"], 2)}."""
+    if text:
+        text += """ What reads as satisfied in the one task reads as violated in the other there, so these
+probes read something else than satisfaction."""
+    return text
 
 
 def _over_time(model: str, rows: Sequence[Mapping]) -> str:

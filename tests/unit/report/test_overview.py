@@ -328,6 +328,15 @@ def test_overview_names_transfer_that_is_reversed():
         "most that of the probe of term exclusion to term inclusion, with an AUROC of 0.15. What reads"
         in text
     )
+    for row in transfer:
+        row["upper_simultaneous95"] = 0.3 if (row["source"], row["layer"]) == ("topic", "selected") else 0.6
+    one = [row for row in transfer if (row["source"], row["target"]) != ("topic", "term_exclusion")]
+    one = [row for row in one if row.get("scope") != "within"]
+    text = " ".join(parse(overview([], [], small_config(), transfer=one)).text.split())
+    assert (
+        "1 of 5 transfers is reversed (simultaneous 95 % intervals below 0.5): that of the probe of topic"
+        in text
+    )
 
 
 def test_overview_says_where_everything_comes_from():

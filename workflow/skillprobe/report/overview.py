@@ -463,8 +463,9 @@ def _reversed(model: str, transfer: Sequence[Mapping]) -> str:
         away = [row for row in found if is_number(end := row["upper_simultaneous95"]) and end < 0.5]
         if away:
             most = min(away, key=lambda row: row["estimate"])
-            text += f""" {sentence(SCOPE_WORDS[scope])}, {len(away)} of {len(found)} transfers are reversed
-(simultaneous 95 % intervals below 0.5), most that of the probe of {escape(task_words(most["source"]))} to
+            verb, that = ("is", ":") if len(away) == 1 else ("are", ", most")
+            text += f""" {sentence(SCOPE_WORDS[scope])}, {len(away)} of {len(found)} transfers {verb} reversed
+(simultaneous 95 % intervals below 0.5){that} that of the probe of {escape(task_words(most["source"]))} to
 {escape(task_words(most["target"]))}, with an AUROC of {shown_number(most["estimate"], 2)}."""
     if text:
         text += """ What reads as satisfied in the one task reads as violated in the other there, so these

@@ -394,6 +394,18 @@ def test_too_large_a_rank_is_refused_by_name():
     assert 20 < most < 2 * min(np.bincount(each.labels).min() for each in specialists.values())
 
 
+def test_activations_that_do_not_vary_are_not_erased():
+    """As those at EOS in layer 0, an embedding that is the same for all responses."""
+    x, specialists = world("compositional")
+    x = {task: np.ones_like(part) for task, part in x.items()}
+    targets, erasers = ablate(x, specialists, SETTINGS)
+    assert not erasers
+    for target in targets.values():
+        assert all("vary in 0 dimensions; erasers take" in reason for reason in target.without)
+        assert all(np.isnan(each).all() for each in target.retrained.values())
+        assert np.isnan(target.null).all()
+
+
 def test_rows_of_other_probes_are_refused():
     x, specialists = world("compositional")
     ids = {task: each.ids for task, each in specialists.items()}

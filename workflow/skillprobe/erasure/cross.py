@@ -125,9 +125,24 @@ def cross_ablate(
     rows = {task: Rows(x_by_task[task], scale) for task in usable}
     plans = {task: Plan.make(specialists[task], settings) for task in usable}
     without = unerased(specialists, plans, counting, settings.min_rows)
+    # The embedding of EOS is the same for all responses.
+    flat = {
+        task: varying
+        for task in usable
+        if (varying := rows[task].coordinates.shape[1]) < settings.max_rank <= rows[task].x.shape[1]
+        and varying + 1 < len(rows[task].x)
+    }
+    for task, varying in flat.items():
+        without[task] = without[task] or (
+            f"its activations vary in {varying} dimensions; erasers take {settings.max_rank}"
+        )
     sources = [task for task, reason in without.items() if not reason]
     # Edits of a model that writes are of other tasks too.
-    many = [task for task in usable if plans[task].smallest_class(null=False) >= settings.min_rows]
+    many = [
+        task
+        for task in usable
+        if task not in flat and plans[task].smallest_class(null=False) >= settings.min_rows
+    ]
     erased = sources if settings.primary_only else many
     per_class = rows_per_class([plans[task] for task in sources or many])
     for task in erased:

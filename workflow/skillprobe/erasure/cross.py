@@ -124,25 +124,11 @@ def cross_ablate(
     usable = [task for task, result in specialists.items() if not result.status]
     rows = {task: Rows(x_by_task[task], scale) for task in usable}
     plans = {task: Plan.make(specialists[task], settings) for task in usable}
-    without = unerased(specialists, plans, counting, settings.min_rows)
-    # The embedding of EOS is the same for all responses.
-    flat = {
-        task: varying
-        for task in usable
-        if (varying := rows[task].coordinates.shape[1]) < settings.max_rank <= rows[task].x.shape[1]
-        and varying + 1 < len(rows[task].x)
-    }
-    for task, varying in flat.items():
-        without[task] = without[task] or (
-            f"its activations vary in {varying} dimensions; erasers take {settings.max_rank}"
-        )
+    unfit = {task: _unfit(rows[task], plans[task], settings) for task in usable}
+    without = unerased(specialists, unfit, counting)
     sources = [task for task, reason in without.items() if not reason]
     # Edits of a model that writes are of other tasks too.
-    many = [
-        task
-        for task in usable
-        if task not in flat and plans[task].smallest_class(null=False) >= settings.min_rows
-    ]
+    many = [task for task in usable if not unfit[task]]
     erased = sources if settings.primary_only else many
     per_class = rows_per_class([plans[task] for task in sources or many])
     for task in erased:
@@ -177,20 +163,26 @@ def cross_ablate(
 
 
 def unerased(
-    specialists: Mapping[str, ProbeResult],
-    plans: Mapping[str, Plan],
-    counting: Collection[str],
-    min_rows: int,
+    specialists: Mapping[str, ProbeResult], unfit: Mapping[str, str], counting: Collection[str]
 ) -> dict[str, str]:
-    """{task: "" or why it is not erased}; plans: of the sufficient tasks."""
+    """{task: "" or why it is not erased}; unfit: `_unfit` of the sufficient tasks."""
     reasons = {}
     for task, result in specialists.items():
-        reasons[task] = result.status
+        reasons[task] = result.status or unfit[task]
         if not result.status and task not in counting:
             reasons[task] = "its probe's AUROC is not clearly above chance, so there is nothing to erase"
-        elif not result.status and (least := plans[task].smallest_class(null=False)) < min_rows:
-            reasons[task] = f"{least} responses of one class to train on; erasers need {min_rows} of each"
     return reasons
+
+
+def _unfit(rows: Rows, plan: Plan, settings: Settings) -> str:
+    """Why no erasers can be fitted to a task, "" if they can."""
+    if (least := plan.smallest_class(null=False)) < settings.min_rows:
+        return f"{least} responses of one class to train on; erasers need {settings.min_rows} of each"
+    varying = rows.coordinates.shape[1]
+    # The embedding of EOS is the same for all responses. Too few rows or dimensions are the config's fault.
+    if varying < settings.max_rank <= rows.x.shape[1] and varying + 1 < len(rows.x):
+        return f"its activations vary in {varying} dimensions; erasers take {settings.max_rank}"
+    return ""
 
 
 def rows_per_class(plans: Collection[Plan]) -> int:
